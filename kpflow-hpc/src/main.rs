@@ -1,0 +1,2 @@
+//! kpflow.
+fn main() {}
