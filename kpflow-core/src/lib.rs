@@ -11,6 +11,7 @@
 
 mod block;
 pub mod machine;
+pub mod model;
 pub mod operator;
 mod scalar;
 mod shape;

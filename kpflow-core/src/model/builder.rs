@@ -1,0 +1,180 @@
+//! Building a graph, node after node, in memory that the caller lends; and checking it.
+
+use super::check::{activate, check};
+use super::graph::{
+    BuildError, Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS,
+};
+use super::Cluster;
+use crate::Scalar;
+
+/// Memory for a graph of at most `N` nodes, on the stack.
+pub struct GraphBuffer<'a, T, const N: usize> {
+    variables: [Variable; N],
+    nodes: [Node<'a, T>; N],
+    segments: [Segment; N],
+    weights: [Weight<'a, T>; N],
+}
+
+impl<T: Scalar, const N: usize> Default for GraphBuffer<'_, T, N> {
+    fn default() -> Self {
+        Self {
+            variables: [Variable::EMPTY; N],
+            nodes: [Node::Input { slot: 0, output: 0 }; N],
+            segments: core::array::from_fn(|_| Segment { nodes: 0..0, scan: Scan::Parallel }),
+            weights: [Weight { matrix: &[], bias: None, n_out: 0, n_in: 0 }; N],
+        }
+    }
+}
+
+impl<'a, T: Scalar, const N: usize> GraphBuffer<'a, T, N> {
+    /// Starts to build a graph in this memory.
+    pub fn builder(&mut self) -> GraphBuilder<'_, 'a, T> {
+        GraphBuilder::new(&mut self.variables, &mut self.nodes, &mut self.segments, &mut self.weights)
+    }
+}
+
+/// Writes a graph, node after node, into memory that the caller lends.
+pub struct GraphBuilder<'s, 'a, T> {
+    variables: &'s mut [Variable],
+    nodes: &'s mut [Node<'a, T>],
+    segments: &'s mut [Segment],
+    weights: &'s mut [Weight<'a, T>],
+    used: [usize; 4],
+    coefficients: usize,
+    error: Option<BuildError>,
+}
+
+impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
+    /// Starts with empty memory; what the slices hold does not matter.
+    pub fn new(
+        variables: &'s mut [Variable],
+        nodes: &'s mut [Node<'a, T>],
+        segments: &'s mut [Segment],
+        weights: &'s mut [Weight<'a, T>],
+    ) -> Self {
+        Self { variables, nodes, segments, weights, used: [0; 4], coefficients: 0, error: None }
+    }
+
+    fn fail(&mut self, error: BuildError) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Adds a variable and returns its number.
+    pub fn variable(&mut self, positions: usize, width: usize, edge: Edge, watch: Option<Watch>) -> usize {
+        let i = self.used[0];
+        match self.variables.get_mut(i) {
+            Some(v) => *v = Variable { positions, width, edge, watch, ..Variable::EMPTY },
+            None => self.fail(BuildError::Capacity),
+        }
+        self.used[0] += 1;
+        i
+    }
+
+    /// Adds a weight and returns its number. θ is all weights in this order, each its matrix and then its bias.
+    pub fn weight(&mut self, weight: Weight<'a, T>) -> usize {
+        let i = self.used[3];
+        match self.weights.get_mut(i) {
+            Some(w) => *w = weight,
+            None => self.fail(BuildError::Capacity),
+        }
+        self.used[3] += 1;
+        i
+    }
+
+    fn node(&mut self, node: Node<'a, T>) {
+        match self.nodes.get_mut(self.used[1]) {
+            Some(n) => *n = node,
+            None => self.fail(BuildError::Capacity),
+        }
+        self.used[1] += 1;
+        if let Some(s) = self.used[2].checked_sub(1).and_then(|i| self.segments.get_mut(i)) {
+            s.nodes.end = self.used[1];
+        }
+    }
+
+    /// Begins a new segment: the nodes that follow go through the positions in this way.
+    pub fn segment(&mut self, scan: Scan) {
+        match self.segments.get_mut(self.used[2]) {
+            Some(s) => *s = Segment { nodes: self.used[1]..self.used[1], scan },
+            None => self.fail(BuildError::Capacity),
+        }
+        self.used[2] += 1;
+    }
+
+    /// Reads all columns of a variable, at the same position.
+    pub fn read(&self, variable: usize) -> Operand {
+        let width = self.variables.get(variable).map_or(0, |v| v.width);
+        Operand { variable, offset: 0, width, delayed: false }
+    }
+
+    /// Reads all columns of a variable, at the position before in time.
+    pub fn delayed(&self, variable: usize) -> Operand {
+        Operand { delayed: true, ..self.read(variable) }
+    }
+
+    /// Reads piece `i` of a variable that is cut into pieces of `width` columns.
+    pub fn piece(&self, variable: usize, i: usize, width: usize) -> Operand {
+        Operand { variable, offset: i * width, width, delayed: false }
+    }
+
+    /// Adds fixed data.
+    pub fn input(&mut self, slot: usize, output: usize) {
+        self.node(Node::Input { slot, output });
+    }
+
+    /// Adds a weight site `output = W input (+ b)`.
+    pub fn site(&mut self, weight: usize, input: Operand, output: usize) {
+        self.node(Node::Site { weight, input, output });
+    }
+
+    /// Adds a unit-wise cluster.
+    pub fn cluster(&mut self, function: &'a dyn Cluster<T>, reads: &[Operand], writes: &[usize]) {
+        let node = self.used[1];
+        if reads.len() != function.inputs() || writes.len() != function.outputs() {
+            return self.fail(BuildError::Size { node });
+        }
+        if reads.len() > MAX_INPUTS || writes.len() > MAX_OUTPUTS || writes.is_empty() {
+            return self.fail(BuildError::Capacity);
+        }
+        let mut inputs = [Operand::default(); MAX_INPUTS];
+        inputs[..reads.len()].copy_from_slice(reads);
+        let mut outputs = [0; MAX_OUTPUTS];
+        outputs[..writes.len()].copy_from_slice(writes);
+        let first = self.variables.get(writes[0]).copied().unwrap_or(Variable::EMPTY);
+        let coefficients = self.coefficients;
+        self.coefficients += first.positions * first.width * reads.len() * writes.len();
+        self.node(Node::Cluster { function, inputs, outputs, coefficients });
+    }
+
+    /// Checks the graph and works out what every sweep needs. The state has `steps` × `units` numbers a trajectory.
+    pub fn finish(self, steps: usize, units: usize) -> Result<Graph<'s, T>, BuildError> {
+        if let Some(e) = self.error {
+            return Err(e);
+        }
+        let [v, n, s, w] = self.used;
+        let (variables, nodes) = (&mut self.variables[..v], &self.nodes[..n]);
+        let (segments, weights) = (&self.segments[..s], &self.weights[..w]);
+        check(variables, nodes, segments, weights, steps * units)?;
+        activate(variables, nodes);
+        let mut sizes = [0; 4];
+        for variable in variables.iter_mut() {
+            for (i, size) in sizes.iter_mut().enumerate() {
+                variable.place[i] = *size;
+                if i == 0 || variable.active & (1 << (i - 1)) != 0 {
+                    *size += variable.rows() * variable.width;
+                }
+            }
+        }
+        let Self { variables, nodes, segments, weights, coefficients, .. } = self;
+        Ok(Graph {
+            variables: &variables[..v],
+            nodes: &nodes[..n],
+            segments: &segments[..s],
+            weights: &weights[..w],
+            steps,
+            units,
+            sizes,
+            coefficients,
+        })
+    }
+}

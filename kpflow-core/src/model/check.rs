@@ -1,0 +1,115 @@
+//! What must hold of a graph before it runs, and which variables a sweep reaches.
+
+use super::graph::{BuildError, Edge, Node, Operand, Scan, Segment, Variable, Weight};
+use super::Flow;
+use crate::Scalar;
+
+/// The operands that a node reads.
+pub(super) fn operands<'n, T>(node: &'n Node<'_, T>) -> &'n [Operand]
+where
+    T: Scalar,
+{
+    match node {
+        Node::Input { .. } => &[],
+        Node::Site { input, .. } => core::slice::from_ref(input),
+        Node::Cluster { function, inputs, .. } => &inputs[..function.inputs()],
+    }
+}
+
+/// The variables that a node writes.
+pub(super) fn outputs<'n, T: Scalar>(node: &'n Node<'_, T>) -> &'n [usize] {
+    match node {
+        Node::Input { output, .. } | Node::Site { output, .. } => core::slice::from_ref(output),
+        Node::Cluster { function, outputs, .. } => &outputs[..function.outputs()],
+    }
+}
+
+/// Checks sizes, delays and that the watched variables fill the state.
+pub(super) fn check<T: Scalar>(
+    variables: &[Variable],
+    nodes: &[Node<'_, T>],
+    segments: &[Segment],
+    weights: &[Weight<'_, T>],
+    state: usize,
+) -> Result<(), BuildError> {
+    for weight in weights {
+        let fits = weight.matrix.len() == weight.n_out * weight.n_in;
+        if !fits || weight.bias.is_some_and(|b| b.len() != weight.n_out) {
+            return Err(BuildError::Size { node: 0 });
+        }
+    }
+    for segment in segments {
+        for node in segment.nodes.clone() {
+            check_node(variables, &nodes[node], segment.scan, weights, node)?;
+        }
+    }
+    let watched = variables.iter().filter(|v| v.watch.is_some());
+    let found = watched.map(|v| v.positions * v.width).sum();
+    if found != state {
+        return Err(BuildError::State { expected: state, found });
+    }
+    Ok(())
+}
+
+fn check_node<T: Scalar>(
+    variables: &[Variable],
+    node: &Node<'_, T>,
+    scan: Scan,
+    weights: &[Weight<'_, T>],
+    index: usize,
+) -> Result<(), BuildError> {
+    let size = BuildError::Size { node: index };
+    let first = outputs(node).first().and_then(|&o| variables.get(o)).ok_or(size)?;
+    for operand in operands(node) {
+        let v = variables.get(operand.variable).ok_or(size)?;
+        if operand.offset + operand.width > v.width || v.positions != first.positions {
+            return Err(size);
+        }
+        let right = matches!((scan, v.edge), (Scan::Forward, Edge::First) | (Scan::Backward, Edge::Last));
+        if operand.delayed && !right {
+            return Err(BuildError::Delay { node: index });
+        }
+    }
+    let fits = match node {
+        Node::Input { .. } => true,
+        Node::Site { weight, input, .. } => {
+            weights.get(*weight).is_some_and(|w| w.n_in == input.width && w.n_out == first.width)
+        }
+        Node::Cluster { .. } => {
+            operands(node).iter().all(|o| o.width == first.width)
+                && outputs(node).iter().all(|&o| {
+                    variables.get(o).is_some_and(|v| v.width == first.width && v.positions == first.positions)
+                })
+        }
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(size)
+    }
+}
+
+/// Marks, for every flow, the variables that it reaches: a fixed point, since delays close loops.
+pub(super) fn activate<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, T>]) {
+    for flow in Flow::ALL {
+        if flow == Flow::State {
+            variables.iter_mut().filter(|v| v.watch.is_some()).for_each(|v| v.active |= flow.bit());
+        }
+        loop {
+            let mut changed = false;
+            for node in nodes {
+                let source = matches!(node, Node::Site { .. }) && flow != Flow::State;
+                let reached = source || operands(node).iter().any(|o| flow.carries(&variables[o.variable]));
+                for &o in outputs(node) {
+                    if reached && variables[o].active & flow.bit() == 0 {
+                        variables[o].active |= flow.bit();
+                        changed = true;
+                    }
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The recurrent cells as graphs: `rnn`, `leaky_rnn`, `gru`, `lstm`.
+
+use super::cells::{Gru, Leaky, Lstm, Rnn};
+use super::{BuildError, Cluster, Edge, Graph, GraphBuffer, Scan, Unitwise, Watch, Weight};
+use crate::Scalar;
+
+/// An activation function φ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// tanh.
+    Tanh,
+    /// max(x, 0).
+    Relu,
+    /// x.
+    Linear,
+}
+
+/// A recurrent cell: how one step's state follows from the last one's and the input.
+#[derive(Clone, Copy, Debug)]
+pub enum Cell {
+    /// h_t = φ(W_ih x_t + b_ih + W_hh h_{t−1} + b_hh). State: h.
+    Rnn(Unitwise<Rnn, 2, 1>),
+    /// z_t = (1 − dt) z_{t−1} + dt (W_hh φ(z_{t−1}) + W_ih x_t). State: z.
+    Leaky(Unitwise<Leaky, 3, 1>, Unitwise<Activation, 1, 1>),
+    /// PyTorch's GRU, gates r, z, n. State: h.
+    Gru(Unitwise<Gru, 7, 1>),
+    /// PyTorch's LSTM, gates i, f, g, o. State: (h, c), N = 2H; h does not read the recorded c.
+    Lstm(Unitwise<Lstm, 9, 2>),
+}
+
+impl Cell {
+    /// Elman's cell.
+    pub fn rnn(activation: Activation) -> Self {
+        Cell::Rnn(Unitwise(Rnn(activation)))
+    }
+    /// The leaky integrator with step of time `dt`.
+    pub fn leaky(activation: Activation, dt: f64) -> Self {
+        Cell::Leaky(Unitwise(Leaky { dt }), Unitwise(activation))
+    }
+    /// The gated recurrent unit.
+    pub fn gru() -> Self {
+        Cell::Gru(Unitwise(Gru))
+    }
+    /// The long short-term memory.
+    pub fn lstm() -> Self {
+        Cell::Lstm(Unitwise(Lstm))
+    }
+    /// The number of gates: rows of W_hh over H.
+    pub fn gates(&self) -> usize {
+        match self {
+            Cell::Rnn(_) | Cell::Leaky(..) => 1,
+            Cell::Gru(_) => 3,
+            Cell::Lstm(_) => 4,
+        }
+    }
+    /// N over H: how many state variables a hidden unit has.
+    pub fn states(&self) -> usize {
+        match self {
+            Cell::Lstm(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// The weights of one recurrent layer, in PyTorch's layout.
+#[derive(Clone, Copy, Debug)]
+pub struct RecurrentWeights<'a, T> {
+    /// n_in, the numbers of an input.
+    pub n_in: usize,
+    /// H, the hidden units.
+    pub hidden: usize,
+    /// W_ih `[gates·H, n_in]`.
+    pub w_ih: &'a [T],
+    /// W_hh `[gates·H, H]`.
+    pub w_hh: &'a [T],
+    /// b_ih `[gates·H]`.
+    pub b_ih: Option<&'a [T]>,
+    /// b_hh `[gates·H]`.
+    pub b_hh: Option<&'a [T]>,
+}
+
+impl Cell {
+    /// Builds the graph of one layer of this cell over `steps` steps.
+    ///
+    /// Inputs of its linearisation: slot 0, x `[B, T, n_in]`; initial state `[B, N]`. θ = W_ih, b_ih, W_hh, b_hh.
+    ///
+    /// **Errors**: [`BuildError::Size`] if a weight is not of its size.
+    pub fn graph<'s, 'a: 's, T: Scalar>(
+        &'a self,
+        weights: RecurrentWeights<'a, T>,
+        steps: usize,
+        buffer: &'s mut GraphBuffer<'a, T, 8>,
+    ) -> Result<Graph<'s, T>, BuildError> {
+        let RecurrentWeights { n_in, hidden, w_ih, w_hh, b_ih, b_hh } = weights;
+        let (gates, units) = (self.gates(), self.states() * hidden);
+        let mut g = buffer.builder();
+        let ih = g.weight(Weight { matrix: w_ih, bias: b_ih, n_out: gates * hidden, n_in });
+        let hh = g.weight(Weight { matrix: w_hh, bias: b_hh, n_out: gates * hidden, n_in: hidden });
+        let x = g.variable(steps, n_in, Edge::None, None);
+        let s_ih = g.variable(steps, gates * hidden, Edge::None, None);
+        let s_hh = g.variable(steps, gates * hidden, Edge::None, None);
+        let h = g.variable(steps, hidden, Edge::First, Some(Watch { offset: 0, stride: units }));
+        // What the input drives does not wait for time: all positions in one product.
+        g.segment(Scan::Parallel);
+        g.input(0, x);
+        g.site(ih, g.read(x), s_ih);
+        g.segment(Scan::Forward);
+        let p = |i| g.piece(s_ih, i, hidden);
+        let q = |i| g.piece(s_hh, i, hidden);
+        match self {
+            Cell::Rnn(f) => {
+                let reads = [p(0), q(0)];
+                g.site(hh, g.delayed(h), s_hh);
+                g.cluster(f, &reads, &[h]);
+            }
+            Cell::Leaky(f, phi) => {
+                let reads = [p(0), q(0), g.delayed(h)];
+                let rate = g.variable(steps, hidden, Edge::None, None);
+                g.cluster(phi as &dyn Cluster<T>, &[g.delayed(h)], &[rate]);
+                g.site(hh, g.read(rate), s_hh);
+                g.cluster(f, &reads, &[h]);
+            }
+            Cell::Gru(f) => {
+                let reads = [p(0), p(1), p(2), q(0), q(1), q(2), g.delayed(h)];
+                g.site(hh, g.delayed(h), s_hh);
+                g.cluster(f, &reads, &[h]);
+            }
+            Cell::Lstm(f) => {
+                let (ps, qs) = ([p(0), p(1), p(2), p(3)], [q(0), q(1), q(2), q(3)]);
+                let c = g.variable(steps, hidden, Edge::First, Some(Watch { offset: hidden, stride: units }));
+                let reads = [ps[0], ps[1], ps[2], ps[3], qs[0], qs[1], qs[2], qs[3], g.delayed(c)];
+                g.site(hh, g.delayed(h), s_hh);
+                g.cluster(f, &reads, &[h, c]);
+            }
+        }
+        g.finish(steps, units)
+    }
+}

@@ -1,0 +1,21 @@
+//! P, K and NTK of a linearised model, as operators; and what is known of them in closed form.
+//!
+//! All of them are the same two sweeps ([`crate::model::Sweep`]) with another rule at the watched state, and the same
+//! Kronecker core Σ_sites U Uᵀ ⊗ I between them.
+
+mod core_operator;
+mod coupling;
+mod features;
+mod gramian;
+mod jacobian;
+mod sandwich;
+mod state_map;
+mod waves;
+
+pub use core_operator::KroneckerCore;
+pub use coupling::{Coupling, Side};
+pub use features::Features;
+pub use gramian::{gramian_scratch_len, gramian_traces, GramianTraces};
+pub use jacobian::ParameterJacobian;
+pub use sandwich::{Ntk, ParameterOperator};
+pub use state_map::{Constraint, Propagator};

@@ -1,0 +1,89 @@
+//! The propagator P and its inverse, the constraint.
+
+use super::waves::{run_wave, wave_len, waves};
+use crate::machine::Machine;
+use crate::model::{Linearization, Mode, Sweep};
+use crate::operator::require;
+use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+
+/// Applies a map from state to state, or its adjoint, tile by tile.
+fn apply<T: Scalar, M: Machine<T>>(
+    lin: &Linearization<'_, T>,
+    machine: &M,
+    mode: Mode,
+    adjoint: bool,
+    x: BlockRef<'_, T>,
+    y: BlockMut<'_, T>,
+    scratch: &mut [T],
+) {
+    let m = x.vectors();
+    require(lin.shape(), lin.shape(), scratch_len(lin, machine, mode, m), &x, &y, scratch);
+    let work = Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile());
+    let y = y.into_data();
+    for wave in waves(lin, machine) {
+        run_wave(lin, machine, &wave, scratch, work, y, m * lin.shape().per_trajectory(), |tile, work, y| {
+            let sweep = Sweep::new(lin.view(tile), mode, m, machine);
+            let x = x.trajectories(lin.tile_range(tile)).data();
+            if adjoint {
+                sweep.cotangent(x, y, work);
+            } else {
+                sweep.tangent(x, y, work);
+            }
+        });
+    }
+}
+
+fn scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M, mode: Mode, m: usize) -> usize {
+    wave_len(lin, machine) * Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile())
+}
+
+macro_rules! state_map {
+    ($(#[$doc:meta])* $name:ident, $mode:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $name<'a, T, M> {
+            lin: &'a Linearization<'a, T>,
+            machine: &'a M,
+        }
+
+        impl<'a, T: Scalar, M: Machine<T>> $name<'a, T, M> {
+            /// Makes the operator of a linearised model.
+            pub fn new(lin: &'a Linearization<'a, T>, machine: &'a M) -> Self {
+                Self { lin, machine }
+            }
+        }
+
+        impl<T: Scalar, M: Machine<T>> LinearOperator<T> for $name<'_, T, M> {
+            fn domain(&self) -> Shape {
+                self.lin.shape()
+            }
+            fn codomain(&self) -> Shape {
+                self.lin.shape()
+            }
+            fn scratch_len(&self, vectors: usize) -> usize {
+                scratch_len(self.lin, self.machine, $mode, vectors)
+            }
+            fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+                apply(self.lin, self.machine, $mode, false, x, y, scratch);
+            }
+            fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+                apply(self.lin, self.machine, $mode, true, x, y, scratch);
+            }
+        }
+    };
+}
+
+state_map! {
+    /// The propagator `P = (I − ∂F/∂z)⁻¹`: how a perturbation of the state at one step moves all states after it.
+    ///
+    /// **Shapes**: `[B, T, N]` to itself, block diagonal over trajectories, causal. Its adjoint carries error signals back.
+    /// **Cost**: one sweep: for a recurrent cell 2·gates·H² flops a position and vector, as products of `tile · m` rows.
+    Propagator, Mode::Propagator
+}
+
+state_map! {
+    /// The constraint `P⁻¹ = I − ∂F/∂z`: local in time, and no linear system is solved anywhere.
+    ///
+    /// **Shapes** and **cost** as the propagator's.
+    Constraint, Mode::Constraint
+}
