@@ -12,6 +12,7 @@
 mod block;
 pub mod machine;
 pub mod model;
+pub mod ntk;
 pub mod operator;
 mod scalar;
 mod shape;

@@ -1,5 +1,6 @@
 //! Running a model forward once, and what is kept of it.
 
+use super::Flow;
 use super::graph::{Graph, Node, Operand, Variable, MAX_INPUTS, MAX_OUTPUTS};
 use crate::machine::{Kernel, MatMut, MatRef, Tasks};
 use crate::{BlockMut, Scalar, Shape};
@@ -158,12 +159,30 @@ pub struct Tile<'a, T> {
 }
 
 impl<'a, T: Scalar> Tile<'a, T> {
+    /// The model.
+    pub fn graph(&self) -> &Graph<'a, T> {
+        &self.graph
+    }
     /// The number of trajectories.
     pub fn count(&self) -> usize {
         self.count
     }
     fn variable(&self, operand: Operand) -> &'a Variable {
         &self.graph.variables[operand.variable]
+    }
+    /// A row's place among the tangents of a flow, in columns of one trajectory and one vector.
+    #[inline]
+    pub(super) fn place(&self, variable: usize, flow: Flow, p: usize, delayed: bool) -> usize {
+        let v = &self.graph.variables[variable];
+        v.place[1 + flow as usize] + v.row(p, delayed) * v.width
+    }
+    /// Where a variable's tangents of all positions lie in the work memory of a sweep of `vectors` vectors,
+    /// without the initial row: a matrix of `positions · trajectories` rows of `vectors · width` columns.
+    pub fn span(&self, variable: usize, flow: Flow, vectors: usize) -> Range<usize> {
+        let v = &self.graph.variables[variable];
+        let rows = self.count * vectors;
+        let start = self.place(variable, flow, 0, false) * rows;
+        start..start + v.positions * v.width * rows
     }
     /// What an operand reads at position `p` of trajectory `b` of the tile.
     pub fn row(&self, operand: Operand, p: usize, b: usize) -> &'a [T] {

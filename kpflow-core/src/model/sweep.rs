@@ -85,15 +85,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     }
 
     fn place(&self, variable: usize, p: usize, delayed: bool) -> usize {
-        let v = &self.tile.graph.variables[variable];
-        (v.place[1 + self.mode.flow() as usize] + v.row(p, delayed) * v.width) * self.rows()
-    }
-
-    /// Where a variable's tangents of all positions lie in the work memory, without the initial row.
-    pub fn span(&self, variable: usize) -> Range<usize> {
-        let v = &self.tile.graph.variables[variable];
-        let start = self.place(variable, 0, false);
-        start..start + v.positions * v.width * self.rows()
+        self.tile.place(variable, self.mode.flow(), p, delayed) * self.rows()
     }
 
     /// Whether a delayed read at `p` finds the initial row, which nothing perturbs.
@@ -109,7 +101,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     /// Sweeps forward.
     ///
     /// From the state: `x` in, `y` out, both `[trajectory][vector][step][unit]`. From the sites: the site outputs'
-    /// perturbations stand in `work` at their [`span`](Sweep::span)s beforehand, and `x` is not used.
+    /// perturbations stand in `work` at their [`span`](Tile::span)s beforehand, and `x` is not used.
     pub fn tangent(&self, x: &[T], y: &mut [T], work: &mut [T]) {
         for (i, v) in self.tile.graph.variables.iter().enumerate() {
             if v.active & self.mode.flow().bit() == 0 {
@@ -232,7 +224,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     /// Sweeps back: the adjoint of [`tangent`](Sweep::tangent).
     ///
     /// From the state: `x` in, `y` out. From the sites: `x` in; the site outputs' cotangents are left in `work` at
-    /// their [`span`](Sweep::span)s, and `y` is not used.
+    /// their [`span`](Tile::span)s, and `y` is not used.
     pub fn cotangent(&self, x: &[T], y: &mut [T], work: &mut [T]) {
         let graph = self.tile.graph;
         work[..Self::work_len(&graph, self.mode.flow(), self.vectors, self.tile.count)].fill(T::zero());

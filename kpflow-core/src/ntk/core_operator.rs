@@ -1,0 +1,91 @@
+//! The Kronecker core by itself.
+
+use super::coupling::{sites, Site};
+use crate::machine::{Machine, MatMut, MatRef};
+use crate::model::Linearization;
+use crate::operator::require;
+use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+
+/// The Kronecker core `Σ_sites U Uᵀ` (a row of U a position, a 1 appended for a bias): the Gram matrix of what the weights read.
+///
+/// **Shapes**: `[B, T, 1]` to itself, symmetric, positive semidefinite. **Cost**: 4·Σ n_in flops a position and vector, one sum of
+/// m·Σ n_in numbers over processes.
+pub struct KroneckerCore<'a, T, M> {
+    lin: &'a Linearization<'a, T>,
+    machine: &'a M,
+}
+
+impl<'a, T: Scalar, M: Machine<T>> KroneckerCore<'a, T, M> {
+    /// Makes the operator; `None` if the sites do not all act at the T steps of the state.
+    pub fn new(lin: &'a Linearization<'a, T>, machine: &'a M) -> Option<Self> {
+        let steps = lin.shape().steps;
+        sites(lin.graph()).all(|s| s.positions == steps).then_some(Self { lin, machine })
+    }
+
+    fn columns(&self, site: &Site) -> usize {
+        self.lin.graph().weights()[site.weight].n_in
+    }
+
+    fn total_columns(&self) -> usize {
+        sites(self.lin.graph()).map(|s| self.columns(&s) + 1).sum()
+    }
+
+    /// Calls `f(U of trajectory b and a site, b, the site's place in c, whether it has a bias)`.
+    fn for_each(&self, m: usize, mut f: impl FnMut(MatRef<'_, T>, usize, usize, bool)) {
+        let mut place = 0;
+        for site in sites(self.lin.graph()) {
+            for i in 0..self.lin.tiles() {
+                let tile = self.lin.view(i);
+                for (k, b) in self.lin.tile_range(i).enumerate() {
+                    let u = tile.reads(site.input);
+                    let u = MatRef::new(&u.data[k * u.ld..], site.positions, u.cols, u.ld * tile.count());
+                    f(u, b, place, self.lin.graph().weights()[site.weight].bias.is_some());
+                }
+            }
+            place += m * (self.columns(&site) + 1);
+        }
+    }
+}
+
+impl<T: Scalar, M: Machine<T>> LinearOperator<T> for KroneckerCore<'_, T, M> {
+    fn domain(&self) -> Shape {
+        Shape { units: 1, ..self.lin.shape() }
+    }
+    fn codomain(&self) -> Shape {
+        self.domain()
+    }
+    fn scratch_len(&self, vectors: usize) -> usize {
+        vectors * self.total_columns()
+    }
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+        let (m, steps) = (x.vectors(), self.lin.shape().steps);
+        require(self.domain(), self.domain(), self.scratch_len(m), &x, &y, scratch);
+        let (machine, y) = (self.machine, y.into_data());
+        let c = &mut scratch[..m * self.total_columns()];
+        c.fill(T::zero());
+        self.for_each(m, |u, b, place, bias| {
+            let x = MatRef::new(&x.data()[b * m * steps..], m, steps, steps);
+            let (matrix, sums) = c[place..].split_at_mut(m * u.cols);
+            machine.gemm(T::one(), x, u, T::one(), MatMut::new(matrix, m, u.cols, u.cols));
+            if bias {
+                for (v, sum) in sums[..m].iter_mut().enumerate() {
+                    *sum += x.data[v * steps..][..steps].iter().copied().sum();
+                }
+            }
+        });
+        machine.sum(c);
+        y.fill(T::zero());
+        self.for_each(m, |u, b, place, bias| {
+            let y = &mut y[b * m * steps..][..m * steps];
+            let (matrix, sums) = c[place..].split_at(m * u.cols);
+            if bias {
+                y.iter_mut().enumerate().for_each(|(i, y)| *y += sums[i / steps]);
+            }
+            let matrix = MatRef::new(matrix, m, u.cols, u.cols);
+            machine.gemm(T::one(), matrix, u.t(), T::one(), MatMut::new(y, m, steps, steps));
+        });
+    }
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+        self.apply(x, y, scratch);
+    }
+}

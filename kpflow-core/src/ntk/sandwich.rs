@@ -1,0 +1,279 @@
+//! K and NTK: the Kronecker core between a sweep back and a sweep forward.
+
+use super::coupling::{accumulate, gram_block, inject, per_trajectory, per_trajectory_len, sites, Coupling, Side, Site, Wave};
+use super::waves::{run_wave, wave_len, waves};
+use crate::machine::{Machine, MatMut, MatRef};
+use crate::model::{Linearization, Mode, Sweep};
+use crate::operator::require;
+use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+
+/// Columns of G that are formed at a time on the Gram side of the coupling of all trajectories.
+const GRAM_COLUMNS: usize = 256;
+
+/// A (Σ_sites G ⊗ I) Aᵀ, where A is the immediate or the total map from site outputs to the state.
+struct Sandwich<'a, T, M> {
+    lin: &'a Linearization<'a, T>,
+    machine: &'a M,
+    mode: Mode,
+    coupling: Coupling,
+    side: Side,
+    /// Trajectories of all processes together.
+    total: usize,
+}
+
+impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
+    fn work_len(&self, m: usize) -> usize {
+        let graph = self.lin.graph();
+        let sweep = Sweep::<T, M>::work_len(graph, self.mode.flow(), m, self.lin.tile());
+        sweep
+            + match (self.coupling, self.side) {
+                (Coupling::PerTrajectory, _) => per_trajectory_len(graph, m),
+                (Coupling::All, Side::Weight) => 0,
+                (Coupling::All, Side::Gram) => {
+                    sites(graph).map(|s| s.positions).max().unwrap_or(0) * self.lin.tile() * GRAM_COLUMNS
+                }
+            }
+    }
+
+    /// Numbers that all tiles share between the two sweeps.
+    fn shared_len(&self, m: usize) -> usize {
+        let graph = self.lin.graph();
+        match (self.coupling, self.side) {
+            (Coupling::PerTrajectory, _) => 0,
+            (Coupling::All, Side::Weight) => m * graph.parameters(),
+            (Coupling::All, Side::Gram) => {
+                let (local, total) = (self.lin.shape().trajectories, self.total);
+                sites(graph).map(|s| (local + total) * self.gram_row(&s, m) * s.positions).sum()
+            }
+        }
+    }
+
+    /// Numbers of a position of a site on the Gram side: u and m rows of s.
+    fn gram_row(&self, site: &Site, m: usize) -> usize {
+        let w = &self.lin.graph().weights()[site.weight];
+        w.n_in + m * w.n_out
+    }
+
+    fn scratch_len(&self, m: usize) -> usize {
+        self.shared_len(m) + wave_len(self.lin, self.machine) * self.work_len(m)
+    }
+
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+        let m = x.vectors();
+        require(self.lin.shape(), self.lin.shape(), self.scratch_len(m), &x, &y, scratch);
+        let (shared, scratch) = scratch.split_at_mut(self.shared_len(m));
+        let work = &mut scratch[..wave_len(self.lin, self.machine) * self.work_len(m)];
+        match (self.coupling, self.side) {
+            (Coupling::PerTrajectory, _) => self.apply_per_trajectory(x, y, work),
+            (Coupling::All, Side::Weight) => self.apply_weight_side(x, y, shared, work),
+            (Coupling::All, Side::Gram) => self.apply_gram_side(x, y, shared, work),
+        }
+    }
+
+    fn per_trajectory(&self, m: usize) -> usize {
+        m * self.lin.shape().per_trajectory()
+    }
+
+    /// One pass: nothing leaves a tile.
+    fn apply_per_trajectory(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, work: &mut [T]) {
+        let (m, flow) = (x.vectors(), self.mode.flow());
+        let y = y.into_data();
+        let sweep_len = Sweep::<T, M>::work_len(self.lin.graph(), flow, m, self.lin.tile());
+        for wave in waves(self.lin, self.machine) {
+            run_wave(self.lin, self.machine, &wave, work, self.work_len(m), y, self.per_trajectory(m), |i, work, y| {
+                let tile = self.lin.view(i);
+                let (work, scratch) = work.split_at_mut(sweep_len);
+                let sweep = Sweep::new(tile, self.mode, m, self.machine);
+                let x = x.trajectories(self.lin.tile_range(i)).data();
+                sweep.cotangent(x, &mut [], work);
+                per_trajectory(&tile, flow, m, work, scratch, self.machine);
+                sweep.tangent(x, y, work);
+            });
+        }
+    }
+
+    /// Two passes with only δW between them: back, sum δW over tiles and processes, forward.
+    fn apply_weight_side(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, dw: &mut [T], work: &mut [T]) {
+        let (m, work_len) = (x.vectors(), self.work_len(x.vectors()));
+        dw.fill(T::zero());
+        pull_back(self.lin, self.machine, self.mode, x, dw, work, work_len);
+        self.machine.sum(dw);
+        push_forward(self.lin, self.machine, self.mode, m, dw, y, work, work_len);
+    }
+
+    /// Two passes with all S between them; G is formed a few columns at a time.
+    fn apply_gram_side(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, shared: &mut [T], work: &mut [T]) {
+        let (m, flow, graph) = (x.vectors(), self.mode.flow(), self.lin.graph());
+        let work_len = self.work_len(m);
+        let local_len = sites(graph)
+            .map(|s| self.lin.shape().trajectories * self.gram_row(&s, m) * s.positions)
+            .sum();
+        let (local, all) = shared.split_at_mut(local_len);
+        for wave in waves(self.lin, self.machine) {
+            run_wave(self.lin, self.machine, &wave, work, work_len, &mut [], 0, |i, work, _| {
+                let sweep = Sweep::new(self.lin.view(i), self.mode, m, self.machine);
+                sweep.cotangent(x.trajectories(self.lin.tile_range(i)).data(), &mut [], work);
+            });
+            for (k, i) in wave.clone().enumerate() {
+                self.collect(i, m, &work[k * work_len..], local);
+            }
+        }
+        // Site after site, so that all trajectories' rows of a site are one matrix.
+        let (mut from, mut to) = (0, 0);
+        for site in sites(graph) {
+            let row = self.gram_row(&site, m) * site.positions;
+            let (local_len, all_len) = (row * self.lin.shape().trajectories, row * self.total);
+            self.machine.gather(&local[from..from + local_len], &mut all[to..to + all_len]);
+            from += local_len;
+            to += all_len;
+        }
+        let y = y.into_data();
+        for wave in waves(self.lin, self.machine) {
+            run_wave(self.lin, self.machine, &wave, work, work_len, y, self.per_trajectory(m), |i, work, y| {
+                let tile = self.lin.view(i);
+                let sweep_len = Sweep::<T, M>::work_len(graph, flow, m, self.lin.tile());
+                let (work, gram) = work.split_at_mut(sweep_len);
+                for site in sites(graph) {
+                    work[tile.span(site.output, flow, m)].fill(T::zero());
+                }
+                let mut at = 0;
+                for from in sites(graph) {
+                    let weight = &graph.weights()[from.weight];
+                    let (row, rows) = (self.gram_row(&from, m), from.positions * self.total);
+                    for first in (0..rows).step_by(GRAM_COLUMNS) {
+                        let count = GRAM_COLUMNS.min(rows - first);
+                        let block = &all[at + first * row..][..count * row];
+                        let v = MatRef::new(block, count, weight.n_in, row);
+                        let old = MatRef::new(&block[weight.n_in..], count, m * weight.n_out, row);
+                        for to in sites(graph).filter(|s| s.weight == from.weight) {
+                            let u = tile.reads(to.input);
+                            let g = gram_block(u, v, weight.bias.is_some(), gram, self.machine);
+                            let s = &mut work[tile.span(to.output, flow, m)];
+                            let s = MatMut::new(s, u.rows, m * weight.n_out, m * weight.n_out);
+                            self.machine.gemm(T::one(), g, old, T::one(), s);
+                        }
+                    }
+                    at += row * rows;
+                }
+                Sweep::new(tile, self.mode, m, self.machine).tangent(&[], y, work);
+            });
+        }
+    }
+
+    /// Copies a tile's rows (u, s) of every site to where all trajectories' rows are collected.
+    fn collect(&self, tile: usize, m: usize, work: &[T], local: &mut [T]) {
+        let (view, range) = (self.lin.view(tile), self.lin.tile_range(tile));
+        let mut at = 0;
+        for site in sites(self.lin.graph()) {
+            let (row, columns) = (self.gram_row(&site, m), m * self.lin.graph().weights()[site.weight].n_out);
+            let s = &work[view.span(site.output, self.mode.flow(), m)];
+            for p in 0..site.positions {
+                for b in 0..view.count() {
+                    let r = p * view.count() + b;
+                    let out = &mut local[at + (range.start * site.positions + r) * row..][..row];
+                    let u = view.row(site.input, p, b);
+                    out[..u.len()].copy_from_slice(u);
+                    out[u.len()..].copy_from_slice(&s[r * columns..][..columns]);
+                }
+            }
+            at += self.lin.shape().trajectories * site.positions * row;
+        }
+    }
+}
+
+/// Adds Aᵀ x to δW (layout as [`accumulate`]'s): sweeps back, wave after wave, and collects at the sites.
+pub(super) fn pull_back<T: Scalar, M: Machine<T>>(
+    lin: &Linearization<'_, T>,
+    machine: &M,
+    mode: Mode,
+    x: BlockRef<'_, T>,
+    dw: &mut [T],
+    work: &mut [T],
+    work_len: usize,
+) {
+    let m = x.vectors();
+    for tiles in waves(lin, machine) {
+        run_wave(lin, machine, &tiles, work, work_len, &mut [], 0, |i, work, _| {
+            let sweep = Sweep::new(lin.view(i), mode, m, machine);
+            sweep.cotangent(x.trajectories(lin.tile_range(i)).data(), &mut [], work);
+        });
+        accumulate(lin, machine, &Wave { tiles, work, work_len, flow: mode.flow(), vectors: m }, dw);
+    }
+}
+
+/// Computes y = A δW: injects at the sites and sweeps forward.
+pub(super) fn push_forward<T: Scalar, M: Machine<T>>(
+    lin: &Linearization<'_, T>,
+    machine: &M,
+    mode: Mode,
+    m: usize,
+    dw: &[T],
+    y: BlockMut<'_, T>,
+    work: &mut [T],
+    work_len: usize,
+) {
+    let y = y.into_data();
+    for tiles in waves(lin, machine) {
+        run_wave(lin, machine, &tiles, work, work_len, y, m * lin.shape().per_trajectory(), |i, work, y| {
+            let tile = lin.view(i);
+            inject(&tile, mode.flow(), m, dw, work, machine);
+            Sweep::new(tile, mode, m, machine).tangent(&[], y, work);
+        });
+    }
+}
+
+macro_rules! sandwich {
+    ($(#[$doc:meta])* $name:ident, $mode:expr) => {
+        $(#[$doc])*
+        pub struct $name<'a, T, M>(Sandwich<'a, T, M>);
+
+        impl<'a, T: Scalar, M: Machine<T>> $name<'a, T, M> {
+            /// Makes the operator on the weight side, all trajectories sharing their weights. Collective.
+            pub fn new(lin: &'a Linearization<'a, T>, machine: &'a M) -> Self {
+                Self::with(lin, machine, Coupling::All, Side::Weight)
+            }
+            /// Makes the operator, or its block diagonal over trajectories, on the side asked for. Collective.
+            ///
+            /// [`Coupling::PerTrajectory`] takes the cheaper side for each weight by itself, whatever `side` is.
+            pub fn with(lin: &'a Linearization<'a, T>, machine: &'a M, coupling: Coupling, side: Side) -> Self {
+                let total = machine.sum_count(lin.shape().trajectories);
+                Self(Sandwich { lin, machine, mode: $mode, coupling, side, total })
+            }
+        }
+
+        impl<T: Scalar, M: Machine<T>> LinearOperator<T> for $name<'_, T, M> {
+            fn domain(&self) -> Shape {
+                self.0.lin.shape()
+            }
+            fn codomain(&self) -> Shape {
+                self.0.lin.shape()
+            }
+            fn scratch_len(&self, vectors: usize) -> usize {
+                self.0.scratch_len(vectors)
+            }
+            fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+                self.0.apply(x, y, scratch);
+            }
+            fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+                self.0.apply(x, y, scratch);
+            }
+        }
+    };
+}
+
+sandwich! {
+    /// The parameter operator `K = J Jᵀ = Σ_sites D (G ⊗ I) Dᵀ`: what the weights can move at once.
+    ///
+    /// **Shapes**: `[B, T, N]` to itself, symmetric, positive semidefinite.
+    /// **Cost**: see [`Side`]; no state-to-state sweep. One sum of m·n_θ numbers over processes (weight side).
+    ParameterOperator, Mode::Immediate
+}
+
+sandwich! {
+    /// The global empirical neural tangent kernel `NTK = P K Pᵀ` on states.
+    ///
+    /// **Shapes**: `[B, T, N]` to itself, symmetric, positive semidefinite.
+    /// **Cost**: one sweep back, the Kronecker core, one sweep forward; one sum of m·n_θ numbers over processes (weight side)
+    /// or a gather of the site cotangents (Gram side); nothing for the block diagonal over trajectories.
+    Ntk, Mode::Total
+}
