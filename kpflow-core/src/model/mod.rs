@@ -13,6 +13,7 @@ mod forward;
 mod graph;
 mod real;
 mod recurrent;
+mod step;
 mod sweep;
 
 pub use cluster::{Cluster, UnitWise, Unitwise};

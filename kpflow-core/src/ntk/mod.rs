@@ -5,8 +5,8 @@
 
 mod core_operator;
 mod coupling;
-//mod features;
-//mod gramian;
+mod features;
+mod gramian;
 mod jacobian;
 mod sandwich;
 mod state_map;
@@ -14,8 +14,8 @@ mod waves;
 
 pub use core_operator::KroneckerCore;
 pub use coupling::{Coupling, Side};
-//pub use features::Features;
-//pub use gramian::{gramian_scratch_len, gramian_traces, GramianTraces};
+pub use features::Features;
+pub use gramian::{gramian_scratch_len, gramian_traces, GramianTraces};
 pub use jacobian::ParameterJacobian;
 pub use sandwich::{Ntk, ParameterOperator};
 pub use state_map::{Constraint, Propagator};

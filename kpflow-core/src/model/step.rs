@@ -1,0 +1,113 @@
+//! One step of a recurrence as a small dense matrix.
+
+use super::forward::{split, Linearization};
+use super::graph::{Edge, Graph, Node, Operand, Scan};
+use super::check::operands;
+use super::Flow;
+use crate::machine::{Kernel, MatMut, MatRef};
+use crate::Scalar;
+
+impl<T: Scalar> Graph<'_, T> {
+    /// Whether the model is one recurrence forward in time whose state is read only at the step before.
+    pub fn is_single_recurrence(&self) -> bool {
+        let reads_state = |n: &Node<'_, T>| operands(n).iter().any(|o| self.variables()[o.variable].watch.is_some());
+        let delayed_only = |n: &Node<'_, T>| {
+            operands(n).iter().all(|o| {
+                let v = &self.variables()[o.variable];
+                o.delayed == (v.edge == Edge::First) && o.delayed == v.watch.is_some()
+            })
+        };
+        let scans = self.segments().iter().filter(|s| s.scan != Scan::Parallel);
+        let right = self.variables().iter().filter(|v| v.watch.is_some()).all(|v| {
+            v.positions == self.steps() && v.watch.is_some_and(|w| w.stride == self.units())
+        });
+        right
+            && scans.clone().count() == 1
+            && scans.clone().all(|s| s.scan == Scan::Forward)
+            && self.nodes().iter().all(delayed_only)
+            && self
+                .segments()
+                .iter()
+                .filter(|s| s.scan == Scan::Parallel)
+                .all(|s| s.nodes.clone().all(|n| !reads_state(&self.nodes()[n])))
+    }
+
+    /// Columns of a step's tangents: every variable that the state's flow reaches, now and, where delayed, before.
+    fn step_columns(&self, until: usize) -> usize {
+        let active = self.variables()[..until].iter().filter(|v| v.active & Flow::State.bit() != 0);
+        active.map(|v| v.width * if v.edge == Edge::None { 1 } else { 2 }).sum()
+    }
+
+    /// Work memory of [`Linearization::step_jacobian`].
+    pub(crate) fn step_len(&self) -> usize {
+        self.step_columns(self.variables().len()) * self.units()
+    }
+
+    /// Where a variable's tangents of this step (or of the one before) begin in the work memory.
+    fn step_place(&self, variable: usize, delayed: bool) -> usize {
+        let v = &self.variables()[variable];
+        (self.step_columns(variable) + if delayed { v.width } else { 0 }) * self.units()
+    }
+}
+
+impl<T: Scalar> Linearization<'_, T> {
+    /// Writes A_t = ∂z_t/∂z_{t−1} of trajectory `b`, row-major `[N, N]`: N unit tangents through one step.
+    ///
+    /// For a [single recurrence](Graph::is_single_recurrence) and t ≥ 1. **Cost**: 2·N·(site outputs)·H flops.
+    pub(crate) fn step_jacobian<K: Kernel<T>>(&self, b: usize, t: usize, a: &mut [T], work: &mut [T], kernel: &K) {
+        let graph = self.graph();
+        let n = graph.units();
+        let work = &mut work[..graph.step_len()];
+        work.fill(T::zero());
+        for (i, v) in graph.variables().iter().enumerate() {
+            let Some(w) = v.watch else { continue };
+            let place = graph.step_place(i, true);
+            (0..v.width).for_each(|j| work[place + (w.offset + j) * v.width + j] = T::one());
+        }
+        let tile = self.view(b / self.tile());
+        let active = |v: usize| graph.variables()[v].active & Flow::State.bit() != 0;
+        for segment in graph.segments().iter().filter(|s| s.scan == Scan::Forward) {
+            for node in &graph.nodes()[segment.nodes.clone()] {
+                match *node {
+                    Node::Input { .. } => {}
+                    Node::Site { weight, input, output } if active(input.variable) => {
+                        let w = &graph.weights()[weight];
+                        let start = graph.step_place(output, false);
+                        let (rest, out) = split(work, start..start + n * w.n_out);
+                        let ld = graph.variables()[input.variable].width;
+                        let from = graph.step_place(input.variable, input.delayed);
+                        let dx = MatRef::new(&rest.from(from)[input.offset..], n, w.n_in, ld);
+                        let matrix = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
+                        kernel.gemm(T::one(), dx, matrix.t(), T::zero(), MatMut::new(out, n, w.n_out, w.n_out));
+                    }
+                    Node::Site { .. } => {}
+                    Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
+                        let (ni, no) = (function.inputs(), function.outputs());
+                        for (k, &o) in outputs[..no].iter().enumerate().filter(|(_, &o)| active(o)) {
+                            let width = graph.variables()[o].width;
+                            let c = tile.coefficients(coefficients, ni * no, width, t, b % self.tile());
+                            let start = graph.step_place(o, false);
+                            let (rest, out) = split(work, start..start + n * width);
+                            let live = |o: &&Operand| active(o.variable);
+                            for (i, x) in inputs[..ni].iter().enumerate().filter(|(_, o)| live(o)) {
+                                let ld = graph.variables()[x.variable].width;
+                                let dx = &rest.from(graph.step_place(x.variable, x.delayed))[x.offset..];
+                                kernel.diagonal(&c[(k * ni + i) * width..][..width], dx, ld, out, width, n);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        // The tangents lie a row an input unit: A is their transpose.
+        for (i, v) in graph.variables().iter().enumerate() {
+            let Some(w) = v.watch else { continue };
+            let place = graph.step_place(i, false);
+            for column in 0..n {
+                for j in 0..v.width {
+                    a[(w.offset + j) * n + column] = work[place + column * v.width + j];
+                }
+            }
+        }
+    }
+}

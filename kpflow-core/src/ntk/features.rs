@@ -1,0 +1,230 @@
+//! Closed forms for unit-wise models: what a position contributes to K, as one row of numbers.
+//!
+//! Where every site acts on the state through one unit-wise cluster, D_p is a few diagonals ("bands"). Then the pair (u_p, D_p) is a
+//! short row, and traces and norms of K follow from rows and pairs of rows.
+
+use super::coupling::{sites, Site};
+use crate::model::{Graph, Linearization, Node, Tile};
+use crate::Scalar;
+
+/// One diagonal of D: site channels to units of one watched variable.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Band {
+    /// Which site, in the order of the graph.
+    pub site: usize,
+    /// The site's first channel.
+    pub channel: usize,
+    /// The first unit of the state.
+    pub unit: usize,
+    /// How many channels and units.
+    pub width: usize,
+    /// Where the coefficients are in a row of features.
+    pub place: usize,
+    coefficients: usize,
+    arity: usize,
+    index: usize,
+}
+
+/// The rows of features of a unit-wise linearised model.
+pub struct Features<'a, T> {
+    lin: &'a Linearization<'a, T>,
+    len: usize,
+}
+
+impl<'a, T: Scalar> Features<'a, T> {
+    /// Makes the features; `None` if some site reaches the state otherwise than through one unit-wise cluster, or a weight
+    /// is used at more than one site, or the sites do not act at every step of the state.
+    pub fn new(lin: &'a Linearization<'a, T>) -> Option<Self> {
+        let graph = lin.graph();
+        for (i, site) in sites(graph).enumerate() {
+            let once = sites(graph).filter(|s| s.weight == site.weight).count() == 1;
+            let watched = graph.variables()[site.output].watch.is_some();
+            if !once || watched || site.positions != graph.steps() || !reaches_unitwise(graph, &site) {
+                return None;
+            }
+            // Two bands of the same channels and units would have to be added before they are squared.
+            let all = || bands(graph).filter(move |b| b.site == i);
+            if all().any(|a| all().filter(|b| b.channel == a.channel && b.unit == a.unit).count() > 1) {
+                return None;
+            }
+        }
+        let len = inputs_len(graph) + bands(graph).map(|b| b.width).sum::<usize>();
+        Some(Self { lin, len })
+    }
+
+    /// The numbers of a row.
+    pub fn row_len(&self) -> usize {
+        self.len
+    }
+
+    /// The rows of all local positions: B·T.
+    pub fn rows(&self) -> usize {
+        self.lin.shape().trajectories * self.lin.shape().steps
+    }
+
+    /// Writes all rows, the row of (b, t) at `b·T + t`: the inputs u of every site (with its 1), then every band's coefficients.
+    ///
+    /// # Panics
+    /// Unless `out` is rows × row_len long.
+    pub fn write(&self, out: &mut [T]) {
+        assert_eq!(out.len(), self.rows() * self.len, "features are written all at once");
+        let graph = self.lin.graph();
+        for i in 0..self.lin.tiles() {
+            let tile = self.lin.view(i);
+            for (k, b) in self.lin.tile_range(i).enumerate() {
+                for t in 0..graph.steps() {
+                    self.write_row(&tile, t, k, &mut out[(b * graph.steps() + t) * self.len..][..self.len]);
+                }
+            }
+        }
+    }
+
+    fn write_row(&self, tile: &Tile<'_, T>, t: usize, b: usize, out: &mut [T]) {
+        let graph = self.lin.graph();
+        let mut at = 0;
+        for site in sites(graph) {
+            let u = tile.row(site.input, t, b);
+            out[at..at + u.len()].copy_from_slice(u);
+            at += u.len();
+            if graph.weights()[site.weight].bias.is_some() {
+                out[at] = T::one();
+                at += 1;
+            }
+        }
+        for band in bands(graph) {
+            let c = tile.coefficients(band.coefficients, band.arity, band.width, t, b);
+            out[band.place..band.place + band.width].copy_from_slice(&c[band.index * band.width..][..band.width]);
+        }
+    }
+
+    /// G[p, p'] of site number `site`.
+    pub(super) fn gram(&self, site: usize, p: &[T], q: &[T]) -> T {
+        let graph = self.lin.graph();
+        let start: usize = sites(graph).take(site).map(|s| input_len(graph, &s)).sum();
+        let len = sites(graph).nth(site).map_or(0, |s| input_len(graph, &s));
+        p[start..start + len].iter().zip(&q[start..start + len]).map(|(a, b)| *a * *b).sum()
+    }
+
+    /// tr K's part of the rows given: Σ_p Σ_sites G[p, p] ‖D_p‖_F², in double precision. **Cost**: linear in the rows.
+    pub fn trace(&self, rows: &[T]) -> f64 {
+        let graph = self.lin.graph();
+        let row = |p: &[T]| -> f64 {
+            bands(graph)
+                .map(|b| {
+                    let c: f64 = p[b.place..b.place + b.width].iter().map(|c| c.f64() * c.f64()).sum();
+                    self.gram(b.site, p, p).f64() * c
+                })
+                .sum()
+        };
+        rows.chunks_exact(self.len).map(row).sum()
+    }
+
+    /// ‖K‖_F²'s part of the pairs in `rows` × `all`: Σ_{p,p'} ‖Σ_sites G[p,p'] D_p D_p'ᵀ‖_F², in double precision.
+    ///
+    /// **Cost**: rows × all × (Σ n_in + bands · H) flops. `scratch`: N numbers.
+    pub fn frobenius_squared(&self, rows: &[T], all: &[T], scratch: &mut [T]) -> f64 {
+        let graph = self.lin.graph();
+        let mut sum = 0.0;
+        for p in rows.chunks_exact(self.len) {
+            for q in all.chunks_exact(self.len) {
+                sum += self.pair(graph, p, q, scratch);
+            }
+        }
+        sum
+    }
+
+    fn pair(&self, graph: &Graph<'_, T>, p: &[T], q: &[T], scratch: &mut [T]) -> f64 {
+        let mut sum = 0.0;
+        // D_p D_qᵀ is made of diagonals too, one for each pair of watched variables.
+        for a in watched(graph) {
+            for b in watched(graph) {
+                let e = &mut scratch[..graph.variables()[a].width];
+                e.fill(T::zero());
+                let (ua, ub) = (unit_of(graph, a), unit_of(graph, b));
+                let (mut site, mut g) = (usize::MAX, T::zero());
+                for x in bands(graph).filter(|x| x.unit == ua) {
+                    if x.site != site {
+                        (site, g) = (x.site, self.gram(x.site, p, q));
+                    }
+                    for y in bands(graph).filter(|y| y.unit == ub && y.site == x.site && y.channel == x.channel) {
+                        let (cp, cq) = (&p[x.place..x.place + x.width], &q[y.place..y.place + y.width]);
+                        for ((e, c), d) in e.iter_mut().zip(cp).zip(cq) {
+                            *e += g * *c * *d;
+                        }
+                    }
+                }
+                sum += e.iter().map(|e| e.f64() * e.f64()).sum::<f64>();
+            }
+        }
+        sum
+    }
+
+    /// The bands, for closed forms elsewhere.
+    pub(super) fn bands(&self) -> impl Iterator<Item = Band> + '_ {
+        bands(self.lin.graph())
+    }
+}
+
+fn input_len<T: Scalar>(graph: &Graph<'_, T>, site: &Site) -> usize {
+    site.input.width + usize::from(graph.weights()[site.weight].bias.is_some())
+}
+
+fn inputs_len<T: Scalar>(graph: &Graph<'_, T>) -> usize {
+    sites(graph).map(|s| input_len(graph, &s)).sum()
+}
+
+fn watched<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = usize> + 'g {
+    (0..graph.variables().len()).filter(|&v| graph.variables()[v].watch.is_some())
+}
+
+fn unit_of<T: Scalar>(graph: &Graph<'_, T>, variable: usize) -> usize {
+    graph.variables()[variable].watch.map_or(0, |w| w.offset)
+}
+
+/// Whether all that reads the site's output is clusters that write the state, at the same step.
+fn reaches_unitwise<T: Scalar>(graph: &Graph<'_, T>, site: &Site) -> bool {
+    let layout = |v: usize| {
+        let v = &graph.variables()[v];
+        v.watch.is_some_and(|w| w.stride == graph.units() && w.offset + v.width <= graph.units())
+    };
+    graph.nodes().iter().all(|node| match node {
+        Node::Input { .. } => true,
+        Node::Site { input, .. } => input.variable != site.output,
+        Node::Cluster { function, inputs, outputs, .. } => {
+            let reads = inputs[..function.inputs()].iter().any(|o| o.variable == site.output);
+            let delayed = inputs[..function.inputs()].iter().any(|o| o.variable == site.output && o.delayed);
+            !reads || (!delayed && outputs[..function.outputs()].iter().all(|&o| layout(o)))
+        }
+    })
+}
+
+/// All bands, in the order of clusters, inputs, outputs.
+fn bands<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = Band> + 'g {
+    let clusters = graph.nodes().iter().filter_map(|n| match *n {
+        Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
+            Some((&inputs[..function.inputs()], &outputs[..function.outputs()], coefficients))
+        }
+        _ => None,
+    });
+    let triples = clusters.flat_map(move |(inputs, outputs, coefficients)| {
+        inputs.iter().enumerate().filter_map(move |(i, input)| {
+            let site = sites(graph).position(|s| s.output == input.variable)?;
+            Some(outputs.iter().enumerate().map(move |(k, &o)| Band {
+                site,
+                channel: input.offset,
+                unit: unit_of(graph, o),
+                width: input.width,
+                place: 0,
+                coefficients,
+                arity: inputs.len() * outputs.len(),
+                index: k * inputs.len() + i,
+            }))
+        })
+    });
+    let mut place = inputs_len(graph);
+    triples.flatten().map(move |mut band| {
+        band.place = place;
+        place += band.width;
+        band
+    })
+}
