@@ -14,6 +14,7 @@ pub mod machine;
 pub mod model;
 pub mod ntk;
 pub mod operator;
+pub mod probe;
 mod scalar;
 mod shape;
 

@@ -7,11 +7,14 @@ use crate::Scalar;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Portable;
 
+/// Rows and columns of C that are kept in registers, and how much of the inner dimension is packed at a time.
+const MR: usize = 4;
+const NR: usize = 16;
+const KC: usize = 64;
+
 impl<T: Scalar> Kernel<T> for Portable {
     fn gemm(&self, alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>) {
         assert!(a.rows == c.rows && b.cols == c.cols && a.cols == b.rows, "a matrix product's shapes must agree");
-        let (ars, acs) = a.strides();
-        let (brs, bcs) = b.strides();
         for i in 0..c.rows {
             let row = &mut c.data[i * c.ld..][..c.cols];
             if beta == T::zero() {
@@ -19,14 +22,55 @@ impl<T: Scalar> Kernel<T> for Portable {
             } else if beta != T::one() {
                 row.iter_mut().for_each(|x| *x *= beta);
             }
-            for k in 0..a.cols {
-                let f = alpha * a.data[i * ars + k * acs];
-                for (j, x) in row.iter_mut().enumerate() {
-                    *x += f * b.data[k * brs + j * bcs];
+        }
+        let mut right = [[T::zero(); NR]; KC];
+        let mut left = [[T::zero(); MR]; KC];
+        for k in (0..a.cols).step_by(KC) {
+            let depth = KC.min(a.cols - k);
+            for j in (0..c.cols).step_by(NR) {
+                let cols = NR.min(c.cols - j);
+                pack(b, k, j, &mut right[..depth], cols);
+                for i in (0..c.rows).step_by(MR) {
+                    let rows = MR.min(c.rows - i);
+                    pack(a.t(), k, i, &mut left[..depth], rows);
+                    let tile = product(&left[..depth], &right[..depth]);
+                    for (r, line) in tile.iter().enumerate().take(rows) {
+                        let out = &mut c.data[(i + r) * c.ld + j..][..cols];
+                        out.iter_mut().zip(line).for_each(|(x, t)| *x += alpha * *t);
+                    }
                 }
             }
         }
     }
+}
+
+/// Copies rows `k ..` and columns `j .. j + cols` of a matrix, padded with zeros, so that the product reads memory in order.
+#[inline]
+fn pack<T: Scalar, const W: usize>(m: MatRef<'_, T>, k: usize, j: usize, out: &mut [[T; W]], cols: usize) {
+    let (rs, cs) = m.strides();
+    for (p, row) in out.iter_mut().enumerate() {
+        if cs == 1 {
+            row[..cols].copy_from_slice(&m.data[(k + p) * rs + j..][..cols]);
+        } else {
+            let base = (k + p) * rs + j * cs;
+            row[..cols].iter_mut().enumerate().for_each(|(q, x)| *x = m.data[base + q * cs]);
+        }
+        row[cols..].fill(T::zero());
+    }
+}
+
+/// Σ_k left[k]ᵀ right[k]: the accumulators are a fixed array that the compiler keeps in vector registers.
+#[inline]
+fn product<T: Scalar>(left: &[[T; MR]], right: &[[T; NR]]) -> [[T; NR]; MR] {
+    let mut sum = [[T::zero(); NR]; MR];
+    for (l, r) in left.iter().zip(right) {
+        for (line, &f) in sum.iter_mut().zip(l) {
+            for (s, x) in line.iter_mut().zip(r) {
+                *s += f * *x;
+            }
+        }
+    }
+    sum
 }
 
 impl<T: Scalar> Reduce<T> for Portable {

@@ -1,5 +1,10 @@
 //! Linear operators on state tensors, and their algebra.
 
+mod algebra;
+pub mod contract;
+
+pub use algebra::{Adjoint, Compose, Dense, Gram, Identity, Scale, Sum};
+
 use crate::{BlockMut, BlockRef, Scalar, Shape};
 
 /// A linear map between spaces of state tensors, applied matrix-free to a block of vectors.
