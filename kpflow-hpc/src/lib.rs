@@ -1,1 +1,8 @@
-//! The runner.
+//! The runner: from a checkpoint and a job file to a result file, on a laptop or over MPI ranks.
+//!
+//! Data flows one way: job → model and inputs → linearisation → operator → estimator → results.
+
+pub mod blas;
+pub mod comm;
+pub mod engine;
+pub mod error;

@@ -1,0 +1,98 @@
+//! The matrix and diagonal kernels of this machine.
+
+use kpflow_core::machine::{MatMut, MatRef};
+use kpflow_core::Scalar;
+
+#[cfg(not(feature = "openblas"))]
+mod pure;
+#[cfg(feature = "openblas")]
+#[path = "openblas.rs"]
+mod pure;
+
+mod diagonal;
+
+pub use diagonal::diagonal;
+
+/// A scalar that this machine can multiply matrices of.
+pub trait Blas: Scalar {
+    /// Computes C ← α A B + β C; β = 0 only writes C.
+    ///
+    /// # Panics
+    /// Unless the shapes agree and every dimension fits a C int.
+    fn gemm(alpha: Self, a: MatRef<'_, Self>, b: MatRef<'_, Self>, beta: Self, c: MatMut<'_, Self>);
+}
+
+/// Prepares the library: one thread inside every product, since the tiles are what is done at the same time.
+pub fn initialize() {
+    pure::initialize();
+}
+
+/// What multiplies the matrices.
+pub fn name() -> &'static str {
+    pure::NAME
+}
+
+/// Whether there is anything to multiply; if not, scales C.
+fn prepare<T: Scalar>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, beta: T, c: &mut MatMut<'_, T>) -> bool {
+    assert!(a.rows == c.rows && b.cols == c.cols && a.cols == b.rows, "a matrix product's shapes must agree");
+    if c.rows == 0 || c.cols == 0 {
+        return false;
+    }
+    if a.cols == 0 {
+        for i in 0..c.rows {
+            let row = &mut c.data[i * c.ld..][..c.cols];
+            row.iter_mut().for_each(|x| *x = if beta == T::zero() { T::zero() } else { beta * *x });
+        }
+        return false;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Blas;
+    use kpflow_core::machine::{Kernel, MatMut, MatRef, Portable};
+
+    /// Every transposition and leading dimension against the core's own product, and a product that must not read C.
+    fn agree<T: Blas>(tolerance: f64) {
+        let value = |i: usize| T::of(((i * 37 % 101) as f64 - 50.0) / 50.0);
+        for (m, n, k, pad) in [(1, 1, 1, 0), (3, 5, 7, 2), (64, 64, 33, 0), (17, 130, 65, 3), (2, 3, 0, 1), (0, 3, 2, 0), (5, 1, 9, 0)] {
+            for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
+                let (ar, ac) = if ta { (k, m) } else { (m, k) };
+                let (br, bc) = if tb { (n, k) } else { (k, n) };
+                let a: Vec<T> = (0..(ar + 1) * (ac + pad)).map(value).collect();
+                let b: Vec<T> = (0..(br + 1) * (bc + pad)).map(|i| value(i + 7)).collect();
+                let view = |x, r, c: usize, t| if t { MatRef::new(x, r, c, c + pad).t() } else { MatRef::new(x, r, c, c + pad) };
+                for beta in [0.0, 1.0, 0.5] {
+                    let fill = if beta == 0.0 { T::nan() } else { T::of(0.25) };
+                    let (mut c, mut d) = (vec![fill; (m + 1) * (n + pad)], vec![fill; (m + 1) * (n + pad)]);
+                    let (a, b) = (view(&a, ar, ac, ta), view(&b, br, bc, tb));
+                    T::gemm(T::of(2.0), a, b, T::of(beta), MatMut::new(&mut c, m, n, n + pad));
+                    Portable.gemm(T::of(2.0), a, b, T::of(beta), MatMut::new(&mut d, m, n, n + pad));
+                    for i in 0..m {
+                        for j in 0..n {
+                            let (x, y) = (c[i * (n + pad) + j].f64(), d[i * (n + pad) + j].f64());
+                            assert!((x - y).abs() <= tolerance, "{m} {n} {k} {ta} {tb} {beta}: {x} {y}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_agree_with_the_portable_kernel() {
+        super::initialize();
+        agree::<f64>(1e-12);
+        agree::<f32>(1e-4);
+    }
+
+    #[test]
+    fn diagonals_agree() {
+        let (c, x): (Vec<f64>, Vec<f64>) = (0..37).map(|i| (i as f64, 0.5 * i as f64)).unzip();
+        let x = [x.clone(), x].concat();
+        let mut y = vec![1.0; 80];
+        super::diagonal(&c, &x, 37, &mut y, 40, 2);
+        assert_eq!((y[3], y[43], y[38]), (1.0 + 4.5, 1.0 + 4.5, 1.0));
+    }
+}

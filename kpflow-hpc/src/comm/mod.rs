@@ -1,0 +1,172 @@
+//! The processes that share a job: MPI ranks, or one process alone.
+
+#[cfg(feature = "mpi")]
+mod mpi_world;
+#[cfg(not(feature = "mpi"))]
+#[path = "alone.rs"]
+mod mpi_world;
+
+use crate::error::{Error, Result};
+use mpi_world as world;
+use std::ops::Range;
+
+/// Numbers that can be sent and summed.
+pub trait Number: Copy + Default + world::Sendable {}
+impl<T: Copy + Default + world::Sendable> Number for T {}
+
+/// Keeps MPI initialised; finalises it when dropped.
+pub struct World {
+    _guard: world::Guard,
+    comm: Comm,
+}
+
+impl World {
+    /// Initialises MPI (MPI-4.1 § 11.2.2; funneled threads), or nothing in a program without it.
+    pub fn new() -> Result<Self> {
+        let guard = world::initialize().ok_or_else(|| Error::run("MPI could not be initialised"))?;
+        let (rank, size) = world::rank_and_size();
+        Ok(Self { _guard: guard, comm: Comm { rank, size } })
+    }
+    /// The communicator of all processes.
+    pub fn comm(&self) -> Comm {
+        self.comm
+    }
+}
+
+/// All processes of the job. Every method but `rank` and `size` is collective: all processes call it in the same order.
+#[derive(Clone, Copy, Debug)]
+pub struct Comm {
+    rank: usize,
+    size: usize,
+}
+
+/// Arrays up to this length are summed at the root and broadcast, so that every rank has the same bits and takes the same decisions.
+const SHORT: usize = 1 << 16;
+/// Counts are C ints: longer arrays go in pieces.
+const CHUNK: usize = 1 << 28;
+
+impl Comm {
+    /// One process, without MPI.
+    pub fn alone() -> Self {
+        Self { rank: 0, size: 1 }
+    }
+    /// This process's number.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+    /// How many processes there are.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+    /// Whether this is the process that speaks.
+    pub fn is_root(&self) -> bool {
+        self.rank == 0
+    }
+
+    /// Replaces `values` by their sum over processes: `MPI_Reduce` and `MPI_Bcast` for short arrays, `MPI_Allreduce` for long ones
+    /// (MPI-4.1 § 6.4, 6.9).
+    pub fn sum<T: Number>(&self, values: &mut [T]) {
+        if self.size > 1 {
+            let short = values.len() <= SHORT;
+            values.chunks_mut(CHUNK).for_each(|chunk| world::sum(chunk, short));
+        }
+    }
+
+    /// The sum of one number.
+    pub fn sum_one(&self, value: f64) -> f64 {
+        let mut v = [value];
+        self.sum(&mut v);
+        v[0]
+    }
+
+    /// Concatenates every process's `local` in the order of ranks (`MPI_Allgatherv`, § 6.7; as broadcasts where a count passes a C int).
+    pub fn gather<T: Number>(&self, local: &[T], all: &mut [T]) {
+        if self.size == 1 {
+            return all.copy_from_slice(local);
+        }
+        let mut counts = vec![0u64; self.size];
+        counts[self.rank] = local.len() as u64;
+        self.sum(&mut counts);
+        let mut rest = all;
+        for (rank, count) in counts.into_iter().enumerate() {
+            let (piece, next) = rest.split_at_mut(count as usize);
+            if rank == self.rank {
+                piece.copy_from_slice(local);
+            }
+            piece.chunks_mut(CHUNK).for_each(|chunk| world::broadcast(chunk, rank));
+            rest = next;
+        }
+    }
+
+    /// Sends bytes from one rank to all.
+    pub fn broadcast(&self, bytes: &mut Vec<u8>, root: usize) {
+        if self.size > 1 {
+            let mut len = [bytes.len() as u64];
+            world::broadcast(&mut len, root);
+            bytes.resize(len[0] as usize, 0);
+            bytes.chunks_mut(CHUNK).for_each(|chunk| world::broadcast(chunk, root));
+        }
+    }
+
+    /// Goes on only if no process failed; otherwise every process gets the error of the lowest that did.
+    pub fn agree<R>(&self, result: Result<R>) -> Result<R> {
+        let mut failed = vec![0u64; self.size];
+        failed[self.rank] = u64::from(result.is_err());
+        self.sum(&mut failed);
+        let Some(root) = failed.iter().position(|&f| f > 0) else { return result };
+        let mut bytes = result.as_ref().err().map(Error::to_bytes).unwrap_or_default();
+        self.broadcast(&mut bytes, root);
+        Err(Error::from_bytes(&bytes))
+    }
+
+    /// Ends the whole job at once if a process panics: the others would wait for it forever.
+    pub fn abort_on_panic(&self) {
+        let size = self.size;
+        std::panic::set_hook(Box::new(move |info| {
+            let text = info.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            eprintln!("error: internal: {text}; please report this");
+            if size > 1 {
+                world::abort(1);
+            }
+            std::process::exit(1);
+        }));
+    }
+}
+
+/// The part of `total` things that belongs to `rank`: contiguous, as even as can be, perhaps empty.
+pub fn shard(total: usize, ranks: usize, rank: usize) -> Range<usize> {
+    let at = |r: usize| total / ranks * r + (total % ranks).min(r);
+    at(rank)..at(rank + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{shard, Comm};
+    use crate::error::Error;
+
+    #[test]
+    fn shards_cover_everything_once() {
+        for total in 0..20 {
+            for ranks in 1..8 {
+                let mut next = 0;
+                for r in 0..ranks {
+                    let s = shard(total, ranks, r);
+                    assert_eq!(s.start, next);
+                    assert!(s.len() >= total / ranks && s.len() <= total.div_ceil(ranks));
+                    next = s.end;
+                }
+                assert_eq!(next, total);
+            }
+        }
+    }
+
+    #[test]
+    fn alone() {
+        let comm = Comm::alone();
+        let mut all = [0.0; 2];
+        comm.gather(&[1.0, 2.0], &mut all);
+        assert_eq!((all, comm.sum_one(3.0)), ([1.0, 2.0], 3.0));
+        assert_eq!(comm.agree(Err::<(), _>(Error::run("x"))), Err(Error::run("x")));
+        assert_eq!(comm.agree(Ok(1)), Ok(1));
+    }
+}

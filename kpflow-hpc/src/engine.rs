@@ -1,0 +1,101 @@
+//! The machine that operators run on: BLAS kernels, rayon threads, sums over ranks.
+
+use crate::blas::{self, Blas};
+use crate::comm::{Comm, Number};
+use crate::error::{Error, Result};
+use kpflow_core::machine::{Kernel, MatMut, MatRef, Reduce, Tasks};
+use kpflow_core::Scalar;
+use rayon::prelude::*;
+
+/// A number that the runner computes with: f32 or f64.
+pub trait Real: Blas + Number + hdf5::H5Type {}
+impl<T: Blas + Number + hdf5::H5Type> Real for T {}
+
+/// BLAS inside a tile, rayon over tiles, [`Comm`] over ranks.
+///
+/// Only the thread that applies an operator talks to other ranks; the pool's threads do arithmetic alone.
+pub struct Engine {
+    comm: Comm,
+    pool: rayon::ThreadPool,
+}
+
+impl Engine {
+    /// Makes an engine of `threads` threads.
+    pub fn new(comm: Comm, threads: usize) -> Result<Self> {
+        blas::initialize();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        Ok(Self { comm, pool: pool.map_err(|e| Error::run(format!("threads could not be started: {e}")))? })
+    }
+    /// The processes that share the job.
+    pub fn comm(&self) -> Comm {
+        self.comm
+    }
+}
+
+impl<T: Blas> Kernel<T> for Engine {
+    #[inline]
+    fn gemm(&self, alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>) {
+        T::gemm(alpha, a, b, beta, c);
+    }
+    #[inline]
+    fn diagonal(&self, c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usize, rows: usize) {
+        blas::diagonal(c, x, x_stride, y, y_stride, rows);
+    }
+}
+
+impl<T: Real> Reduce<T> for Engine {
+    fn sum(&self, values: &mut [T]) {
+        self.comm.sum(values);
+    }
+    fn gather(&self, local: &[T], all: &mut [T]) {
+        self.comm.gather(local, all);
+    }
+    fn sum_count(&self, count: usize) -> usize {
+        let mut total = [count as u64];
+        self.comm.sum(&mut total);
+        total[0] as usize
+    }
+}
+
+impl Tasks for Engine {
+    fn lanes(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    fn for_each<T: Scalar, F>(&self, count: usize, a: &mut [T], a_len: usize, b: &mut [T], b_len: usize, task: F)
+    where
+        F: Fn(usize, &mut [T], &mut [T]) + Sync,
+    {
+        let (mut a, mut b) = (a, b);
+        let mut pieces = Vec::with_capacity(count);
+        for i in 0..count {
+            let (ai, rest_a) = a.split_at_mut(a_len.min(a.len()));
+            let (bi, rest_b) = b.split_at_mut(b_len.min(b.len()));
+            pieces.push((i, ai, bi));
+            (a, b) = (rest_a, rest_b);
+        }
+        if self.lanes() == 1 || count == 1 {
+            return pieces.into_iter().for_each(|(i, a, b)| task(i, a, b));
+        }
+        self.pool.install(|| pieces.into_par_iter().for_each(|(i, a, b)| task(i, a, b)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Comm, Engine, Tasks};
+
+    #[test]
+    fn pieces_are_cut_as_promised() {
+        for threads in [1, 3] {
+            let engine = Engine::new(Comm::alone(), threads).unwrap();
+            let (mut a, mut b) = (vec![0.0; 10], vec![0.0; 3]);
+            engine.for_each(5, &mut a, 4, &mut b, 1, |i, a, b| {
+                a.fill(i as f64 + 1.0);
+                b.fill(a.len() as f64);
+            });
+            assert_eq!(a, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0]);
+            assert_eq!(b, [4.0, 4.0, 2.0]);
+        }
+    }
+}

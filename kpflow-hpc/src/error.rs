@@ -1,0 +1,89 @@
+//! What goes wrong, said in one line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Whether the user's files are wrong, or the run failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The job, a file or the usage is wrong: exit status 2.
+    Input,
+    /// The program failed while running: exit status 1.
+    Run,
+}
+
+/// An error: which file, what is wrong, what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// Whose fault it is.
+    pub kind: Kind,
+    /// The file, if it is about one.
+    pub file: Option<PathBuf>,
+    /// What is wrong; what would be right.
+    pub message: String,
+}
+
+/// A result that may be an [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A user's file is wrong.
+    pub fn input(file: impl AsRef<Path>, message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Input, file: Some(file.as_ref().into()), message: message.to_string() }
+    }
+    /// The usage is wrong.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Input, file: None, message: message.to_string() }
+    }
+    /// The run failed.
+    pub fn run(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Run, file: None, message: message.to_string() }
+    }
+    /// The status that the program ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Input => 2,
+            Kind::Run => 1,
+        }
+    }
+    /// The error as bytes, to be sent to another rank.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let file = self.file.as_deref().map(|f| f.display().to_string()).unwrap_or_default();
+        format!("{}\0{file}\0{}", self.exit_code(), self.message).into_bytes()
+    }
+    /// What [`to_bytes`](Error::to_bytes) wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let mut parts = text.splitn(3, '\0');
+        let mut next = || parts.next().unwrap_or_default().to_string();
+        let (kind, file, message) = (next(), next(), next());
+        let kind = if kind == "2" { Kind::Input } else { Kind::Run };
+        Self { kind, file: (!file.is_empty()).then(|| file.into()), message }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.message.split_whitespace().collect::<Vec<_>>().join(" ");
+        match &self.file {
+            Some(file) => write!(f, "{}: {message}", file.display()),
+            None => f.write_str(&message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn one_line_and_back() {
+        let e = Error::input("a b.toml", "two\nlines;  right");
+        assert_eq!(e.to_string(), "a b.toml: two lines; right");
+        assert_eq!(Error::from_bytes(&e.to_bytes()), e);
+        let e = Error::run("x");
+        assert_eq!((Error::from_bytes(&e.to_bytes()), e.exit_code()), (e.clone(), 1));
+    }
+}
