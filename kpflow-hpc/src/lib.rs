@@ -6,3 +6,4 @@ pub mod blas;
 pub mod comm;
 pub mod engine;
 pub mod error;
+pub mod estimate;

@@ -8,7 +8,7 @@ mod matrix;
 mod portable;
 
 pub use matrix::{MatMut, MatRef};
-pub use portable::Portable;
+pub use portable::{diagonal, Portable};
 
 use crate::Scalar;
 
@@ -27,7 +27,7 @@ pub trait Kernel<T: Scalar>: Sync {
     /// Row v of x begins at `v·x_stride`, of y at `v·y_stride`; `c.len()` numbers of each are used.
     #[inline]
     fn diagonal(&self, c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usize, rows: usize) {
-        portable::diagonal(c, x, x_stride, y, y_stride, rows);
+        diagonal(c, x, x_stride, y, y_stride, rows);
     }
 }
 

@@ -101,8 +101,11 @@ impl Tasks for Portable {
     }
 }
 
-#[inline]
-pub(super) fn diagonal<T: Scalar>(c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usize, rows: usize) {
+/// Computes `y[v][j] += c[j] · x[v][j]` for every row v < `rows`: see [`Kernel::diagonal`].
+///
+/// Always inlined, so that a caller can have it compiled for the vector units of its processor.
+#[inline(always)]
+pub fn diagonal<T: Scalar>(c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usize, rows: usize) {
     let n = c.len();
     for v in 0..rows {
         let x = &x[v * x_stride..][..n];

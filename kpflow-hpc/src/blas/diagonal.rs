@@ -1,17 +1,7 @@
 //! The diagonal multiply-add of unit-wise clusters, compiled for the vector units that the processor turns out to have.
 
+use kpflow_core::machine::diagonal as body;
 use kpflow_core::Scalar;
-
-#[inline(always)]
-fn body<T: Scalar>(c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usize, rows: usize) {
-    let n = c.len();
-    for v in 0..rows {
-        let (x, y) = (&x[v * x_stride..][..n], &mut y[v * y_stride..][..n]);
-        for j in 0..n {
-            y[j] += c[j] * x[j];
-        }
-    }
-}
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]

@@ -1,0 +1,104 @@
+//! The oracle: the whole matrix, where it is small enough.
+
+use super::small::eigen;
+use super::{Eigenpairs, Estimate, Problem, StopReason, Tall};
+use crate::engine::Real;
+use crate::error::{Error, Result};
+
+/// The largest n that is formed.
+pub const DENSE_LIMIT: usize = 4096;
+
+/// All that the dense matrix of a symmetric operator tells.
+pub struct DenseSpectrum {
+    trace: f64,
+    frobenius: f64,
+    /// Largest first.
+    values: Vec<f64>,
+    /// Vector i in row i.
+    vectors: Vec<f64>,
+    /// ‖A v − λ v‖.
+    residuals: Vec<f64>,
+    n: usize,
+}
+
+/// Forms A by n products and finds all its eigenpairs. Collective.
+///
+/// **Cost**: n products, n² numbers on every rank, O(n³) flops. **Errors**: n beyond [`DENSE_LIMIT`].
+pub fn dense<T: Real>(problem: &Problem<'_, T>) -> Result<DenseSpectrum> {
+    let (n, per) = (problem.len(), problem.shape().per_trajectory());
+    if n > DENSE_LIMIT {
+        return Err(Error::usage(format!(
+            "method = \"dense\" would form a {n} × {n} matrix; it is for at most {DENSE_LIMIT} numbers a vector, choose another method"
+        )));
+    }
+    let rows = problem.shape().len();
+    let mut local = vec![0.0; rows * n];
+    for first in (0..n).step_by(problem.block) {
+        let m = problem.block.min(n - first);
+        let mut x = Tall::zeros(problem.shape(), m);
+        for v in 0..m {
+            let (b, i) = ((first + v) / per, (first + v) % per);
+            if (problem.first..problem.first + problem.shape().trajectories).contains(&b) {
+                x.data[((b - problem.first) * m + v) * per + i] = T::one();
+            }
+        }
+        let y = problem.apply(&x);
+        for (r, row) in local.chunks_mut(n).enumerate() {
+            for v in 0..m {
+                row[first + v] = y.data[((r / per) * m + v) * per + r % per].f64();
+            }
+        }
+        (problem.progress)(problem.matvecs(), f64::NAN, f64::NAN);
+    }
+    let mut a = vec![0.0; n * n];
+    problem.comm().gather(&local, &mut a);
+    let trace = (0..n).map(|i| a[i * n + i]).sum();
+    let frobenius = a.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let (values, vectors) = eigen(&a, n);
+    let residual = |(value, v): (&f64, &[f64])| {
+        let part = |i: usize| a[i * n..][..n].iter().zip(v).map(|(a, v)| a * v).sum::<f64>() - value * v[i];
+        (0..n).map(|i| part(i).powi(2)).sum::<f64>().sqrt()
+    };
+    let residuals = values.iter().zip(vectors.chunks(n.max(1))).map(residual).collect();
+    Ok(DenseSpectrum { trace, frobenius, values, vectors, residuals, n })
+}
+
+impl DenseSpectrum {
+    /// tr A.
+    pub fn trace(&self) -> Estimate {
+        Estimate::exact(self.trace, self.n)
+    }
+    /// ‖A‖_F.
+    pub fn frobenius(&self) -> Estimate {
+        Estimate::exact(self.frobenius, self.n)
+    }
+    /// The operator norm, the largest |λ|.
+    pub fn norm(&self) -> Estimate {
+        Estimate::exact(self.values.iter().fold(0.0, |m: f64, v| m.max(v.abs())), self.n)
+    }
+    /// tr(A)² / ‖A‖_F²; 0 for the zero operator.
+    pub fn effective_rank(&self) -> Estimate {
+        let value = if self.frobenius > 0.0 { (self.trace / self.frobenius).powi(2) } else { 0.0 };
+        Estimate::exact(value, self.n)
+    }
+    /// The `count` largest eigenpairs.
+    pub fn eigenpairs<T: Real>(&self, problem: &Problem<'_, T>, count: usize) -> Eigenpairs<T> {
+        let k = count.min(self.n);
+        let per = problem.shape().per_trajectory();
+        let mut vectors = Tall::zeros(problem.shape(), k);
+        for (i, x) in vectors.data.iter_mut().enumerate() {
+            let (b, v, r) = (i / (k * per), i / per % k, i % per);
+            *x = T::of(self.vectors[v * self.n + (problem.first + b) * per + r]);
+        }
+        let scale = self.values.first().map_or(0.0, |v| v.abs());
+        let residual = |r: &f64| if scale > 0.0 { r / scale } else { 0.0 };
+        Eigenpairs {
+            values: self.values[..k].to_vec(),
+            residuals: self.residuals[..k].iter().map(residual).collect(),
+            vectors,
+            matvecs: self.n,
+            stop: StopReason::Exact,
+            history: Vec::new(),
+        }
+    }
+}

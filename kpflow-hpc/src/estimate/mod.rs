@@ -1,0 +1,86 @@
+//! Estimators, one file an algorithm, named as the literature names it.
+//!
+//! All work on any operator of the core, alone or with its vectors sharded by trajectory over ranks: they need a block product and
+//! global sums, nothing else. Every estimate has a standard error, every eigenpair a residual, every run a reason why it stopped.
+
+mod block_krylov;
+mod dense;
+mod frobenius;
+mod hutchinson;
+mod per_trajectory;
+mod problem;
+mod small;
+mod tall;
+
+pub use block_krylov::block_krylov;
+pub use dense::{dense, DenseSpectrum, DENSE_LIMIT};
+pub use frobenius::{effective_rank, frobenius, Sketch};
+pub use hutchinson::hutchinson;
+pub use per_trajectory::per_trajectory;
+pub use problem::{Budget, Problem};
+pub use tall::Tall;
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The method is exact.
+    Exact,
+    /// The estimated error is within the tolerance.
+    Tolerance,
+    /// All products allowed are spent.
+    Budget,
+}
+
+impl StopReason {
+    /// Whether the result is as good as was asked for.
+    pub fn converged(self) -> bool {
+        self != StopReason::Budget
+    }
+    /// The words for the result file.
+    pub fn describe(self) -> &'static str {
+        match self {
+            StopReason::Exact => "exact",
+            StopReason::Tolerance => "tolerance reached",
+            StopReason::Budget => "max_matvecs reached",
+        }
+    }
+}
+
+/// A number with its error.
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    /// The value.
+    pub value: f64,
+    /// Its standard error; 0 where the method is exact, infinite where too few products allow none.
+    pub standard_error: f64,
+    /// Operator products spent.
+    pub matvecs: usize,
+    /// Why it stopped.
+    pub stop: StopReason,
+    /// Products, value and standard error on the way.
+    pub history: Vec<[f64; 3]>,
+}
+
+impl Estimate {
+    /// A value without error.
+    pub fn exact(value: f64, matvecs: usize) -> Self {
+        Self { value, standard_error: 0.0, matvecs, stop: StopReason::Exact, history: vec![[matvecs as f64, value, 0.0]] }
+    }
+}
+
+/// Eigenpairs of a symmetric operator, largest first.
+#[derive(Clone, Debug)]
+pub struct Eigenpairs<T> {
+    /// The Ritz values.
+    pub values: Vec<f64>,
+    /// ‖A v − λ v‖ / λ_1 of each.
+    pub residuals: Vec<f64>,
+    /// The vectors: this rank's trajectories.
+    pub vectors: Tall<T>,
+    /// Operator products spent.
+    pub matvecs: usize,
+    /// Why it stopped.
+    pub stop: StopReason,
+    /// Products, λ_1 and the largest residual on the way.
+    pub history: Vec<[f64; 3]>,
+}

@@ -1,0 +1,130 @@
+//! What every estimator is given: an operator, its share of the vectors, and a budget.
+
+use super::Tall;
+use crate::comm::Comm;
+use crate::engine::{Engine, Real};
+use kpflow_core::probe::{Distribution, Probe};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
+use std::cell::{Cell, RefCell};
+
+/// When to stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// The relative error to reach.
+    pub rtol: f64,
+    /// The products that may be spent.
+    pub max_matvecs: usize,
+}
+
+/// An operator on vectors that are spread over ranks by trajectory.
+pub struct Problem<'a, T> {
+    /// The operator on this rank's trajectories; its product is collective.
+    pub operator: &'a dyn LinearOperator<T>,
+    /// Kernels, threads and ranks.
+    pub engine: &'a Engine,
+    /// The number of this rank's first trajectory.
+    pub first: usize,
+    /// Trajectories of all ranks.
+    pub trajectories: usize,
+    /// The key of the probes.
+    pub seed: u64,
+    /// Vectors carried through at once; the same on any number of ranks.
+    pub block: usize,
+    /// Called with (products, value, standard error) as the estimate goes on.
+    pub progress: &'a dyn Fn(usize, f64, f64),
+    scratch: RefCell<Vec<T>>,
+    matvecs: Cell<usize>,
+}
+
+impl<'a, T: Real> Problem<'a, T> {
+    /// Makes a problem; no product is spent yet.
+    pub fn new(
+        operator: &'a dyn LinearOperator<T>,
+        engine: &'a Engine,
+        (first, trajectories): (usize, usize),
+        seed: u64,
+        block: usize,
+        progress: &'a dyn Fn(usize, f64, f64),
+    ) -> Self {
+        let scratch = RefCell::default();
+        Self { operator, engine, first, trajectories, seed, block: block.max(1), progress, scratch, matvecs: Cell::new(0) }
+    }
+
+    /// This rank's shape of the vectors.
+    pub fn shape(&self) -> Shape {
+        self.operator.domain()
+    }
+    /// n, the numbers of a vector on all ranks.
+    pub fn len(&self) -> usize {
+        self.trajectories * self.shape().per_trajectory()
+    }
+    /// Whether the vectors have no numbers.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The processes that share the vectors.
+    pub fn comm(&self) -> Comm {
+        self.engine.comm()
+    }
+    /// Products spent so far.
+    pub fn matvecs(&self) -> usize {
+        self.matvecs.get()
+    }
+    /// How many of `wanted` vectors the next block has, within the budget.
+    pub fn next_block(&self, budget: &Budget, wanted: usize) -> usize {
+        self.block.min(wanted).min(budget.max_matvecs.saturating_sub(self.matvecs()))
+    }
+
+    /// The probes `first_vector ..` of a stream.
+    pub fn probes(&self, distribution: Distribution, stream: u32, first_vector: usize, vectors: usize) -> Tall<T> {
+        let mut x = Tall::zeros(self.shape(), vectors);
+        let block = BlockMut::new(self.shape(), vectors, &mut x.data);
+        Probe { seed: self.seed, stream, distribution }.fill(self.first, first_vector, block);
+        x
+    }
+
+    /// A x, in blocks. Collective.
+    pub fn apply(&self, x: &Tall<T>) -> Tall<T> {
+        let mut y = Tall::zeros(self.operator.codomain(), x.vectors);
+        let mut scratch = self.scratch.borrow_mut();
+        let mut done = 0;
+        while done < x.vectors {
+            let m = self.block.min(x.vectors - done);
+            let needed = self.operator.scratch_len(m);
+            if scratch.len() < needed {
+                scratch.resize(needed, T::zero());
+            }
+            if m == x.vectors {
+                let input = BlockRef::new(x.shape, m, &x.data);
+                self.operator.apply(input, BlockMut::new(y.shape, m, &mut y.data), &mut scratch);
+            } else {
+                let part = x.columns(done..done + m);
+                let mut out = Tall::zeros(y.shape, m);
+                let input = BlockRef::new(x.shape, m, &part.data);
+                self.operator.apply(input, BlockMut::new(y.shape, m, &mut out.data), &mut scratch);
+                y.set_columns(done, &out);
+            }
+            done += m;
+        }
+        self.matvecs.set(self.matvecs.get() + x.vectors);
+        y
+    }
+
+    /// ⟨x_v, y_v⟩ of every column, over all ranks.
+    pub fn dots(&self, x: &Tall<T>, y: &Tall<T>) -> Vec<f64> {
+        let mut sums = vec![0.0; x.vectors];
+        let n = x.shape.per_trajectory().max(1);
+        for (i, (x_part, y_part)) in x.data.chunks(n).zip(y.data.chunks(n)).enumerate() {
+            sums[i % x.vectors] += x_part.iter().zip(y_part).map(|(a, b)| a.f64() * b.f64()).sum::<f64>();
+        }
+        self.comm().sum(&mut sums);
+        sums
+    }
+
+    /// Xᵀ Y over all ranks, row-major `[x.vectors, y.vectors]`, summed in double precision.
+    pub fn gram(&self, x: &Tall<T>, y: &Tall<T>) -> Vec<f64> {
+        let mut g = x.local_gram(y, self.engine);
+        self.comm().sum(&mut g);
+        g
+    }
+}

@@ -1,0 +1,93 @@
+//! Blocks of vectors as tall matrices: what sketches and Krylov bases are made of.
+
+use crate::engine::{Engine, Real};
+use kpflow_core::machine::{Kernel, MatMut, MatRef, Tasks};
+use kpflow_core::Shape;
+use std::ops::Range;
+
+/// A block of vectors that owns its numbers, `[trajectory][vector][step][unit]`: a tall matrix with the vectors as columns.
+#[derive(Clone, Debug)]
+pub struct Tall<T> {
+    /// The shape of this rank's part of each vector.
+    pub shape: Shape,
+    /// The number of vectors.
+    pub vectors: usize,
+    /// The numbers.
+    pub data: Vec<T>,
+}
+
+/// Numbers of a vector whose products are summed in the vectors' own precision before the sum goes on in double precision:
+/// Gram matrices summed in single precision break CholeskyQR beyond a condition number of 4·10³.
+const CHUNK: usize = 2048;
+
+impl<T: Real> Tall<T> {
+    /// Vectors of zeros.
+    pub fn zeros(shape: Shape, vectors: usize) -> Self {
+        Self { shape, vectors, data: vec![T::zero(); vectors * shape.len()] }
+    }
+
+    /// The columns in `range`.
+    pub fn columns(&self, range: Range<usize>) -> Self {
+        let n = self.shape.per_trajectory();
+        let mut out = Self::zeros(self.shape, range.len());
+        for b in 0..self.shape.trajectories {
+            let from = &self.data[(b * self.vectors + range.start) * n..][..range.len() * n];
+            out.data[b * range.len() * n..][..range.len() * n].copy_from_slice(from);
+        }
+        out
+    }
+
+    /// Writes `other`'s columns over this one's, from column `first` on.
+    pub fn set_columns(&mut self, first: usize, other: &Self) {
+        let n = self.shape.per_trajectory();
+        for b in 0..self.shape.trajectories {
+            let from = &other.data[b * other.vectors * n..][..other.vectors * n];
+            self.data[(b * self.vectors + first) * n..][..other.vectors * n].copy_from_slice(from);
+        }
+    }
+
+    /// This rank's part of Xᵀ Y.
+    pub(super) fn local_gram(&self, y: &Self, engine: &Engine) -> Vec<f64> {
+        let (m, k, n) = (self.vectors, y.vectors, self.shape.per_trajectory());
+        let chunks = n.div_ceil(CHUNK);
+        let pieces = self.shape.trajectories * chunks;
+        // A few pieces at a time, one Gram matrix each, added up in their order: the same sum on any number of threads.
+        let mut sum = vec![0.0; m * k];
+        let group = 4 * engine.lanes();
+        let mut grams = vec![T::zero(); group * m * k];
+        for first in (0..pieces).step_by(group) {
+            let count = group.min(pieces - first);
+            engine.for_each(count, &mut grams, m * k, &mut [], 0, |i, g, _: &mut [T]| {
+                let (b, c) = ((first + i) / chunks, (first + i) % chunks * CHUNK);
+                let len = CHUNK.min(n - c);
+                let x = MatRef::new(&self.data[b * m * n + c..], m, len, n);
+                let y = MatRef::new(&y.data[b * k * n + c..], k, len, n);
+                engine.gemm(T::one(), x, y.t(), T::zero(), MatMut::new(g, m, k, k));
+            });
+            for g in grams.chunks(m * k).take(count) {
+                sum.iter_mut().zip(g).for_each(|(s, x)| *s += x.f64());
+            }
+        }
+        sum
+    }
+
+    /// Adds α X C to this, where C is row-major `[x.vectors, self.vectors]`.
+    pub fn add_product(&mut self, alpha: f64, x: &Self, c: &[f64], engine: &Engine) {
+        let (m, k, n) = (x.vectors, self.vectors, self.shape.per_trajectory());
+        if m == 0 || k == 0 || n == 0 {
+            return;
+        }
+        let c: Vec<T> = c.iter().map(|&x| T::of(alpha * x)).collect();
+        engine.for_each(self.shape.trajectories, &mut self.data, k * n, &mut [], 0, |b, y, _: &mut [T]| {
+            let x = MatRef::new(&x.data[b * m * n..], m, n, n);
+            engine.gemm(T::one(), MatRef::new(&c, m, k, k).t(), x, T::one(), MatMut::new(y, k, n, n));
+        });
+    }
+
+    /// X C, where C is row-major `[self.vectors, columns]`.
+    pub fn product(&self, c: &[f64], columns: usize, engine: &Engine) -> Self {
+        let mut y = Self::zeros(self.shape, columns);
+        y.add_product(1.0, self, c, engine);
+        y
+    }
+}
