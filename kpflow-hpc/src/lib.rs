@@ -7,3 +7,5 @@ pub mod comm;
 pub mod engine;
 pub mod error;
 pub mod estimate;
+pub mod job;
+pub mod load;

@@ -1,0 +1,258 @@
+//! The job file: what the user writes.
+
+mod names;
+mod section;
+
+pub use names::{Kind, Method, Operator, Precision, Quantity};
+
+use crate::error::{Error, Result};
+use kpflow_core::model::Activation;
+use section::Section;
+use std::path::{Path, PathBuf};
+
+/// A file and, perhaps, the dataset in it: `FILE[:DATASET]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// The dataset or tensor in it.
+    pub dataset: Option<String>,
+}
+
+/// `[model]`.
+#[derive(Clone, Debug)]
+pub struct ModelSpec {
+    /// What kind of model.
+    pub kind: Kind,
+    /// The checkpoint.
+    pub weights: PathBuf,
+    /// What the names of its tensors begin with.
+    pub prefix: String,
+    /// φ of an rnn or leaky_rnn.
+    pub activation: Activation,
+    /// The step of time of a leaky_rnn.
+    pub dt: f64,
+}
+
+/// One `[[analysis]]`.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    /// Its name, and its group's in the result file.
+    pub name: String,
+    /// Which operator.
+    pub operator: Operator,
+    /// What is asked of it.
+    pub quantity: Quantity,
+    /// How.
+    pub method: Method,
+    /// The relative error to reach.
+    pub rtol: f64,
+    /// The products that may be spent.
+    pub max_matvecs: usize,
+    /// How many eigenpairs.
+    pub count: usize,
+    /// Whether to keep the eigenvectors.
+    pub vectors: bool,
+}
+
+/// A whole job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The job file.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// The model.
+    pub model: ModelSpec,
+    /// The inputs `[B, T, n_in]`.
+    pub inputs: Source,
+    /// The initial state `[B, N]`.
+    pub initial_state: Option<Source>,
+    /// f32 or f64.
+    pub precision: Precision,
+    /// The key of all random numbers.
+    pub seed: u64,
+    /// Vectors carried through at once; `None` for "auto".
+    pub block: Option<usize>,
+    /// Trajectory ranks asked for by `grid`; `None` for "auto".
+    pub grid: Option<usize>,
+    /// The result file.
+    pub output: PathBuf,
+    /// What to find out.
+    pub analyses: Vec<Analysis>,
+}
+
+impl Job {
+    /// Reads and checks a job file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+        Self::parse(path, text)
+    }
+
+    /// Checks the text of a job file; paths in it are relative to `path`.
+    pub fn parse(path: &Path, text: String) -> Result<Self> {
+        let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+            let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+            Error::input(path, format!("line {line} is not TOML: {}", e.message()))
+        })?;
+        let root = Section::new(path, "the job", &table, &["model", "data", "compute", "output", "analysis"])?;
+        let empty = toml::Table::new();
+        let model = root.table("model")?.ok_or_else(|| root.missing("[model]"))?;
+        let data = root.table("data")?.ok_or_else(|| root.missing("[data]"))?;
+        let compute = root.table("compute")?.unwrap_or(&empty);
+        let output = root.table("output")?.unwrap_or(&empty);
+
+        let data = Section::new(path, "[data]", data, &["inputs", "initial_state"])?;
+        let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid"])?;
+        let output = Section::new(path, "[output]", output, &["file"])?;
+        let source = |text: &str| source(&directory, text);
+        Ok(Self {
+            path: path.into(),
+            model: model_spec(path, &directory, model)?,
+            inputs: source(data.required_text("inputs")?),
+            initial_state: data.text("initial_state")?.map(source),
+            precision: compute.choice("precision", Precision::F64, Precision::ALL)?,
+            seed: compute.integer("seed", 0)?.unwrap_or(0) as u64,
+            block: compute.integer_or_auto("block")?,
+            grid: grid(&compute)?,
+            output: directory.join(output.text("file")?.unwrap_or("results.h5")),
+            analyses: analyses(path, &root)?,
+            text,
+        })
+    }
+}
+
+fn source(directory: &Path, text: &str) -> Source {
+    // A path may hold a colon itself: only what follows the last one, behind a name with an ending, is a dataset.
+    match text.rsplit_once(':') {
+        Some((file, dataset)) if file.contains('.') && !dataset.is_empty() => {
+            Source { path: directory.join(file), dataset: Some(dataset.into()) }
+        }
+        _ => Source { path: directory.join(text), dataset: None },
+    }
+}
+
+fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> Result<ModelSpec> {
+    let keys = ["kind", "weights", "prefix", "activation", "dt"];
+    let s = Section::new(path, "[model]", table, &keys)?;
+    let kind = s.required_choice("kind", Kind::ALL)?;
+    if !kind.supported() {
+        return Err(s.error(format!("kind = \"{}\" is not in this version; it has rnn, leaky_rnn, gru and lstm", kind.name())));
+    }
+    let activations = [("tanh", Activation::Tanh), ("relu", Activation::Relu), ("linear", Activation::Linear)];
+    let activation = s.choice("activation", Activation::Tanh, &activations)?;
+    if s.has("activation") && !matches!(kind, Kind::Rnn | Kind::LeakyRnn) {
+        return Err(s.error(format!("activation is not for kind = \"{}\"; it is for rnn and leaky_rnn", kind.name())));
+    }
+    if activation == Activation::Linear && kind == Kind::Rnn {
+        return Err(s.error("activation = \"linear\" is for leaky_rnn; an rnn has tanh or relu"));
+    }
+    let dt = s.number("dt")?;
+    match (kind, dt) {
+        (Kind::LeakyRnn, None) => return Err(s.missing("dt")),
+        (Kind::LeakyRnn, Some(dt)) if !(dt > 0.0 && dt <= 1.0) => {
+            return Err(s.error(format!("dt = {dt} is outside of its range; it is above 0 and at most 1")));
+        }
+        (Kind::LeakyRnn, _) | (_, None) => {}
+        (_, Some(_)) => return Err(s.error(format!("dt is not for kind = \"{}\"; it is for leaky_rnn", kind.name()))),
+    }
+    Ok(ModelSpec {
+        kind,
+        weights: directory.join(s.required_text("weights")?),
+        prefix: s.text("prefix")?.unwrap_or_default().into(),
+        activation,
+        dt: dt.unwrap_or(1.0),
+    })
+}
+
+fn grid(s: &Section<'_>) -> Result<Option<usize>> {
+    match s.get("grid") {
+        None => Ok(None),
+        Some(toml::Value::String(a)) if a == "auto" => Ok(None),
+        Some(toml::Value::Table(t)) => {
+            let g = Section::new(s.path, "grid", t, &["trajectories", "probes"])?;
+            if g.integer("probes", 1)?.unwrap_or(1) != 1 {
+                return Err(g.error("more than one group of probes is not in this version; probes = 1 is"));
+            }
+            Ok(g.integer("trajectories", 1)?)
+        }
+        Some(_) => Err(s.error("grid is \"auto\" or { trajectories = R, probes = 1 }")),
+    }
+}
+
+fn analyses(path: &Path, root: &Section<'_>) -> Result<Vec<Analysis>> {
+    let wrong = || root.error("analysis is a list of [[analysis]] tables");
+    let list = match root.get("analysis") {
+        None => return Err(root.error("there is no [[analysis]]; a job has at least one")),
+        Some(toml::Value::Array(list)) => list,
+        Some(_) => return Err(wrong()),
+    };
+    let mut out: Vec<Analysis> = Vec::new();
+    for (i, value) in list.iter().enumerate() {
+        let table = value.as_table().ok_or_else(wrong)?;
+        let label = match table.get("name").and_then(|n| n.as_str()) {
+            Some(name) => format!("[[analysis]] {name}"),
+            None => format!("[[analysis]] number {}", i + 1),
+        };
+        let one = analysis(path, &label, table)?;
+        if out.iter().any(|a| a.name == one.name) {
+            return Err(Error::input(path, format!("two analyses are named \"{}\"; names are unique", one.name)));
+        }
+        out.push(one);
+    }
+    if out.is_empty() {
+        return Err(root.error("there is no [[analysis]]; a job has at least one"));
+    }
+    Ok(out)
+}
+
+fn analysis(path: &Path, label: &str, table: &toml::Table) -> Result<Analysis> {
+    let keys = ["name", "operator", "quantity", "method", "rtol", "max_matvecs", "count", "vectors", "axis", "with"];
+    let s = Section::new(path, label, table, &keys)?;
+    let name = s.required_text("name")?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if name.is_empty() || !name.chars().all(legal) || name.chars().all(|c| c == '.') {
+        return Err(s.error(format!("the name \"{name}\" is not legal; a name is letters, digits, _, - and .")));
+    }
+    let operator = s.choice("operator", Operator::Ntk, Operator::ALL)?;
+    let quantity = s.required_choice("quantity", Quantity::ALL)?;
+    let method = s.choice("method", Method::Auto, Method::ALL)?;
+    if !operator.supported() {
+        let what = operator.name();
+        return Err(s.error(format!("operator = \"{what}\" is not in this version; it has ntk, parameter and propagator_gram")));
+    }
+    if !quantity.supported() {
+        let what = quantity.name();
+        let has = "it has trace, frobenius, effective_rank, norm and eigenpairs";
+        return Err(s.error(format!("quantity = \"{what}\" is not in this version; {has}")));
+    }
+    let methods = quantity.methods(operator);
+    if !methods.contains(&method) {
+        let list: Vec<&str> = methods.iter().map(|m| m.name()).collect();
+        let what = format!("method = \"{}\" is not for the {} of {}", method.name(), quantity.name(), operator.name());
+        return Err(s.error(format!("{what}; it is one of {}", list.join(", "))));
+    }
+    for (key, others) in [("axis", "marginal"), ("with", "alignment and learnability")] {
+        if s.has(key) {
+            return Err(s.error(format!("{key} is not for quantity = \"{}\"; it is for {others}", quantity.name())));
+        }
+    }
+    let rtol = s.number("rtol")?.unwrap_or(1e-3);
+    if !(rtol >= 0.0 && rtol.is_finite()) {
+        return Err(s.error(format!("rtol = {rtol} is not a tolerance; it is 0 or more")));
+    }
+    Ok(Analysis {
+        name: name.into(),
+        operator,
+        quantity,
+        method,
+        rtol,
+        max_matvecs: s.integer("max_matvecs", 1)?.unwrap_or(1000),
+        count: s.integer("count", 1)?.unwrap_or(20),
+        vectors: s.boolean("vectors")?.unwrap_or(false),
+    })
+}
+
+#[cfg(test)]
+mod tests;

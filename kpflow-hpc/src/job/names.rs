@@ -1,0 +1,169 @@
+//! The words of the job file and what they mean.
+
+/// Makes an enum of words: `ALL` pairs each word with its meaning.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant),* }
+
+        impl $name {
+            /// Every word and its meaning.
+            pub const ALL: &'static [(&'static str, $name)] = &[$(($word, $name::$variant)),*];
+
+            /// The word.
+            pub fn name(self) -> &'static str {
+                match self { $($name::$variant => $word),* }
+            }
+        }
+    };
+}
+
+words! {
+    /// A kind of model.
+    Kind {
+        /// Elman's network.
+        Rnn = "rnn",
+        /// The leaky integrator.
+        LeakyRnn = "leaky_rnn",
+        /// The gated recurrent unit.
+        Gru = "gru",
+        /// The long short-term memory.
+        Lstm = "lstm",
+        /// A multilayer perceptron.
+        Mlp = "mlp",
+        /// A convolutional net.
+        Conv = "conv",
+        /// A neural ordinary differential equation.
+        NeuralOde = "neural_ode",
+        /// A pre-LayerNorm transformer.
+        Transformer = "transformer",
+        /// GPT-2 by its Hugging Face names.
+        Gpt2 = "gpt2",
+        /// BERT by its Hugging Face names.
+        Bert = "bert",
+        /// Any ONNX graph.
+        Onnx = "onnx",
+    }
+}
+
+words! {
+    /// A number type.
+    Precision {
+        /// Single.
+        F32 = "f32",
+        /// Double.
+        F64 = "f64",
+    }
+}
+
+words! {
+    /// An operator.
+    Operator {
+        /// P K Pᵀ.
+        Ntk = "ntk",
+        /// K.
+        Parameter = "parameter",
+        /// P.
+        Propagator = "propagator",
+        /// P Pᵀ.
+        PropagatorGram = "propagator_gram",
+        /// Σ_sites U Uᵀ.
+        Core = "core",
+        /// P⁻¹.
+        Constraint = "constraint",
+    }
+}
+
+words! {
+    /// What is asked of an operator.
+    Quantity {
+        /// tr A.
+        Trace = "trace",
+        /// ‖A‖_F.
+        Frobenius = "frobenius",
+        /// tr(A)² / ‖A‖_F².
+        EffectiveRank = "effective_rank",
+        /// The largest |λ|.
+        Norm = "norm",
+        /// The largest eigenvalues, their residuals and, if asked, vectors.
+        Eigenpairs = "eigenpairs",
+        /// The spectral density.
+        Density = "density",
+        /// A partial trace.
+        Marginal = "marginal",
+        /// ⟨A, B⟩ / (‖A‖‖B‖).
+        Alignment = "alignment",
+        /// eᵀ A e / (‖e‖² λ_max).
+        Learnability = "learnability",
+        /// Lyapunov exponents.
+        Lyapunov = "lyapunov",
+    }
+}
+
+words! {
+    /// A way to find a quantity.
+    Method {
+        /// The best of those there are.
+        Auto = "auto",
+        /// Closed forms and Gramians, no randomness.
+        Exact = "exact",
+        /// The whole matrix.
+        Dense = "dense",
+        /// Hutchinson's estimator.
+        Hutchinson = "hutchinson",
+        /// Hutch++.
+        Hutchpp = "hutchpp",
+        /// XTrace.
+        Xtrace = "xtrace",
+        /// XNysTrace.
+        Xnystrace = "xnystrace",
+        /// Nyström++.
+        Nystrompp = "nystrompp",
+        /// One sweep only.
+        OneSided = "one_sided",
+        /// Hutchinson's estimator on each trajectory by itself.
+        PerTrajectory = "per_trajectory",
+        /// XNysTrace on each trajectory by itself.
+        PerTrajectoryXnystrace = "per_trajectory_xnystrace",
+        /// Block Krylov iteration.
+        BlockKrylov = "block_krylov",
+        /// Stochastic Lanczos quadrature.
+        Lanczos = "lanczos",
+    }
+}
+
+impl Kind {
+    /// Whether this version runs it.
+    pub fn supported(self) -> bool {
+        matches!(self, Kind::Rnn | Kind::LeakyRnn | Kind::Gru | Kind::Lstm)
+    }
+}
+
+impl Operator {
+    /// Whether this version runs it.
+    pub fn supported(self) -> bool {
+        matches!(self, Operator::Ntk | Operator::Parameter | Operator::PropagatorGram)
+    }
+}
+
+impl Quantity {
+    /// Whether this version runs it.
+    pub fn supported(self) -> bool {
+        !self.methods(Operator::Ntk).is_empty()
+    }
+
+    /// The methods that this version has for it.
+    pub fn methods(self, operator: Operator) -> &'static [Method] {
+        use Method::*;
+        match self {
+            Quantity::Trace => &[Auto, Exact, PerTrajectory, Hutchinson, Dense],
+            Quantity::Frobenius | Quantity::EffectiveRank => match operator {
+                Operator::Parameter => &[Auto, Exact, Hutchpp, Hutchinson, Dense],
+                _ => &[Auto, Hutchpp, Hutchinson, Dense],
+            },
+            Quantity::Norm | Quantity::Eigenpairs => &[Auto, BlockKrylov, Dense],
+            _ => &[],
+        }
+    }
+}

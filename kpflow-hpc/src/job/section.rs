@@ -1,0 +1,99 @@
+//! One table of the job file, read with errors that say what would be right.
+
+use crate::error::{Error, Result};
+use std::path::Path;
+use toml::{Table, Value};
+
+/// A table, its name, and where it stands.
+pub(super) struct Section<'a> {
+    pub path: &'a Path,
+    label: String,
+    table: &'a Table,
+}
+
+/// The nearest of some words, if it is near enough to be what was meant.
+fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let scored = words.map(|w| (strsim::damerau_levenshtein(word, w), w));
+    scored.min().filter(|(d, w)| *d <= 1 + w.len() / 3).map(|(_, w)| w)
+}
+
+/// «did you mean …?» where a word is near, or the list of all words.
+fn would_be_right(word: &str, words: &[&str]) -> String {
+    match nearest(word, words.iter().copied()) {
+        Some(w) => format!("did you mean \"{w}\"?"),
+        None => format!("it is one of {}", words.join(", ")),
+    }
+}
+
+impl<'a> Section<'a> {
+    /// Checks that a table has no other keys than `keys`.
+    pub fn new(path: &'a Path, label: &str, table: &'a Table, keys: &[&str]) -> Result<Self> {
+        let s = Self { path, label: label.into(), table };
+        for key in table.keys() {
+            if !keys.contains(&key.as_str()) {
+                return Err(s.error(format!("unknown key \"{key}\"; {}", would_be_right(key, keys))));
+            }
+        }
+        Ok(s)
+    }
+
+    pub fn error(&self, message: impl std::fmt::Display) -> Error {
+        Error::input(self.path, format!("in {}: {message}", self.label))
+    }
+    pub fn missing(&self, key: &str) -> Error {
+        self.error(format!("{key} is missing; it is required"))
+    }
+    pub fn get(&self, key: &str) -> Option<&'a Value> {
+        self.table.get(key)
+    }
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    fn typed<R>(&self, key: &str, what: &str, get: impl Fn(&'a Value) -> Option<R>) -> Result<Option<R>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(v) => get(v).map(Some).ok_or_else(|| self.error(format!("{key} is {}; it is {what}", v.type_str()))),
+        }
+    }
+
+    pub fn text(&self, key: &str) -> Result<Option<&'a str>> {
+        self.typed(key, "a string", Value::as_str)
+    }
+    pub fn required_text(&self, key: &str) -> Result<&'a str> {
+        self.text(key)?.ok_or_else(|| self.missing(key))
+    }
+    pub fn boolean(&self, key: &str) -> Result<Option<bool>> {
+        self.typed(key, "true or false", Value::as_bool)
+    }
+    pub fn table(&self, key: &str) -> Result<Option<&'a Table>> {
+        self.typed(key, "a table", Value::as_table)
+    }
+    pub fn number(&self, key: &str) -> Result<Option<f64>> {
+        self.typed(key, "a number", |v| v.as_float().or(v.as_integer().map(|i| i as f64)))
+    }
+    pub fn integer(&self, key: &str, least: i64) -> Result<Option<usize>> {
+        match self.typed(key, "an integer", Value::as_integer)? {
+            Some(i) if i < least => Err(self.error(format!("{key} = {i} is too small; it is at least {least}"))),
+            other => Ok(other.map(|i| i as usize)),
+        }
+    }
+    pub fn integer_or_auto(&self, key: &str) -> Result<Option<usize>> {
+        match self.get(key) {
+            Some(Value::String(s)) if s == "auto" => Ok(None),
+            Some(Value::String(s)) => Err(self.error(format!("{key} = \"{s}\" is not a number; it is \"auto\" or an integer"))),
+            _ => self.integer(key, 1),
+        }
+    }
+
+    pub fn choice<C: Copy>(&self, key: &str, default: C, words: &[(&str, C)]) -> Result<C> {
+        let Some(word) = self.text(key)? else { return Ok(default) };
+        let list: Vec<&str> = words.iter().map(|w| w.0).collect();
+        let found = words.iter().find(|w| w.0 == word).map(|w| w.1);
+        found.ok_or_else(|| self.error(format!("unknown {key} \"{word}\"; {}", would_be_right(word, &list))))
+    }
+    pub fn required_choice<C: Copy>(&self, key: &str, words: &[(&str, C)]) -> Result<C> {
+        let default = words.first().map(|w| w.1).filter(|_| self.has(key)).ok_or_else(|| self.missing(key))?;
+        self.choice(key, default, words)
+    }
+}

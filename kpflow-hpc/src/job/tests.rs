@@ -1,0 +1,56 @@
+use super::{Job, Method, Operator, Quantity};
+use std::path::Path;
+
+const GOOD: &str = "[model]\nkind = 'gru'\nweights = 'm.safetensors'\nprefix = 'rnn.'\n[data]\ninputs = 'x.h5:/inputs'\n\
+    [[analysis]]\nname = 'a'\nquantity = 'trace'\n";
+
+fn parse(text: &str) -> Result<Job, String> {
+    Job::parse(Path::new("dir/job.toml"), text.into()).map_err(|e| {
+        assert_eq!(e.exit_code(), 2);
+        e.to_string()
+    })
+}
+
+#[test]
+fn defaults_and_relative_paths() {
+    let job = parse(GOOD).unwrap();
+    assert_eq!(job.model.weights, Path::new("dir/m.safetensors"));
+    assert_eq!((job.inputs.path.as_path(), job.inputs.dataset.as_deref()), (Path::new("dir/x.h5"), Some("/inputs")));
+    assert_eq!((job.output.as_path(), job.seed, job.block), (Path::new("dir/results.h5"), 0, None));
+    let a = &job.analyses[0];
+    assert_eq!((a.operator, a.quantity, a.method, a.max_matvecs), (Operator::Ntk, Quantity::Trace, Method::Auto, 1000));
+}
+
+#[test]
+fn every_mistake_is_named_with_what_would_be_right() {
+    let cases = [
+        (GOOD.replace("prefix", "prefx"), "in [model]: unknown key \"prefx\"; did you mean \"prefix\"?"),
+        (GOOD.replace("'gru'", "'grru'"), "unknown kind \"grru\"; did you mean \"gru\"?"),
+        (GOOD.replace("'gru'", "'bert'"), "not in this version"),
+        (GOOD.replace("'trace'", "'trase'"), "did you mean \"trace\"?"),
+        (GOOD.replace("'trace'", "'density'"), "not in this version"),
+        (GOOD.replace("quantity = 'trace'", ""), "quantity is missing"),
+        (GOOD.replace("'a'", "'a b'"), "a name is letters"),
+        (GOOD.replace("'a'", "'..'"), "a name is letters"),
+        (GOOD.replace("'m.safetensors'", "3"), "weights is integer; it is a string"),
+        (GOOD.replace("[data]", "[dat]"), "did you mean \"data\"?"),
+        (format!("{GOOD}[[analysis]]\nname = 'a'\nquantity = 'norm'\n"), "two analyses are named \"a\""),
+        (format!("{GOOD}max_matvecs = 0\n"), "max_matvecs = 0 is too small"),
+        (format!("{GOOD}rtol = -1.0\n"), "rtol = -1"),
+        (format!("{GOOD}rtol = nan\n"), "rtol = NaN"),
+        (format!("{GOOD}method = 'block_krylov'\n"), "it is one of auto, exact"),
+        (format!("{GOOD}axis = 'time'\n"), "it is for marginal"),
+        (format!("{GOOD}oper"), "line 10 is not TOML"),
+        (GOOD.split("[[").next().unwrap().into(), "there is no [[analysis]]"),
+        (format!("{GOOD}[compute]\nblock = 'big'\n"), "it is \"auto\" or an integer"),
+        (format!("{GOOD}[compute]\ngrid = {{ trajectories = 2, probes = 2 }}\n"), "not in this version"),
+        (GOOD.replace("kind = 'gru'", "kind = 'gru'\ndt = 0.1"), "dt is not for kind = \"gru\""),
+        (GOOD.replace("'gru'", "'leaky_rnn'"), "dt is missing"),
+        (String::new(), "[model] is missing"),
+    ];
+    for (text, expected) in cases {
+        let error = parse(&text).unwrap_err();
+        assert!(error.starts_with("dir/job.toml: ") && error.contains(expected), "{error}\nlacks {expected}");
+        assert!(!error.contains('\n'));
+    }
+}

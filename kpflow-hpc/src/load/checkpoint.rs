@@ -1,0 +1,158 @@
+//! Checkpoints in safetensors files.
+
+use super::require_finite;
+use crate::error::{Error, Result};
+use half::{bf16, f16};
+use kpflow_core::Scalar;
+use safetensors::{Dtype, SafeTensors};
+use std::path::{Path, PathBuf};
+
+/// A checkpoint: the tensors whose names begin with a prefix.
+pub struct Checkpoint {
+    path: PathBuf,
+    prefix: String,
+    bytes: Vec<u8>,
+    names: Vec<String>,
+}
+
+/// A tensor of a checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor<T> {
+    /// Its whole name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, in C order.
+    pub data: Vec<T>,
+}
+
+impl Checkpoint {
+    /// Opens a file and checks that it is whole.
+    pub fn open(path: &Path, prefix: &str) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+        let all: Vec<String> = match SafeTensors::deserialize(&bytes) {
+            Ok(tensors) => tensors.names().into_iter().map(|n| n.to_string()).collect(),
+            Err(e) => return Err(Error::input(path, format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file"))),
+        };
+        let mut names: Vec<String> = all.iter().filter_map(|n| n.strip_prefix(prefix)).map(String::from).collect();
+        names.sort();
+        if names.is_empty() {
+            let mut there: Vec<&str> = all.iter().map(|n| n.as_str()).collect();
+            there.sort();
+            return Err(Error::input(path, format!("has no tensor that begins with \"{prefix}\"; it has {}", list(&there))));
+        }
+        Ok(Self { path: path.into(), prefix: prefix.into(), bytes, names })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names behind the prefix, sorted.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Reads the first tensor there is of several names (without prefix), as numbers of type T; `None` if there is none.
+    pub fn tensor<T: Scalar>(&self, names: &[&str]) -> Result<Option<Tensor<T>>> {
+        let Some(name) = names.iter().find(|n| self.names.iter().any(|m| m == *n)) else { return Ok(None) };
+        let name = format!("{}{name}", self.prefix);
+        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|e| Error::input(&self.path, e))?;
+        let view = tensors.tensor(&name).map_err(|e| Error::input(&self.path, e))?;
+        let data = numbers(view.dtype(), view.data()).ok_or_else(|| {
+            let kind = view.dtype();
+            Error::input(&self.path, format!("tensor {name} is of type {kind:?}; F16, BF16, F32 and F64 can be read"))
+        })?;
+        require_finite(&self.path, &format!("tensor {name}"), view.shape(), 0, &data)?;
+        Ok(Some(Tensor { name, shape: view.shape().to_vec(), data }))
+    }
+
+    /// Like [`tensor`](Checkpoint::tensor), but the tensor must be there and of this shape.
+    pub fn required<T: Scalar>(&self, names: &[&str], shape: &[usize]) -> Result<Tensor<T>> {
+        let Some(tensor) = self.tensor(names)? else {
+            let there: Vec<&str> = self.names.iter().map(|n| n.as_str()).collect();
+            let what = names.iter().map(|n| format!("{}{n}", self.prefix)).collect::<Vec<_>>().join(" or ");
+            return Err(Error::input(&self.path, format!("has no tensor {what}; it has {}", list(&there))));
+        };
+        if tensor.shape != shape {
+            let (name, found) = (&tensor.name, &tensor.shape);
+            return Err(Error::input(&self.path, format!("tensor {name} has shape {found:?}; it should be {shape:?}")));
+        }
+        Ok(tensor)
+    }
+}
+
+/// The first few of many names.
+pub(super) fn list(names: &[&str]) -> String {
+    match names.len() {
+        0 => "none".into(),
+        1..=12 => names.join(", "),
+        n => format!("{}, … ({n} in all)", names[..12].join(", ")),
+    }
+}
+
+/// Numbers of a floating point type, in little endian order.
+pub(super) fn numbers<T: Scalar>(dtype: Dtype, bytes: &[u8]) -> Option<Vec<T>> {
+    fn each<T: Scalar, const W: usize>(bytes: &[u8], f: impl Fn([u8; W]) -> f64) -> Vec<T> {
+        bytes.chunks_exact(W).map(|c| T::of(f(c.try_into().unwrap_or([0; W])))).collect()
+    }
+    Some(match dtype {
+        Dtype::F64 => each(bytes, f64::from_le_bytes),
+        Dtype::F32 => each(bytes, |b| f32::from_le_bytes(b).into()),
+        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
+        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn golden(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
+    }
+
+    #[test]
+    fn reads_every_float_type() {
+        let values = [1.5, -2.0, 0.25];
+        let bytes = |w: usize| -> Vec<u8> {
+            values
+                .iter()
+                .flat_map(|&v: &f64| match w {
+                    0 => f16::from_f64(v).to_le_bytes().to_vec(),
+                    1 => bf16::from_f64(v).to_le_bytes().to_vec(),
+                    2 => (v as f32).to_le_bytes().to_vec(),
+                    _ => v.to_le_bytes().to_vec(),
+                })
+                .collect()
+        };
+        for (w, dtype) in [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64].into_iter().enumerate() {
+            assert_eq!(numbers::<f64>(dtype, &bytes(w)).unwrap(), values);
+        }
+        assert!(numbers::<f64>(Dtype::I32, &[0; 4]).is_none());
+    }
+
+    #[test]
+    fn truncated_files_are_errors_at_every_length() {
+        let whole = std::fs::read(golden("gru_h0.safetensors")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cut.safetensors");
+        for len in 0..whole.len() {
+            std::fs::write(&path, &whole[..len]).unwrap();
+            assert_eq!(Checkpoint::open(&path, "").err().unwrap().exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn says_what_is_missing() {
+        let c = Checkpoint::open(&golden("memory_pro.init.safetensors"), "rnn.").unwrap();
+        let e = c.required::<f32>(&["weight_xx_l0"], &[1]).unwrap_err().to_string();
+        assert!(e.contains("no tensor rnn.weight_xx_l0; it has bias_hh_l0"), "{e}");
+        let e = c.required::<f32>(&["bias_hh_l0"], &[1]).unwrap_err().to_string();
+        assert!(e.contains("has shape [192]; it should be [1]"), "{e}");
+        let e = Checkpoint::open(&golden("memory_pro.init.safetensors"), "gru.").err().unwrap().to_string();
+        assert!(e.contains("begins with \"gru.\"; it has"), "{e}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Arrays of inputs in HDF5, .npy and safetensors files, read a few trajectories at a time.
+
+use super::checkpoint::{list, numbers};
+use super::require_finite;
+use crate::error::{Error, Result};
+use crate::job::Source;
+use hdf5::types::TypeDescriptor;
+use kpflow_core::Scalar;
+use npyz::{NpyFile, Order};
+use safetensors::SafeTensors;
+use std::fs::File;
+use std::io::BufReader;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+enum Data {
+    Hdf5(hdf5::Dataset),
+    Memory(Vec<f64>),
+}
+
+/// An array in a file; its first axis is the trajectory.
+pub struct Array {
+    path: PathBuf,
+    label: String,
+    shape: Vec<usize>,
+    data: Data,
+}
+
+impl Array {
+    /// Opens an array by the ending of its file's name: .h5, .hdf5, .npy or .safetensors.
+    pub fn open(source: &Source) -> Result<Self> {
+        let path = source.path.as_path();
+        let wrong = |m: String| Error::input(path, m);
+        File::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let (label, shape, data) = match ending {
+            "h5" | "hdf5" => hdf5_dataset(path, source.dataset.as_deref())?,
+            "npy" => npy(path)?,
+            "safetensors" => tensor(path, source.dataset.as_deref())?,
+            other => return Err(wrong(format!("ends with \".{other}\"; inputs are .h5, .hdf5, .npy or .safetensors"))),
+        };
+        Ok(Self { path: path.into(), label, shape, data })
+    }
+
+    /// The shape of the whole array.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// An error about this array.
+    pub fn error(&self, message: impl std::fmt::Display) -> Error {
+        Error::input(&self.path, format!("{} {message}", self.label))
+    }
+
+    /// Reads the rows in `range` of the first axis. Every number must be finite.
+    pub fn read_rows<T: Scalar>(&self, range: Range<usize>) -> Result<Vec<T>> {
+        let per: usize = self.shape[1..].iter().product();
+        let data: Vec<T> = if range.is_empty() || per == 0 {
+            Vec::new()
+        } else {
+            match &self.data {
+                Data::Memory(all) => all[range.start * per..range.end * per].iter().map(|&x| T::of(x)).collect(),
+                Data::Hdf5(dataset) => self.read_hdf5(dataset, range.clone())?.into_iter().map(T::of).collect(),
+            }
+        };
+        require_finite(&self.path, &self.label, &self.shape, range.start * per, &data)?;
+        Ok(data)
+    }
+
+    fn read_hdf5(&self, dataset: &hdf5::Dataset, range: Range<usize>) -> Result<Vec<f64>> {
+        use ndarray::s;
+        let read = match self.shape.len() {
+            2 => dataset.read_slice_2d::<f64, _>(s![range, ..]).map(|a| a.into_raw_vec_and_offset().0),
+            3 => dataset.read_slice::<f64, _, ndarray::Ix3>(s![range, .., ..]).map(|a| a.into_raw_vec_and_offset().0),
+            d => return Err(self.error(format!("has {d} axes; arrays of 2 or 3 can be read"))),
+        };
+        read.map_err(|e| self.error(format!("cannot be read: {e}")))
+    }
+}
+
+fn hdf5_dataset(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)> {
+    let wrong = |m: String| Error::input(path, m);
+    hdf5::silence_errors(true);
+    let file = hdf5::File::open(path).map_err(|_| wrong("is not an HDF5 file".into()))?;
+    let there: Vec<String> = file.datasets().unwrap_or_default().iter().map(|d| d.name()).collect();
+    let names: Vec<&str> = there.iter().map(|n| n.as_str()).collect();
+    let name = match (name, &names[..]) {
+        (Some(name), _) => name,
+        (None, [only]) => only,
+        (None, _) => return Err(wrong(format!("has several datasets; name one as FILE:DATASET of {}", list(&names)))),
+    };
+    let missing = |_| wrong(format!("has no dataset {name}; at its root are {}", list(&names)));
+    let dataset = file.dataset(name).map_err(missing)?;
+    let kind = dataset.dtype().and_then(|t| t.to_descriptor()).map_err(|e| wrong(e.to_string()))?;
+    if !matches!(kind, TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)) {
+        return Err(wrong(format!("dataset {name} is of type {kind}; it should hold numbers")));
+    }
+    Ok((format!("dataset {name}"), dataset.shape(), Data::Hdf5(dataset)))
+}
+
+fn npy(path: &Path) -> Result<(String, Vec<usize>, Data)> {
+    let wrong = |m: String| Error::input(path, m);
+    let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
+    let len = file.metadata().map_or(0, |m| m.len());
+    let npy = NpyFile::new(BufReader::new(file)).map_err(|e| wrong(format!("is not a .npy file: {e}")))?;
+    let shape: Vec<usize> = npy.shape().iter().map(|&d| d as usize).collect();
+    if npy.order() != Order::C {
+        return Err(wrong("is in Fortran order; save numpy.ascontiguousarray of it".into()));
+    }
+    // A header may claim any size: what the file cannot hold is not allocated.
+    let count = shape.iter().try_fold(1u64, |p, &d| p.checked_mul(d as u64)).unwrap_or(u64::MAX);
+    if count > len {
+        return Err(wrong(format!("is cut short: its header says {shape:?}")));
+    }
+    let kind = npy.dtype().descr();
+    let cut = |e: std::io::Error| wrong(format!("is cut short or damaged: {e}"));
+    let data: Vec<f64> = match kind.trim_matches('\'') {
+        "<f8" => npy.into_vec::<f64>().map_err(cut)?,
+        "<f4" => npy.into_vec::<f32>().map_err(cut)?.into_iter().map(f64::from).collect(),
+        other => return Err(wrong(format!("is of type {other}; save it as float32 or float64"))),
+    };
+    Ok(("the array".into(), shape, Data::Memory(data)))
+}
+
+fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)> {
+    let wrong = |m: String| Error::input(path, m);
+    let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(format!("is not a safetensors file: {e}")))?;
+    let names: Vec<&str> = tensors.names().into_iter().collect();
+    let name = match (name, &names[..]) {
+        (Some(name), _) => name.trim_start_matches('/'),
+        (None, [only]) => only,
+        (None, _) => return Err(wrong(format!("has several tensors; name one as FILE:TENSOR of {}", list(&names)))),
+    };
+    let view = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}; it has {}", list(&names))))?;
+    let kind = view.dtype();
+    let data = numbers(kind, view.data()).ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should be a float")))?;
+    Ok((format!("tensor {name}"), view.shape().to_vec(), Data::Memory(data)))
+}
