@@ -54,3 +54,10 @@ fn every_mistake_is_named_with_what_would_be_right() {
         assert!(!error.contains('\n'));
     }
 }
+
+#[test]
+fn no_prefix_of_a_job_panics() {
+    let text = format!("{GOOD}[compute]\ngrid = {{ trajectories = 4, probes = 1 }}\nblock = 7 # é\n");
+    let cuts = (0..text.len()).filter(|&end| text.is_char_boundary(end));
+    assert!(cuts.filter(|&end| parse(&text[..end]).is_ok()).count() < text.len());
+}

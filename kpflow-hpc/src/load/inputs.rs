@@ -87,6 +87,7 @@ fn hdf5_dataset(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, 
     let name = match (name, &names[..]) {
         (Some(name), _) => name,
         (None, [only]) => only,
+        (None, []) => return Err(wrong("has no dataset at its root; name one as FILE:DATASET".into())),
         (None, _) => return Err(wrong(format!("has several datasets; name one as FILE:DATASET of {}", list(&names)))),
     };
     let missing = |_| wrong(format!("has no dataset {name}; at its root are {}", list(&names)));

@@ -20,3 +20,6 @@ pub(crate) fn require_finite<T: Scalar>(file: &Path, what: &str, shape: &[usize]
     index.reverse();
     Err(Error::input(file, format!("{what} is {} at index {index:?}; every number must be finite", data[bad])))
 }
+
+#[cfg(test)]
+mod tests;

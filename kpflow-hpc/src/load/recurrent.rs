@@ -19,10 +19,11 @@ impl<T: Scalar> Recurrent<T> {
     /// Reads the layer (`weight_ih_l0`) or cell (`weight_ih`) from a checkpoint, checking every shape.
     pub fn load(checkpoint: &Checkpoint, cell: &Cell) -> Result<Self> {
         let gates = cell.gates();
-        let more = checkpoint.names().iter().find(|n| n.contains("_l1") || n.ends_with("_reverse"));
-        if let Some(name) = more {
-            let what = format!("has {name}: stacked and bidirectional layers are not in this version; one layer is");
-            return Err(Error::input(checkpoint.path(), what));
+        // Whole names: a readout that is called `fc_l1` is none of this layer's.
+        let beyond = ["weight_hh_l1", "weight_hh_l0_reverse", "weight_hr_l0"];
+        if let Some(name) = checkpoint.names().iter().find(|n| beyond.contains(&n.as_str())) {
+            let what = "stacked, bidirectional and projected layers are not in this version; one plain layer is";
+            return Err(Error::input(checkpoint.path(), format!("has {name}: {what}")));
         }
         let Some(hh) = checkpoint.tensor::<T>(&["weight_hh_l0", "weight_hh"])? else {
             checkpoint.required::<T>(&["weight_hh_l0", "weight_hh"], &[])?;

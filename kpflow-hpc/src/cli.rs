@@ -1,0 +1,144 @@
+//! The command line.
+
+use crate::error::{Error, Result};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The neural tangent kernel's spectrum of trained networks, on a laptop or under MPI.
+#[derive(Debug, Parser)]
+#[command(name = "kpflow", version, propagate_version = true, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run every analysis of a job and write its result file
+    Run(Run),
+    /// Check the operators of a job: adjoints, linearisation, a small gradient step
+    Check {
+        /// The job file
+        #[arg(value_name = "JOB.toml")]
+        job: PathBuf,
+        /// Threads of each rank [default: its share of the machine]
+        #[arg(long, value_name = "N")]
+        threads: Option<usize>,
+    },
+}
+
+/// The arguments of `kpflow run`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The job file
+    #[arg(value_name = "JOB.toml")]
+    pub job: PathBuf,
+    /// Write the results here, not where the job says
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Keep the analyses that the result file holds already
+    #[arg(long)]
+    pub resume: bool,
+    /// Threads of each rank [default: its share of the machine]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Print nothing but errors
+    #[arg(long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+/// Parses the command line of this process; `None` once help or the version is told, by one rank (`speak`).
+///
+/// **Errors**: wrong usage, in one line.
+pub fn parse(speak: bool) -> Result<Option<Command>> {
+    match Arguments::try_parse() {
+        Ok(arguments) => Ok(Some(arguments.command)),
+        // Help goes to standard output and ends with 0. Every rank then returns: leaving here would skip MPI_Finalize.
+        Err(e) if !e.use_stderr() => {
+            if speak {
+                e.print().map_err(Error::run)?;
+            }
+            Ok(None)
+        }
+        Err(e) => Err(fold(&e)),
+    }
+}
+
+/// Parses a command line, the program's name first.
+///
+/// **Errors**: wrong usage, or a request for help, in one line.
+pub fn parse_from<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -> Result<Command> {
+    Arguments::try_parse_from(arguments).map(|a| a.command).map_err(|e| fold(&e))
+}
+
+/// One line of clap's several: what is wrong, the tip, the usage.
+fn fold(e: &clap::Error) -> Error {
+    // clap answers a bare `kpflow` with the whole help.
+    if e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Error::usage("no command was given; kpflow run JOB.toml, kpflow check JOB.toml or kpflow --help");
+    }
+    let text = e.render().to_string();
+    let mut parts = text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
+    let first = parts.next().unwrap_or_default();
+    let mut line = first.strip_prefix("error: ").unwrap_or(&first).to_string();
+    for part in parts.filter(|p| !p.is_empty() && !p.starts_with("For more information")) {
+        line.push_str("; ");
+        line.push_str(&part.replacen("Usage:", "usage:", 1));
+    }
+    Error::usage(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command> {
+        parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn commands() {
+        let Ok(Command::Run(run)) = parse("kpflow run j.toml --output o.h5 --resume --threads 3 --quiet") else {
+            panic!()
+        };
+        assert_eq!((run.job, run.output), ("j.toml".into(), Some("o.h5".into())));
+        assert!(run.resume && run.quiet && !run.verbose && run.threads == Some(3));
+        assert!(matches!(parse("kpflow check --threads 1 j.toml"), Ok(Command::Check { .. })));
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line() {
+        for (line, right) in [
+            ("kpflow", "no command was given; kpflow run JOB.toml"),
+            ("kpflow rum j.toml", "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run'"),
+            (
+                "kpflow run",
+                "the following required arguments were not provided: <JOB.toml>; usage: kpflow run <JOB.toml>",
+            ),
+            ("kpflow run a b", "unexpected argument 'b' found; usage: "),
+            (
+                "kpflow run a --thread 2",
+                "unexpected argument '--thread' found; tip: a similar argument exists: '--threads'",
+            ),
+            ("kpflow run a --threads -1", "unexpected argument '-1' found"),
+            ("kpflow run a --threads x", "invalid value 'x' for '--threads <N>'"),
+            ("kpflow run a --quiet --verbose", "the argument '--quiet' cannot be used with '--verbose'"),
+        ] {
+            let e = parse(line).unwrap_err();
+            assert_eq!(e.exit_code(), 2);
+            let text = e.to_string();
+            assert!(text.starts_with(right) && !text.contains('\n') && !text.contains("error:"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_description_is_sound() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

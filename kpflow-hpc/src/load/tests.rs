@@ -1,0 +1,166 @@
+use super::{Array, Checkpoint, Recurrent};
+use crate::job::Source;
+use kpflow_core::model::{Activation, Cell};
+use safetensors::tensor::TensorView;
+use safetensors::Dtype;
+use std::path::{Path, PathBuf};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
+}
+
+fn source(path: &Path, dataset: Option<&str>) -> Source {
+    Source { path: path.into(), dataset: dataset.map(String::from) }
+}
+
+/// The one line that `result` failed with, for the user.
+fn line<T>(result: crate::error::Result<T>) -> String {
+    let e = result.err().expect("an error");
+    assert_eq!(e.exit_code(), 2);
+    let line = e.to_string();
+    assert!(!line.contains('\n'), "{line}");
+    line
+}
+
+/// Writes zeros of these names and shapes, but for `bad` as their last number.
+fn checkpoint(path: &Path, tensors: &[(&str, &[usize])], bad: f32) {
+    let data: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, shape)| {
+            let mut numbers = vec![0.0f32; shape.iter().product()];
+            *numbers.last_mut().unwrap() = bad;
+            numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+        })
+        .collect();
+    let views = tensors
+        .iter()
+        .zip(&data)
+        .map(|((name, shape), d)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), d).unwrap()));
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+fn npy(path: &Path, header: &str, data: &[u8]) {
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(data);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn golden_layers_have_their_sizes() {
+    for (name, prefix, cell, sizes) in [
+        ("rnn_relu_h0", "", Cell::rnn(Activation::Relu), (2, 6, true)),
+        ("leaky_rnn", "", Cell::leaky(Activation::Tanh, 0.3), (3, 5, false)),
+        ("gru", "", Cell::gru(), (3, 5, true)),
+        ("lstm", "", Cell::lstm(), (3, 4, true)),
+        ("memory_pro.step300", "rnn.", Cell::gru(), (3, 64, true)),
+    ] {
+        let c = Checkpoint::open(&golden(&format!("{name}.safetensors")), prefix).unwrap();
+        let weights = Recurrent::<f64>::load(&c, &cell).unwrap();
+        let w = weights.view();
+        assert_eq!((w.n_in, w.hidden, w.b_ih.is_some()), sizes, "{name}");
+        assert_eq!((w.w_ih.len(), w.w_hh.len()), (cell.gates() * sizes.1 * sizes.0, cell.gates() * sizes.1 * sizes.1));
+    }
+}
+
+#[test]
+fn wrong_layers_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    let load = |tensors: &[(&str, &[usize])], bad| {
+        checkpoint(&path, tensors, bad);
+        Checkpoint::open(&path, "").and_then(|c| Recurrent::<f64>::load(&c, &Cell::gru()))
+    };
+    let (ih, hh): ((&str, &[usize]), (&str, &[usize])) = (("weight_ih", &[12, 2]), ("weight_hh", &[12, 4]));
+    // A readout may be called what it likes.
+    assert!(load(&[ih, hh, ("fc_l1.weight", &[3, 4])], 1.0).is_ok());
+    for (tensors, right) in [
+        (vec![ih], "has no tensor weight_hh_l0 or weight_hh; it has weight_ih"),
+        (vec![hh], "has no tensor weight_ih_l0 or weight_ih; it has weight_hh"),
+        (vec![ih, ("weight_hh", &[16, 4])], "tensor weight_hh has shape [16, 4]; this kind has [3·H, H]"),
+        (vec![hh, ("weight_ih", &[11, 2])], "tensor weight_ih has shape [11, 2]; it should be [12, 2]"),
+        (vec![hh, ("weight_ih", &[24])], "tensor weight_ih has shape [24]; it should be [12, 0]"),
+        (vec![ih, hh, ("bias_ih", &[4])], "tensor bias_ih has shape [4]; it should be [12]"),
+        (vec![ih, hh, ("weight_hh_l1", &[12, 4])], "has weight_hh_l1: stacked"),
+        (vec![ih, hh, ("weight_hh_l0_reverse", &[12, 4])], "has weight_hh_l0_reverse: stacked, bidirectional"),
+    ] {
+        let found = line(load(&tensors, 1.0));
+        assert!(found.contains(right), "{found}\nlacks {right}");
+    }
+    let found = line(load(&[ih, hh], f32::NAN));
+    assert!(found.contains("tensor weight_hh is NaN at index [11, 3]"), "{found}");
+}
+
+#[test]
+fn every_container_reads_the_same_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let numbers: Vec<f32> = (0..24).map(|i| i as f32 / 8.0).collect();
+    let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let (h5, np, st) = (dir.path().join("x.h5"), dir.path().join("x.npy"), dir.path().join("x.safetensors"));
+    let cube = ndarray::Array::from_shape_vec((4, 3, 2), numbers.clone()).unwrap();
+    let file = hdf5::File::create(&h5).unwrap();
+    file.new_dataset_builder().with_data(&cube).create("inputs").unwrap();
+    file.new_dataset_builder().with_data(&cube.mapv(|x| (8.0 * x) as i32)).chunk((1, 3, 2)).create("integers").unwrap();
+    file.close().unwrap();
+    npy(&np, "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 3, 2), }\n", &bytes);
+    let view = TensorView::new(Dtype::F32, vec![4, 3, 2], &bytes).unwrap();
+    safetensors::serialize_to_file([("inputs", view)], None, &st).unwrap();
+    for (path, dataset, scale) in [
+        (&h5, Some("/inputs"), 1.0),
+        (&h5, Some("integers"), 8.0),
+        (&np, None, 1.0),
+        (&st, None, 1.0),
+        (&st, Some("inputs"), 1.0),
+    ] {
+        let array = Array::open(&source(path, dataset)).unwrap();
+        assert_eq!(array.shape(), [4, 3, 2]);
+        for range in [0..4, 1..3, 3..4, 2..2] {
+            let right: Vec<f64> =
+                numbers[6 * range.start..6 * range.end].iter().map(|&x| scale * f64::from(x)).collect();
+            assert_eq!(array.read_rows::<f64>(range).unwrap(), right);
+        }
+    }
+    let several = line(Array::open(&source(&h5, None)));
+    assert!(several.contains("has several datasets; name one as FILE:DATASET of /inputs, /integers"), "{several}");
+    let missing = line(Array::open(&source(&h5, Some("/input"))));
+    assert!(missing.contains("has no dataset /input; at its root are /inputs, /integers"), "{missing}");
+    assert!(
+        line(Array::open(&source(&golden("gru.h5"), Some("reference/ntk")))).contains("has no dataset reference/ntk")
+    );
+}
+
+#[test]
+fn wrong_inputs_say_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.npy");
+    let head = |order: &str, shape: &str| format!("{{'descr': '<f8', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+    let open = || Array::open(&source(&path, None));
+    let mut numbers = [0.0f64; 12];
+    numbers[9] = f64::NEG_INFINITY;
+    let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    npy(&path, &head("False", "(2, 3, 2)"), &bytes);
+    // Said of the whole array's index, though only its second row is read.
+    let found = line(open().and_then(|a| a.read_rows::<f64>(1..2)));
+    assert!(found.contains("is -inf at index [1, 1, 1]"), "{found}");
+    npy(&path, &head("True", "(2, 3, 2)"), &bytes);
+    assert!(line(open()).contains("Fortran order"));
+    npy(&path, &head("False", "(2, 3, 9)"), &bytes);
+    assert!(line(open()).contains("is cut short"));
+    npy(&path, &head("False", "(1099511627776, 1)"), &bytes);
+    assert!(line(open()).contains("is cut short"));
+    for len in 0..60 {
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(dir.path().join("cut.npy"), &whole[..len]).unwrap();
+        line(Array::open(&source(&dir.path().join("cut.npy"), None)));
+    }
+    let text = dir.path().join("x.txt");
+    std::fs::write(&text, "1 2").unwrap();
+    assert!(line(Array::open(&source(&text, None))).contains("inputs are .h5, .hdf5, .npy or .safetensors"));
+    let h5 = dir.path().join("x.h5");
+    assert!(line(Array::open(&source(&h5, None))).contains("cannot be read"));
+    std::fs::write(&h5, "no").unwrap();
+    assert!(line(Array::open(&source(&h5, None))).contains("is not an HDF5 file"));
+    hdf5::File::create(&h5).unwrap().close().unwrap();
+    assert!(line(Array::open(&source(&h5, None))).contains("has no dataset at its root"));
+}

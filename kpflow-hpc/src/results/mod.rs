@@ -1,0 +1,393 @@
+//! The result file: what the program writes.
+//!
+//! A run that is killed at any moment leaves a file that opens and holds every analysis that had finished: each change is made
+//! on a copy beside the file, which then takes its place.
+
+use crate::error::{Error, Kind, Result};
+use hdf5::types::VarLenUnicode;
+use hdf5::{Group, H5Type};
+use ndarray::{ArrayD, IxDyn};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What the root's attributes say.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// The job's text.
+    pub job: String,
+    /// The kind of model.
+    pub model: String,
+    /// n_θ.
+    pub parameters: usize,
+    /// [B, T, N].
+    pub shape: [usize; 3],
+    /// The seed.
+    pub seed: u64,
+    /// f32 or f64.
+    pub precision: String,
+    /// Ranks.
+    pub ranks: usize,
+    /// Threads a rank.
+    pub threads: usize,
+    /// When the run began.
+    pub started: SystemTime,
+}
+
+/// One analysis.
+#[derive(Clone, Debug, Default)]
+pub struct Record<T> {
+    /// Its operator.
+    pub operator: String,
+    /// Its quantity.
+    pub quantity: String,
+    /// The method that was used.
+    pub method: String,
+    /// Whether it is as good as was asked for.
+    pub converged: bool,
+    /// Products spent.
+    pub matvecs: usize,
+    /// How long it took.
+    pub seconds: f64,
+    /// Why it stopped.
+    pub status: String,
+    /// The value.
+    pub value: Option<f64>,
+    /// Its standard error.
+    pub standard_error: Option<f64>,
+    /// Products, value and standard error on the way.
+    pub history: Vec<[f64; 3]>,
+    /// Largest first.
+    pub eigenvalues: Option<Vec<f64>>,
+    /// ‖A v − λ v‖ / λ_1.
+    pub residuals: Option<Vec<f64>>,
+    /// [k, B, T, N].
+    pub eigenvectors: Option<Vec<T>>,
+}
+
+/// A result file being written.
+pub struct ResultFile {
+    path: PathBuf,
+    shape: [usize; 3],
+}
+
+fn text(group: &Group, name: &str, value: &str) -> hdf5::Result<()> {
+    // HDF5's strings end at a zero byte, which TOML cannot hold either.
+    let value: VarLenUnicode = value.replace('\0', "").parse().unwrap_or_default();
+    match group.attr(name) {
+        Ok(attr) => attr.write_scalar(&value),
+        Err(_) => group.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&value),
+    }
+}
+
+fn number<N: H5Type>(group: &Group, name: &str, value: N) -> hdf5::Result<()> {
+    match group.attr(name) {
+        Ok(attr) => attr.write_scalar(&value),
+        Err(_) => group.new_attr::<N>().create(name)?.write_scalar(&value),
+    }
+}
+
+fn array<N: H5Type>(group: &Group, name: &str, shape: &[usize], data: Vec<N>) -> hdf5::Result<()> {
+    let data = ArrayD::from_shape_vec(IxDyn(shape), data).map_err(|e| hdf5::Error::from(e.to_string()))?;
+    group.new_dataset_builder().with_data(&data).create(name).map(drop)
+}
+
+fn scalar(group: &Group, name: &str, value: f64) -> hdf5::Result<()> {
+    group.new_dataset::<f64>().create(name)?.write_scalar(&value)
+}
+
+impl ResultFile {
+    /// Begins a new file, in place of any result file that was there.
+    ///
+    /// **Errors**: the place cannot be written, or holds a file that is not a result file.
+    pub fn create(path: &Path, header: &Header) -> Result<Self> {
+        hdf5::silence_errors(true);
+        let file = Self { path: resolved(path), shape: header.shape };
+        replaceable(path)?;
+        file.change(false, |f| {
+            text(f, "format", "kpflow-results")?;
+            number(f, "format_version", 1i64)?;
+            text(f, "kpflow_version", env!("CARGO_PKG_VERSION"))?;
+            text(f, "job", &header.job)?;
+            text(f, "model", &header.model)?;
+            number(f, "parameters", header.parameters as i64)?;
+            f.new_attr_builder().with_data(&header.shape.map(|d| d as i64)).create("shape")?;
+            number(f, "seed", header.seed)?;
+            text(f, "precision", &header.precision)?;
+            number(f, "ranks", header.ranks as i64)?;
+            number(f, "threads", header.threads as i64)?;
+            text(f, "started", &utc(header.started))?;
+            number(f, "wall_seconds", 0.0)?;
+            text(f, "status", "running")?;
+            f.create_group("analysis").map(drop)
+        })?;
+        Ok(file)
+    }
+
+    /// Goes on with a file of the same job: also returns the names of the analyses that are finished.
+    pub fn resume(path: &Path, header: &Header) -> Result<(Self, Vec<String>)> {
+        hdf5::silence_errors(true);
+        if !path.exists() {
+            return Ok((Self::create(path, header)?, Vec::new()));
+        }
+        let wrong = |m: &str| Error::input(path, m);
+        let file =
+            hdf5::File::open(path).map_err(|_| wrong("is not an HDF5 file; --resume goes on with a result file"))?;
+        let attr = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<VarLenUnicode>()).map(|t| t.to_string());
+        if attr("format").ok().as_deref() != Some("kpflow-results") {
+            return Err(wrong("is not a result file of kpflow; choose another --output"));
+        }
+        let shape = file.attr("shape").and_then(|a| a.read_raw::<i64>()).unwrap_or_default();
+        if attr("job").ok().as_deref() != Some(&header.job) || shape != header.shape.map(|d| d as i64) {
+            return Err(wrong(
+                "holds the results of another job; --resume needs the same job, or choose another --output",
+            ));
+        }
+        let group = file.group("analysis").map_err(|_| wrong("has no group /analysis; run without --resume"))?;
+        let done = group.member_names().map_err(|e| Error::input(path, e))?;
+        let result = Self { path: resolved(path), shape: header.shape };
+        drop((group, file));
+        result.change(true, |f| text(f, "status", "running"))?;
+        Ok((result, done))
+    }
+
+    /// Adds a finished analysis.
+    pub fn add<T: H5Type>(&self, name: &str, r: Record<T>) -> Result<()> {
+        self.change(true, |f| {
+            let g = f.group("analysis")?.create_group(name)?;
+            text(&g, "operator", &r.operator)?;
+            text(&g, "quantity", &r.quantity)?;
+            text(&g, "method", &r.method)?;
+            number(&g, "converged", i64::from(r.converged))?;
+            number(&g, "matvecs", r.matvecs as i64)?;
+            number(&g, "seconds", r.seconds)?;
+            text(&g, "status", &r.status)?;
+            if let Some(value) = r.value {
+                scalar(&g, "value", value)?;
+            }
+            if let Some(error) = r.standard_error {
+                scalar(&g, "standard_error", error)?;
+            }
+            if !r.history.is_empty() {
+                array(&g, "history", &[r.history.len(), 3], r.history.concat())?;
+            }
+            let k = r.eigenvalues.as_ref().map_or(0, Vec::len);
+            if let Some(values) = r.eigenvalues {
+                array(&g, "eigenvalues", &[k], values)?;
+            }
+            if let Some(residuals) = r.residuals {
+                array(&g, "residuals", &[k], residuals)?;
+            }
+            if let Some(vectors) = r.eigenvectors {
+                let [b, t, n] = self.shape;
+                array(&g, "eigenvectors", &[k, b, t, n], vectors)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Ends the file.
+    pub fn finish(&self, wall: Duration) -> Result<()> {
+        self.change(true, |f| {
+            number(f, "wall_seconds", wall.as_secs_f64())?;
+            text(f, "status", "complete")
+        })
+    }
+
+    /// Makes a change on a copy, or from nothing, and puts it in the file's place.
+    fn change(&self, keep: bool, edit: impl FnOnce(&hdf5::File) -> hdf5::Result<()>) -> Result<()> {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".tmp");
+        let copy = PathBuf::from(name);
+        let wrong = |e: &dyn std::fmt::Display| {
+            let _ = std::fs::remove_file(&copy);
+            // A place that cannot be written to is the user's; a disk that fills up later is not.
+            let kind = if keep { Kind::Run } else { Kind::Input };
+            let message = format!("cannot be written: {e}; its directory must exist, be writable and have room");
+            Error { kind, file: Some(self.path.clone()), message }
+        };
+        if keep {
+            std::fs::copy(&self.path, &copy).map_err(|e| wrong(&e))?;
+        } else {
+            // HDF5's own words for a missing directory are long: ask the system first.
+            std::fs::File::create(&copy).map_err(|e| wrong(&e))?;
+        }
+        let file = if keep { hdf5::File::open_rw(&copy) } else { hdf5::File::create(&copy) }.map_err(|e| wrong(&e))?;
+        edit(&file).and_then(|()| file.close()).map_err(|e| wrong(&e))?;
+        let sync = std::fs::File::open(&copy).and_then(|f| f.sync_all());
+        sync.and_then(|()| std::fs::rename(&copy, &self.path)).map_err(|e| wrong(&e))?;
+        // The new name outlives a power cut once its directory is on disk; not every file system can be asked for that.
+        let directory = self.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let _ = std::fs::File::open(directory).and_then(|d| d.sync_all());
+        Ok(())
+    }
+}
+
+/// Where a path leads: a link to a result file stays a link when the file is replaced.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.into())
+}
+
+/// Fails unless a new result file may take this place: a wrong `--output` must not cost anyone their inputs or weights.
+fn replaceable(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::input(path, "is a directory; the result is a file"));
+    }
+    if !path.exists() {
+        return Ok(());
+    }
+    let format = hdf5::File::open(path).and_then(|f| f.attr("format")?.read_scalar::<VarLenUnicode>());
+    match format {
+        Ok(format) if format.as_str() == "kpflow-results" => Ok(()),
+        _ => Err(Error::input(
+            path,
+            "is there and is not a result file of kpflow; choose another --output, or remove it",
+        )),
+    }
+}
+
+/// A time as ISO 8601 in UTC; days to dates by Hinnant's `civil_from_days`.
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, s) = ((seconds / 86400) as i64 + 719_468, seconds % 86400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let m = (5 * day + 2) / 153;
+    let (date, month) = (day - (153 * m + 2) / 5 + 1, if m < 10 { m + 3 } else { m - 9 });
+    let year = year + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z", s / 3600, s / 60 % 60, s % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            job: "x = 1\n".into(),
+            model: "gru".into(),
+            parameters: 7,
+            shape: [1, 2, 3],
+            seed: 5,
+            precision: "f64".into(),
+            ranks: 1,
+            threads: 1,
+            started: UNIX_EPOCH + Duration::from_secs(1_709_210_096),
+        }
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(utc(header().started), "2024-02-29T12:34:56Z");
+        assert_eq!(utc(UNIX_EPOCH), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn written_read_and_resumed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.h5");
+        let file = ResultFile::create(&path, &header()).unwrap();
+        let record = Record {
+            value: Some(2.5),
+            standard_error: Some(0.5),
+            history: vec![[1.0, 2.0, 3.0]],
+            eigenvalues: Some(vec![3.0, 1.0]),
+            residuals: Some(vec![0.0, 0.1]),
+            eigenvectors: Some((0..12).map(f64::from).collect()),
+            ..Record::default()
+        };
+        file.add("a", record).unwrap();
+        let (file, done) = ResultFile::resume(&path, &header()).unwrap();
+        assert_eq!(done, ["a"]);
+        file.finish(Duration::from_secs(1)).unwrap();
+        let h5 = hdf5::File::open(&path).unwrap();
+        let status = h5.attr("status").unwrap().read_scalar::<VarLenUnicode>().unwrap();
+        assert_eq!(status.as_str(), "complete");
+        assert_eq!(h5.dataset("analysis/a/eigenvectors").unwrap().shape(), [2, 1, 2, 3]);
+        assert_eq!(h5.dataset("analysis/a/value").unwrap().read_scalar::<f64>().unwrap(), 2.5);
+        let other = Header { job: "x = 2\n".into(), ..header() };
+        assert!(ResultFile::resume(&path, &other).err().unwrap().to_string().contains("another job"));
+        assert!(!dir.path().join("r.h5.tmp").exists());
+    }
+
+    #[test]
+    fn nothing_but_results_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("x.h5"), dir.path().join("link.h5"));
+        for foreign in [&b"weights"[..], b""] {
+            std::fs::write(&path, foreign).unwrap();
+            let e = ResultFile::create(&path, &header()).err().unwrap();
+            assert!(e.exit_code() == 2 && e.to_string().contains("not a result file"), "{e}");
+            assert_eq!(std::fs::read(&path).unwrap(), foreign);
+        }
+        hdf5::File::create(&path).unwrap().create_group("inputs").unwrap();
+        assert!(ResultFile::create(&path, &header()).is_err());
+        assert!(hdf5::File::open(&path).unwrap().group("inputs").is_ok());
+        std::fs::remove_file(&path).unwrap();
+        ResultFile::create(&path, &header()).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        ResultFile::create(&link, &header()).unwrap().add("a", Record::<f64>::default()).unwrap();
+        assert!(link.is_symlink() && hdf5::File::open(&path).unwrap().group("analysis/a").is_ok());
+    }
+
+    #[test]
+    fn a_failed_addition_leaves_the_file_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.h5");
+        let file = ResultFile::create(&path, &header()).unwrap();
+        std::fs::write(dir.path().join("r.h5.tmp"), b"what a killed run left").unwrap();
+        file.add("a", Record::<f64>::default()).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(file.add("a", Record::<f64>::default()).unwrap_err().exit_code(), 1);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    /// Writes results until it is killed; does nothing unless the test below starts it.
+    #[test]
+    fn endless_writer() {
+        let Some(path) = std::env::var_os("KPFLOW_TEST_ENDLESS_WRITER") else { return };
+        let file = ResultFile::create(Path::new(&path), &header()).unwrap();
+        for i in 0.. {
+            let vectors = Some(vec![0.5; 6 * 4096]);
+            let record = Record { eigenvalues: Some(vec![1.0; 4096]), eigenvectors: vectors, ..Record::default() };
+            file.add(&format!("{i:06}"), record).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_killed_run_leaves_a_file_that_opens() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut most = 0;
+        for round in 0..8 {
+            let path = dir.path().join(format!("{round}.h5"));
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "results::tests::endless_writer"])
+                .env("KPFLOW_TEST_ENDLESS_WRITER", &path)
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            let begun = std::time::Instant::now();
+            while !path.exists() && begun.elapsed().as_secs() < 20 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(11 * round));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let (_, done) = ResultFile::resume(&path, &header()).unwrap();
+            let h5 = hdf5::File::open(&path).unwrap();
+            for name in &done {
+                let vectors = h5.dataset(&format!("analysis/{name}/eigenvectors")).unwrap();
+                assert!(vectors.read_raw::<f64>().unwrap().iter().all(|&x| x == 0.5));
+            }
+            most = most.max(done.len());
+        }
+        assert!(most > 1);
+    }
+
+    #[test]
+    fn nowhere_to_write() {
+        let e = ResultFile::create(Path::new("/nonexistent/r.h5"), &header()).err().unwrap();
+        assert_eq!(e.exit_code(), 2);
+        assert!(ResultFile::create(Path::new("/tmp"), &header()).is_err());
+    }
+}
