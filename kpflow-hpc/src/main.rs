@@ -1,2 +1,35 @@
-//! kpflow.
-fn main() {}
+//! `kpflow`: what can gradient descent learn in this model, and in which order?
+
+use kpflow_hpc::cli::{self, Command};
+use kpflow_hpc::comm::{Comm, World};
+use kpflow_hpc::error::Result;
+use std::process::ExitCode;
+
+fn work(comm: Comm) -> Result<()> {
+    match cli::parse(comm.is_root())? {
+        None => Ok(()),
+        Some(Command::Run(options)) => kpflow_hpc::run::run(&options, comm),
+        Some(Command::Check { job, threads }) => kpflow_hpc::check::check(&job, threads, comm),
+    }
+}
+
+fn main() -> ExitCode {
+    let world = match World::new() {
+        Ok(world) => world,
+        Err(e) => {
+            eprintln!("error: {e}");
+            return ExitCode::from(e.exit_code());
+        }
+    };
+    let comm = world.comm();
+    comm.abort_on_panic();
+    match work(comm) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            if comm.is_root() {
+                eprintln!("error: {e}");
+            }
+            ExitCode::from(e.exit_code())
+        }
+    }
+}

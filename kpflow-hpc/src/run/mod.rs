@@ -1,0 +1,160 @@
+//! `kpflow run`: load, linearise, analyse, write.
+
+mod analyse;
+
+use crate::cli;
+use crate::comm::Comm;
+use crate::engine::{Engine, Real};
+use crate::error::{Error, Result};
+use crate::estimate::Tall;
+use crate::job::{Job, Precision, Quantity};
+use crate::model::Loaded;
+use crate::progress::Progress;
+use crate::results::{Header, Record, ResultFile};
+use analyse::{analyse, memory};
+use kpflow_core::model::Linearization;
+use std::time::{Instant, SystemTime};
+
+/// Runs a job. Collective.
+pub fn run(options: &cli::Run, comm: Comm) -> Result<()> {
+    let mut job = comm.agree(Job::read(&options.job))?;
+    if let Some(output) = &options.output {
+        job.output.clone_from(output);
+    }
+    let engine = comm.agree(Engine::new(comm, threads(options.threads)?))?;
+    match job.precision {
+        Precision::F64 => run_in::<f64>(&job, options, &engine),
+        Precision::F32 => run_in::<f32>(&job, options, &engine),
+    }
+}
+
+/// Threads for this rank: what was asked for, or its share of the cores that it may run on.
+pub fn threads(asked: Option<usize>) -> Result<usize> {
+    if asked == Some(0) {
+        return Err(Error::usage("--threads 0 leaves nobody to work; it is at least 1"));
+    }
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<usize>().ok());
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    // Open MPI and Slurm say how many ranks share this node; where they bind ranks to cores, fewer are available already.
+    let ranks = number("OMPI_COMM_WORLD_LOCAL_SIZE").or(number("SLURM_NTASKS_PER_NODE")).unwrap_or(1).max(1);
+    let online = std::fs::read_to_string("/proc/cpuinfo").map_or(cores, |t| t.matches("processor\t").count());
+    let share = if cores < online { cores } else { (cores / ranks).max(1) };
+    Ok(asked.or(number("SLURM_CPUS_PER_TASK")).unwrap_or(share).max(1))
+}
+
+fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()> {
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    let comm = engine.comm();
+    let loaded = Loaded::<T>::load(job, engine)?;
+    let done = loaded.linearized(loaded.weights(), engine, |lin| {
+        let finite = loaded.state(lin).iter().all(|x| x.is_finite());
+        let wrong = || Error::input(&job.model.weights, "the state overflows on these inputs; check dt, weights and inputs");
+        comm.agree(if finite { Ok(()) } else { Err(wrong()) })?;
+        let shape = [loaded.trajectories, loaded.shape.steps, loaded.shape.units];
+        let header = Header {
+            job: job.text.clone(),
+            model: job.model.kind.name().into(),
+            parameters: lin.graph().parameters(),
+            shape,
+            seed: job.seed,
+            precision: job.precision.name().into(),
+            ranks: comm.size(),
+            threads: kpflow_core::machine::Tasks::lanes(engine),
+            started,
+        };
+        if comm.is_root() && !options.quiet {
+            let bytes = memory(job, &loaded, lin, engine);
+            let (ranks, lanes) = (header.ranks, header.threads);
+            eprintln!(
+                "{} with {} parameters, state {shape:?}; {ranks} ranks × {lanes} threads, about {:.0} MiB a rank",
+                header.model,
+                header.parameters,
+                bytes / 1048576.0
+            );
+        }
+        let opened = if !comm.is_root() {
+            Ok((None, Vec::new()))
+        } else if options.resume {
+            ResultFile::resume(&job.output, &header).map(|(f, done)| (Some(f), done))
+        } else {
+            ResultFile::create(&job.output, &header).map(|f| (Some(f), Vec::new()))
+        };
+        let (file, finished) = comm.agree(opened)?;
+        // Every rank has to know what the root found finished.
+        let mut names = finished.join("\n").into_bytes();
+        comm.broadcast(&mut names, 0);
+        let names = String::from_utf8_lossy(&names).into_owned();
+        let finished: Vec<&str> = names.split('\n').collect();
+        analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished)?;
+        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed())))
+    })?;
+    done?;
+    if comm.is_root() && !options.quiet {
+        eprintln!("{} written in {:.1} s", job.output.display(), clock.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+fn analyses<T: Real>(
+    job: &Job,
+    options: &cli::Run,
+    engine: &Engine,
+    loaded: &Loaded<T>,
+    lin: &Linearization<'_, T>,
+    file: Option<&ResultFile>,
+    finished: &[&str],
+) -> Result<()> {
+    let comm = engine.comm();
+    let speak = comm.is_root() && !options.quiet;
+    for analysis in &job.analyses {
+        if finished.contains(&analysis.name.as_str()) {
+            if speak {
+                eprintln!("{}: finished before", analysis.name);
+            }
+            continue;
+        }
+        let clock = Instant::now();
+        let progress = Progress::new(&analysis.name, analysis.max_matvecs, speak);
+        let (mut record, vectors) = analyse(job, analysis, loaded, lin, engine, &|m, v, e| progress.tell(m, v, e))?;
+        drop(progress);
+        record.eigenvectors = vectors.map(|v| collect(&v, loaded, comm));
+        record.operator = analysis.operator.name().into();
+        record.quantity = analysis.quantity.name().into();
+        record.seconds = clock.elapsed().as_secs_f64();
+        if speak {
+            println!("{}", line(&analysis.name, analysis.quantity, &record));
+        }
+        comm.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
+    }
+    Ok(())
+}
+
+/// All trajectories of a block, as [k, B, T, N].
+fn collect<T: Real>(v: &Tall<T>, loaded: &Loaded<T>, comm: Comm) -> Vec<T> {
+    let (k, per, b) = (v.vectors, loaded.shape.per_trajectory(), loaded.trajectories);
+    let mut all = vec![T::zero(); k * b * per];
+    comm.gather(&v.data, &mut all);
+    let mut out = vec![T::zero(); all.len()];
+    for (i, part) in all.chunks(per).enumerate() {
+        out[((i % k) * b + i / k) * per..][..per].copy_from_slice(part);
+    }
+    out
+}
+
+/// What a person reads of one analysis.
+fn line<T>(name: &str, quantity: Quantity, r: &Record<T>) -> String {
+    let value = match (&r.eigenvalues, r.value) {
+        (Some(values), _) => {
+            let first: Vec<String> = values.iter().take(5).map(|v| format!("{v:.6e}")).collect();
+            let worst = r.residuals.iter().flatten().fold(0.0, |a: f64, &b| a.max(b));
+            format!("{}{} (residuals ≤ {worst:.1e})", first.join(" "), if values.len() > 5 { " …" } else { "" })
+        }
+        (None, Some(v)) => match r.standard_error {
+            Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
+            _ => format!("{v:.12e}"),
+        },
+        _ => String::new(),
+    };
+    let Record { operator, method, matvecs, seconds, status, .. } = r;
+    format!("{name}: {operator} {} ({method}) = {value}; {matvecs} products, {seconds:.2} s, {status}", quantity.name())
+}
