@@ -1,6 +1,6 @@
 //! Leading eigenpairs by randomised block Krylov iteration: block Lanczos with full reorthogonalisation and thick restart.
 
-use super::small::{eigen, multiply, orthogonalise};
+use super::small::{eigen, orthogonalise};
 use super::{Budget, Eigenpairs, Problem, StopReason, Tall};
 use crate::engine::Real;
 use kpflow_core::probe::Distribution;
@@ -170,11 +170,7 @@ fn finish<T: Real>(
     let c: Vec<f64> = (0..k).flat_map(|j| (0..k).map(|i| y[i * k + j]).collect::<Vec<_>>()).collect();
     let v = v.product(&c, k, problem.engine);
     let mut difference = av.product(&c, k, problem.engine);
-    let diagonal: Vec<f64> = multiply(&identity(k), &identity(k), k, k, k)
-        .iter()
-        .enumerate()
-        .map(|(i, x)| x * values[i / k.max(1)])
-        .collect();
+    let diagonal: Vec<f64> = (0..k * k).map(|i| if i / k == i % k { values[i / k] } else { 0.0 }).collect();
     difference.add_product(-1.0, &v, &diagonal, problem.engine);
     let scale = values.first().map_or(0.0, |x| x.abs());
     let residuals: Vec<f64> =

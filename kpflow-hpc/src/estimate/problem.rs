@@ -113,6 +113,9 @@ impl<'a, T: Real> Problem<'a, T> {
     /// ⟨x_v, y_v⟩ of every column, over all ranks.
     pub fn dots(&self, x: &Tall<T>, y: &Tall<T>) -> Vec<f64> {
         let mut sums = vec![0.0; x.vectors];
+        if sums.is_empty() {
+            return sums;
+        }
         let n = x.shape.per_trajectory().max(1);
         for (i, (x_part, y_part)) in x.data.chunks(n).zip(y.data.chunks(n)).enumerate() {
             sums[i % x.vectors] += x_part.iter().zip(y_part).map(|(a, b)| a.f64() * b.f64()).sum::<f64>();

@@ -49,6 +49,9 @@ impl<T: Real> Tall<T> {
     /// This rank's part of Xᵀ Y.
     pub(super) fn local_gram(&self, y: &Self, engine: &Engine) -> Vec<f64> {
         let (m, k, n) = (self.vectors, y.vectors, self.shape.per_trajectory());
+        if m == 0 || k == 0 {
+            return Vec::new();
+        }
         let chunks = n.div_ceil(CHUNK);
         let pieces = self.shape.trajectories * chunks;
         // A few pieces at a time, one Gram matrix each, added up in their order: the same sum on any number of threads.

@@ -134,11 +134,14 @@ fn source(directory: &Path, text: &str) -> Source {
 }
 
 fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> Result<ModelSpec> {
-    let keys = ["kind", "weights", "prefix", "activation", "dt"];
+    let keys = ["kind", "weights", "prefix", "activation", "dt", "layers", "heads"];
     let s = Section::new(path, "[model]", table, &keys)?;
     let kind = s.required_choice("kind", Kind::ALL)?;
     if !kind.supported() {
         return Err(s.error(format!("kind = \"{}\" is not in this version; it has rnn, leaky_rnn, gru and lstm", kind.name())));
+    }
+    if s.integer("layers", 1)?.is_some_and(|l| l > 1) {
+        return Err(s.error("more than one layer is not in this version; layers = 1 is"));
     }
     let activations = [("tanh", Activation::Tanh), ("relu", Activation::Relu), ("linear", Activation::Linear)];
     let activation = s.choice("activation", Activation::Tanh, &activations)?;
@@ -232,11 +235,6 @@ fn analysis(path: &Path, label: &str, table: &toml::Table) -> Result<Analysis> {
         let list: Vec<&str> = methods.iter().map(|m| m.name()).collect();
         let what = format!("method = \"{}\" is not for the {} of {}", method.name(), quantity.name(), operator.name());
         return Err(s.error(format!("{what}; it is one of {}", list.join(", "))));
-    }
-    for (key, others) in [("axis", "marginal"), ("with", "alignment and learnability")] {
-        if s.has(key) {
-            return Err(s.error(format!("{key} is not for quantity = \"{}\"; it is for {others}", quantity.name())));
-        }
     }
     let rtol = s.number("rtol")?.unwrap_or(1e-3);
     if !(rtol >= 0.0 && rtol.is_finite()) {

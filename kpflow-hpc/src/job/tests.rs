@@ -39,7 +39,7 @@ fn every_mistake_is_named_with_what_would_be_right() {
         (format!("{GOOD}rtol = -1.0\n"), "rtol = -1"),
         (format!("{GOOD}rtol = nan\n"), "rtol = NaN"),
         (format!("{GOOD}method = 'block_krylov'\n"), "it is one of auto, exact"),
-        (format!("{GOOD}axis = 'time'\n"), "it is for marginal"),
+        (GOOD.replace("kind = 'gru'", "kind = 'gru'\nlayers = 2"), "layers = 1 is"),
         (format!("{GOOD}oper"), "line 10 is not TOML"),
         (GOOD.split("[[").next().unwrap().into(), "there is no [[analysis]]"),
         (format!("{GOOD}[compute]\nblock = 'big'\n"), "it is \"auto\" or an integer"),
