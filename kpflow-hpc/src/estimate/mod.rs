@@ -84,3 +84,6 @@ pub struct Eigenpairs<T> {
     /// Products, λ_1 and the largest residual on the way.
     pub history: Vec<[f64; 3]>,
 }
+
+#[cfg(test)]
+mod tests;

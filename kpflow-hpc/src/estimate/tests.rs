@@ -1,0 +1,154 @@
+//! Estimators on operators whose answers are known: right values, error bars that cover, hard cases.
+
+use super::*;
+use crate::comm::Comm;
+use crate::engine::Engine;
+use kpflow_core::operator::Dense;
+use kpflow_core::Shape;
+
+/// A symmetric matrix with these eigenvalues in a basis that no coordinate knows of: Householder reflections of a diagonal.
+fn hidden(values: &[f64]) -> Vec<f64> {
+    let n = values.len();
+    let mut a: Vec<f64> = (0..n * n).map(|i| if i / n == i % n { values[i / n] } else { 0.0 }).collect();
+    for k in 0..3 {
+        let v: Vec<f64> = (0..n).map(|i| ((i * (k + 2) + 1) as f64 * 0.7).sin() + 0.1).collect();
+        let norm: f64 = v.iter().map(|x| x * x).sum();
+        let reflect = |a: &mut Vec<f64>| {
+            for row in a.chunks_mut(n) {
+                let s: f64 = row.iter().zip(&v).map(|(a, v)| a * v).sum::<f64>() * 2.0 / norm;
+                row.iter_mut().zip(&v).for_each(|(a, v)| *a -= s * v);
+            }
+            *a = (0..n * n).map(|i| a[(i % n) * n + i / n]).collect();
+        };
+        reflect(&mut a);
+        reflect(&mut a);
+    }
+    a
+}
+
+fn with<R>(values: &[f64], seed: u64, block: usize, f: impl FnOnce(&Problem<'_, f64>) -> R) -> R {
+    let a = hidden(values);
+    // Three trajectories where that divides: the estimators see shapes as they are in use.
+    let b = if values.len() % 3 == 0 { 3 } else { 1 };
+    let shape = Shape::new(b, 1, values.len() / b);
+    let op = Dense::new(&a, shape, shape);
+    let engine = Engine::new(Comm::alone(), 1).unwrap();
+    f(&Problem::new(&op, &engine, (0, b), seed, block, &|_, _, _| ()))
+}
+
+fn decaying(n: usize) -> Vec<f64> {
+    (0..n).map(|i| 0.8f64.powi(i as i32)).collect()
+}
+
+fn flat(n: usize) -> Vec<f64> {
+    (0..n).map(|i| 1.0 + 0.1 * (i as f64).sin()).collect()
+}
+
+/// How many of 200 intervals of 1.96 standard errors hold the truth; and the mean's distance from it in its own errors.
+fn coverage(truth: f64, estimate: impl Fn(u64) -> Estimate) -> (usize, f64) {
+    let all: Vec<Estimate> = (0..200).map(estimate).collect();
+    let covered = all.iter().filter(|e| (e.value - truth).abs() <= 1.96 * e.standard_error + 1e-12 * truth).count();
+    let mean = all.iter().map(|e| e.value).sum::<f64>() / 200.0;
+    let variance = all.iter().map(|e| (e.value - mean).powi(2)).sum::<f64>() / 199.0;
+    (covered, (mean - truth) / (variance / 200.0).sqrt().max(1e-12 * truth))
+}
+
+#[test]
+fn error_bars_cover_the_truth() {
+    for values in [decaying(60), flat(60)] {
+        let trace: f64 = values.iter().sum();
+        let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let budget = |max_matvecs| Budget { rtol: 0.0, max_matvecs };
+        let run = |what: &str, truth: f64, f: &dyn Fn(&Problem<'_, f64>) -> Estimate| {
+            let (covered, bias) = coverage(truth, |seed| with(&values, seed, 8, f));
+            println!("{what}: {covered} of 200, bias {bias:.2}");
+            assert!(covered >= 176 && bias.abs() < 4.0, "{what}: {covered} of 200 cover, bias {bias} of its errors");
+        };
+        run("hutchinson", trace, &|p| hutchinson(p, &budget(40)));
+        run("frobenius hutchinson", norm, &|p| frobenius(p, &budget(60), Sketch::None));
+        run("frobenius hutchpp", norm, &|p| frobenius(p, &budget(60), Sketch::Deflate));
+        let rank = (trace / norm).powi(2);
+        run("effective rank", rank, &|p| {
+            effective_rank(&hutchinson(p, &budget(100)), &frobenius(p, &budget(300), Sketch::None), 0.0)
+        });
+    }
+}
+
+/// The block diagonal's trace: probes of different trajectories are independent, and their errors add.
+#[test]
+fn per_trajectory_error_bars_cover_the_truth() {
+    let shape = Shape::new(3, 1, 20);
+    let blocks: Vec<Vec<f64>> = (1..4).map(|k| hidden(&decaying(20).iter().map(|v| v * f64::from(k)).collect::<Vec<_>>())).collect();
+    let mut a = vec![0.0; 3600];
+    for (k, block) in blocks.iter().enumerate() {
+        (0..400).for_each(|i| a[(k * 20 + i / 20) * 60 + k * 20 + i % 20] = block[i]);
+    }
+    let truth = 6.0 * decaying(20).iter().sum::<f64>();
+    let op = Dense::new(&a, shape, shape);
+    let engine = Engine::new(Comm::alone(), 1).unwrap();
+    let (covered, bias) = coverage(truth, |seed| {
+        per_trajectory(&Problem::new(&op, &engine, (0, 3), seed, 8, &|_, _, _| ()), &Budget { rtol: 0.0, max_matvecs: 40 })
+    });
+    assert!(covered >= 176 && bias.abs() < 4.0, "{covered} of 200 cover, bias {bias}");
+}
+
+#[test]
+fn eigenpairs_of_known_spectra() {
+    let clustered: Vec<f64> = (0..90).map(|i| if i < 7 { 5.0 } else { 1.0 / (1 + i) as f64 }).collect();
+    for values in [decaying(90), clustered, vec![2.0; 30], vec![0.0; 30], vec![3.0], [vec![4.0, 1.0], vec![0.0; 40]].concat()] {
+        for (count, block) in [(1, 1), (5, 4), (20, 8), (200, 16)] {
+            let pairs = with(&values, 3, block, |p| block_krylov(p, &Budget { rtol: 1e-9, max_matvecs: 5000 }, count));
+            let k = count.min(values.len());
+            assert_eq!(pairs.values.len(), k, "{count} of {}", values.len());
+            assert!(pairs.stop.converged(), "{count} of {} in {} products: {:?}", values.len(), pairs.matvecs, pairs.residuals);
+            let mut sorted = values.clone();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            for (found, expected) in pairs.values.iter().zip(&sorted) {
+                assert!((found - expected).abs() <= 1e-9 * sorted[0].max(1.0), "{:?} against {sorted:?}", pairs.values);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_budget_gives_nan() {
+    for values in [decaying(30), vec![0.0; 30], vec![1.0; 30], vec![2.0], vec![1.0, -1.0, 0.5]] {
+        for max_matvecs in [1, 2, 3, 10, 100] {
+            let budget = Budget { rtol: 1e-3, max_matvecs };
+            let estimates = [
+                with(&values, 1, 4, |p| hutchinson(p, &budget)),
+                with(&values, 1, 4, |p| per_trajectory(p, &budget)),
+                with(&values, 1, 4, |p| frobenius(p, &budget, Sketch::None)),
+                with(&values, 1, 4, |p| frobenius(p, &budget, Sketch::Deflate)),
+            ];
+            for e in &estimates {
+                assert!(e.value.is_finite() && !e.standard_error.is_nan() && e.matvecs <= max_matvecs, "{e:?}");
+            }
+            let rank = effective_rank(&estimates[0], &estimates[3], 1e-3);
+            assert!(!rank.value.is_nan() && !rank.standard_error.is_nan(), "{rank:?}");
+            let pairs = with(&values, 1, 4, |p| block_krylov(p, &budget, 3));
+            assert!(pairs.matvecs <= max_matvecs && pairs.values.iter().chain(&pairs.residuals).all(|x| x.is_finite()));
+        }
+    }
+}
+
+#[test]
+fn dense_is_exact() {
+    let values = decaying(30);
+    with(&values, 0, 7, |p| {
+        let d = dense(p).unwrap();
+        let (trace, square): (f64, f64) = (values.iter().sum(), values.iter().map(|v| v * v).sum());
+        assert!((d.trace().value - trace).abs() < 1e-12 && (d.frobenius().value - square.sqrt()).abs() < 1e-12);
+        assert!((d.effective_rank().value - trace * trace / square).abs() < 1e-10 && (d.norm().value - 1.0).abs() < 1e-12);
+        let pairs = d.eigenpairs(p, 4);
+        assert!(pairs.residuals.iter().all(|&r| r < 1e-13) && (pairs.values[3] - values[3]).abs() < 1e-13);
+    });
+}
+
+/// Estimators see the probes of (seed, stream, vector) alone: the block is a matter of speed.
+#[test]
+fn the_same_probes_whatever_the_block() {
+    let budget = Budget { rtol: 0.0, max_matvecs: 24 };
+    let run = |block| with(&flat(60), 9, block, |p| hutchinson(p, &budget).value);
+    assert!((run(1) - run(8)).abs() < 1e-12 && (run(8) - run(24)).abs() < 1e-12);
+}

@@ -1,0 +1,79 @@
+//! Result files.
+
+use hdf5::types::VarLenUnicode;
+use hdf5::{File, Group};
+use std::path::Path;
+
+/// An open result file.
+pub struct Results(File);
+
+impl Results {
+    /// Opens a result file.
+    #[track_caller]
+    pub fn open(path: &Path) -> Self {
+        Self(File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+    }
+
+    /// An attribute of the file.
+    pub fn text(&self, attribute: &str) -> String {
+        self.0.attr(attribute).unwrap().read_scalar::<VarLenUnicode>().unwrap().to_string()
+    }
+
+    /// An attribute of the file.
+    pub fn integer(&self, attribute: &str) -> i64 {
+        self.0.attr(attribute).unwrap().read_scalar().unwrap()
+    }
+
+    /// [B, T, N].
+    pub fn shape(&self) -> Vec<i64> {
+        self.0.attr("shape").unwrap().read_raw().unwrap()
+    }
+
+    /// The analyses that are there.
+    pub fn names(&self) -> Vec<String> {
+        self.0.group("analysis").unwrap().member_names().unwrap()
+    }
+
+    /// The group of an analysis.
+    #[track_caller]
+    pub fn group(&self, analysis: &str) -> Group {
+        self.0.group("analysis").unwrap().group(analysis).unwrap_or_else(|e| panic!("{analysis}: {e}"))
+    }
+
+    /// A dataset of an analysis.
+    #[track_caller]
+    pub fn read(&self, analysis: &str, dataset: &str) -> Vec<f64> {
+        let data = self.group(analysis).dataset(dataset).unwrap_or_else(|e| panic!("{analysis}/{dataset}: {e}"));
+        data.read_raw().unwrap()
+    }
+
+    /// The value of an analysis.
+    #[track_caller]
+    pub fn value(&self, analysis: &str) -> f64 {
+        self.read(analysis, "value")[0]
+    }
+
+    /// The standard error of an analysis.
+    #[track_caller]
+    pub fn standard_error(&self, analysis: &str) -> f64 {
+        self.read(analysis, "standard_error")[0]
+    }
+
+    /// The eigenvalues of an analysis.
+    #[track_caller]
+    pub fn eigenvalues(&self, analysis: &str) -> Vec<f64> {
+        self.read(analysis, "eigenvalues")
+    }
+
+    /// Whether an analysis says that it converged.
+    #[track_caller]
+    pub fn converged(&self, analysis: &str) -> bool {
+        self.group(analysis).attr("converged").unwrap().read_scalar::<i64>().unwrap() == 1
+    }
+
+    /// The seconds that an analysis took.
+    #[track_caller]
+    pub fn seconds(&self, analysis: &str) -> f64 {
+        self.group(analysis).attr("seconds").unwrap().read_scalar().unwrap()
+    }
+}
