@@ -62,8 +62,9 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             threads: kpflow_core::machine::Tasks::lanes(engine),
             started,
         };
+        // Making an operator is collective: every rank takes part in the estimate, one tells it.
+        let bytes = memory(job, &loaded, lin, engine);
         if comm.is_root() && !options.quiet {
-            let bytes = memory(job, &loaded, lin, engine);
             let (ranks, lanes) = (header.ranks, header.threads);
             eprintln!(
                 "{} with {} parameters, state {shape:?}; {ranks} ranks × {lanes} threads, about {:.0} MiB a rank",
