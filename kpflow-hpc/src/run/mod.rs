@@ -73,6 +73,17 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
                 bytes / 1048576.0
             );
         }
+        if comm.is_root() && options.verbose {
+            let flops = loaded.product_flops();
+            let (block, tile) = (loaded.block, lin.tile());
+            eprintln!(
+                "products by {}; blocks of {block} vectors, tiles of {tile} trajectories, {:.3} GFLOP a product of NTK with one vector",
+                crate::blas::name(),
+                flops / 1e9
+            );
+            let (arena, n) = (Linearization::arena_len(lin.graph(), loaded.shape.trajectories), loaded.shape.len());
+            eprintln!("the model's memory is {arena} numbers on this rank, a vector's {n}");
+        }
         let opened = if !comm.is_root() {
             Ok((None, Vec::new()))
         } else if options.resume {
