@@ -27,7 +27,9 @@ impl Job {
 
     /// Adds an analysis; `rest` are further keys.
     pub fn analysis(self, name: &str, operator: &str, quantity: &str, rest: &str) -> Self {
-        self.line(&format!("[[analysis]]\nname = \"{name}\"\noperator = \"{operator}\"\nquantity = \"{quantity}\"\n{rest}"))
+        self.line(&format!(
+            "[[analysis]]\nname = \"{name}\"\noperator = \"{operator}\"\nquantity = \"{quantity}\"\n{rest}"
+        ))
     }
 
     /// Adds a flag to the command line of `kpflow run`.

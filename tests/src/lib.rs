@@ -24,7 +24,11 @@ pub const RECURRENT: [&str; 6] = ["rnn_tanh", "rnn_relu_h0", "leaky_rnn", "gru",
 pub fn assert_near(what: &str, found: f64, expected: f64, tolerance: f64, scale: f64) {
     let error = (found - expected).abs();
     // A NaN is near nothing.
-    assert!(error <= tolerance * scale, "{what}: {found:e} against {expected:e}, off by {:.2e} of {scale:e}", error / scale);
+    assert!(
+        error <= tolerance * scale,
+        "{what}: {found:e} against {expected:e}, off by {:.2e} of {scale:e}",
+        error / scale
+    );
 }
 
 /// Asserts that two lists agree to `tolerance` of the greatest number expected.

@@ -71,6 +71,12 @@ impl Results {
         self.group(analysis).attr("converged").unwrap().read_scalar::<i64>().unwrap() == 1
     }
 
+    /// The method that an analysis was done by.
+    #[track_caller]
+    pub fn method(&self, analysis: &str) -> String {
+        self.group(analysis).attr("method").unwrap().read_scalar::<VarLenUnicode>().unwrap().to_string()
+    }
+
     /// The seconds that an analysis took.
     #[track_caller]
     pub fn seconds(&self, analysis: &str) -> f64 {

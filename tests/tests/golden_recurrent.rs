@@ -36,7 +36,8 @@ fn job(golden: &Golden, precision: &str) -> Job {
 /// Reconstructs the operator from all its eigenpairs, and compares it with what is known of it on the probes.
 fn check_operator(golden: &Golden, operator: &str, results: &Results, tolerance: f64) {
     let n: usize = golden.shape.iter().product();
-    let (values, vectors) = (results.eigenvalues(&format!("{operator}.all")), results.read(&format!("{operator}.all"), "eigenvectors"));
+    let (values, vectors) =
+        (results.eigenvalues(&format!("{operator}.all")), results.read(&format!("{operator}.all"), "eigenvectors"));
     assert_eq!(vectors.len(), n * n);
     let probes = golden.read("probe");
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
@@ -82,7 +83,12 @@ fn check(name: &str, ranks: usize, precision: &str, tolerance: f64) {
         if precision == "f64" {
             let leading = format!("{operator}.leading");
             assert!(results.converged(&leading), "{name} on {ranks}: {leading} did not converge");
-            assert_all_near(&format!("{name} on {ranks}: {leading}"), &results.eigenvalues(&leading), &expected[..5], tolerance);
+            assert_all_near(
+                &format!("{name} on {ranks}: {leading}"),
+                &results.eigenvalues(&leading),
+                &expected[..5],
+                tolerance,
+            );
             assert!(results.read(&leading, "residuals").iter().all(|&r| r <= 1e-10));
         }
         check_operator(&golden, operator, &results, tolerance);
