@@ -47,7 +47,14 @@ fn limit<T: Blas>(engine: &Engine, seconds: f64) -> f64 {
     lanes as f64 * 2.0 * (n as f64).powi(3) / time / 1e9
 }
 
-fn case<T: Real>(engine: &Engine, name: &str, h: usize, (b, t, n_in, m): (usize, usize, usize, usize), limit: f64, seconds: f64) {
+fn case<T: Real>(
+    engine: &Engine,
+    name: &str,
+    h: usize,
+    (b, t, n_in, m): (usize, usize, usize, usize),
+    limit: f64,
+    seconds: f64,
+) {
     let cell = Cell::gru();
     let scale = 1.0 / (h as f64).sqrt();
     let (w_ih, w_hh) = (numbers::<T>(3 * h * n_in, 1, scale), numbers::<T>(3 * h * h, 2, scale));
@@ -68,11 +75,16 @@ fn case<T: Real>(engine: &Engine, name: &str, h: usize, (b, t, n_in, m): (usize,
     let operators: [(&str, Box<dyn LinearOperator<T> + '_>, f64); 3] = [
         ("P", Box::new(Propagator::new(&lin, engine)), sweep),
         ("NTK", Box::new(Ntk::new(&lin, engine)), 2.0 * sweep + core),
-        ("NTK per trajectory", Box::new(Ntk::with(&lin, engine, Coupling::PerTrajectory, Side::Weight)), 2.0 * sweep + core),
+        (
+            "NTK per trajectory",
+            Box::new(Ntk::with(&lin, engine, Coupling::PerTrajectory, Side::Weight)),
+            2.0 * sweep + core,
+        ),
     ];
     for (what, op, flops) in &operators {
         let mut scratch = vec![T::zero(); op.scratch_len(m)];
-        let time = best(seconds, || op.apply(BlockRef::new(shape, m, &x), BlockMut::new(shape, m, &mut y), &mut scratch));
+        let time =
+            best(seconds, || op.apply(BlockRef::new(shape, m, &x), BlockMut::new(shape, m, &mut y), &mut scratch));
         let rate = flops / time / 1e9;
         println!(
             "{name} H = {h:4}  {what:18}  {rate:7.1} GFLOP/s  {:3.0} % of the limit  {:8.3} ms a vector",

@@ -5,7 +5,9 @@ mod common;
 use common::{assert_contract, random};
 use kpflow_core::machine::Portable;
 use kpflow_core::model::{Activation, Cell, GraphBuffer, Linearization, RecurrentWeights};
-use kpflow_core::ntk::{Constraint, Coupling, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side};
+use kpflow_core::ntk::{
+    Constraint, Coupling, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side,
+};
 use kpflow_core::operator::{Compose, Gram};
 use kpflow_core::{Scalar, Shape};
 
@@ -32,7 +34,8 @@ fn on_all_operators<T: Scalar>(name: &str, cell: &Cell, tile: usize, bias: bool,
     let mut arena = vec![T::nan(); Linearization::arena_len(&graph, b)];
     let lin = Linearization::new(&graph, &[&inputs], Some(&initial), b, tile, &mut arena, &Portable).unwrap();
     let (lin, m) = (&lin, &Portable);
-    let check = |what: &str, op: &dyn kpflow_core::LinearOperator<T>| assert_contract(&format!("{name} {what}"), op, tolerance);
+    let check =
+        |what: &str, op: &dyn kpflow_core::LinearOperator<T>| assert_contract(&format!("{name} {what}"), op, tolerance);
     check("P", &Propagator::new(lin, m));
     check("P⁻¹", &Constraint::new(lin, m));
     check("P P⁻¹", &Compose::new(Propagator::new(lin, m), Constraint::new(lin, m)));
@@ -40,7 +43,9 @@ fn on_all_operators<T: Scalar>(name: &str, cell: &Cell, tile: usize, bias: bool,
     check("J", &ParameterJacobian::immediate(lin, m));
     check("PJ", &ParameterJacobian::total(lin, m));
     check("core", &KroneckerCore::new(lin, m).unwrap());
-    for (coupling, side) in [(Coupling::All, Side::Weight), (Coupling::All, Side::Gram), (Coupling::PerTrajectory, Side::Gram)] {
+    for (coupling, side) in
+        [(Coupling::All, Side::Weight), (Coupling::All, Side::Gram), (Coupling::PerTrajectory, Side::Gram)]
+    {
         check(&format!("K {coupling:?} {side:?}"), &ParameterOperator::with(lin, m, coupling, side));
         check(&format!("NTK {coupling:?} {side:?}"), &Ntk::with(lin, m, coupling, side));
     }

@@ -39,7 +39,11 @@ pub fn check(path: &Path, threads: Option<usize>, comm: Comm) -> Result<()> {
     })??;
     match check.failed.len() {
         0 => Ok(()),
-        n => Err(Error::run(format!("{n} checks of {} failed: {}; please report this", path.display(), check.failed.join(", ")))),
+        n => Err(Error::run(format!(
+            "{n} checks of {} failed: {}; please report this",
+            path.display(),
+            check.failed.join(", ")
+        ))),
     }
 }
 
@@ -156,7 +160,11 @@ impl Check<'_> {
         let ratio = coarse / fine;
         // At a kink of a relu, or at rounding, the error no longer falls: then it has to be small already.
         let good = fine < 1e-8 || (ratio > 3.0 && ratio < 5.0 && fine < 1e-2);
-        self.report("PJ against central differences", format!("{coarse:.1e}, at half the step {fine:.1e}: order {:.2}", ratio.log2()), good);
+        self.report(
+            "PJ against central differences",
+            format!("{coarse:.1e}, at half the step {fine:.1e}: order {:.2}", ratio.log2()),
+            good,
+        );
         Ok(())
     }
 
@@ -185,7 +193,11 @@ impl Check<'_> {
         let (coarse, fine) = (error(eta)?, error(eta / 2.0)?);
         let ratio = coarse / fine;
         let good = fine < 1e-6 || (ratio > 1.6 && ratio < 2.4 && fine < 1e-2);
-        self.report("gradient step against −η·NTK·∂L/∂z", format!("{coarse:.1e}, at half the rate {fine:.1e}: order {:.2}", ratio.log2()), good);
+        self.report(
+            "gradient step against −η·NTK·∂L/∂z",
+            format!("{coarse:.1e}, at half the rate {fine:.1e}: order {:.2}", ratio.log2()),
+            good,
+        );
         Ok(())
     }
 }

@@ -3,14 +3,14 @@
 //! Data flows one way: job → model and inputs → linearisation → operator → estimator → results.
 
 pub mod blas;
+pub mod check;
+pub mod cli;
 pub mod comm;
 pub mod engine;
 pub mod error;
 pub mod estimate;
 pub mod job;
 pub mod load;
-pub mod check;
-pub mod cli;
 pub mod model;
 pub mod progress;
 pub mod results;

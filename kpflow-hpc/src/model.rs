@@ -39,7 +39,10 @@ impl<T: Real> Loaded<T> {
     fn load_here(job: &Job, engine: &Engine) -> Result<Self> {
         let comm = engine.comm();
         if let Some(ranks) = job.grid.filter(|&r| r != comm.size()) {
-            let what = format!("grid asks for {ranks} ranks and there are {}; run it on {ranks}, or take \"auto\"", comm.size());
+            let what = format!(
+                "grid asks for {ranks} ranks and there are {}; run it on {ranks}, or take \"auto\"",
+                comm.size()
+            );
             return Err(Error::input(&job.path, what));
         }
         let cell = match job.model.kind {
@@ -98,12 +101,25 @@ impl<T: Real> Loaded<T> {
     }
 
     /// Runs the model with these weights and calls `f` with its linearisation.
-    pub fn linearized<R>(&self, weights: &Recurrent<T>, engine: &Engine, f: impl FnOnce(&Linearization<'_, T>) -> R) -> Result<R> {
+    pub fn linearized<R>(
+        &self,
+        weights: &Recurrent<T>,
+        engine: &Engine,
+        f: impl FnOnce(&Linearization<'_, T>) -> R,
+    ) -> Result<R> {
         let mut buffer = GraphBuffer::default();
         let graph = self.cell.graph(weights.view(), self.shape.steps, &mut buffer).map_err(Error::run)?;
         let mut arena = vec![T::zero(); Linearization::arena_len(&graph, self.shape.trajectories)];
         let initial = self.initial.as_deref();
-        let lin = Linearization::new(&graph, &[&self.inputs], initial, self.shape.trajectories, self.tile, &mut arena, engine);
+        let lin = Linearization::new(
+            &graph,
+            &[&self.inputs],
+            initial,
+            self.shape.trajectories,
+            self.tile,
+            &mut arena,
+            engine,
+        );
         Ok(f(&lin.map_err(Error::run)?))
     }
 

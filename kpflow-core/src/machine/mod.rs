@@ -55,15 +55,8 @@ pub trait Tasks: Sync {
 
     /// Calls `task(i, a_i, b_i)` for every i < `count`, where `a_i` is the i-th piece of `a_len` numbers of `a`
     /// (the last may be shorter) and `b_i` likewise of `b`. Pieces beyond the end are empty.
-    fn for_each<T: Scalar, F>(
-        &self,
-        count: usize,
-        a: &mut [T],
-        a_len: usize,
-        b: &mut [T],
-        b_len: usize,
-        task: F,
-    ) where
+    fn for_each<T: Scalar, F>(&self, count: usize, a: &mut [T], a_len: usize, b: &mut [T], b_len: usize, task: F)
+    where
         F: Fn(usize, &mut [T], &mut [T]) + Sync;
 }
 

@@ -1,7 +1,7 @@
 //! Running a model forward once, and what is kept of it.
 
-use super::Flow;
 use super::graph::{Graph, Node, Operand, Variable, MAX_INPUTS, MAX_OUTPUTS};
+use super::Flow;
 use crate::machine::{Kernel, MatMut, MatRef, Tasks};
 use crate::{BlockMut, Scalar, Shape};
 use core::ops::Range;

@@ -105,6 +105,7 @@ impl<T> Weight<'_, T> {
 
 /// One step of a model's computation. Its output variables belong to it alone.
 #[derive(Clone, Copy)]
+#[allow(clippy::large_enum_variant)] // there is no heap to box on
 pub enum Node<'a, T> {
     /// Fixed data: external input number `slot`.
     Input {
@@ -186,7 +187,9 @@ impl core::fmt::Display for BuildError {
             Self::Capacity => write!(f, "the graph's buffers are too small for this model"),
             Self::Size { node } => write!(f, "node {node} reads or writes sizes that do not agree"),
             Self::Delay { node } => write!(f, "node {node} reads a variable delayed that has no initial row"),
-            Self::State { expected, found } => write!(f, "the watched variables hold {found} numbers; the state has {expected}"),
+            Self::State { expected, found } => {
+                write!(f, "the watched variables hold {found} numbers; the state has {expected}")
+            }
         }
     }
 }

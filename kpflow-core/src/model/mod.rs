@@ -16,12 +16,11 @@ mod recurrent;
 mod step;
 mod sweep;
 
+pub use builder::{GraphBuffer, GraphBuilder};
 pub use cluster::{Cluster, UnitWise, Unitwise};
 pub use forward::{Linearization, LinearizeError, Tile};
-pub use builder::{GraphBuffer, GraphBuilder};
 pub use graph::{
-    BuildError, Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight,
-    MAX_INPUTS, MAX_OUTPUTS,
+    BuildError, Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS,
 };
 pub use real::{Dual, Real};
 pub use recurrent::{Activation, Cell, RecurrentWeights};

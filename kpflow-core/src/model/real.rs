@@ -112,6 +112,7 @@ impl<T: Scalar, const I: usize> Sub for Dual<T, I> {
     }
 }
 
+#[allow(clippy::suspicious_arithmetic_impl)] // the product rule
 impl<T: Scalar, const I: usize> Mul for Dual<T, I> {
     type Output = Self;
     #[inline]
@@ -120,6 +121,7 @@ impl<T: Scalar, const I: usize> Mul for Dual<T, I> {
     }
 }
 
+#[allow(clippy::suspicious_arithmetic_impl)] // the quotient rule
 impl<T: Scalar, const I: usize> Div for Dual<T, I> {
     type Output = Self;
     #[inline]

@@ -1,8 +1,8 @@
 //! One step of a recurrence as a small dense matrix.
 
+use super::check::operands;
 use super::forward::{split, Linearization};
 use super::graph::{Edge, Graph, Node, Operand, Scan};
-use super::check::operands;
 use super::Flow;
 use crate::machine::{Kernel, MatMut, MatRef};
 use crate::Scalar;
@@ -18,9 +18,11 @@ impl<T: Scalar> Graph<'_, T> {
             })
         };
         let scans = self.segments().iter().filter(|s| s.scan != Scan::Parallel);
-        let right = self.variables().iter().filter(|v| v.watch.is_some()).all(|v| {
-            v.positions == self.steps() && v.watch.is_some_and(|w| w.stride == self.units())
-        });
+        let right = self
+            .variables()
+            .iter()
+            .filter(|v| v.watch.is_some())
+            .all(|v| v.positions == self.steps() && v.watch.is_some_and(|w| w.stride == self.units()));
         right
             && scans.clone().count() == 1
             && scans.clone().all(|s| s.scan == Scan::Forward)

@@ -52,7 +52,7 @@ impl Mode {
             Mode::Total => Flow::Total,
         }
     }
-    fn from_sites(self) -> bool {
+    fn enters_at_sites(self) -> bool {
         self.flow() != Flow::State
     }
 }
@@ -108,7 +108,8 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
                 continue;
             }
             if let Some(edge) = v.edge_row() {
-                let at = self.place(i, 0, false) - v.row(0, false) * v.width * self.rows() + edge * v.width * self.rows();
+                let at =
+                    self.place(i, 0, false) - v.row(0, false) * v.width * self.rows() + edge * v.width * self.rows();
                 work[at..at + v.width * self.rows()].fill(T::zero());
             }
         }
@@ -142,7 +143,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         let rows = range.len() * self.rows();
         let start = self.place(output, range.start, false);
         if !self.carries(input) || (range.len() == 1 && self.initial(input, range.start)) {
-            if !self.mode.from_sites() {
+            if !self.mode.enters_at_sites() {
                 work[start..start + rows * w.n_out].fill(T::zero());
             }
             return;
@@ -152,7 +153,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         let ld = graph.variables[input.variable].width;
         let dx = MatRef::new(&rest.from(from)[input.offset..], rows, w.n_in, ld);
         let matrix = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
-        let beta = if self.mode.from_sites() { T::one() } else { T::zero() };
+        let beta = if self.mode.enters_at_sites() { T::one() } else { T::zero() };
         self.kernel.gemm(T::one(), dx, matrix.t(), beta, MatMut::new(out, rows, w.n_out, w.n_out));
     }
 

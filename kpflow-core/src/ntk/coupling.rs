@@ -33,8 +33,11 @@ pub(super) struct Site {
 }
 
 pub(super) fn sites<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = Site> + 'g {
-    graph.sites().map(|(weight, input, output)| {
-        Site { weight, input, output, positions: graph.variables()[output].positions }
+    graph.sites().map(|(weight, input, output)| Site {
+        weight,
+        input,
+        output,
+        positions: graph.variables()[output].positions,
     })
 }
 
@@ -100,7 +103,14 @@ fn add_rows<T: Scalar>(s: MatRef<'_, T>, db: &mut [T]) {
 }
 
 /// Writes S = U δWᵀ (+ δb) of every site of a tile into its work memory.
-pub(super) fn inject<T: Scalar, K: Kernel<T>>(tile: &Tile<'_, T>, flow: Flow, m: usize, dw: &[T], work: &mut [T], kernel: &K) {
+pub(super) fn inject<T: Scalar, K: Kernel<T>>(
+    tile: &Tile<'_, T>,
+    flow: Flow,
+    m: usize,
+    dw: &[T],
+    work: &mut [T],
+    kernel: &K,
+) {
     let graph = tile.graph();
     for site in sites(graph) {
         let weight = &graph.weights()[site.weight];
@@ -205,7 +215,8 @@ pub(super) fn per_trajectory<T: Scalar, K: Kernel<T>>(
                     for to in sites_of(graph, w) {
                         let mut at = 0;
                         for from in sites_of(graph, w) {
-                            let (u, v) = (rows_of(tile.reads(to.input), count, b), rows_of(tile.reads(from.input), count, b));
+                            let (u, v) =
+                                (rows_of(tile.reads(to.input), count, b), rows_of(tile.reads(from.input), count, b));
                             let g = gram_block(u, v, weight.bias.is_some(), gram, kernel);
                             let old = MatRef::new(&old[at..], v.rows, columns, columns);
                             let s = &mut work[tile.span(to.output, flow, m)][b * columns..];

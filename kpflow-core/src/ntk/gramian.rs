@@ -125,9 +125,8 @@ fn sandwich<T: Scalar>(features: &Features<'_, T>, p: &[T], q: &[T], x: &[T], n:
             (site, g) = (a.site, features.gram(a.site, p, q).f64());
         }
         for b in features.bands().filter(|b| b.site == a.site && b.channel == a.channel) {
-            let part: f64 = (0..a.width)
-                .map(|i| (p[a.place + i] * x[(a.unit + i) * n + b.unit + i] * q[b.place + i]).f64())
-                .sum();
+            let part: f64 =
+                (0..a.width).map(|i| (p[a.place + i] * x[(a.unit + i) * n + b.unit + i] * q[b.place + i]).f64()).sum();
             sum += g * part;
         }
     }

@@ -1,6 +1,8 @@
 //! K and NTK: the Kronecker core between a sweep back and a sweep forward.
 
-use super::coupling::{accumulate, gram_block, inject, per_trajectory, per_trajectory_len, sites, Coupling, Side, Site, Wave};
+use super::coupling::{
+    accumulate, gram_block, inject, per_trajectory, per_trajectory_len, sites, Coupling, Side, Site, Wave,
+};
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::{Machine, MatMut, MatRef};
 use crate::model::{Linearization, Mode, Sweep};
@@ -105,9 +107,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     fn apply_gram_side(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, shared: &mut [T], work: &mut [T]) {
         let (m, flow, graph) = (x.vectors(), self.mode.flow(), self.lin.graph());
         let work_len = self.work_len(m);
-        let local_len = sites(graph)
-            .map(|s| self.lin.shape().trajectories * self.gram_row(&s, m) * s.positions)
-            .sum();
+        let local_len = sites(graph).map(|s| self.lin.shape().trajectories * self.gram_row(&s, m) * s.positions).sum();
         let (local, all) = shared.split_at_mut(local_len);
         for wave in waves(self.lin, self.machine) {
             run_wave(self.lin, self.machine, &wave, work, work_len, &mut [], 0, |i, work, _| {

@@ -6,7 +6,10 @@ use crate::Scalar;
 use core::ops::Range;
 
 /// The tiles of each wave.
-pub(super) fn waves<T: Scalar, M: Tasks>(lin: &Linearization<'_, T>, machine: &M) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn waves<T: Scalar, M: Tasks>(
+    lin: &Linearization<'_, T>,
+    machine: &M,
+) -> impl Iterator<Item = Range<usize>> {
     let (tiles, lanes) = (lin.tiles(), wave_len(lin, machine));
     (0..tiles.div_ceil(lanes)).map(move |w| w * lanes..((w + 1) * lanes).min(tiles))
 }

@@ -38,7 +38,11 @@ impl<A, B> Compose<A, B> {
         A: LinearOperator<T>,
         B: LinearOperator<T>,
     {
-        assert_eq!(a.domain(), b.codomain(), "a product's factors must fit: the right one writes what the left one reads");
+        assert_eq!(
+            a.domain(),
+            b.codomain(),
+            "a product's factors must fit: the right one writes what the left one reads"
+        );
         Self { a, b }
     }
 }

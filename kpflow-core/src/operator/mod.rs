@@ -86,8 +86,12 @@ pub enum ApplyError {
 impl core::fmt::Display for ApplyError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::InputShape { expected, found } => write!(f, "the input has shape {found}; the operator reads {expected}"),
-            Self::OutputShape { expected, found } => write!(f, "the output has shape {found}; the operator writes {expected}"),
+            Self::InputShape { expected, found } => {
+                write!(f, "the input has shape {found}; the operator reads {expected}")
+            }
+            Self::OutputShape { expected, found } => {
+                write!(f, "the output has shape {found}; the operator writes {expected}")
+            }
             Self::Vectors { input, output } => write!(f, "the input has {input} vectors and the output {output}"),
             Self::Scratch { needed, given } => write!(f, "the scratch holds {given} numbers; {needed} are needed"),
         }

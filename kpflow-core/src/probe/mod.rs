@@ -46,8 +46,14 @@ impl Probe {
             for v in 0..block.vectors() {
                 let part = block.part(b, v);
                 for (t, row) in part.chunks_mut(shape.units.max(1)).enumerate() {
-                    let counter =
-                        |chunk: usize| [(self.stream << 24) | chunk as u32, t as u32, (first_trajectory + b) as u32, (first_vector + v) as u32];
+                    let counter = |chunk: usize| {
+                        [
+                            (self.stream << 24) | chunk as u32,
+                            t as u32,
+                            (first_trajectory + b) as u32,
+                            (first_vector + v) as u32,
+                        ]
+                    };
                     match self.distribution {
                         Distribution::Rademacher => {
                             for (c, numbers) in row.chunks_mut(RADEMACHER).enumerate() {

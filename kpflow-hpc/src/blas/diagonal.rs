@@ -15,7 +15,7 @@ fn avx2<T: Scalar>(c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usi
     body(c, x, x_stride, y, y_stride, rows);
 }
 
-/// Computes y[v][j] += c[j]·x[v][j] for every row v. Products and sums are rounded one by one: the same bits on every processor.
+/// Computes `y[v][j] += c[j]·x[v][j]` for every row v. Products and sums are rounded one by one: the same bits on every processor.
 #[inline]
 pub fn diagonal<T: Scalar>(c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usize, rows: usize) {
     #[cfg(target_arch = "x86_64")]

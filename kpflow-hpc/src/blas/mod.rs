@@ -56,13 +56,21 @@ mod tests {
     /// Every transposition and leading dimension against the core's own product, and a product that must not read C.
     fn agree<T: Blas>(tolerance: f64) {
         let value = |i: usize| T::of(((i * 37 % 101) as f64 - 50.0) / 50.0);
-        for (m, n, k, pad) in [(1, 1, 1, 0), (3, 5, 7, 2), (64, 64, 33, 0), (17, 130, 65, 3), (2, 3, 0, 1), (0, 3, 2, 0), (5, 1, 9, 0)] {
+        for (m, n, k, pad) in
+            [(1, 1, 1, 0), (3, 5, 7, 2), (64, 64, 33, 0), (17, 130, 65, 3), (2, 3, 0, 1), (0, 3, 2, 0), (5, 1, 9, 0)]
+        {
             for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
                 let (ar, ac) = if ta { (k, m) } else { (m, k) };
                 let (br, bc) = if tb { (n, k) } else { (k, n) };
                 let a: Vec<T> = (0..(ar + 1) * (ac + pad)).map(value).collect();
                 let b: Vec<T> = (0..(br + 1) * (bc + pad)).map(|i| value(i + 7)).collect();
-                let view = |x, r, c: usize, t| if t { MatRef::new(x, r, c, c + pad).t() } else { MatRef::new(x, r, c, c + pad) };
+                let view = |x, r, c: usize, t| {
+                    if t {
+                        MatRef::new(x, r, c, c + pad).t()
+                    } else {
+                        MatRef::new(x, r, c, c + pad)
+                    }
+                };
                 for beta in [0.0, 1.0, 0.5] {
                     let fill = if beta == 0.0 { T::nan() } else { T::of(0.25) };
                     let (mut c, mut d) = (vec![fill; (m + 1) * (n + pad)], vec![fill; (m + 1) * (n + pad)]);

@@ -81,7 +81,7 @@ fn identity(n: usize) -> Vec<f64> {
 
 /// ‖R y‖ of every Ritz vector, y the part of it in the last block: A V − V Θ = Q_next R y.
 fn ritz_residuals(vectors: &[f64], size: usize, r: &[f64], rest: usize) -> Vec<f64> {
-    let m = if rest == 0 { 0 } else { r.len() / rest };
+    let m = r.len().checked_div(rest).unwrap_or(0);
     let norm = |y: &[f64]| {
         let part = |p: usize| -> f64 { r[p * m..][..m].iter().zip(y).map(|(a, b)| a * b).sum() };
         (0..rest).map(|p| part(p).powi(2)).sum::<f64>().sqrt()
@@ -173,8 +173,11 @@ fn finish<T: Real>(
     let diagonal: Vec<f64> = (0..k * k).map(|i| if i / k == i % k { values[i / k] } else { 0.0 }).collect();
     difference.add_product(-1.0, &v, &diagonal, problem.engine);
     let scale = values.first().map_or(0.0, |x| x.abs());
-    let residuals: Vec<f64> =
-        problem.dots(&difference, &difference).into_iter().map(|s| if scale > 0.0 { s.sqrt() / scale } else { 0.0 }).collect();
+    let residuals: Vec<f64> = problem
+        .dots(&difference, &difference)
+        .into_iter()
+        .map(|s| if scale > 0.0 { s.sqrt() / scale } else { 0.0 })
+        .collect();
     let good = k == count && residuals.iter().all(|&r| r <= budget.rtol);
     let stop = if good { StopReason::Tolerance } else { stop };
     let stop = if stop == StopReason::Tolerance && !good { StopReason::Budget } else { stop };

@@ -55,7 +55,13 @@ pub(super) fn sample<T: Real>(
         history.push([problem.matvecs() as f64, value, standard_error]);
         (problem.progress)(problem.matvecs(), value, standard_error);
         if taken >= MIN_SAMPLES && standard_error <= budget.rtol * value.abs() {
-            return Estimate { value, standard_error, matvecs: problem.matvecs(), stop: StopReason::Tolerance, history };
+            return Estimate {
+                value,
+                standard_error,
+                matvecs: problem.matvecs(),
+                stop: StopReason::Tolerance,
+                history,
+            };
         }
     }
 }

@@ -64,7 +64,13 @@ pub struct Estimate {
 impl Estimate {
     /// A value without error.
     pub fn exact(value: f64, matvecs: usize) -> Self {
-        Self { value, standard_error: 0.0, matvecs, stop: StopReason::Exact, history: vec![[matvecs as f64, value, 0.0]] }
+        Self {
+            value,
+            standard_error: 0.0,
+            matvecs,
+            stop: StopReason::Exact,
+            history: vec![[matvecs as f64, value, 0.0]],
+        }
     }
 }
 

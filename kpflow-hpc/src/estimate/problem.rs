@@ -47,7 +47,17 @@ impl<'a, T: Real> Problem<'a, T> {
         progress: &'a dyn Fn(usize, f64, f64),
     ) -> Self {
         let scratch = RefCell::default();
-        Self { operator, engine, first, trajectories, seed, block: block.max(1), progress, scratch, matvecs: Cell::new(0) }
+        Self {
+            operator,
+            engine,
+            first,
+            trajectories,
+            seed,
+            block: block.max(1),
+            progress,
+            scratch,
+            matvecs: Cell::new(0),
+        }
     }
 
     /// This rank's shape of the vectors.

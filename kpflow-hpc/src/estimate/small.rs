@@ -39,7 +39,12 @@ pub(super) struct Orthogonal<T> {
 ///
 /// Two rounds of block Gram–Schmidt, each followed by an orthogonalisation by the eigenvectors of the scaled Gram matrix (SVQB: Stathopoulos
 /// and Wu 2002), which shows the rank where Cholesky would break down. Two rounds are enough for orthogonality to rounding.
-pub(super) fn orthogonalise<T: Real>(problem: &Problem<'_, T>, basis: &[&Tall<T>], w: Tall<T>, floor: f64) -> Orthogonal<T> {
+pub(super) fn orthogonalise<T: Real>(
+    problem: &Problem<'_, T>,
+    basis: &[&Tall<T>],
+    w: Tall<T>,
+    floor: f64,
+) -> Orthogonal<T> {
     let m = w.vectors;
     let rows: usize = basis.iter().map(|q| q.vectors).sum();
     let mut c = vec![0.0; rows * m];
@@ -68,8 +73,10 @@ fn svqb(g: &[f64], k: usize, floor: f64, epsilon: f64) -> (Vec<f64>, Vec<f64>, u
     let norm: Vec<f64> = (0..k).map(|i| g[i * k + i].max(0.0).sqrt()).collect();
     let live: Vec<usize> = (0..k).filter(|&i| norm[i] > floor && norm[i] > 0.0).collect();
     let n = live.len();
-    let scaled: Vec<f64> =
-        live.iter().flat_map(|&i| live.iter().map(|&j| g[i * k + j] / (norm[i] * norm[j])).collect::<Vec<_>>()).collect();
+    let scaled: Vec<f64> = live
+        .iter()
+        .flat_map(|&i| live.iter().map(|&j| g[i * k + j] / (norm[i] * norm[j])).collect::<Vec<_>>())
+        .collect();
     let (values, vectors) = eigen(&scaled, n);
     // Below this the Gram matrix is rounding; what is lost with these directions is below rounding of W itself.
     let cut = (n as f64) * epsilon.max(1e-16) * values.first().copied().unwrap_or(0.0);

@@ -78,7 +78,8 @@ fn error_bars_cover_the_truth() {
 #[test]
 fn per_trajectory_error_bars_cover_the_truth() {
     let shape = Shape::new(3, 1, 20);
-    let blocks: Vec<Vec<f64>> = (1..4).map(|k| hidden(&decaying(20).iter().map(|v| v * f64::from(k)).collect::<Vec<_>>())).collect();
+    let blocks: Vec<Vec<f64>> =
+        (1..4).map(|k| hidden(&decaying(20).iter().map(|v| v * f64::from(k)).collect::<Vec<_>>())).collect();
     let mut a = vec![0.0; 3600];
     for (k, block) in blocks.iter().enumerate() {
         (0..400).for_each(|i| a[(k * 20 + i / 20) * 60 + k * 20 + i % 20] = block[i]);
@@ -87,7 +88,10 @@ fn per_trajectory_error_bars_cover_the_truth() {
     let op = Dense::new(&a, shape, shape);
     let engine = Engine::new(Comm::alone(), 1).unwrap();
     let (covered, bias) = coverage(truth, |seed| {
-        per_trajectory(&Problem::new(&op, &engine, (0, 3), seed, 8, &|_, _, _| ()), &Budget { rtol: 0.0, max_matvecs: 40 })
+        per_trajectory(
+            &Problem::new(&op, &engine, (0, 3), seed, 8, &|_, _, _| ()),
+            &Budget { rtol: 0.0, max_matvecs: 40 },
+        )
     });
     assert!(covered >= 176 && bias.abs() < 4.0, "{covered} of 200 cover, bias {bias}");
 }
@@ -95,12 +99,20 @@ fn per_trajectory_error_bars_cover_the_truth() {
 #[test]
 fn eigenpairs_of_known_spectra() {
     let clustered: Vec<f64> = (0..90).map(|i| if i < 7 { 5.0 } else { 1.0 / (1 + i) as f64 }).collect();
-    for values in [decaying(90), clustered, vec![2.0; 30], vec![0.0; 30], vec![3.0], [vec![4.0, 1.0], vec![0.0; 40]].concat()] {
+    for values in
+        [decaying(90), clustered, vec![2.0; 30], vec![0.0; 30], vec![3.0], [vec![4.0, 1.0], vec![0.0; 40]].concat()]
+    {
         for (count, block) in [(1, 1), (5, 4), (20, 8), (200, 16)] {
             let pairs = with(&values, 3, block, |p| block_krylov(p, &Budget { rtol: 1e-9, max_matvecs: 5000 }, count));
             let k = count.min(values.len());
             assert_eq!(pairs.values.len(), k, "{count} of {}", values.len());
-            assert!(pairs.stop.converged(), "{count} of {} in {} products: {:?}", values.len(), pairs.matvecs, pairs.residuals);
+            assert!(
+                pairs.stop.converged(),
+                "{count} of {} in {} products: {:?}",
+                values.len(),
+                pairs.matvecs,
+                pairs.residuals
+            );
             let mut sorted = values.clone();
             sorted.sort_by(|a, b| b.total_cmp(a));
             for (found, expected) in pairs.values.iter().zip(&sorted) {
@@ -139,7 +151,9 @@ fn dense_is_exact() {
         let d = dense(p).unwrap();
         let (trace, square): (f64, f64) = (values.iter().sum(), values.iter().map(|v| v * v).sum());
         assert!((d.trace().value - trace).abs() < 1e-12 && (d.frobenius().value - square.sqrt()).abs() < 1e-12);
-        assert!((d.effective_rank().value - trace * trace / square).abs() < 1e-10 && (d.norm().value - 1.0).abs() < 1e-12);
+        assert!(
+            (d.effective_rank().value - trace * trace / square).abs() < 1e-10 && (d.norm().value - 1.0).abs() < 1e-12
+        );
         let pairs = d.eigenpairs(p, 4);
         assert!(pairs.residuals.iter().all(|&r| r < 1e-13) && (pairs.values[3] - values[3]).abs() < 1e-13);
     });

@@ -138,7 +138,9 @@ fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> Result<Mode
     let s = Section::new(path, "[model]", table, &keys)?;
     let kind = s.required_choice("kind", Kind::ALL)?;
     if !kind.supported() {
-        return Err(s.error(format!("kind = \"{}\" is not in this version; it has rnn, leaky_rnn, gru and lstm", kind.name())));
+        return Err(
+            s.error(format!("kind = \"{}\" is not in this version; it has rnn, leaky_rnn, gru and lstm", kind.name()))
+        );
     }
     if s.integer("layers", 1)?.is_some_and(|l| l > 1) {
         return Err(s.error("more than one layer is not in this version; layers = 1 is"));
@@ -223,7 +225,9 @@ fn analysis(path: &Path, label: &str, table: &toml::Table) -> Result<Analysis> {
     let method = s.choice("method", Method::Auto, Method::ALL)?;
     if !operator.supported() {
         let what = operator.name();
-        return Err(s.error(format!("operator = \"{what}\" is not in this version; it has ntk, parameter and propagator_gram")));
+        return Err(s.error(format!(
+            "operator = \"{what}\" is not in this version; it has ntk, parameter and propagator_gram"
+        )));
     }
     if !quantity.supported() {
         let what = quantity.name();

@@ -81,7 +81,9 @@ impl<'a> Section<'a> {
     pub fn integer_or_auto(&self, key: &str) -> Result<Option<usize>> {
         match self.get(key) {
             Some(Value::String(s)) if s == "auto" => Ok(None),
-            Some(Value::String(s)) => Err(self.error(format!("{key} = \"{s}\" is not a number; it is \"auto\" or an integer"))),
+            Some(Value::String(s)) => {
+                Err(self.error(format!("{key} = \"{s}\" is not a number; it is \"auto\" or an integer")))
+            }
             _ => self.integer(key, 1),
         }
     }

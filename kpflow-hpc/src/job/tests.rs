@@ -1,7 +1,8 @@
 use super::{Job, Method, Operator, Quantity};
 use std::path::Path;
 
-const GOOD: &str = "[model]\nkind = 'gru'\nweights = 'm.safetensors'\nprefix = 'rnn.'\n[data]\ninputs = 'x.h5:/inputs'\n\
+const GOOD: &str =
+    "[model]\nkind = 'gru'\nweights = 'm.safetensors'\nprefix = 'rnn.'\n[data]\ninputs = 'x.h5:/inputs'\n\
     [[analysis]]\nname = 'a'\nquantity = 'trace'\n";
 
 fn parse(text: &str) -> Result<Job, String> {

@@ -32,14 +32,22 @@ impl Checkpoint {
         let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
         let all: Vec<String> = match SafeTensors::deserialize(&bytes) {
             Ok(tensors) => tensors.names().into_iter().map(|n| n.to_string()).collect(),
-            Err(e) => return Err(Error::input(path, format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file"))),
+            Err(e) => {
+                return Err(Error::input(
+                    path,
+                    format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file"),
+                ))
+            }
         };
         let mut names: Vec<String> = all.iter().filter_map(|n| n.strip_prefix(prefix)).map(String::from).collect();
         names.sort();
         if names.is_empty() {
             let mut there: Vec<&str> = all.iter().map(|n| n.as_str()).collect();
             there.sort();
-            return Err(Error::input(path, format!("has no tensor that begins with \"{prefix}\"; it has {}", list(&there))));
+            return Err(Error::input(
+                path,
+                format!("has no tensor that begins with \"{prefix}\"; it has {}", list(&there)),
+            ));
         }
         Ok(Self { path: path.into(), prefix: prefix.into(), bytes, names })
     }

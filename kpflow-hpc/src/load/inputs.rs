@@ -135,6 +135,7 @@ fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)>
     };
     let view = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}; it has {}", list(&names))))?;
     let kind = view.dtype();
-    let data = numbers(kind, view.data()).ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should be a float")))?;
+    let data = numbers(kind, view.data())
+        .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should be a float")))?;
     Ok((format!("tensor {name}"), view.shape().to_vec(), Data::Memory(data)))
 }

@@ -13,10 +13,24 @@ use kpflow_core::Scalar;
 use std::path::Path;
 
 /// Fails if a number is NaN or infinite, saying where: `what` and its index in `shape`.
-pub(crate) fn require_finite<T: Scalar>(file: &Path, what: &str, shape: &[usize], first: usize, data: &[T]) -> Result<()> {
+pub(crate) fn require_finite<T: Scalar>(
+    file: &Path,
+    what: &str,
+    shape: &[usize],
+    first: usize,
+    data: &[T],
+) -> Result<()> {
     let Some(bad) = data.iter().position(|x| !x.is_finite()) else { return Ok(()) };
     let mut rest = first + bad;
-    let mut index: Vec<usize> = shape.iter().rev().map(|&d| { let i = rest % d.max(1); rest /= d.max(1); i }).collect();
+    let mut index: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|&d| {
+            let i = rest % d.max(1);
+            rest /= d.max(1);
+            i
+        })
+        .collect();
     index.reverse();
     Err(Error::input(file, format!("{what} is {} at index {index:?}; every number must be finite", data[bad])))
 }

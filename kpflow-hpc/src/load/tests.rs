@@ -72,7 +72,8 @@ fn wrong_layers_say_why() {
         checkpoint(&path, tensors, bad);
         Checkpoint::open(&path, "").and_then(|c| Recurrent::<f64>::load(&c, &Cell::gru()))
     };
-    let (ih, hh): ((&str, &[usize]), (&str, &[usize])) = (("weight_ih", &[12, 2]), ("weight_hh", &[12, 4]));
+    type Named<'a> = (&'a str, &'a [usize]);
+    let (ih, hh): (Named<'_>, Named<'_>) = (("weight_ih", &[12, 2]), ("weight_hh", &[12, 4]));
     // A readout may be called what it likes.
     assert!(load(&[ih, hh, ("fc_l1.weight", &[3, 4])], 1.0).is_ok());
     for (tensors, right) in [

@@ -8,7 +8,9 @@ use crate::model::Loaded;
 use crate::results::Record;
 use kpflow_core::machine::{Reduce, Tasks};
 use kpflow_core::model::Linearization;
-use kpflow_core::ntk::{gramian_scratch_len, gramian_traces, Coupling, Features, Ntk, ParameterOperator, Propagator, Side};
+use kpflow_core::ntk::{
+    gramian_scratch_len, gramian_traces, Coupling, Features, Ntk, ParameterOperator, Propagator, Side,
+};
 use kpflow_core::operator::Gram;
 use kpflow_core::LinearOperator;
 
@@ -45,16 +47,17 @@ pub(super) fn analyse<T: Real>(
         Operator::PropagatorGram => {
             [Box::new(Gram(Propagator::new(lin, engine))), Box::new(Gram(Propagator::new(lin, engine)))]
         }
-        _ => [
-            Box::new(Ntk::new(lin, engine)),
-            Box::new(Ntk::with(lin, engine, per_trajectory.0, per_trajectory.1)),
-        ],
+        _ => [Box::new(Ntk::new(lin, engine)), Box::new(Ntk::with(lin, engine, per_trajectory.0, per_trajectory.1))],
     };
     let problem = |op| Problem::new(op, engine, (loaded.first, loaded.trajectories), job.seed, loaded.block, progress);
     let (all, diagonal) = (problem(&*operators[0]), problem(&*operators[1]));
     let setting = Setting { analysis, loaded, lin, engine, problem: &all, diagonal: &diagonal };
     // Whatever fails, fails on all ranks alike: it depends on the sizes of the whole job only.
-    setting.analyse().map_err(|e| Error { message: format!("in [[analysis]] {}: {}", analysis.name, e.message), file: Some(job.path.clone()), ..e })
+    setting.analyse().map_err(|e| Error {
+        message: format!("in [[analysis]] {}: {}", analysis.name, e.message),
+        file: Some(job.path.clone()),
+        ..e
+    })
 }
 
 impl<T: Real> Setting<'_, '_, T> {
@@ -115,7 +118,9 @@ impl<T: Real> Setting<'_, '_, T> {
         let n = shape.units as f64;
         let gramians = (self.loaded.trajectories * shape.steps * shape.steps) as f64 * n * n * n;
         let method = match method {
-            Method::Auto if self.analysis.operator == Operator::Parameter || gramians <= self.affordable() => Method::Exact,
+            Method::Auto if self.analysis.operator == Operator::Parameter || gramians <= self.affordable() => {
+                Method::Exact
+            }
             Method::Auto => Method::PerTrajectory,
             other => other,
         };
@@ -129,8 +134,9 @@ impl<T: Real> Setting<'_, '_, T> {
     }
 
     fn features(&self) -> Result<(Features<'_, T>, Vec<T>)> {
-        let features = Features::new(self.lin)
-            .ok_or_else(|| Error::usage("method = \"exact\" is for models whose weights act unit by unit; choose another method"))?;
+        let features = Features::new(self.lin).ok_or_else(|| {
+            Error::usage("method = \"exact\" is for models whose weights act unit by unit; choose another method")
+        })?;
         let mut rows = vec![T::zero(); features.rows() * features.row_len()];
         features.write(&mut rows);
         Ok((features, rows))
@@ -156,7 +162,8 @@ impl<T: Real> Setting<'_, '_, T> {
     fn frobenius(&self, method: Method, rtol: f64) -> Result<(Estimate, Method)> {
         let positions = (self.loaded.trajectories * self.loaded.shape.steps) as f64;
         let row = Features::new(self.lin).map_or(f64::INFINITY, |f| f.row_len() as f64);
-        let exact = self.analysis.operator == Operator::Parameter && 8.0 * positions * positions * row <= self.affordable();
+        let exact =
+            self.analysis.operator == Operator::Parameter && 8.0 * positions * positions * row <= self.affordable();
         let method = match method {
             Method::Auto if exact => Method::Exact,
             Method::Auto if self.small() => Method::Dense,

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Every test there is; what CI runs. Needs rust and gcc; scripts/setup.sh installs the rest. Any failure ends it with a status that is not 0.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}/debug
+
+step() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
+
+scripts/setup.sh
+
+if cargo fmt --version >/dev/null 2>&1; then
+    step "format"
+    cargo fmt --all --check
+fi
+
+# One profile throughout, dev: it is optimised like release, and checks overflow and debug assertions besides.
+step "without MPI and OpenBLAS: the libraries' tests, and the same program alone"
+cargo test -p kpflow-core -p kpflow-hpc --no-default-features --lib --bins
+cargo build -p kpflow-hpc --no-default-features
+cp "$target/kpflow" "$target/kpflow-serial"
+if ldd "$target/kpflow-serial" | grep -E 'libmpi|libopenblas|libblas'; then
+    echo "the program without MPI and OpenBLAS is linked to them" >&2
+    exit 1
+fi
+KPFLOW_BIN=$(realpath "$target/kpflow-serial") cargo test -p kpflow-tests alone
+
+step "everything, with MPI and OpenBLAS: libraries, program, documentation's examples"
+cargo test --workspace --no-fail-fast
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+if cargo clippy --version >/dev/null 2>&1; then
+    step "clippy"
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+fi
+
+step "all passed"
