@@ -11,20 +11,33 @@ fn scalar(analysis: &Group, name: &str) -> Option<f64> {
     analysis.dataset(name).ok()?.read_scalar().ok()
 }
 
+/// A number down to the decimal place `last` (2: hundredths).
+fn number(value: f64, last: i32) -> String {
+    match value.abs() {
+        size if size < 1e-3 || size >= 1e7 => format!("{value:.6e}"),
+        _ => format!("{value:.*}", last.clamp(0, 12) as usize),
+    }
+}
+
+/// The decimal place of the `digits`-th digit of a number.
+fn place(value: f64, digits: i32) -> i32 {
+    digits - 1 - value.abs().log10().floor() as i32
+}
+
 /// The rows of one analysis: what they are called, and the cell.
 fn rows(name: &str, analysis: &Group) -> hdf5::Result<Vec<(String, String)>> {
     if let Ok(eigenvalues) = analysis.dataset("eigenvalues") {
         let values = eigenvalues.read_raw::<f64>()?;
-        let row = |(i, value): (usize, &f64)| (format!("{name} λ_{}", i + 1), format!("{value:.5e}"));
+        let row = |(i, &value): (usize, &f64)| (format!("{name} λ_{}", i + 1), number(value, place(value, 6)));
         return Ok(values.iter().take(LEADING).enumerate().map(row).collect());
     }
     let cell = match (scalar(analysis, "value"), scalar(analysis, "standard_error")) {
+        // Down to the first digit that is uncertain.
         (Some(value), Some(error)) if error > 0.0 => {
-            // As many digits as the error leaves certain, and one more.
-            let digits = ((value.abs() / error).log10().ceil().max(1.0) as usize).min(12);
-            format!("{value:.digits$e} ± {error:.0e}")
+            let decimals = place(error, 1).clamp(0, 12) as usize;
+            format!("{} ± {error:.decimals$}", number(value, place(error, 1)))
         }
-        (Some(value), _) => format!("{value:.8e}"),
+        (Some(value), _) => number(value, place(value, 9)),
         (None, _) => "-".into(),
     };
     Ok(vec![(name.into(), cell)])
