@@ -7,7 +7,9 @@ use crate::job::Job;
 use crate::load::{Checkpoint, Recurrent};
 use crate::model::Loaded;
 use kpflow_core::model::Linearization;
-use kpflow_core::ntk::{Constraint, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator};
+use kpflow_core::ntk::{
+    Constraint, Coupling, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side,
+};
 use kpflow_core::operator::contract::dot_test;
 use kpflow_core::operator::Compose;
 use kpflow_core::probe::{Distribution, Probe};
@@ -34,6 +36,7 @@ pub fn check(path: &Path, threads: Option<usize>, comm: Comm) -> Result<()> {
     loaded.linearized(loaded.weights(), &engine, |lin| {
         check.dot_tests(lin);
         check.inverse(lin);
+        check.sides(lin);
         check.finite_differences(lin, &job)?;
         check.gradient_step(lin, &job)
     })??;
@@ -121,10 +124,18 @@ impl Check<'_> {
         self.report("P P⁻¹ = I", format!("{error:.1e}"), error <= 1e-9);
     }
 
+    /// The two ways to apply the Kronecker core are equal up to rounding.
+    fn sides(&mut self, lin: &Linearization<'_, f64>) {
+        let x = self.random(self.loaded.shape, 13);
+        let weight_side = self.apply(&Ntk::new(lin, self.engine), &x, false);
+        let gram_side = self.apply(&Ntk::with(lin, self.engine, Coupling::All, Side::Gram), &x, false);
+        let error = self.relative(&gram_side, &weight_side);
+        self.report("NTK on the Gram side = on the weight side", format!("{error:.1e}"), error <= 1e-9);
+    }
+
     /// The state with weights θ + h w.
     fn moved(&self, job: &Job, w: &[f64], h: f64) -> Result<Vec<f64>> {
-        let cell_weights = self.reload(job)?;
-        let mut weights = cell_weights;
+        let mut weights = self.reload(job)?;
         let mut rest = w;
         for part in weights.parts_mut() {
             let (now, next) = rest.split_at(part.len());

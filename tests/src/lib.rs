@@ -10,7 +10,7 @@ mod results;
 
 pub use golden::{golden, Golden};
 pub use job::Job;
-pub use program::{command, kpflow, program, root, target, Background, Done};
+pub use program::{command, command_of, kpflow, program, root, target, Background, Done};
 pub use results::Results;
 
 /// The operators with reference spectra.

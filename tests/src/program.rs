@@ -77,11 +77,16 @@ impl Done {
 
 /// The command that runs the program on this many ranks; one rank runs it without mpirun.
 pub fn command(ranks: usize, arguments: &[impl AsRef<OsStr>]) -> Command {
+    command_of(program(), ranks, arguments)
+}
+
+/// The command that runs any program of the build on this many ranks.
+pub fn command_of(program: &Path, ranks: usize, arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut command = match ranks {
-        1 => Command::new(program()),
+        1 => Command::new(program),
         _ => {
             let mut c = Command::new(root().join("scripts/mpirun.sh"));
-            c.args(["-n", &ranks.to_string()]).arg(program());
+            c.args(["-n", &ranks.to_string()]).arg(program);
             c
         }
     };
