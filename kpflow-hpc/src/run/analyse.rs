@@ -243,16 +243,29 @@ impl<T: Real> Setting<'_, '_, T> {
 
 /// Bytes that a run will need on this rank: the model, and the greatest of what the analyses need.
 pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<'_, T>, engine: &Engine) -> f64 {
-    let scratch = Ntk::new(lin, engine).scratch_len(loaded.block);
+    let product = Ntk::new(lin, engine).scratch_len(loaded.block);
     let n = loaded.shape.len();
-    let vectors = |a: &Analysis| match a.quantity {
-        // A basis, and twice its length while it is restarted.
-        Quantity::Eigenpairs | Quantity::Norm => 6 * a.count + 10 * loaded.block,
-        Quantity::Trace => 3 * loaded.block,
-        _ => 3 * (a.max_matvecs / 4).min(128) + 3 * loaded.block,
-    };
-    let most = job.analyses.iter().map(vectors).max().unwrap_or(0);
-    let model = Linearization::arena_len(lin.graph(), loaded.shape.trajectories);
     let gramians = gramian_scratch_len(lin, engine);
-    ((scratch + n * most).max(gramians) + model) as f64 * std::mem::size_of::<T>() as f64
+    let total = loaded.trajectories * loaded.shape.per_trajectory();
+    let number = std::mem::size_of::<T>();
+    let need = |a: &Analysis| {
+        let vectors = match a.quantity {
+            // A basis, and what it is made anew from when it is restarted.
+            Quantity::Eigenpairs | Quantity::Norm => 6 * a.count.min(total) + 10 * loaded.block,
+            Quantity::Trace => 3 * loaded.block,
+            _ => 3 * (a.max_matvecs / 4).min(128) + 3 * loaded.block,
+        };
+        let traced =
+            matches!(a.quantity, Quantity::Trace | Quantity::EffectiveRank) && a.operator != Operator::Parameter;
+        let exact = traced && matches!(a.method, Method::Auto | Method::Exact);
+        // The matrix, its eigenvectors and the work of finding them, in double precision.
+        let dense = match a.method {
+            Method::Dense => total.min(estimate::DENSE_LIMIT),
+            Method::Auto => total.min(SMALL),
+            _ => 0,
+        };
+        ((product + n * vectors).max(if exact { gramians } else { 0 }) * number + 32 * dense * dense) as f64
+    };
+    let model = Linearization::arena_len(lin.graph(), loaded.shape.trajectories) * number;
+    job.analyses.iter().map(need).fold(0.0, f64::max) + model as f64
 }
