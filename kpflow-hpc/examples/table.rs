@@ -13,9 +13,10 @@ fn scalar(analysis: &Group, name: &str) -> Option<f64> {
 
 /// A number down to the decimal place `last` (2: hundredths).
 fn number(value: f64, last: i32) -> String {
-    match value.abs() {
-        size if size < 1e-3 || size >= 1e7 => format!("{value:.6e}"),
-        _ => format!("{value:.*}", last.clamp(0, 12) as usize),
+    if (1e-3..1e7).contains(&value.abs()) {
+        format!("{value:.*}", last.clamp(0, 12) as usize)
+    } else {
+        format!("{value:.6e}")
     }
 }
 

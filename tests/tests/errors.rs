@@ -9,7 +9,18 @@ const TRACE: &str = "[[analysis]]\nname = \"t\"\nquantity = \"trace\"\n";
 /// Runs what is wrong alone and on four ranks; the line has to hold all of `words`.
 #[track_caller]
 fn refused(job: &Job, words: &[&str]) {
-    for ranks in [1, 4] {
+    refused_on(&[1, 4], job, words);
+}
+
+/// As [`refused`], alone: for job files, which all ranks read alike.
+#[track_caller]
+fn refused_alone(job: &Job, words: &[&str]) {
+    refused_on(&[1], job, words);
+}
+
+#[track_caller]
+fn refused_on(ranks: &[usize], job: &Job, words: &[&str]) {
+    for &ranks in ranks {
         let done = job.attempt(ranks);
         let all = format!("on {ranks} ranks, {}:\n{}{}", done.status, done.stdout, done.stderr);
         assert!(!done.status.success(), "{all}");
@@ -153,26 +164,29 @@ fn numbers_that_are_none() {
 #[test]
 fn wrong_words() {
     refused(&gru("kind =", "knid ="), &["job.toml", "knid", "kind"]);
-    refused(&gru("\"gru\"", "\"grue\""), &["job.toml", "grue", "gru"]);
-    refused(&gru("quantity = \"trace\"", "quantity = \"trase\""), &["job.toml", "trase", "trace"]);
-    refused(&gru("[[analysis]]", "[[analysis]]\noperator = \"nkt\""), &["job.toml", "nkt", "ntk"]);
-    refused(&gru("[[analysis]]", "[[analysis]]\nmethod = \"hutchinsen\""), &["job.toml", "hutchinsen", "hutchinson"]);
-    refused(&gru("[data]", "[datas]"), &["job.toml", "datas", "data"]);
+    refused_alone(&gru("\"gru\"", "\"grue\""), &["job.toml", "grue", "gru"]);
+    refused_alone(&gru("quantity = \"trace\"", "quantity = \"trase\""), &["job.toml", "trase", "trace"]);
+    refused_alone(&gru("[[analysis]]", "[[analysis]]\noperator = \"nkt\""), &["job.toml", "nkt", "ntk"]);
+    refused_alone(
+        &gru("[[analysis]]", "[[analysis]]\nmethod = \"hutchinsen\""),
+        &["job.toml", "hutchinsen", "hutchinson"],
+    );
+    refused_alone(&gru("[data]", "[datas]"), &["job.toml", "datas", "data"]);
     refused(&gru("name = \"t\"", "name = \"a/b\""), &["job.toml", "a/b"]);
-    refused(&gru("name = \"t\"", "name = \"\""), &["job.toml"]);
-    refused(&gru("name = \"t\"", ""), &["job.toml", "name"]);
+    refused_alone(&gru("name = \"t\"", "name = \"\""), &["job.toml"]);
+    refused_alone(&gru("name = \"t\"", ""), &["job.toml", "name"]);
 }
 
 #[test]
 fn wrong_jobs() {
     refused(&gru("[model]", "[model"), &["job.toml", "line 1"]);
-    refused(&Job::new(Golden::open("gru").tables()), &["job.toml", "[[analysis]]"]);
-    refused(&Job::new(Golden::open("gru").tables() + TRACE + TRACE), &["job.toml", "\"t\""]);
-    refused(&Job::new(TRACE), &["job.toml", "[model]"]);
-    refused(&gru("[[analysis]]", "[[analysis]]\nrtol = -1"), &["job.toml", "rtol"]);
-    refused(&gru("[[analysis]]", "[[analysis]]\nmax_matvecs = 0"), &["job.toml", "max_matvecs"]);
-    refused(&gru("[[analysis]]", "[[analysis]]\nmax_matvecs = \"many\""), &["job.toml", "max_matvecs"]);
-    refused(&gru("[[analysis]]", "[compute]\nprecision = \"f16\"\n[[analysis]]"), &["job.toml", "f16"]);
+    refused_alone(&Job::new(Golden::open("gru").tables()), &["job.toml", "[[analysis]]"]);
+    refused_alone(&Job::new(Golden::open("gru").tables() + TRACE + TRACE), &["job.toml", "\"t\""]);
+    refused_alone(&Job::new(TRACE), &["job.toml", "[model]"]);
+    refused_alone(&gru("[[analysis]]", "[[analysis]]\nrtol = -1"), &["job.toml", "rtol"]);
+    refused_alone(&gru("[[analysis]]", "[[analysis]]\nmax_matvecs = 0"), &["job.toml", "max_matvecs"]);
+    refused_alone(&gru("[[analysis]]", "[[analysis]]\nmax_matvecs = \"many\""), &["job.toml", "max_matvecs"]);
+    refused_alone(&gru("[[analysis]]", "[compute]\nprecision = \"f16\"\n[[analysis]]"), &["job.toml", "f16"]);
     refused(&gru("[[analysis]]", "[output]\nfile = \"/nowhere/results.h5\"\n[[analysis]]"), &["/nowhere/results.h5"]);
 }
 
