@@ -33,7 +33,7 @@ if command -v dpkg >/dev/null && command -v apt-get >/dev/null; then
 fi
 
 # No apt here: look for the things themselves, and say what to install.
-has_library() { pkg-config --exists "$1" 2>/dev/null || ldconfig -p 2>/dev/null | grep -q "lib$2\."; }
+has_library() { pkg-config --exists "$1" 2>/dev/null || ldconfig -p 2>/dev/null | grep -Eq "lib$2[-.]"; }
 missing=()
 command -v pkg-config >/dev/null || missing+=("pkg-config")
 command -v mpicc >/dev/null && command -v mpirun >/dev/null || missing+=("an MPI with its compiler wrapper (Open MPI)")
