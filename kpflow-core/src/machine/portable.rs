@@ -59,18 +59,20 @@ fn pack<T: Scalar, const W: usize>(m: MatRef<'_, T>, k: usize, j: usize, out: &m
     }
 }
 
-/// Σ_k left[k]ᵀ right[k]: the accumulators are a fixed array that the compiler keeps in vector registers.
+/// Σ_k left[k]ᵀ right[k]. Four separate rows of accumulators, one loop over their columns: what LLVM turns into vector registers
+/// for every processor that was tried (nested loops over one array it leaves scalar with AVX).
 #[inline]
 fn product<T: Scalar>(left: &[[T; MR]], right: &[[T; NR]]) -> [[T; NR]; MR] {
-    let mut sum = [[T::zero(); NR]; MR];
-    for (l, r) in left.iter().zip(right) {
-        for (line, &f) in sum.iter_mut().zip(l) {
-            for (s, x) in line.iter_mut().zip(r) {
-                *s += f * *x;
-            }
+    let [mut s0, mut s1, mut s2, mut s3] = [[T::zero(); NR]; MR];
+    for (&[l0, l1, l2, l3], r) in left.iter().zip(right) {
+        for q in 0..NR {
+            s0[q] += l0 * r[q];
+            s1[q] += l1 * r[q];
+            s2[q] += l2 * r[q];
+            s3[q] += l3 * r[q];
         }
     }
-    sum
+    [s0, s1, s2, s3]
 }
 
 impl<T: Scalar> Reduce<T> for Portable {
