@@ -32,9 +32,38 @@ pub fn name() -> &'static str {
     pure::NAME
 }
 
+/// The stored rows and columns of a matrix, and a leading dimension that BLAS accepts (one row has none of its own).
+fn stored<T>(m: &MatRef<'_, T>) -> (usize, usize, usize) {
+    let (rows, cols) = if m.transposed { (m.cols, m.rows) } else { (m.rows, m.cols) };
+    (rows, cols, leading(rows, cols, m.ld))
+}
+
+fn leading(rows: usize, cols: usize, ld: usize) -> usize {
+    if rows > 1 {
+        ld
+    } else {
+        ld.max(cols).max(1)
+    }
+}
+
+/// Whether a stored matrix lies within `len` numbers. The fields of views are public: what is unsafe cannot rely on their makers.
+fn within(len: usize, rows: usize, cols: usize, ld: usize) -> bool {
+    let end = || (rows - 1).checked_mul(ld)?.checked_add(cols);
+    rows == 0 || cols == 0 || ld >= cols && end().is_some_and(|end| end <= len)
+}
+
 /// Whether there is anything to multiply; if not, scales C.
+///
+/// # Panics
+/// Unless the shapes agree and every matrix lies within its data.
 fn prepare<T: Scalar>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, beta: T, c: &mut MatMut<'_, T>) -> bool {
     assert!(a.rows == c.rows && b.cols == c.cols && a.cols == b.rows, "a matrix product's shapes must agree");
+    let inside = |m: &MatRef<'_, T>| {
+        let (rows, cols, ld) = stored(m);
+        within(m.data.len(), rows, cols, ld)
+    };
+    let out = within(c.data.len(), c.rows, c.cols, leading(c.rows, c.cols, c.ld));
+    assert!(inside(a) && inside(b) && out, "a matrix must lie within its data");
     if c.rows == 0 || c.cols == 0 {
         return false;
     }
@@ -93,6 +122,25 @@ mod tests {
         super::initialize();
         agree::<f64>(1e-12);
         agree::<f32>(1e-4);
+    }
+
+    /// Views made by hand, not by their constructors: no product reads or writes beyond the data.
+    #[test]
+    fn views_that_lie_are_refused() {
+        let x = [1.0f64; 4];
+        let good = MatRef::new(&x, 2, 2, 2);
+        for bad in
+            [MatRef { rows: 2, cols: 2, ld: 3, ..good }, MatRef { ld: usize::MAX, ..good }, MatRef { ld: 1, ..good }]
+        {
+            for (a, b) in [(bad, good), (good, bad), (bad.t(), good)] {
+                let run = || f64::gemm(1.0, a, b, 0.0, MatMut::new(&mut [0.0; 4], 2, 2, 2));
+                assert!(std::panic::catch_unwind(run).is_err());
+            }
+        }
+        // One row needs no leading dimension.
+        let (row, mut c) = (MatRef { data: &x[..], rows: 1, cols: 2, ld: 0, transposed: false }, [0.0; 2]);
+        f64::gemm(1.0, row, good, 0.0, MatMut::new(&mut c, 1, 2, 0));
+        assert_eq!(c, [2.0, 2.0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! OpenBLAS.
 
-use super::{prepare, Blas};
+use super::{leading, prepare, stored, Blas};
 use cblas_sys::{cblas_dgemm, cblas_sgemm, CBLAS_LAYOUT, CBLAS_TRANSPOSE};
 use kpflow_core::machine::{MatMut, MatRef};
 
@@ -38,9 +38,9 @@ macro_rules! blas {
                 if !prepare(&a, &b, beta, &mut c) {
                     return;
                 }
-                let (lda, ldb, ldc) = (int(a.ld.max(1)), int(b.ld.max(1)), int(c.ld.max(1)));
-                // SAFETY: MatRef and MatMut were checked to lie within their slices when they were made, with these very
-                // dimensions and leading dimensions; the shapes agree.
+                let (lda, ldb, ldc) = (int(stored(&a).2), int(stored(&b).2), int(leading(c.rows, c.cols, c.ld)));
+                // SAFETY: `prepare` has checked that the shapes agree and that every matrix, with these dimensions and leading
+                // dimensions, lies within its slice.
                 unsafe {
                     $gemm(
                         CBLAS_LAYOUT::CblasRowMajor,

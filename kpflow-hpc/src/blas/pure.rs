@@ -15,7 +15,7 @@ macro_rules! blas {
                     return;
                 }
                 let ((ars, acs), (brs, bcs)) = (a.strides(), b.strides());
-                // SAFETY: MatRef and MatMut were checked to lie within their slices when they were made; the shapes agree.
+                // SAFETY: `prepare` has checked that the shapes agree and that every matrix lies within its slice.
                 unsafe {
                     matrixmultiply::$gemm(
                         c.rows,

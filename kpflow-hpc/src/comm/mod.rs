@@ -42,8 +42,10 @@ pub struct Comm {
 
 /// Arrays up to this length are summed at the root and broadcast, so that every rank has the same bits and takes the same decisions.
 const SHORT: usize = 1 << 16;
-/// Counts are C ints: longer arrays go in pieces.
+/// Counts are C ints (MPI-4.1 § 2.5.8): longer arrays go in pieces.
 const CHUNK: usize = 1 << 28;
+/// Sums go in shorter pieces: each is copied before it is sent, and a piece of 2²⁰ numbers is far beyond what latency matters to.
+const SUM_CHUNK: usize = 1 << 20;
 
 impl Comm {
     /// One process, without MPI.
@@ -68,7 +70,7 @@ impl Comm {
     pub fn sum<T: Number>(&self, values: &mut [T]) {
         if self.size > 1 {
             let short = values.len() <= SHORT;
-            values.chunks_mut(CHUNK).for_each(|chunk| world::sum(chunk, short));
+            values.chunks_mut(SUM_CHUNK).for_each(|chunk| world::sum(chunk, short));
         }
     }
 
@@ -80,6 +82,9 @@ impl Comm {
     }
 
     /// Concatenates every process's `local` in the order of ranks (`MPI_Allgatherv`, § 6.7; as broadcasts where a count passes a C int).
+    ///
+    /// # Panics
+    /// Unless `all` is as long as all the locals together.
     pub fn gather<T: Number>(&self, local: &[T], all: &mut [T]) {
         if self.size == 1 {
             return all.copy_from_slice(local);
@@ -87,6 +92,11 @@ impl Comm {
         let mut counts = vec![0u64; self.size];
         counts[self.rank] = local.len() as u64;
         self.sum(&mut counts);
+        assert_eq!(counts.iter().sum::<u64>(), all.len() as u64, "what is gathered must fill the array");
+        if all.len() <= CHUNK {
+            let counts: Vec<i32> = counts.iter().map(|&c| c as i32).collect();
+            return world::gather(local, all, &counts);
+        }
         let mut rest = all;
         for (rank, count) in counts.into_iter().enumerate() {
             let (piece, next) = rest.split_at_mut(count as usize);

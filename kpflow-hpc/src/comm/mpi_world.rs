@@ -1,6 +1,7 @@
 //! `MPI_COMM_WORLD` by rsmpi. Handles are made anew for each call: they may not be kept where several threads can see them.
 
 use mpi::collective::SystemOperation;
+use mpi::datatype::PartitionMut;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 use mpi::Threading;
@@ -33,6 +34,11 @@ pub fn sum<T: Sendable>(values: &mut [T], same_bits: bool) {
     } else {
         world.all_reduce_into(&mine[..], values, SystemOperation::sum());
     }
+}
+
+pub fn gather<T: Sendable>(local: &[T], all: &mut [T], counts: &[i32]) {
+    let starts: Vec<i32> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c))).collect();
+    SimpleCommunicator::world().all_gather_varcount_into(local, &mut PartitionMut::new(all, counts, starts));
 }
 
 pub fn broadcast<T: Sendable>(values: &mut [T], root: usize) {

@@ -10,6 +10,8 @@ use kpflow_core::probe::Distribution;
 /// The basis begins with A's image of a Gaussian block and grows by one block product at a time; every new block is orthogonalised against
 /// the whole basis twice (Golub and Underwood 1977; Musco and Musco 2015 for the random start). A basis that has grown too long is
 /// replaced by its best Ritz vectors (thick restart: Wu and Simon 2000), which loses nothing of the Krylov recurrence.
+/// A block as wide as `count` holds, with probability 1, every copy of a multiple eigenvalue that belongs among the largest; a narrower
+/// one would miss copies, converge, and not know: K = G ⊗ I has every eigenvalue as often as a site has outputs.
 /// **Cost**: one product a basis vector, 4·n·(basis) flops beside it, and `count` products for the true residuals at the end.
 /// **Accuracy**: residuals are those of one more product with the vectors returned; an eigenvalue lies within λ_1 · residual of every value.
 /// `rtol` bounds the residuals. Not converged is a result, with its reason.
@@ -17,16 +19,20 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
     let n = problem.len();
     let count = count.min(n);
     let mut state = Basis { problem, blocks: Vec::new(), h: Vec::new(), size: 0, drawn: 0 };
+    let width = problem.block.max(count).min(n);
     let longest = (4 * count + 6 * problem.block).min(n);
     let mut history = Vec::new();
     let mut stop = StopReason::Budget;
-    let mut next = state.random(problem.block.min(n), &[]);
+    let mut next = state.random(width, &[]);
+    state.drawn = width;
     // A's image of a random block, rather than the block itself, makes a far better start for one block of products.
     if budget.max_matvecs > next.vectors + count && next.vectors > 0 {
         let y = problem.apply(&next);
-        next = orthogonalise(problem, &[], y, 0.0).q;
+        let largest = problem.dots(&y, &y).into_iter().fold(0.0, f64::max).sqrt();
+        next = orthogonalise(problem, &[], y, largest, 0.0).q;
     }
     let mut ritz = (Vec::new(), Vec::new());
+    let mut residuals = Vec::new();
     let mut scale = 0.0;
     loop {
         let left = budget.max_matvecs.saturating_sub(problem.matvecs());
@@ -46,17 +52,22 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
             }
             // An invariant subspace too small for what is asked: what is left is looked for from elsewhere.
             let blocks: Vec<&Tall<T>> = state.blocks.iter().collect();
-            next = state.random(problem.block.min(n - state.size), &blocks);
-            state.drawn += problem.block;
+            next = state.random(width.min(n - state.size), &blocks);
+            state.drawn += width;
             if next.vectors == 0 {
                 break;
             }
             continue;
         }
         let (rest, r) = state.expand(next, scale);
+        if state.h.iter().any(|x| !x.is_finite()) {
+            let (matvecs, vectors) = (problem.matvecs(), Tall::zeros(problem.shape(), 0));
+            let (values, residuals, stop) = (Vec::new(), Vec::new(), StopReason::Overflow);
+            return Eigenpairs { values, residuals, vectors, matvecs, stop, history };
+        }
         ritz = eigen(&state.h, state.size);
         scale = ritz.0[0].abs();
-        let residuals = ritz_residuals(&ritz.1, state.size, &r, rest.vectors);
+        residuals = ritz_residuals(&ritz.1, state.size, &r, rest.vectors);
         let worst = residuals.iter().take(count).fold(0.0, |a: f64, &b| a.max(b)) / scale.max(f64::MIN_POSITIVE);
         history.push([problem.matvecs() as f64, ritz.0[0], worst]);
         (problem.progress)(problem.matvecs(), ritz.0[0], worst);
@@ -71,6 +82,15 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
             ritz = (ritz.0[..keep].to_vec(), identity(keep));
         }
         next = rest;
+    }
+    if problem.matvecs() >= budget.max_matvecs && state.size > 0 {
+        // Nothing is left to measure with: the recurrence knows the residuals as well, to rounding.
+        let k = count.min(state.size);
+        let (vectors, matvecs) = (state.combine(&ritz.1, k), problem.matvecs());
+        let of = |r: &f64| if scale > 0.0 { r / scale } else { 0.0 };
+        let residuals = residuals.iter().take(k).map(of).collect();
+        let stop = StopReason::Budget;
+        return Eigenpairs { values: ritz.0[..k].to_vec(), residuals, vectors, matvecs, stop, history };
     }
     finish(problem, budget, &state, &ritz, count, stop, history)
 }
@@ -102,7 +122,8 @@ struct Basis<'p, 'a, T> {
 impl<T: Real> Basis<'_, '_, T> {
     fn random(&self, vectors: usize, beside: &[&Tall<T>]) -> Tall<T> {
         let omega = self.problem.probes(Distribution::Gaussian, 3, self.drawn, vectors);
-        orthogonalise(self.problem, beside, omega, 0.0).q
+        let size = (self.problem.len() as f64).sqrt();
+        orthogonalise(self.problem, beside, omega, size, 8.0 * T::epsilon().f64() * size).q
     }
 
     /// Takes `next` into the basis. Returns what A makes of it outside of the basis: Q_next and R.
@@ -114,7 +135,7 @@ impl<T: Real> Basis<'_, '_, T> {
         let blocks: Vec<&Tall<T>> = self.blocks.iter().collect();
         // A remainder of the size of rounding is noise: taken for a direction it would never end.
         let floor = 8.0 * T::epsilon().f64() * largest.max(scale);
-        let o = orthogonalise(self.problem, &blocks, w, floor);
+        let o = orthogonalise(self.problem, &blocks, w, largest, floor);
         let size = self.size + m;
         let mut h = vec![0.0; size * size];
         for i in 0..self.size {

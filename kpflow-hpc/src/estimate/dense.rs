@@ -23,7 +23,8 @@ pub struct DenseSpectrum {
 
 /// Forms A by n products and finds all its eigenpairs. Collective.
 ///
-/// **Cost**: n products, n² numbers on every rank, O(n³) flops. **Errors**: n beyond [`DENSE_LIMIT`].
+/// **Cost**: n products, n² numbers on every rank, O(n³) flops. **Errors**: n beyond [`DENSE_LIMIT`]; products that overflow; a matrix that
+/// is not symmetric, of which the eigenvalues found would be another's.
 pub fn dense<T: Real>(problem: &Problem<'_, T>) -> Result<DenseSpectrum> {
     let (n, per) = (problem.len(), problem.shape().per_trajectory());
     if n > DENSE_LIMIT {
@@ -52,8 +53,20 @@ pub fn dense<T: Real>(problem: &Problem<'_, T>) -> Result<DenseSpectrum> {
     }
     let mut a = vec![0.0; n * n];
     problem.comm().gather(&local, &mut a);
+    if a.iter().any(|x| !x.is_finite()) {
+        let hint = if T::epsilon().f64() > 1e-10 {
+            "precision = \"f64\" has the range"
+        } else {
+            "the weights grow too fast over the steps"
+        };
+        return Err(Error::run(format!("the operator's products overflow; {hint}")));
+    }
+    let skew = (0..n * n).map(|i| (a[i] - a[i % n * n + i / n]).powi(2)).sum::<f64>().sqrt();
     let trace = (0..n).map(|i| a[i * n + i]).sum();
     let frobenius = a.iter().map(|x| x * x).sum::<f64>().sqrt();
+    if skew > (1e7 * T::epsilon().f64()).min(1e-3) * frobenius {
+        return Err(Error::run(format!("the operator is not symmetric: ‖A − Aᵀ‖ = {:.1e} ‖A‖", skew / frobenius)));
+    }
     let (values, vectors) = eigen(&a, n);
     let residual = |(value, v): (&f64, &[f64])| {
         let part = |i: usize| a[i * n..][..n].iter().zip(v).map(|(a, v)| a * v).sum::<f64>() - value * v[i];

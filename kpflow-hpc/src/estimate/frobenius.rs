@@ -1,6 +1,6 @@
 //! The Frobenius norm and the effective rank.
 
-use super::hutchinson::{sample, Running};
+use super::hutchinson::{sample, Running, MIN_SAMPLES};
 use super::small::orthogonalise;
 use super::{Budget, Estimate, Problem, StopReason};
 use crate::engine::Real;
@@ -32,12 +32,21 @@ pub fn frobenius<T: Real>(problem: &Problem<'_, T>, budget: &Budget, sketch: Ske
     let (mut q, mut known) = (omega, 0.0);
     if k > 0 {
         let y = problem.apply(&q);
-        let largest = problem.dots(&y, &y).into_iter().fold(0.0, f64::max).sqrt();
-        q = orthogonalise(problem, &[], y, largest * T::epsilon().f64()).q;
+        let squares = problem.dots(&y, &y);
+        if squares.iter().any(|s| !s.is_finite()) {
+            return Estimate::overflow(problem.matvecs(), Vec::new());
+        }
+        let largest = squares.into_iter().fold(0.0, f64::max).sqrt();
+        q = orthogonalise(problem, &[], y, largest, largest * T::epsilon().f64()).q;
         let aq = problem.apply(&q);
         known = problem.dots(&aq, &aq).into_iter().sum();
-        // Fewer directions than the sketch asked for: they span the whole range.
-        if q.vectors < k || k == problem.len() {
+        if !known.is_finite() {
+            return Estimate::overflow(problem.matvecs(), Vec::new());
+        }
+        // Fewer directions than the sketch asked for: they span the whole range. In single precision the Gram matrix cannot tell
+        // what is nothing from what is 10⁻² of the largest; there the rest is sampled.
+        let spans = q.vectors < k && T::epsilon().f64() < 1e-10;
+        if spans || largest == 0.0 || q.vectors == problem.len() {
             return Estimate::exact(known.sqrt(), problem.matvecs());
         }
     }
@@ -70,11 +79,16 @@ pub fn frobenius<T: Real>(problem: &Problem<'_, T>, budget: &Budget, sketch: Ske
 pub fn effective_rank(trace: &Estimate, frobenius: &Estimate, rtol: f64) -> Estimate {
     let combine = |trace: f64, trace_error: f64, norm: f64, norm_error: f64| {
         if norm == 0.0 {
-            return (0.0, 0.0);
+            return (0.0, norm_error);
         }
         let value = (trace / norm).powi(2);
-        let part = |x: f64, e: f64| if e == 0.0 { 0.0 } else { 2.0 * e / x.abs() };
-        (value, value * part(trace, trace_error).hypot(part(norm, norm_error)))
+        if trace_error.is_infinite() || norm_error.is_infinite() {
+            return (value, f64::INFINITY);
+        }
+        // Var t² = 4 t² σ² + 2 σ⁴ for a normal t: the second term is all there is where the trace is near 0.
+        let (t, e) = ((trace / norm).abs(), trace_error / norm);
+        let (first, second) = (2.0 * t * e, std::f64::consts::SQRT_2 * e * e);
+        (value, first.hypot(second).hypot(2.0 * value * norm_error / norm))
     };
     let (value, standard_error) = combine(trace.value, trace.standard_error, frobenius.value, frobenius.standard_error);
     let matvecs = trace.matvecs + frobenius.matvecs;
@@ -82,8 +96,12 @@ pub fn effective_rank(trace: &Estimate, frobenius: &Estimate, rtol: f64) -> Esti
         let (value, error) = combine(trace.value, trace.standard_error, h[1], h[2]);
         [trace.matvecs as f64 + h[0], value, error]
     });
+    // A part that ran out of products before its samples could tell their own scatter vouches for nothing.
+    let few = |e: &Estimate| e.stop == StopReason::Budget && e.matvecs < 2 * MIN_SAMPLES;
     let stop = match (trace.stop, frobenius.stop) {
         (StopReason::Exact, StopReason::Exact) => StopReason::Exact,
+        (StopReason::Overflow, _) | (_, StopReason::Overflow) => StopReason::Overflow,
+        _ if few(trace) || few(frobenius) => StopReason::Budget,
         _ if standard_error <= rtol * value => StopReason::Tolerance,
         _ => StopReason::Budget,
     };

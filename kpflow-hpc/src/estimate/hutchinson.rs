@@ -52,6 +52,9 @@ pub(super) fn sample<T: Real>(
         }
         let (value, standard_error) = sample(taken, m);
         taken += m;
+        if !value.is_finite() || standard_error.is_nan() {
+            return Estimate::overflow(problem.matvecs(), history);
+        }
         history.push([problem.matvecs() as f64, value, standard_error]);
         (problem.progress)(problem.matvecs(), value, standard_error);
         if taken >= MIN_SAMPLES && standard_error <= budget.rtol * value.abs() {

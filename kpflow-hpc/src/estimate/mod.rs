@@ -29,12 +29,14 @@ pub enum StopReason {
     Tolerance,
     /// All products allowed are spent.
     Budget,
+    /// A product left the range of the floating-point numbers: nothing more can be known in this precision.
+    Overflow,
 }
 
 impl StopReason {
     /// Whether the result is as good as was asked for.
     pub fn converged(self) -> bool {
-        self != StopReason::Budget
+        matches!(self, StopReason::Exact | StopReason::Tolerance)
     }
     /// The words for the result file.
     pub fn describe(self) -> &'static str {
@@ -42,6 +44,7 @@ impl StopReason {
             StopReason::Exact => "exact",
             StopReason::Tolerance => "tolerance reached",
             StopReason::Budget => "max_matvecs reached",
+            StopReason::Overflow => "products overflow",
         }
     }
 }
@@ -51,7 +54,7 @@ impl StopReason {
 pub struct Estimate {
     /// The value.
     pub value: f64,
-    /// Its standard error; 0 where the method is exact, infinite where too few products allow none.
+    /// Its standard error; 0 where the method is exact, infinite where too few products allow none or they overflow. Never NaN.
     pub standard_error: f64,
     /// Operator products spent.
     pub matvecs: usize,
@@ -71,6 +74,12 @@ impl Estimate {
             stop: StopReason::Exact,
             history: vec![[matvecs as f64, value, 0.0]],
         }
+    }
+
+    /// What is left when products overflow: the last finite value, of which nothing is claimed any more.
+    fn overflow(matvecs: usize, history: Vec<[f64; 3]>) -> Self {
+        let value = history.last().map_or(0.0, |h| h[1]);
+        Self { value, standard_error: f64::INFINITY, matvecs, stop: StopReason::Overflow, history }
     }
 }
 
@@ -93,3 +102,5 @@ pub struct Eigenpairs<T> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twins;

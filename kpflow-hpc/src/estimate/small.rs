@@ -38,21 +38,27 @@ pub(super) struct Orthogonal<T> {
     pub c: Vec<f64>,
 }
 
-/// Orthogonalises W against `basis` and within itself, dropping columns whose norm is below `floor`.
+/// Orthogonalises W, whose largest column has norm `size`, against `basis` and within itself, dropping columns whose norm is below `floor`.
 ///
-/// Two rounds of block Gram–Schmidt, each followed by an orthogonalisation by the eigenvectors of the scaled Gram matrix (SVQB: Stathopoulos
-/// and Wu 2002), which shows the rank where Cholesky would break down. Two rounds are enough for orthogonality to rounding.
+/// Three rounds of block Gram–Schmidt, each followed by an orthogonalisation by the eigenvectors of the scaled Gram matrix (SVQB: Stathopoulos
+/// and Wu 2002), which shows the rank where Cholesky would break down. The first round's smallest directions may be all rounding, the second
+/// makes them orthogonal roughly, the third to rounding.
 pub(super) fn orthogonalise<T: Real>(
     problem: &Problem<'_, T>,
     basis: &[&Tall<T>],
     w: Tall<T>,
+    size: f64,
     floor: f64,
 ) -> Orthogonal<T> {
     let m = w.vectors;
     let rows: usize = basis.iter().map(|q| q.vectors).sum();
     let mut c = vec![0.0; rows * m];
     let mut r: Vec<f64> = (0..m * m).map(|i| f64::from(u8::from(i / m == i % m))).collect();
-    let mut w = w;
+    // Gram matrices are squares: brought near 1 by a power of two, they neither overflow nor vanish in single precision.
+    let scale = if size > 0.0 && size.is_finite() { size.log2().round().exp2() } else { 1.0 };
+    let (mut w, floor) = (w, floor / scale);
+    let shrink = T::of(scale.recip());
+    w.data.iter_mut().for_each(|x| *x *= shrink);
     for round in 0..3 {
         let k = w.vectors;
         let mut at = 0;
@@ -68,13 +74,14 @@ pub(super) fn orthogonalise<T: Real>(
         w = w.product(&down, rank, problem.engine);
         r = multiply(&up, &r, rank, k, m);
     }
+    c.iter_mut().chain(&mut r).for_each(|x| *x *= scale);
     Orthogonal { q: w, r, c }
 }
 
 /// From a Gram matrix G = WᵀW: D `[k, rank]` with W D orthonormal, and U `[rank, k]` with W ≈ (W D) U.
 fn svqb(g: &[f64], k: usize, floor: f64, epsilon: f64) -> (Vec<f64>, Vec<f64>, usize) {
     let norm: Vec<f64> = (0..k).map(|i| g[i * k + i].max(0.0).sqrt()).collect();
-    let live: Vec<usize> = (0..k).filter(|&i| norm[i] > floor && norm[i] > 0.0).collect();
+    let live: Vec<usize> = (0..k).filter(|&i| norm[i] > floor && norm[i] > 0.0 && norm[i].is_finite()).collect();
     let n = live.len();
     let scaled: Vec<f64> = live
         .iter()

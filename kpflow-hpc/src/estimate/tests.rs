@@ -166,3 +166,102 @@ fn the_same_probes_whatever_the_block() {
     let run = |block| with(&flat(60), 9, block, |p| hutchinson(p, &budget).value);
     assert!((run(1) - run(8)).abs() < 1e-12 && (run(8) - run(24)).abs() < 1e-12);
 }
+
+/// K = G ⊗ I has every eigenvalue as often as a site has outputs: more often than a block has vectors.
+#[test]
+fn no_copy_of_a_multiple_eigenvalue_is_missed() {
+    for (copies, block) in [(16, 1), (16, 8), (32, 8), (20, 16)] {
+        let values: Vec<f64> = (0..160).map(|i| 10.0 * 0.5f64.powi(i / copies)).collect();
+        let pairs = with(&values, 1, block, |p| block_krylov(p, &Budget { rtol: 1e-9, max_matvecs: 2000 }, 20));
+        assert!(pairs.stop.converged());
+        let right = pairs.values.iter().zip(&values).all(|(a, b)| (a - b).abs() < 1e-8);
+        assert!(right, "{copies} copies, block {block}: {:?}", pairs.values);
+    }
+}
+
+/// One product is enough for one Ritz pair, whose residual the recurrence knows.
+#[test]
+fn a_budget_of_one_product_gives_a_ritz_pair() {
+    with(&decaying(30), 1, 4, |p| {
+        let pairs = block_krylov(p, &Budget { rtol: 1e-3, max_matvecs: 1 }, 3);
+        assert_eq!(
+            (pairs.values.len(), pairs.vectors.vectors, pairs.matvecs, pairs.stop),
+            (1, 1, 1, StopReason::Budget)
+        );
+        let v = &pairs.vectors;
+        let mut r = p.apply(v);
+        r.add_product(-1.0, v, &pairs.values, p.engine);
+        let residual = p.dots(&r, &r)[0].sqrt() / pairs.values[0];
+        assert!((residual - pairs.residuals[0]).abs() < 1e-12 && pairs.values[0] > 0.0 && pairs.values[0] < 1.0);
+    });
+}
+
+/// A trace of 0 and errors that nothing is known of: no NaN, and nothing claimed.
+#[test]
+fn an_effective_rank_of_nothing_known() {
+    let part =
+        |value, standard_error| Estimate { standard_error, stop: StopReason::Budget, ..Estimate::exact(value, 1) };
+    for (trace, norm) in [
+        (part(0.0, f64::INFINITY), part(1.0, 0.1)),
+        (part(1.0, f64::INFINITY), part(1.0, f64::INFINITY)),
+        (part(0.0, f64::INFINITY), part(0.0, f64::INFINITY)),
+    ] {
+        let rank = effective_rank(&trace, &norm, 1e-3);
+        assert!(
+            rank.value.is_finite() && rank.standard_error.is_infinite() && rank.stop == StopReason::Budget,
+            "{rank:?}"
+        );
+    }
+    // Where the trace is near 0, its square's error is of second order.
+    let rank = effective_rank(&part(0.0, 0.5), &Estimate::exact(1.0, 0), 1e-3);
+    assert!((rank.standard_error - 0.25 * 2f64.sqrt()).abs() < 1e-15);
+}
+
+/// Numbers near the ends of single precision: Gram matrices of them would vanish or overflow, but nothing is lost. Beyond: said, not NaN.
+#[test]
+fn the_ends_of_single_precision() {
+    let values = decaying(24);
+    let a = hidden(&values);
+    let shape = Shape::new(3, 2, 4);
+    let engine = Engine::new(Comm::alone(), 1).unwrap();
+    let budget = Budget { rtol: 1e-4, max_matvecs: 300 };
+    for scale in [1e-26, 1.0, 1e26] {
+        let small: Vec<f32> = a.iter().map(|x| (x * scale) as f32).collect();
+        let op = Dense::new(&small, shape, shape);
+        let problem = || Problem::new(&op, &engine, (0, 3), 1, 4, &|_, _, _| ());
+        let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt() * scale;
+        let f = frobenius(&problem(), &budget, Sketch::Deflate);
+        assert!(
+            (f.value - norm).abs() <= 1e-5 * norm + 4.0 * f.standard_error && f.value > 0.9 * norm,
+            "{scale}: {f:?}"
+        );
+        let pairs = block_krylov(&problem(), &budget, 3);
+        assert!(pairs.stop.converged(), "{scale}: {:?}", pairs.residuals);
+        assert!(
+            pairs.values.iter().zip(&values).all(|(x, v)| (x / scale - v).abs() < 1e-5),
+            "{scale}: {:?}",
+            pairs.values
+        );
+    }
+    let huge = vec![f32::MAX; 24 * 24];
+    let op = Dense::new(&huge, shape, shape);
+    let problem = || Problem::new(&op, &engine, (0, 3), 1, 4, &|_, _, _| ());
+    let gone = |e: Estimate| e.stop == StopReason::Overflow && e.value == 0.0 && e.standard_error.is_infinite();
+    for sketch in [Sketch::None, Sketch::Deflate] {
+        assert!(gone(frobenius(&problem(), &budget, sketch)));
+    }
+    assert!(gone(hutchinson(&problem(), &budget)) && gone(per_trajectory(&problem(), &budget)));
+    assert_eq!(block_krylov(&problem(), &budget, 3).stop, StopReason::Overflow);
+    let nan = vec![f32::NAN; 24 * 24];
+    let op = Dense::new(&nan, shape, shape);
+    let e = dense(&Problem::new(&op, &engine, (0, 3), 1, 4, &|_, _, _| ())).err().unwrap();
+    assert!(e.to_string().contains("overflow") && e.exit_code() == 1);
+}
+
+#[test]
+fn a_matrix_that_is_not_symmetric_is_refused() {
+    let (shape, engine) = (Shape::new(1, 1, 2), Engine::new(Comm::alone(), 1).unwrap());
+    let op = Dense::new(&[1.0, 1e-3, 0.0, 1.0], shape, shape);
+    let e = dense(&Problem::new(&op, &engine, (0, 1), 1, 4, &|_, _, _| ())).err().unwrap();
+    assert!(e.to_string().contains("not symmetric"), "{e}");
+}
