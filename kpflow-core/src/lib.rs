@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod block;
+pub mod kronecker;
 pub mod machine;
 pub mod model;
 pub mod ntk;
