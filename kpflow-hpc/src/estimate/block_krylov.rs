@@ -12,15 +12,15 @@ use kpflow_core::probe::Distribution;
 /// replaced by its best Ritz vectors (thick restart: Wu and Simon 2000), which loses nothing of the Krylov recurrence.
 /// A block as wide as `count` holds, with probability 1, every copy of a multiple eigenvalue that belongs among the largest; a narrower
 /// one would miss copies, converge, and not know: K = G ⊗ I has every eigenvalue as often as a site has outputs.
-/// **Cost**: one product a basis vector, 4·n·(basis) flops beside it, and `count` products for the true residuals at the end.
+/// **Cost**: one product a basis vector, max(block, count) of them a step, 4·n·(basis) flops beside it, and `count` products for the true
+/// residuals at the end.
 /// **Accuracy**: residuals are those of one more product with the vectors returned; an eigenvalue lies within λ_1 · residual of every value.
-/// `rtol` bounds the residuals. Not converged is a result, with its reason.
+/// `rtol` bounds the residuals. Not converged is a result, with its reason; where products overflow there are no pairs at all.
 pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: usize) -> Eigenpairs<T> {
     let n = problem.len();
     let count = count.min(n);
     let mut state = Basis { problem, blocks: Vec::new(), h: Vec::new(), size: 0, drawn: 0 };
-    let width = problem.block.max(count).min(n);
-    let longest = (4 * count + 6 * problem.block).min(n);
+    let Sizes { width, longest } = sizes(count, problem.block, n);
     let mut history = Vec::new();
     let mut stop = StopReason::Budget;
     let mut next = state.random(width, &[]);
@@ -93,6 +93,26 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
         return Eigenpairs { values: ritz.0[..k].to_vec(), residuals, vectors, matvecs, stop, history };
     }
     finish(problem, budget, &state, &ritz, count, stop, history)
+}
+
+struct Sizes {
+    /// Vectors of a block.
+    width: usize,
+    /// Vectors of a basis, beyond which it is restarted.
+    longest: usize,
+}
+
+fn sizes(count: usize, block: usize, n: usize) -> Sizes {
+    let width = block.max(count).min(n);
+    // Several steps between restarts: with one or two, what a polynomial of low degree cannot tell apart stalls.
+    Sizes { width, longest: (4 * count + 6 * block).max(8 * width).min(n) }
+}
+
+/// The most vectors of length n that [`block_krylov`] holds at once, for estimates of memory: the basis, what replaces it at a restart, and
+/// the block being orthogonalised with its copies.
+pub fn block_krylov_vectors(count: usize, block: usize, n: usize) -> usize {
+    let Sizes { width, longest } = sizes(count.min(n), block, n);
+    longest + width + (2 * count.min(n) + block).min(n) + 3 * width
 }
 
 fn identity(n: usize) -> Vec<f64> {

@@ -12,7 +12,7 @@ mod problem;
 mod small;
 mod tall;
 
-pub use block_krylov::block_krylov;
+pub use block_krylov::{block_krylov, block_krylov_vectors};
 pub use dense::{dense, DenseSpectrum, DENSE_LIMIT};
 pub use frobenius::{effective_rank, frobenius, Sketch};
 pub use hutchinson::hutchinson;
