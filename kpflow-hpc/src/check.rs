@@ -62,10 +62,17 @@ impl Check<'_> {
 
     /// A random vector. Parameters are the same on every rank; states are spread over them.
     fn random(&self, shape: Shape, stream: u32) -> Vec<f64> {
-        let mut x = vec![0.0; shape.len()];
         let first = if shape == self.loaded.shape { self.loaded.first } else { 0 };
         let probe = Probe { seed: self.seed, stream, distribution: Distribution::Gaussian };
-        probe.fill(first, 0, BlockMut::new(shape, 1, &mut x));
+        // A probe has at most 2²⁶ units a step, and a model may have more parameters: they go over several steps.
+        let most = 1 << 20;
+        let drawn = match shape.units > most {
+            true => Shape::new(1, shape.len().div_ceil(most), most),
+            false => shape,
+        };
+        let mut x = vec![0.0; drawn.len()];
+        probe.fill(first, 0, BlockMut::new(drawn, 1, &mut x));
+        x.truncate(shape.len());
         x
     }
 

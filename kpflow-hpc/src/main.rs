@@ -17,7 +17,11 @@ fn main() -> ExitCode {
     let world = match World::new() {
         Ok(world) => world,
         Err(e) => {
-            eprintln!("error: {e}");
+            // There is no communicator to ask which of several processes this is.
+            let rank = std::env::var("OMPI_COMM_WORLD_RANK").or(std::env::var("PMI_RANK")).unwrap_or_default();
+            if rank.is_empty() || rank == "0" {
+                eprintln!("error: {e}");
+            }
             return ExitCode::from(e.exit_code());
         }
     };

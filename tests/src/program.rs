@@ -41,7 +41,17 @@ fn build() -> PathBuf {
     };
     // All of the workspace, so that features are what they were when the tests were built, and nothing is built twice.
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--workspace", "--bin", "kpflow", "--profile", profile, "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--workspace",
+            "--bin",
+            "kpflow",
+            "--examples",
+            "--profile",
+            profile,
+            "--target-dir",
+        ])
         .arg(target.parent().unwrap())
         .current_dir(root())
         .status()

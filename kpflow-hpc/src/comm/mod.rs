@@ -23,7 +23,7 @@ pub struct World {
 impl World {
     /// Initialises MPI (MPI-4.1 § 11.2.2; funneled threads), or nothing in a program without it.
     pub fn new() -> Result<Self> {
-        let guard = world::initialize().ok_or_else(|| Error::run("MPI could not be initialised"))?;
+        let guard = world::initialize().map_err(Error::usage)?;
         let (rank, size) = world::rank_and_size();
         Ok(Self { _guard: guard, comm: Comm { rank, size } })
     }

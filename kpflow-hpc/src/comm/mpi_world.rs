@@ -11,8 +11,9 @@ impl<T: Equivalence + Default + Copy> Sendable for T {}
 
 pub struct Guard(#[allow(dead_code)] mpi::environment::Universe);
 
-pub fn initialize() -> Option<Guard> {
-    mpi::initialize_with_threading(Threading::Funneled).map(|(universe, _)| Guard(universe))
+pub fn initialize() -> Result<Guard, String> {
+    let started = mpi::initialize_with_threading(Threading::Funneled).map(|(universe, _)| Guard(universe));
+    started.ok_or_else(|| "MPI could not be initialised".into())
 }
 
 pub fn rank_and_size() -> (usize, usize) {

@@ -70,6 +70,7 @@ impl<T: Real> Setting<'_, '_, T> {
         match a.quantity {
             Quantity::Eigenpairs => {
                 let (pairs, method) = self.eigenpairs(a.count)?;
+                require_finite(pairs.stop, pairs.values.first().copied().unwrap_or(0.0))?;
                 let record = Record {
                     method: method.name().into(),
                     converged: pairs.stop.converged(),
@@ -89,6 +90,7 @@ impl<T: Real> Setting<'_, '_, T> {
                     Quantity::Norm => self.norm()?,
                     _ => self.effective_rank()?,
                 };
+                require_finite(estimate.stop, estimate.value)?;
                 let record = Record {
                     method: method.name().into(),
                     converged: estimate.stop.converged(),
@@ -231,6 +233,7 @@ impl<T: Real> Setting<'_, '_, T> {
     fn norm(&self) -> Result<(Estimate, Method)> {
         let (pairs, method) = self.eigenpairs(1)?;
         let value = pairs.values.first().copied().unwrap_or(0.0);
+        require_finite(pairs.stop, value)?;
         let standard_error = match method {
             Method::Dense => 0.0,
             _ => value * pairs.residuals.first().copied().unwrap_or(f64::INFINITY),
@@ -239,6 +242,14 @@ impl<T: Real> Setting<'_, '_, T> {
         let history = history.into_iter().map(|h| [h[0], h[1], h[1] * h[2]]).collect();
         Ok((Estimate { value, standard_error, matvecs, stop, history }, method))
     }
+}
+
+/// An overflow is not a result: it ends the run with what to do about it. The same on every rank, as the sums are.
+fn require_finite(stop: StopReason, value: f64) -> Result<()> {
+    if stop == StopReason::Overflow || !value.is_finite() {
+        return Err(Error::run("the operator's products overflow; take precision = \"f64\", or check the weights"));
+    }
+    Ok(())
 }
 
 /// Bytes that a run will need on this rank: the model, and the greatest of what the analyses need.
@@ -250,8 +261,8 @@ pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization
     let number = std::mem::size_of::<T>();
     let need = |a: &Analysis| {
         let vectors = match a.quantity {
-            // A basis, and what it is made anew from when it is restarted.
-            Quantity::Eigenpairs | Quantity::Norm => 6 * a.count.min(total) + 10 * loaded.block,
+            Quantity::Eigenpairs => estimate::block_krylov_vectors(a.count, loaded.block, total),
+            Quantity::Norm => estimate::block_krylov_vectors(1, loaded.block, total),
             Quantity::Trace => 3 * loaded.block,
             _ => 3 * (a.max_matvecs / 4).min(128) + 3 * loaded.block,
         };
