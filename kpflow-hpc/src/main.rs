@@ -4,6 +4,10 @@ use kpflow_hpc::cli::{self, Command};
 use kpflow_hpc::comm::{Comm, World};
 use kpflow_hpc::error::Result;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How much later than the root the other ranks leave after an error.
+const LATER: Duration = Duration::from_millis(200);
 
 fn work(comm: Comm) -> Result<()> {
     match cli::parse(comm.is_root())? {
@@ -27,13 +31,14 @@ fn main() -> ExitCode {
     };
     let comm = world.comm();
     comm.abort_on_panic();
-    match work(comm) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            if comm.is_root() {
-                eprintln!("error: {e}");
-            }
-            ExitCode::from(e.exit_code())
-        }
+    let Err(e) = work(comm) else { return ExitCode::SUCCESS };
+    drop(world);
+    // All ranks have the same error; one says it and leaves first. Open MPI's mpirun then ends the others while they are there to be
+    // ended; those that leave of themselves at that very moment it waits for, one to two seconds (measured, 4.1).
+    if comm.is_root() {
+        eprintln!("error: {e}");
+    } else {
+        std::thread::sleep(LATER);
     }
+    ExitCode::from(e.exit_code())
 }
