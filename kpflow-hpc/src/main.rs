@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// How much later than the root the other ranks leave after an error.
-const LATER: Duration = Duration::from_millis(200);
+const LATER: Duration = Duration::from_millis(100);
 
 fn work(comm: Comm) -> Result<()> {
     match cli::parse(comm.is_root())? {
@@ -33,8 +33,9 @@ fn main() -> ExitCode {
     comm.abort_on_panic();
     let Err(e) = work(comm) else { return ExitCode::SUCCESS };
     drop(world);
-    // All ranks have the same error; one says it and leaves first. Open MPI's mpirun then ends the others while they are there to be
-    // ended; those that leave of themselves at that very moment it waits for, one to two seconds (measured, 4.1).
+    // All ranks have the same error; one says it and leaves first. Open MPI's mpirun then ends the others while they are there to be ended;
+    // for those that leave of themselves at that very moment it may wait one to two seconds more (4.1: before, about every second run; so,
+    // one run in twenty).
     if comm.is_root() {
         eprintln!("error: {e}");
     } else {
