@@ -4,7 +4,7 @@ use super::check::{activate, check};
 use super::graph::{
     BuildError, Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS,
 };
-use super::Cluster;
+use super::{Cluster, Form, Mixing};
 use crate::Scalar;
 
 /// Memory for a graph of at most `N` nodes, on the stack.
@@ -21,7 +21,7 @@ impl<T: Scalar, const N: usize> Default for GraphBuffer<'_, T, N> {
             variables: [Variable::EMPTY; N],
             nodes: [Node::Input { slot: 0, output: 0 }; N],
             segments: core::array::from_fn(|_| Segment { nodes: 0..0, scan: Scan::Parallel }),
-            weights: [Weight { matrix: &[], bias: None, n_out: 0, n_in: 0 }; N],
+            weights: [Weight::new(&[], None, 0, 0); N],
         }
     }
 }
@@ -122,9 +122,29 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         self.node(Node::Input { slot, output });
     }
 
+    /// Adds fixed data `[positions, width]` that is the same for all trajectories.
+    pub fn constant(&mut self, data: &'a [T], output: usize) {
+        self.node(Node::Constant { data, output });
+    }
+
     /// Adds a weight site `output = W input (+ b)`.
     pub fn site(&mut self, weight: usize, input: Operand, output: usize) {
-        self.node(Node::Site { weight, input, output });
+        self.site_of(Form::Dense, weight, input, output);
+    }
+
+    /// Adds a weight site of any form.
+    pub fn site_of(&mut self, form: Form, weight: usize, input: Operand, output: usize) {
+        self.node(Node::Site { weight, form, input, output });
+    }
+
+    /// Adds a mixing block.
+    pub fn mixing(&mut self, function: &'a dyn Mixing<T>, reads: &[Operand], output: usize) {
+        if reads.len() != function.inputs() || reads.len() > MAX_INPUTS {
+            return self.fail(BuildError::Size { node: self.used[1] });
+        }
+        let mut inputs = [Operand::default(); MAX_INPUTS];
+        inputs[..reads.len()].copy_from_slice(reads);
+        self.node(Node::Mixing { function, inputs, output });
     }
 
     /// Adds a unit-wise cluster.
@@ -155,7 +175,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         let (variables, nodes) = (&mut self.variables[..v], &self.nodes[..n]);
         let (segments, weights) = (&self.segments[..s], &self.weights[..w]);
         check(variables, nodes, segments, weights, steps * units)?;
-        activate(variables, nodes);
+        activate(variables, nodes, weights);
         let mut sizes = [0; 4];
         for variable in variables.iter_mut() {
             for (i, size) in sizes.iter_mut().enumerate() {

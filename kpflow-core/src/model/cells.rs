@@ -2,24 +2,6 @@
 
 use super::{Activation, Real, UnitWise};
 
-impl Activation {
-    #[inline]
-    fn of<R: Real>(self, x: R) -> R {
-        match self {
-            Activation::Tanh => x.tanh(),
-            Activation::Relu => x.relu(),
-            Activation::Linear => x,
-        }
-    }
-}
-
-/// φ(s): one activation by itself.
-impl UnitWise<1, 1> for Activation {
-    fn eval<R: Real>(&self, [s]: [R; 1]) -> [R; 1] {
-        [self.of(s)]
-    }
-}
-
 /// Elman's unit: h = φ(s_ih + s_hh).
 #[derive(Clone, Copy, Debug)]
 pub struct Rnn(pub Activation);

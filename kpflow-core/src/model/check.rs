@@ -1,6 +1,6 @@
 //! What must hold of a graph before it runs, and which variables a sweep reaches.
 
-use super::graph::{BuildError, Edge, Node, Operand, Scan, Segment, Variable, Weight};
+use super::graph::{BuildError, Edge, Form, Node, Operand, Scan, Segment, Variable, Weight, MAX_INPUTS};
 use super::Flow;
 use crate::Scalar;
 
@@ -10,8 +10,9 @@ where
     T: Scalar,
 {
     match node {
-        Node::Input { .. } => &[],
+        Node::Input { .. } | Node::Constant { .. } => &[],
         Node::Site { input, .. } => core::slice::from_ref(input),
+        Node::Mixing { function, inputs, .. } => &inputs[..function.inputs()],
         Node::Cluster { function, inputs, .. } => &inputs[..function.inputs()],
     }
 }
@@ -19,7 +20,10 @@ where
 /// The variables that a node writes.
 pub(super) fn outputs<'n, T: Scalar>(node: &'n Node<'_, T>) -> &'n [usize] {
     match node {
-        Node::Input { output, .. } | Node::Site { output, .. } => core::slice::from_ref(output),
+        Node::Input { output, .. }
+        | Node::Constant { output, .. }
+        | Node::Site { output, .. }
+        | Node::Mixing { output, .. } => core::slice::from_ref(output),
         Node::Cluster { function, outputs, .. } => &outputs[..function.outputs()],
     }
 }
@@ -39,8 +43,12 @@ pub(super) fn check<T: Scalar>(
         }
     }
     for segment in segments {
+        let steps = |node: usize| outputs(&nodes[node]).first().and_then(|&o| variables.get(o)).map(|v| v.positions);
         for node in segment.nodes.clone() {
             check_node(variables, &nodes[node], segment.scan, weights, node)?;
+            if segment.scan != Scan::Parallel && steps(node) != steps(segment.nodes.start) {
+                return Err(BuildError::Size { node });
+            }
         }
     }
     let watched = variables.iter().filter(|v| v.watch.is_some());
@@ -62,7 +70,9 @@ fn check_node<T: Scalar>(
     let first = outputs(node).first().and_then(|&o| variables.get(o)).ok_or(size)?;
     for operand in operands(node) {
         let v = variables.get(operand.variable).ok_or(size)?;
-        if operand.offset + operand.width > v.width || v.positions != first.positions {
+        // A mixing block goes across positions, but not where time runs through it.
+        let across = matches!(node, Node::Mixing { .. }) && scan == Scan::Parallel;
+        if operand.offset + operand.width > v.width || (v.positions != first.positions && !across) {
             return Err(size);
         }
         let right = matches!((scan, v.edge), (Scan::Forward, Edge::First) | (Scan::Backward, Edge::Last));
@@ -71,15 +81,26 @@ fn check_node<T: Scalar>(
         }
     }
     let fits = match node {
-        Node::Input { .. } => true,
-        Node::Site { weight, input, .. } => {
-            weights.get(*weight).is_some_and(|w| w.n_in == input.width && w.n_out == first.width)
-        }
+        Node::Input { .. } => first.watch.is_none(),
+        Node::Constant { data, .. } => first.watch.is_none() && data.len() == first.positions * first.width,
+        Node::Site { weight, form, input, .. } => weights.get(*weight).is_some_and(|w| match form {
+            Form::Dense => w.n_in == input.width && w.n_out == first.width,
+            Form::Gain => w.n_in == 1 && w.n_out == input.width && w.n_out == first.width,
+            Form::Embedding => input.width == 1 && w.n_in == first.width && w.bias.is_none(),
+        }),
         Node::Cluster { .. } => {
             operands(node).iter().all(|o| o.width == first.width)
                 && outputs(node).iter().all(|&o| {
                     variables.get(o).is_some_and(|v| v.width == first.width && v.positions == first.positions)
                 })
+        }
+        Node::Mixing { function, .. } => {
+            let (mut sizes, reads) = ([(0, 0); MAX_INPUTS], operands(node));
+            let rows = |positions: usize| if scan == Scan::Parallel { positions } else { 1 };
+            for (size, o) in sizes.iter_mut().zip(reads) {
+                *size = (rows(variables[o.variable].positions), o.width);
+            }
+            function.size(&sizes[..reads.len()]) == Some((rows(first.positions), first.width))
         }
     };
     if fits {
@@ -90,7 +111,7 @@ fn check_node<T: Scalar>(
 }
 
 /// Marks, for every flow, the variables that it reaches: a fixed point, since delays close loops.
-pub(super) fn activate<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, T>]) {
+pub(super) fn activate<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, T>], weights: &[Weight<'_, T>]) {
     for flow in Flow::ALL {
         if flow == Flow::State {
             variables.iter_mut().filter(|v| v.watch.is_some()).for_each(|v| v.active |= flow.bit());
@@ -98,7 +119,8 @@ pub(super) fn activate<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, 
         loop {
             let mut changed = false;
             for node in nodes {
-                let source = matches!(node, Node::Site { .. }) && flow != Flow::State;
+                let trained = matches!(node, Node::Site { weight, .. } if weights[*weight].parameters() > 0);
+                let source = trained && flow != Flow::State;
                 let reached = source || operands(node).iter().any(|o| flow.carries(&variables[o.variable]));
                 for &o in outputs(node) {
                     if reached && variables[o].active & flow.bit() == 0 {

@@ -1,6 +1,7 @@
 //! Running a model forward once, and what is kept of it.
 
-use super::graph::{Graph, Node, Operand, Variable, MAX_INPUTS, MAX_OUTPUTS};
+use super::graph::{At, Form, Graph, Node, Operand, Variable, MAX_INPUTS, MAX_OUTPUTS};
+use super::mixing::{Rows, RowsMut};
 use super::Flow;
 use crate::machine::{Kernel, MatMut, MatRef, Tasks};
 use crate::{BlockMut, Scalar, Shape};
@@ -190,6 +191,11 @@ impl<'a, T: Scalar> Tile<'a, T> {
         let row = v.row(p, operand.delayed) * self.count + b;
         &self.values[v.place[0] * self.count + row * v.width + operand.offset..][..operand.width]
     }
+    /// What a mixing block reads there.
+    pub(super) fn rows(&self, o: &Operand, at: &At, b: usize) -> Rows<'a, T> {
+        let rest = Rest { left: self.values, right: &[], end: self.values.len() };
+        self.graph.rows(o, at, self.count, b, &rest)
+    }
     /// All that an operand reads in this tile: the matrix U, a row a position (p, b), p slowest.
     pub fn reads(&self, operand: Operand) -> MatRef<'a, T> {
         let v = self.variable(operand);
@@ -201,6 +207,16 @@ impl<'a, T: Scalar> Tile<'a, T> {
     pub fn coefficients(&self, place: usize, arity: usize, width: usize, p: usize, b: usize) -> &'a [T] {
         let n = arity * width;
         &self.coefficients[place * self.count + (p * self.count + b) * n..][..n]
+    }
+}
+
+impl<T: Scalar> Graph<'_, T> {
+    /// The values that a mixing block reads in trajectory `b` of a tile.
+    fn rows<'r>(&self, o: &Operand, at: &At, count: usize, b: usize, values: &Rest<'r, T>) -> Rows<'r, T> {
+        let v = &self.variables[o.variable];
+        let (p, positions) = v.window(at);
+        let at = (v.place[0] + v.row(p, o.delayed) * v.width) * count + b * v.width + o.offset;
+        Rows::new(values.from(at), positions, o.width, 1, (count * v.width, v.width))
     }
 }
 
@@ -220,7 +236,7 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
     fn run(mut self) {
         self.initialize();
         let graph = *self.graph;
-        graph.schedule(false, |n, range| self.node(&graph.nodes[n], range));
+        graph.schedule(false, |n, at| self.node(&graph.nodes[n], at));
     }
 
     fn initialize(&mut self) {
@@ -245,7 +261,8 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
         (v.place[0] + v.row(p, delayed) * v.width) * self.count
     }
 
-    fn node(&mut self, node: &Node<'_, T>, range: Range<usize>) {
+    fn node(&mut self, node: &Node<'_, T>, at: At) {
+        let range = at.range.clone();
         let (vars, count) = (self.graph.variables, self.count);
         match *node {
             Node::Input { slot, output } => {
@@ -258,20 +275,26 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
                     }
                 }
             }
-            Node::Site { weight, input, output } => {
-                let w = &self.graph.weights[weight];
-                let rows = range.len() * count;
-                let start = self.place(output, range.start, false);
-                let from = self.place(input.variable, range.start, input.delayed);
-                let (rest, out) = split(self.values, start..start + rows * w.n_out);
-                if let Some(bias) = w.bias {
-                    out.chunks_exact_mut(w.n_out).for_each(|row| row.copy_from_slice(bias));
+            Node::Constant { data, output } => {
+                let v = &vars[output];
+                for (p, b) in range.flat_map(|p| (0..count).map(move |b| (p, b))) {
+                    let at = self.place(output, p, false) + b * v.width;
+                    self.values[at..at + v.width].copy_from_slice(&data[p * v.width..][..v.width]);
                 }
-                let ld = vars[input.variable].width;
-                let u = MatRef::new(&rest.from(from)[input.offset..], rows, w.n_in, ld);
-                let m = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
-                let beta = if w.bias.is_some() { T::one() } else { T::zero() };
-                self.machine.gemm(T::one(), u, m.t(), beta, MatMut::new(out, rows, w.n_out, w.n_out));
+            }
+            Node::Site { weight, form, input, output } => self.site(weight, form, &input, output, range),
+            Node::Mixing { function, ref inputs, output } => {
+                let (v, rows) = (&vars[output], range.len());
+                let start = self.place(output, range.start, false);
+                let (rest, out) = split(self.values, start..start + rows * count * v.width);
+                for b in 0..count {
+                    let mut x = [Rows::new(&[][..], 0, 0, 1, (0, 0)); MAX_INPUTS];
+                    for (x, o) in x.iter_mut().zip(&inputs[..function.inputs()]) {
+                        *x = self.graph.rows(o, &at, count, b, &rest);
+                    }
+                    let y = RowsMut::new(&mut out[b * v.width..], rows, v.width, 1, (count * v.width, v.width));
+                    function.forward(&x[..function.inputs()], y, self.machine);
+                }
             }
             Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
                 let (ni, no) = (function.inputs(), function.outputs());
@@ -295,6 +318,33 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
                             self.coefficients[at + k * width] = dk;
                         }
                     }
+                }
+            }
+        }
+    }
+
+    fn site(&mut self, weight: usize, form: Form, input: &Operand, output: usize, range: Range<usize>) {
+        let (w, width) = (&self.graph.weights[weight], self.graph.variables[output].width);
+        let (rows, ld) = (range.len() * self.count, self.graph.variables[input.variable].width);
+        let start = self.place(output, range.start, false);
+        let from = self.place(input.variable, range.start, input.delayed);
+        let (rest, out) = split(self.values, start..start + rows * width);
+        let u = MatRef::new(&rest.from(from)[input.offset..], rows, input.width, ld);
+        match w.bias {
+            Some(bias) => out.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias)),
+            None => out.fill(T::zero()),
+        }
+        match form {
+            Form::Dense => {
+                let m = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
+                self.machine.gemm(T::one(), u, m.t(), T::one(), MatMut::new(out, rows, width, width));
+            }
+            Form::Gain => self.machine.diagonal(w.matrix, u.data, ld, out, width, rows),
+            Form::Embedding => {
+                for (r, row) in out.chunks_exact_mut(width).enumerate() {
+                    // What is not a row of the matrix is caught where it is read; here it must only not be out of bounds.
+                    let k = u.data[r * ld].to_usize().unwrap_or(0).min(w.n_out.saturating_sub(1));
+                    row.copy_from_slice(&w.matrix[k * width..][..width]);
                 }
             }
         }

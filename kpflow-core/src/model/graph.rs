@@ -1,7 +1,7 @@
 //! The step graph: variables, the nodes that compute them, and the order in which they do.
 
 use super::check::outputs;
-use super::Cluster;
+use super::{Cluster, Mixing};
 use crate::Scalar;
 use core::ops::Range;
 
@@ -60,6 +60,13 @@ impl Variable {
     pub fn row(&self, p: usize, delayed: bool) -> usize {
         p + usize::from(matches!((self.edge, delayed), (Edge::First, false) | (Edge::Last, true)))
     }
+    /// What a mixing block reads: the first position and their number. All of them or, in a scan, the one at which it is.
+    pub(super) fn window(&self, at: &At) -> (usize, usize) {
+        match at.scan {
+            Scan::Parallel => (0, self.positions),
+            _ => (at.range.start, 1),
+        }
+    }
     /// The row in memory that holds the initial values, if there is one.
     pub fn edge_row(&self) -> Option<usize> {
         match self.edge {
@@ -83,7 +90,7 @@ pub struct Operand {
     pub delayed: bool,
 }
 
-/// A weight: the matrix `[n_out, n_in]` in PyTorch's layout and, perhaps, a bias `[n_out]`.
+/// A weight: a matrix `[n_out, n_in]` in PyTorch's layout and, perhaps, a bias `[n_out]`; each of the two may be trained or frozen.
 #[derive(Clone, Copy, Debug)]
 pub struct Weight<'a, T> {
     /// Row-major `[n_out, n_in]`.
@@ -94,13 +101,59 @@ pub struct Weight<'a, T> {
     pub n_out: usize,
     /// Columns.
     pub n_in: usize,
+    /// Whether the matrix is part of θ.
+    pub train_matrix: bool,
+    /// Whether the bias, if there is one, is part of θ.
+    pub train_bias: bool,
 }
 
-impl<T> Weight<'_, T> {
+impl<'a, T> Weight<'a, T> {
+    /// A weight that is trained, bias included.
+    pub fn new(matrix: &'a [T], bias: Option<&'a [T]>, n_out: usize, n_in: usize) -> Self {
+        Self { matrix, bias, n_out, n_in, train_matrix: true, train_bias: true }
+    }
+    /// The trainable numbers of the matrix.
+    pub fn matrix_parameters(&self) -> usize {
+        if self.train_matrix {
+            self.matrix.len()
+        } else {
+            0
+        }
+    }
+    /// The trainable numbers of the bias.
+    pub fn bias_parameters(&self) -> usize {
+        self.bias.filter(|_| self.train_bias).map_or(0, <[T]>::len)
+    }
     /// The trainable numbers, bias included.
     pub fn parameters(&self) -> usize {
-        self.matrix.len() + self.bias.map_or(0, <[T]>::len)
+        self.matrix_parameters() + self.bias_parameters()
     }
+}
+
+/// How a weight acts at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `s = W u (+ b)`: u is n_in wide, s n_out. A convolution is one over the patches of its input. With n_in = 0 the bias alone: s = b.
+    Dense,
+    /// `s = w ⊙ u (+ b)`: W is `[n_out, 1]`; u and s are n_out wide.
+    Gain,
+    /// `s = W[u]`: row number u (one column of fixed data) of W, n_in wide.
+    Embedding,
+}
+
+/// One use of a weight.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    /// Which weight.
+    pub weight: usize,
+    /// How it acts.
+    pub form: Form,
+    /// u.
+    pub input: Operand,
+    /// s, all columns of the variable.
+    pub output: usize,
+    /// The positions of a trajectory at which it acts.
+    pub positions: usize,
 }
 
 /// One step of a model's computation. Its output variables belong to it alone.
@@ -114,10 +167,19 @@ pub enum Node<'a, T> {
         /// The variable that it fills.
         output: usize,
     },
-    /// A weight site `s = W u (+ b)`, the same W at every position.
+    /// Fixed data that is the same for all trajectories.
+    Constant {
+        /// `[positions, width]`.
+        data: &'a [T],
+        /// The variable that it fills.
+        output: usize,
+    },
+    /// A weight site, the same weight at every position.
     Site {
         /// Which weight.
         weight: usize,
+        /// How it acts.
+        form: Form,
         /// u.
         input: Operand,
         /// s, all columns of the variable.
@@ -134,6 +196,15 @@ pub enum Node<'a, T> {
         /// Its coefficients' place in a trajectory's memory.
         coefficients: usize,
     },
+    /// A mixing block: its output's rows and columns may depend on all rows and columns of its inputs.
+    Mixing {
+        /// The block.
+        function: &'a dyn Mixing<T>,
+        /// Its inputs, of which `function.inputs()` count.
+        inputs: [Operand; MAX_INPUTS],
+        /// Its output, all columns of the variable.
+        output: usize,
+    },
 }
 
 /// Whether a run of nodes is computed for all positions at once, or position by position.
@@ -145,6 +216,13 @@ pub enum Scan {
     Forward,
     /// The last position first.
     Backward,
+}
+
+/// Where in time a node is computed: all positions of its output, or one.
+#[derive(Clone, Debug)]
+pub(super) struct At {
+    pub range: Range<usize>,
+    pub scan: Scan,
 }
 
 /// A run of consecutive nodes and how they go through the positions.
@@ -239,29 +317,32 @@ impl<'a, T: Scalar> Graph<'a, T> {
     pub fn parameters(&self) -> usize {
         self.weights.iter().map(Weight::parameters).sum()
     }
-    /// All sites: (weight, input, output variable).
-    pub fn sites(&self) -> impl Iterator<Item = (usize, Operand, usize)> + 'a {
-        self.nodes.iter().filter_map(|n| match *n {
-            Node::Site { weight, input, output } => Some((weight, input, output)),
+    /// All sites whose weight is trained, at least in part.
+    pub fn sites(&self) -> impl Iterator<Item = Site> + 'a {
+        let (weights, variables) = (self.weights, self.variables);
+        self.nodes.iter().filter_map(move |n| match *n {
+            Node::Site { weight, form, input, output } if weights[weight].parameters() > 0 => {
+                Some(Site { weight, form, input, output, positions: variables[output].positions })
+            }
             _ => None,
         })
     }
 
-    /// Calls `visit(node, positions)` for everything that there is to compute, in order or in the opposite order.
-    pub(super) fn schedule(&self, backwards: bool, mut visit: impl FnMut(usize, Range<usize>)) {
+    /// Calls `visit(node, where)` for everything that there is to compute, in order or in the opposite order.
+    pub(super) fn schedule(&self, backwards: bool, mut visit: impl FnMut(usize, At)) {
         for s in 0..self.segments.len() {
             let segment = &self.segments[if backwards { self.segments.len() - 1 - s } else { s }];
-            let (first, count) = (segment.nodes.start, segment.nodes.len());
+            let (first, count, scan) = (segment.nodes.start, segment.nodes.len(), segment.scan);
             let node = |i: usize| first + if backwards { count - 1 - i } else { i };
             let positions = |n: usize| self.variables[outputs(&self.nodes[n])[0]].positions;
-            if segment.scan == Scan::Parallel {
-                (0..count).for_each(|i| visit(node(i), 0..positions(node(i))));
+            if scan == Scan::Parallel {
+                (0..count).for_each(|i| visit(node(i), At { range: 0..positions(node(i)), scan }));
                 continue;
             }
             let steps = if count == 0 { 0 } else { positions(first) };
             for k in 0..steps {
-                let p = if backwards == (segment.scan == Scan::Forward) { steps - 1 - k } else { k };
-                (0..count).for_each(|i| visit(node(i), p..p + 1));
+                let p = if backwards == (scan == Scan::Forward) { steps - 1 - k } else { k };
+                (0..count).for_each(|i| visit(node(i), At { range: p..p + 1, scan }));
             }
         }
     }

@@ -10,7 +10,9 @@ pub mod cells;
 mod check;
 mod cluster;
 mod forward;
+pub mod functions;
 mod graph;
+pub mod mixing;
 mod real;
 mod recurrent;
 mod step;
@@ -19,9 +21,11 @@ mod sweep;
 pub use builder::{GraphBuffer, GraphBuilder};
 pub use cluster::{Cluster, UnitWise, Unitwise};
 pub use forward::{Linearization, LinearizeError, Tile};
+pub use functions::Activation;
 pub use graph::{
-    BuildError, Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS,
+    BuildError, Edge, Form, Graph, Node, Operand, Scan, Segment, Site, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS,
 };
+pub use mixing::Mixing;
 pub use real::{Dual, Real};
-pub use recurrent::{Activation, Cell, RecurrentWeights};
+pub use recurrent::{Cell, RecurrentWeights};
 pub use sweep::{Flow, Mode, Sweep};

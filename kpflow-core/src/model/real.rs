@@ -42,6 +42,73 @@ pub trait Real:
         self.chain(y, y)
     }
 
+    /// ln x.
+    #[inline]
+    fn ln(self) -> Self {
+        let x = self.value();
+        self.chain(num_traits::Float::ln(x), num_traits::Float::recip(x))
+    }
+
+    /// √x.
+    #[inline]
+    fn sqrt(self) -> Self {
+        let y = num_traits::Float::sqrt(self.value());
+        self.chain(y, Self::Value::of(0.5) / y)
+    }
+
+    /// sin x.
+    #[inline]
+    fn sin(self) -> Self {
+        let (s, c) = num_traits::Float::sin_cos(self.value());
+        self.chain(s, c)
+    }
+
+    /// cos x.
+    #[inline]
+    fn cos(self) -> Self {
+        let (s, c) = num_traits::Float::sin_cos(self.value());
+        self.chain(c, -s)
+    }
+
+    /// The error function.
+    #[inline]
+    fn erf(self) -> Self {
+        let x = self.value();
+        let y = Self::Value::of(libm::erf(x.f64()));
+        self.chain(y, Self::Value::of(core::f64::consts::FRAC_2_SQRT_PI) * num_traits::Float::exp(-x * x))
+    }
+
+    /// |x|, with derivative 0 at 0.
+    #[inline]
+    fn abs(self) -> Self {
+        let x = self.value();
+        let sign = if x == Self::Value::zero() { x } else { num_traits::Float::signum(x) };
+        self.chain(num_traits::Float::abs(x), sign)
+    }
+
+    /// xᵖ for a fixed p.
+    #[inline]
+    fn pow(self, p: f64) -> Self {
+        let x = self.value();
+        // Whole powers are exact for negative x too.
+        let power = |p: f64| match p as i32 {
+            whole if f64::from(whole) == p => num_traits::Float::powi(x, whole),
+            _ => num_traits::Float::powf(x, Self::Value::of(p)),
+        };
+        let slope = if p == 0.0 { Self::Value::zero() } else { Self::Value::of(p) * power(p - 1.0) };
+        self.chain(power(p), slope)
+    }
+
+    /// The larger of the two; where they are equal, the first.
+    #[inline]
+    fn max(self, other: Self) -> Self {
+        if other.value() > self.value() {
+            other
+        } else {
+            self
+        }
+    }
+
     /// max(x, 0), with derivative 0 at 0 as PyTorch has it.
     #[inline]
     fn relu(self) -> Self {

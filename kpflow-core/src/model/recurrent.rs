@@ -1,19 +1,8 @@
 //! The recurrent cells as graphs: `rnn`, `leaky_rnn`, `gru`, `lstm`.
 
 use super::cells::{Gru, Leaky, Lstm, Rnn};
-use super::{BuildError, Cluster, Edge, Graph, GraphBuffer, Scan, Unitwise, Watch, Weight};
+use super::{Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, Scan, Unitwise, Watch, Weight};
 use crate::Scalar;
-
-/// An activation function φ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// tanh.
-    Tanh,
-    /// max(x, 0).
-    Relu,
-    /// x.
-    Linear,
-}
 
 /// A recurrent cell: how one step's state follows from the last one's and the input.
 #[derive(Clone, Copy, Debug)]
@@ -94,8 +83,8 @@ impl Cell {
         let RecurrentWeights { n_in, hidden, w_ih, w_hh, b_ih, b_hh } = weights;
         let (gates, units) = (self.gates(), self.states() * hidden);
         let mut g = buffer.builder();
-        let ih = g.weight(Weight { matrix: w_ih, bias: b_ih, n_out: gates * hidden, n_in });
-        let hh = g.weight(Weight { matrix: w_hh, bias: b_hh, n_out: gates * hidden, n_in: hidden });
+        let ih = g.weight(Weight::new(w_ih, b_ih, gates * hidden, n_in));
+        let hh = g.weight(Weight::new(w_hh, b_hh, gates * hidden, hidden));
         let x = g.variable(steps, n_in, Edge::None, None);
         let s_ih = g.variable(steps, gates * hidden, Edge::None, None);
         let s_hh = g.variable(steps, gates * hidden, Edge::None, None);

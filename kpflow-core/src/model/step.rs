@@ -2,7 +2,7 @@
 
 use super::check::operands;
 use super::forward::{split, Linearization};
-use super::graph::{Edge, Graph, Node, Operand, Scan};
+use super::graph::{Edge, Form, Graph, Node, Operand, Scan};
 use super::Flow;
 use crate::machine::{Kernel, MatMut, MatRef};
 use crate::Scalar;
@@ -17,6 +17,8 @@ impl<T: Scalar> Graph<'_, T> {
                 o.delayed == (v.edge == Edge::First) && o.delayed == v.watch.is_some()
             })
         };
+        let plain =
+            |n: &Node<'_, T>| !matches!(n, Node::Mixing { .. } | Node::Site { form: Form::Gain | Form::Embedding, .. });
         let scans = self.segments().iter().filter(|s| s.scan != Scan::Parallel);
         let right = self
             .variables()
@@ -26,7 +28,7 @@ impl<T: Scalar> Graph<'_, T> {
         right
             && scans.clone().count() == 1
             && scans.clone().all(|s| s.scan == Scan::Forward)
-            && self.nodes().iter().all(delayed_only)
+            && self.nodes().iter().all(|n| plain(n) && delayed_only(n))
             && self
                 .segments()
                 .iter()
@@ -71,8 +73,8 @@ impl<T: Scalar> Linearization<'_, T> {
         for segment in graph.segments().iter().filter(|s| s.scan == Scan::Forward) {
             for node in &graph.nodes()[segment.nodes.clone()] {
                 match *node {
-                    Node::Input { .. } => {}
-                    Node::Site { weight, input, output } if active(input.variable) => {
+                    Node::Input { .. } | Node::Constant { .. } | Node::Mixing { .. } => {}
+                    Node::Site { weight, input, output, .. } if active(input.variable) => {
                         let w = &graph.weights()[weight];
                         let start = graph.step_place(output, false);
                         let (rest, out) = split(work, start..start + n * w.n_out);

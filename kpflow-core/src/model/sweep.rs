@@ -1,7 +1,8 @@
 //! Tangents forward and cotangents back through a tile of trajectories, for a whole block of vectors at once.
 
 use super::forward::{split, Tile};
-use super::graph::{Graph, Node, Operand, Variable};
+use super::graph::{At, Form, Graph, Node, Operand, Variable, MAX_INPUTS};
+use super::mixing::{Mixing, Point, Rows, RowsMut};
 use crate::machine::{Kernel, MatMut, MatRef};
 use crate::Scalar;
 use core::ops::Range;
@@ -104,7 +105,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     /// perturbations stand in `work` at their [`span`](Tile::span)s beforehand, and `x` is not used.
     pub fn tangent(&self, x: &[T], y: &mut [T], work: &mut [T]) {
         for (i, v) in self.tile.graph.variables.iter().enumerate() {
-            if v.active & self.mode.flow().bit() == 0 {
+            if !self.active(i) {
                 continue;
             }
             if let Some(edge) = v.edge_row() {
@@ -114,47 +115,140 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
             }
         }
         let graph = self.tile.graph;
-        graph.schedule(false, |n, range| match graph.nodes[n] {
-            Node::Input { .. } => {}
-            Node::Site { weight, input, output } => {
-                self.site_tangent(weight, &input, output, range.clone(), work);
-                self.watch_tangent(output, range, x, y, work);
+        graph.schedule(false, |n, at| match graph.nodes[n] {
+            Node::Input { .. } | Node::Constant { .. } => {}
+            Node::Site { weight, form, input, output } => {
+                self.site_tangent(weight, form, &input, output, at.range.clone(), work);
+                self.watch_tangent(output, at.range, x, y, work);
             }
             Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
                 let (ni, no) = (function.inputs(), function.outputs());
                 for (k, &o) in outputs[..no].iter().enumerate() {
-                    if graph.variables[o].active & self.mode.flow().bit() == 0 {
-                        continue;
+                    if self.active(o) {
+                        self.cluster_tangent(&inputs[..ni], o, k * ni, ni * no, coefficients, at.range.clone(), work);
                     }
-                    self.cluster_tangent(&inputs[..ni], o, k * ni, ni * no, coefficients, range.clone(), work);
                 }
                 // Only now: a cluster's outputs are functions of its inputs, not of each other's recorded values.
-                outputs[..no].iter().for_each(|&o| self.watch_tangent(o, range.clone(), x, y, work));
+                outputs[..no].iter().for_each(|&o| self.watch_tangent(o, at.range.clone(), x, y, work));
+            }
+            Node::Mixing { function, ref inputs, output } => {
+                self.mixing_tangent(function, &inputs[..function.inputs()], output, &at, work);
+                self.watch_tangent(output, at.range, x, y, work);
             }
         });
     }
 
-    fn site_tangent(&self, weight: usize, input: &Operand, output: usize, range: Range<usize>, work: &mut [T]) {
-        let graph = &self.tile.graph;
-        if graph.variables[output].active & self.mode.flow().bit() == 0 {
+    fn active(&self, variable: usize) -> bool {
+        self.tile.graph.variables[variable].active & self.mode.flow().bit() != 0
+    }
+
+    /// Whether a sweep from the sites finds perturbations of this weight at its sites.
+    fn injected(&self, weight: usize) -> bool {
+        self.mode.enters_at_sites() && self.tile.graph.weights[weight].parameters() > 0
+    }
+
+    fn site_tangent(
+        &self,
+        weight: usize,
+        form: Form,
+        input: &Operand,
+        output: usize,
+        range: Range<usize>,
+        work: &mut [T],
+    ) {
+        if !self.active(output) {
             return;
         }
-        let w = &graph.weights[weight];
+        let graph = &self.tile.graph;
+        let (w, width) = (&graph.weights[weight], graph.variables[output].width);
         let rows = range.len() * self.rows();
         let start = self.place(output, range.start, false);
         if !self.carries(input) || (range.len() == 1 && self.initial(input, range.start)) {
-            if !self.mode.enters_at_sites() {
-                work[start..start + rows * w.n_out].fill(T::zero());
+            if !self.injected(weight) {
+                work[start..start + rows * width].fill(T::zero());
             }
             return;
         }
         let from = self.place(input.variable, range.start, input.delayed);
-        let (rest, out) = split(work, start..start + rows * w.n_out);
+        let (rest, out) = split(work, start..start + rows * width);
         let ld = graph.variables[input.variable].width;
-        let dx = MatRef::new(&rest.from(from)[input.offset..], rows, w.n_in, ld);
+        let dx = &rest.from(from)[input.offset..];
+        if form == Form::Gain {
+            if !self.injected(weight) {
+                out.fill(T::zero());
+            }
+            return self.kernel.diagonal(w.matrix, dx, ld, out, width, rows);
+        }
         let matrix = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
-        let beta = if self.mode.enters_at_sites() { T::one() } else { T::zero() };
-        self.kernel.gemm(T::one(), dx, matrix.t(), beta, MatMut::new(out, rows, w.n_out, w.n_out));
+        let beta = if self.injected(weight) { T::one() } else { T::zero() };
+        let (dx, out) = (MatRef::new(dx, rows, w.n_in, ld), MatMut::new(out, rows, width, width));
+        self.kernel.gemm(T::one(), dx, matrix.t(), beta, out);
+    }
+
+    /// Rows of a variable's perturbations in trajectory `b` as a mixing block sees them; they begin at the place returned.
+    fn mixing_rows(&self, o: &Operand, at: &At, b: usize) -> (usize, usize, (usize, usize)) {
+        let v = &self.tile.graph.variables[o.variable];
+        let (p, positions) = v.window(at);
+        let place = self.place(o.variable, p, o.delayed) + b * self.vectors * v.width + o.offset;
+        (place, positions, (self.rows() * v.width, v.width))
+    }
+
+    /// Calls `f(b, the point of linearisation in trajectory b)` for every trajectory.
+    fn points(&self, inputs: &[Operand], output: usize, at: &At, mut f: impl FnMut(usize, &Point<'_, T>)) {
+        for b in 0..self.tile.count {
+            let mut x = [Rows::new(&[][..], 0, 0, 1, (0, 0)); MAX_INPUTS];
+            for (x, o) in x.iter_mut().zip(inputs) {
+                *x = self.tile.rows(o, at, b);
+            }
+            let width = self.tile.graph.variables[output].width;
+            let output = self.tile.rows(&Operand { variable: output, offset: 0, width, delayed: false }, at, b);
+            f(b, &Point { inputs: &x[..inputs.len()], output });
+        }
+    }
+
+    fn mixing_tangent(&self, function: &dyn Mixing<T>, inputs: &[Operand], output: usize, at: &At, work: &mut [T]) {
+        if !self.active(output) {
+            return;
+        }
+        let (width, m) = (self.tile.graph.variables[output].width, self.vectors);
+        let start = self.place(output, at.range.start, false);
+        let (rest, out) = split(work, start..start + at.range.len() * self.rows() * width);
+        self.points(inputs, output, at, |b, point| {
+            let mut dx = [None; MAX_INPUTS];
+            for (dx, o) in dx.iter_mut().zip(inputs) {
+                if self.carries(o) && !self.initial(o, at.range.start) {
+                    let (place, positions, strides) = self.mixing_rows(o, at, b);
+                    *dx = Some(Rows::new(rest.from(place), positions, o.width, m, strides));
+                }
+            }
+            let strides = (self.rows() * width, width);
+            let dy = RowsMut::new(&mut out[b * m * width..], at.range.len(), width, m, strides);
+            function.tangent(point, &dx[..inputs.len()], dy, self.kernel);
+        });
+    }
+
+    fn mixing_cotangent(&self, function: &dyn Mixing<T>, inputs: &[Operand], output: usize, at: &At, work: &mut [T]) {
+        if !self.active(output) {
+            return;
+        }
+        let (width, m) = (self.tile.graph.variables[output].width, self.vectors);
+        for (i, o) in inputs.iter().enumerate() {
+            if !self.carries(o) || self.initial(o, at.range.start) {
+                continue;
+            }
+            let v = &self.tile.graph.variables[o.variable];
+            let (p, positions) = v.window(at);
+            let start = self.place(o.variable, p, o.delayed);
+            let from = self.place(output, at.range.start, false);
+            let (rest, q) = split(work, start..start + positions * self.rows() * v.width);
+            self.points(inputs, output, at, |b, point| {
+                let strides = (self.rows() * width, width);
+                let dy = Rows::new(&rest.from(from)[b * m * width..], at.range.len(), width, m, strides);
+                let strides = (self.rows() * v.width, v.width);
+                let dx = RowsMut::new(&mut q[b * m * v.width + o.offset..], positions, o.width, m, strides);
+                function.cotangent(point, i, dy, dx, self.kernel);
+            });
+        }
     }
 
     fn cluster_tangent(
@@ -187,6 +281,10 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
 
     /// What happens to the tangent of a watched variable: see [`Mode`].
     fn watch_tangent(&self, variable: usize, range: Range<usize>, x: &[T], y: &mut [T], work: &mut [T]) {
+        if !self.active(variable) {
+            // No trained weight is before it.
+            return self.watch(variable, range, |at, _, width| y[at..at + width].fill(T::zero()));
+        }
         self.watch(variable, range, |at, place, width| {
             let d = &mut work[place..place + width];
             let out = &mut y[at..at + width];
@@ -229,35 +327,49 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     pub fn cotangent(&self, x: &[T], y: &mut [T], work: &mut [T]) {
         let graph = self.tile.graph;
         work[..Self::work_len(&graph, self.mode.flow(), self.vectors, self.tile.count)].fill(T::zero());
-        graph.schedule(true, |n, range| match graph.nodes[n] {
-            Node::Input { .. } => {}
-            Node::Site { weight, input, output } => {
-                self.watch_cotangent(output, range.clone(), x, y, work);
-                self.site_cotangent(weight, &input, output, range, work);
+        graph.schedule(true, |n, at| match graph.nodes[n] {
+            Node::Input { .. } | Node::Constant { .. } => {}
+            Node::Site { weight, form, input, output } => {
+                self.watch_cotangent(output, at.range.clone(), x, y, work);
+                self.site_cotangent(weight, form, &input, output, at.range, work);
             }
             Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
                 let (ni, no) = (function.inputs(), function.outputs());
-                outputs[..no].iter().for_each(|&o| self.watch_cotangent(o, range.clone(), x, y, work));
+                outputs[..no].iter().for_each(|&o| self.watch_cotangent(o, at.range.clone(), x, y, work));
                 for (i, input) in inputs[..ni].iter().enumerate() {
-                    self.cluster_cotangent(input, &outputs[..no], i, ni, coefficients, range.clone(), work);
+                    self.cluster_cotangent(input, &outputs[..no], i, ni, coefficients, at.range.clone(), work);
                 }
+            }
+            Node::Mixing { function, ref inputs, output } => {
+                self.watch_cotangent(output, at.range.clone(), x, y, work);
+                self.mixing_cotangent(function, &inputs[..function.inputs()], output, &at, work);
             }
         });
     }
 
-    fn site_cotangent(&self, weight: usize, input: &Operand, output: usize, range: Range<usize>, work: &mut [T]) {
-        let graph = &self.tile.graph;
-        let sink = graph.variables[output].active & self.mode.flow().bit() == 0;
-        if sink || !self.carries(input) || (range.len() == 1 && self.initial(input, range.start)) {
+    fn site_cotangent(
+        &self,
+        weight: usize,
+        form: Form,
+        input: &Operand,
+        output: usize,
+        range: Range<usize>,
+        work: &mut [T],
+    ) {
+        if !self.active(output) || !self.carries(input) || (range.len() == 1 && self.initial(input, range.start)) {
             return;
         }
-        let w = &graph.weights[weight];
+        let graph = &self.tile.graph;
+        let (w, width) = (&graph.weights[weight], graph.variables[output].width);
         let rows = range.len() * self.rows();
         let ld = graph.variables[input.variable].width;
         let from = self.place(output, range.start, false);
         let start = self.place(input.variable, range.start, input.delayed);
         let (rest, q) = split(work, start..start + rows * ld);
-        let s = MatRef::new(rest.from(from), rows, w.n_out, w.n_out);
+        if form == Form::Gain {
+            return self.kernel.diagonal(w.matrix, rest.from(from), width, &mut q[input.offset..], ld, rows);
+        }
+        let s = MatRef::new(rest.from(from), rows, width, width);
         let matrix = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
         let q = MatMut::new(&mut q[input.offset..], rows, w.n_in, ld);
         self.kernel.gemm(T::one(), s, matrix, T::one(), q);
@@ -287,7 +399,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
             let start = self.place(input.variable, p, input.delayed) + b * m * ld;
             let (rest, q) = split(work, start..start + m * ld);
             for (k, &o) in outputs.iter().enumerate() {
-                if graph.variables[o].active & self.mode.flow().bit() == 0 {
+                if !self.active(o) {
                     continue;
                 }
                 let out = rest.from(self.place(o, p, false) + b * m * width);
@@ -298,6 +410,9 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
 
     /// What happens to the cotangent of a watched variable: see [`Mode`].
     fn watch_cotangent(&self, variable: usize, range: Range<usize>, x: &[T], y: &mut [T], work: &mut [T]) {
+        if !self.active(variable) {
+            return;
+        }
         self.watch(variable, range, |at, place, width| {
             let q = &mut work[place..place + width];
             let x = &x[at..at + width];

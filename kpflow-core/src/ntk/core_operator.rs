@@ -1,8 +1,8 @@
 //! The Kronecker core by itself.
 
-use super::coupling::{sites, Site};
+use super::forms::sites;
 use crate::machine::{Machine, MatMut, MatRef};
-use crate::model::Linearization;
+use crate::model::{Form, Linearization, Site};
 use crate::operator::require;
 use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 
@@ -16,14 +16,19 @@ pub struct KroneckerCore<'a, T, M> {
 }
 
 impl<'a, T: Scalar, M: Machine<T>> KroneckerCore<'a, T, M> {
-    /// Makes the operator; `None` if the sites do not all act at the T steps of the state.
+    /// Makes the operator; `None` if the sites do not all act at the T steps of the state or are not all of the dense form.
     pub fn new(lin: &'a Linearization<'a, T>, machine: &'a M) -> Option<Self> {
         let steps = lin.shape().steps;
-        sites(lin.graph()).all(|s| s.positions == steps).then_some(Self { lin, machine })
+        sites(lin.graph()).all(|s| s.positions == steps && s.form == Form::Dense).then_some(Self { lin, machine })
     }
 
     fn columns(&self, site: &Site) -> usize {
-        self.lin.graph().weights()[site.weight].n_in
+        let weight = &self.lin.graph().weights()[site.weight];
+        if weight.train_matrix {
+            weight.n_in
+        } else {
+            0
+        }
     }
 
     fn total_columns(&self) -> usize {
@@ -38,8 +43,9 @@ impl<'a, T: Scalar, M: Machine<T>> KroneckerCore<'a, T, M> {
                 let tile = self.lin.view(i);
                 for (k, b) in self.lin.tile_range(i).enumerate() {
                     let u = tile.reads(site.input);
-                    let u = MatRef::new(&u.data[k * u.ld..], site.positions, u.cols, u.ld * tile.count());
-                    f(u, b, place, self.lin.graph().weights()[site.weight].bias.is_some());
+                    let columns = self.columns(&site);
+                    let u = MatRef::new(&u.data[k * u.ld..], site.positions, columns, u.ld * tile.count());
+                    f(u, b, place, self.lin.graph().weights()[site.weight].bias_parameters() > 0);
                 }
             }
             place += m * (self.columns(&site) + 1);

@@ -1,7 +1,8 @@
 //! The Kronecker core between the sweeps: from the site outputs' cotangents S to G S, on the weight side or the Gram side.
 
+use super::forms::{gram_block, has_gram, pull, push, sites, sites_of, weight_place, width, Stripe};
 use crate::machine::{Kernel, Machine, MatMut, MatRef};
-use crate::model::{Flow, Graph, Linearization, Operand, Tile, Weight};
+use crate::model::{Flow, Graph, Linearization, Tile, Weight};
 use crate::Scalar;
 use core::ops::Range;
 
@@ -10,7 +11,8 @@ use core::ops::Range;
 pub enum Side {
     /// S → δW = Sᵀ U → U δWᵀ: 4·n_in·n_out flops a position and vector, m·n_θ numbers to sum over trajectories.
     Weight,
-    /// S → (U Uᵀ) S: 2·positions·n_out flops a position and vector, nothing of the size of θ.
+    /// S → (U Uᵀ) S: 2·positions·n_out flops a position and vector, nothing of the size of θ. Gains, whose G is not a matrix times I
+    /// but diagonal in the unit, go through their few δw all the same.
     Gram,
 }
 
@@ -21,33 +23,6 @@ pub enum Coupling {
     All,
     /// Each only with itself: the block diagonal ⊕_b A_bb, of the same trace and diagonal, without any communication.
     PerTrajectory,
-}
-
-/// One use of a weight, as the couplings see it.
-#[derive(Clone, Copy)]
-pub(super) struct Site {
-    pub weight: usize,
-    pub input: Operand,
-    pub output: usize,
-    pub positions: usize,
-}
-
-pub(super) fn sites<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = Site> + 'g {
-    graph.sites().map(|(weight, input, output)| Site {
-        weight,
-        input,
-        output,
-        positions: graph.variables()[output].positions,
-    })
-}
-
-fn sites_of<'g, T: Scalar>(graph: &'g Graph<'_, T>, weight: usize) -> impl Iterator<Item = Site> + 'g {
-    sites(graph).filter(move |s| s.weight == weight)
-}
-
-/// The place of weight `w` among δW of one vector: every weight's matrix and then its bias.
-pub(super) fn weight_place<T: Scalar>(graph: &Graph<'_, T>, w: usize) -> usize {
-    graph.weights()[..w].iter().map(|w| w.parameters()).sum()
 }
 
 /// A wave of tiles after their sweeps back: the work memory of each stands one after the other.
@@ -69,37 +44,33 @@ pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     dw: &mut [T],
 ) {
     let (graph, m) = (lin.graph(), wave.vectors);
-    for (w, weight) in graph.weights().iter().enumerate() {
-        let columns = m * weight.n_out;
+    for (w, weight) in graph.weights().iter().enumerate().filter(|(_, w)| w.parameters() > 0) {
+        let rows = m * weight.n_out;
         let start = m * weight_place(graph, w);
-        let (matrix, bias) = dw[start..start + m * weight.parameters()].split_at_mut(columns * weight.n_in);
-        let stripe = columns.div_ceil(machine.lanes()).max(1);
-        machine.for_each(columns.div_ceil(stripe), matrix, stripe * weight.n_in, bias, stripe, |i, dw, db| {
-            let rows = stripe.min(columns - i * stripe);
+        let dw = &mut dw[start..start + m * weight.parameters()];
+        let (matrix, bias) = dw.split_at_mut(m * weight.matrix_parameters());
+        let stripe = rows.div_ceil(machine.lanes()).max(1);
+        machine.for_each(rows.div_ceil(stripe), matrix, stripe * weight.n_in, bias, stripe, |i, matrix, bias| {
+            let rows = i * stripe..(i * stripe + stripe).min(rows);
+            let mut stripe = Stripe { rows, matrix, bias };
             for site in sites_of(graph, w) {
+                let columns = m * width(graph, &site);
                 for (k, tile) in wave.tiles.clone().enumerate() {
                     let view = lin.view(tile);
                     let s = &wave.work[k * wave.work_len..][view.span(site.output, wave.flow, m)];
                     let u = view.reads(site.input);
-                    let s = MatRef::new(&s[i * stripe..], u.rows, rows, columns);
-                    machine.gemm(T::one(), s.t(), u, T::one(), MatMut::new(dw, rows, weight.n_in, weight.n_in));
-                    add_rows(s, db);
+                    pull(site.form, weight, m, MatRef::new(s, u.rows, columns, columns), u, &mut stripe, machine);
                 }
             }
         });
     }
 }
 
-/// Adds the sum of the rows of `s` to `db`, if there is a bias to add it to.
-fn add_rows<T: Scalar>(s: MatRef<'_, T>, db: &mut [T]) {
-    if db.is_empty() {
-        return;
-    }
-    for r in 0..s.rows {
-        for (d, x) in db.iter_mut().zip(&s.data[r * s.ld..][..s.cols]) {
-            *d += *x;
-        }
-    }
+/// The δW of weight `w`: its matrix and its bias.
+fn pieces<'w, T: Scalar>(graph: &Graph<'_, T>, w: usize, m: usize, dw: &'w [T]) -> (&'w [T], &'w [T]) {
+    let weight = &graph.weights()[w];
+    let dw = &dw[m * weight_place(graph, w)..][..m * weight.parameters()];
+    dw.split_at(m * weight.matrix_parameters())
 }
 
 /// Writes S = U δWᵀ (+ δb) of every site of a tile into its work memory.
@@ -113,19 +84,11 @@ pub(super) fn inject<T: Scalar, K: Kernel<T>>(
 ) {
     let graph = tile.graph();
     for site in sites(graph) {
-        let weight = &graph.weights()[site.weight];
-        let columns = m * weight.n_out;
-        let (matrix, bias) = dw[m * weight_place(graph, site.weight)..].split_at(columns * weight.n_in);
+        let columns = m * width(graph, &site);
         let s = &mut work[tile.span(site.output, flow, m)];
         let u = tile.reads(site.input);
-        let beta = if weight.bias.is_some() {
-            s.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(&bias[..columns]));
-            T::one()
-        } else {
-            T::zero()
-        };
-        let matrix = MatRef::new(matrix, columns, weight.n_in, weight.n_in);
-        kernel.gemm(T::one(), u, matrix.t(), beta, MatMut::new(s, u.rows, columns, columns));
+        let s = MatMut::new(s, u.rows, columns, columns);
+        push(site.form, &graph.weights()[site.weight], m, u, pieces(graph, site.weight, m, dw), s, kernel);
     }
 }
 
@@ -139,11 +102,10 @@ fn rows_of<'m, T>(all: MatRef<'m, T>, count: usize, b: usize) -> MatRef<'m, T> {
 /// Scratch of [`per_trajectory`] for a tile.
 pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> usize {
     let need = |(w, weight): (usize, &Weight<'_, T>)| {
-        let positions = sites_of(graph, w).map(|s| s.positions).sum::<usize>();
         let most = sites_of(graph, w).map(|s| s.positions).max().unwrap_or(0);
         match trajectory_side(graph, w) {
             Side::Weight => m * weight.parameters(),
-            Side::Gram => positions * m * weight.n_out + most * most,
+            Side::Gram => sites_of(graph, w).map(|s| s.positions * m * width(graph, &s)).sum::<usize>() + most * most,
         }
     };
     graph.weights().iter().enumerate().map(need).max().unwrap_or(0)
@@ -152,7 +114,8 @@ pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> u
 /// The cheaper side for one trajectory of weight `w`.
 fn trajectory_side<T: Scalar>(graph: &Graph<'_, T>, w: usize) -> Side {
     let positions = sites_of(graph, w).map(|s| s.positions).sum::<usize>();
-    if positions < 2 * graph.weights()[w].n_in {
+    let embedding = sites_of(graph, w).all(|s| s.form == crate::model::Form::Embedding);
+    if has_gram(graph, w) && (embedding || positions < 2 * graph.weights()[w].n_in) {
         Side::Gram
     } else {
         Side::Weight
@@ -168,85 +131,85 @@ pub(super) fn per_trajectory<T: Scalar, K: Kernel<T>>(
     scratch: &mut [T],
     kernel: &K,
 ) {
-    let (graph, count) = (tile.graph(), tile.count());
-    for (w, weight) in graph.weights().iter().enumerate() {
-        let columns = m * weight.n_out;
-        for b in 0..count {
+    let graph = tile.graph();
+    for (w, weight) in graph.weights().iter().enumerate().filter(|(_, w)| w.parameters() > 0) {
+        for b in 0..tile.count() {
             match trajectory_side(graph, w) {
-                Side::Weight => {
-                    let dw = &mut scratch[..m * weight.parameters()];
-                    dw.fill(T::zero());
-                    let (matrix, bias) = dw.split_at_mut(columns * weight.n_in);
-                    for site in sites_of(graph, w) {
-                        let u = rows_of(tile.reads(site.input), count, b);
-                        let s = &work[tile.span(site.output, flow, m)];
-                        let s = rows_of(MatRef::new(s, u.rows * count, columns, columns), count, b);
-                        let matrix = MatMut::new(matrix, columns, weight.n_in, weight.n_in);
-                        kernel.gemm(T::one(), s.t(), u, T::one(), matrix);
-                        add_rows(s, bias);
-                    }
-                    for site in sites_of(graph, w) {
-                        let u = rows_of(tile.reads(site.input), count, b);
-                        let s = &mut work[tile.span(site.output, flow, m)];
-                        for p in 0..u.rows {
-                            let row = &mut s[(p * count + b) * columns..][..columns];
-                            if bias.is_empty() {
-                                row.fill(T::zero());
-                            } else {
-                                row.copy_from_slice(bias);
-                            }
-                        }
-                        let matrix = MatRef::new(matrix, columns, weight.n_in, weight.n_in);
-                        let s = MatMut::new(&mut s[b * columns..], u.rows, columns, count * columns);
-                        kernel.gemm(T::one(), u, matrix.t(), T::one(), s);
-                    }
-                }
-                Side::Gram => {
-                    let total = sites_of(graph, w).map(|s| s.positions).sum::<usize>();
-                    let (old, gram) = scratch.split_at_mut(total * columns);
-                    let mut at = 0;
-                    for site in sites_of(graph, w) {
-                        let s = &work[tile.span(site.output, flow, m)];
-                        for p in 0..site.positions {
-                            old[at..at + columns].copy_from_slice(&s[(p * count + b) * columns..][..columns]);
-                            at += columns;
-                        }
-                    }
-                    for to in sites_of(graph, w) {
-                        let mut at = 0;
-                        for from in sites_of(graph, w) {
-                            let (u, v) =
-                                (rows_of(tile.reads(to.input), count, b), rows_of(tile.reads(from.input), count, b));
-                            let g = gram_block(u, v, weight.bias.is_some(), gram, kernel);
-                            let old = MatRef::new(&old[at..], v.rows, columns, columns);
-                            let s = &mut work[tile.span(to.output, flow, m)][b * columns..];
-                            let beta = if at == 0 { T::zero() } else { T::one() };
-                            kernel.gemm(T::one(), g, old, beta, MatMut::new(s, u.rows, columns, count * columns));
-                            at += v.rows * columns;
-                        }
-                    }
-                }
+                Side::Weight => weight_side(tile, flow, m, w, weight, b, work, scratch, kernel),
+                Side::Gram => gram_side(tile, flow, m, w, weight, b, work, scratch, kernel),
             }
         }
     }
 }
 
-/// G = U Vᵀ, plus one where a bias acts, formed in `memory`.
-pub(super) fn gram_block<'m, T: Scalar, K: Kernel<T>>(
-    u: MatRef<'_, T>,
-    v: MatRef<'_, T>,
-    bias: bool,
-    memory: &'m mut [T],
+/// Both halves by δW of one weight and trajectory.
+fn weight_side<T: Scalar, K: Kernel<T>>(
+    tile: &Tile<'_, T>,
+    flow: Flow,
+    m: usize,
+    w: usize,
+    weight: &Weight<'_, T>,
+    b: usize,
+    work: &mut [T],
+    scratch: &mut [T],
     kernel: &K,
-) -> MatRef<'m, T> {
-    let (rows, cols) = (u.rows, v.rows);
-    let g = &mut memory[..rows * cols];
-    let beta = if bias {
-        g.fill(T::one());
-        T::one()
-    } else {
-        T::zero()
-    };
-    kernel.gemm(T::one(), u, v.t(), beta, MatMut::new(g, rows, cols, cols));
-    MatRef::new(g, rows, cols, cols)
+) {
+    let (graph, count) = (tile.graph(), tile.count());
+    let dw = &mut scratch[..m * weight.parameters()];
+    dw.fill(T::zero());
+    let (matrix, bias) = dw.split_at_mut(m * weight.matrix_parameters());
+    let mut stripe = Stripe { rows: 0..m * weight.n_out, matrix, bias };
+    for site in sites_of(graph, w) {
+        let columns = m * width(graph, &site);
+        let u = rows_of(tile.reads(site.input), count, b);
+        let s = &work[tile.span(site.output, flow, m)];
+        let s = rows_of(MatRef::new(s, u.rows * count, columns, columns), count, b);
+        pull(site.form, weight, m, s, u, &mut stripe, kernel);
+    }
+    for site in sites_of(graph, w) {
+        let columns = m * width(graph, &site);
+        let u = rows_of(tile.reads(site.input), count, b);
+        let s = &mut work[tile.span(site.output, flow, m)][b * columns..];
+        let s = MatMut::new(s, u.rows, columns, count * columns);
+        push(site.form, weight, m, u, (stripe.matrix, stripe.bias), s, kernel);
+    }
+}
+
+/// G, formed, times S of one weight and trajectory.
+fn gram_side<T: Scalar, K: Kernel<T>>(
+    tile: &Tile<'_, T>,
+    flow: Flow,
+    m: usize,
+    w: usize,
+    weight: &Weight<'_, T>,
+    b: usize,
+    work: &mut [T],
+    scratch: &mut [T],
+    kernel: &K,
+) {
+    let (graph, count) = (tile.graph(), tile.count());
+    let total: usize = sites_of(graph, w).map(|s| s.positions * m * width(graph, &s)).sum();
+    let (old, gram) = scratch.split_at_mut(total);
+    let mut at = 0;
+    for site in sites_of(graph, w) {
+        let columns = m * width(graph, &site);
+        let s = &work[tile.span(site.output, flow, m)];
+        for p in 0..site.positions {
+            old[at..at + columns].copy_from_slice(&s[(p * count + b) * columns..][..columns]);
+            at += columns;
+        }
+    }
+    for to in sites_of(graph, w) {
+        let columns = m * width(graph, &to);
+        let mut at = 0;
+        for from in sites_of(graph, w) {
+            let (u, v) = (rows_of(tile.reads(to.input), count, b), rows_of(tile.reads(from.input), count, b));
+            let g = gram_block(to.form, weight, u, v, gram, kernel);
+            let old = MatRef::new(&old[at..], v.rows, columns, columns);
+            let s = &mut work[tile.span(to.output, flow, m)][b * columns..];
+            let beta = if at == 0 { T::zero() } else { T::one() };
+            kernel.gemm(T::one(), g, old, beta, MatMut::new(s, u.rows, columns, count * columns));
+            at += v.rows * columns;
+        }
+    }
 }

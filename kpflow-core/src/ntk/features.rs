@@ -3,8 +3,8 @@
 //! Where every site acts on the state through one unit-wise cluster, D_p is a few diagonals ("bands"). Then the pair (u_p, D_p) is a
 //! short row, and traces and norms of K follow from rows and pairs of rows.
 
-use super::coupling::{sites, Site};
-use crate::model::{Graph, Linearization, Node, Tile};
+use super::forms::sites;
+use crate::model::{Form, Graph, Linearization, Node, Site, Tile};
 use crate::Scalar;
 
 /// One diagonal of D: site channels to units of one watched variable.
@@ -36,6 +36,9 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// is used at more than one site, or the sites do not act at every step of the state.
     pub fn new(lin: &'a Linearization<'a, T>) -> Option<Self> {
         let graph = lin.graph();
+        if sites(graph).any(|s| s.form != Form::Dense) {
+            return None;
+        }
         for (i, site) in sites(graph).enumerate() {
             let once = sites(graph).filter(|s| s.weight == site.weight).count() == 1;
             let watched = graph.variables()[site.output].watch.is_some();
@@ -83,10 +86,12 @@ impl<'a, T: Scalar> Features<'a, T> {
         let graph = self.lin.graph();
         let mut at = 0;
         for site in sites(graph) {
-            let u = tile.row(site.input, t, b);
-            out[at..at + u.len()].copy_from_slice(u);
-            at += u.len();
-            if graph.weights()[site.weight].bias.is_some() {
+            if graph.weights()[site.weight].train_matrix {
+                let u = tile.row(site.input, t, b);
+                out[at..at + u.len()].copy_from_slice(u);
+                at += u.len();
+            }
+            if graph.weights()[site.weight].bias_parameters() > 0 {
                 out[at] = T::one();
                 at += 1;
             }
@@ -166,7 +171,9 @@ impl<'a, T: Scalar> Features<'a, T> {
 }
 
 fn input_len<T: Scalar>(graph: &Graph<'_, T>, site: &Site) -> usize {
-    site.input.width + usize::from(graph.weights()[site.weight].bias.is_some())
+    let weight = &graph.weights()[site.weight];
+    let columns = if weight.train_matrix { site.input.width } else { 0 };
+    columns + usize::from(weight.bias_parameters() > 0)
 }
 
 fn inputs_len<T: Scalar>(graph: &Graph<'_, T>) -> usize {
@@ -188,8 +195,9 @@ fn reaches_unitwise<T: Scalar>(graph: &Graph<'_, T>, site: &Site) -> bool {
         v.watch.is_some_and(|w| w.stride == graph.units() && w.offset + v.width <= graph.units())
     };
     graph.nodes().iter().all(|node| match node {
-        Node::Input { .. } => true,
+        Node::Input { .. } | Node::Constant { .. } => true,
         Node::Site { input, .. } => input.variable != site.output,
+        Node::Mixing { function, inputs, .. } => inputs[..function.inputs()].iter().all(|o| o.variable != site.output),
         Node::Cluster { function, inputs, outputs, .. } => {
             let reads = inputs[..function.inputs()].iter().any(|o| o.variable == site.output);
             let delayed = inputs[..function.inputs()].iter().any(|o| o.variable == site.output && o.delayed);

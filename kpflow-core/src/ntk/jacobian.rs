@@ -1,6 +1,6 @@
 //! The Jacobians from the parameters to the state.
 
-use super::coupling::weight_place;
+use super::forms::weight_place;
 use super::sandwich::{pull_back, push_forward};
 use super::waves::wave_len;
 use crate::machine::Machine;
@@ -39,7 +39,7 @@ impl<'a, T: Scalar, M: Machine<T>> ParameterJacobian<'a, T, M> {
         let n = graph.parameters();
         for (w, weight) in graph.weights().iter().enumerate() {
             let place = weight_place(graph, w);
-            let (matrix, bias) = (weight.matrix.len(), weight.parameters() - weight.matrix.len());
+            let (matrix, bias) = (weight.matrix_parameters(), weight.bias_parameters());
             for v in 0..m {
                 f(v * n + place, m * place + v * matrix, matrix);
                 f(v * n + place + matrix, m * (place + matrix) + v * bias, bias);

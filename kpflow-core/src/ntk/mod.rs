@@ -6,6 +6,7 @@
 mod core_operator;
 mod coupling;
 mod features;
+mod forms;
 mod gramian;
 mod jacobian;
 mod sandwich;

@@ -1,11 +1,10 @@
 //! K and NTK: the Kronecker core between a sweep back and a sweep forward.
 
-use super::coupling::{
-    accumulate, gram_block, inject, per_trajectory, per_trajectory_len, sites, Coupling, Side, Site, Wave,
-};
+use super::coupling::{accumulate, inject, per_trajectory, per_trajectory_len, Coupling, Side, Wave};
+use super::forms::{gram_block, has_gram, pull, push, sites, width, Stripe};
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::{Machine, MatMut, MatRef};
-use crate::model::{Linearization, Mode, Sweep};
+use crate::model::{Linearization, Mode, Site, Sweep};
 use crate::operator::require;
 use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 
@@ -45,15 +44,22 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
             (Coupling::All, Side::Weight) => m * graph.parameters(),
             (Coupling::All, Side::Gram) => {
                 let (local, total) = (self.lin.shape().trajectories, self.total);
-                sites(graph).map(|s| (local + total) * self.gram_row(&s, m) * s.positions).sum()
+                let rows: usize = sites(graph).map(|s| (local + total) * self.gram_row(&s, m) * s.positions).sum();
+                rows + self.small_weights(m)
             }
         }
     }
 
     /// Numbers of a position of a site on the Gram side: u and m rows of s.
     fn gram_row(&self, site: &Site, m: usize) -> usize {
-        let w = &self.lin.graph().weights()[site.weight];
-        w.n_in + m * w.n_out
+        site.input.width + m * width(self.lin.graph(), site)
+    }
+
+    /// δW of the weights that have no Gram side.
+    fn small_weights(&self, m: usize) -> usize {
+        let graph = self.lin.graph();
+        let weights = graph.weights().iter().enumerate().filter(|(w, _)| !has_gram(graph, *w));
+        weights.map(|(_, weight)| m * weight.parameters()).sum()
     }
 
     fn scratch_len(&self, m: usize) -> usize {
@@ -108,7 +114,8 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         let (m, flow, graph) = (x.vectors(), self.mode.flow(), self.lin.graph());
         let work_len = self.work_len(m);
         let local_len = sites(graph).map(|s| self.lin.shape().trajectories * self.gram_row(&s, m) * s.positions).sum();
-        let (local, all) = shared.split_at_mut(local_len);
+        let (local, rest) = shared.split_at_mut(local_len);
+        let (all, small) = rest.split_at_mut(rest.len() - self.small_weights(m));
         for wave in waves(self.lin, self.machine) {
             run_wave(self.lin, self.machine, &wave, work, work_len, &mut [], 0, |i, work, _| {
                 let sweep = Sweep::new(self.lin.view(i), self.mode, m, self.machine);
@@ -127,6 +134,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
             from += local_len;
             to += all_len;
         }
+        self.pull_small(m, all, small);
         let y = y.into_data();
         for wave in waves(self.lin, self.machine) {
             run_wave(self.lin, self.machine, &wave, work, work_len, y, self.per_trajectory(m), |i, work, y| {
@@ -136,28 +144,77 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
                 for site in sites(graph) {
                     work[tile.span(site.output, flow, m)].fill(T::zero());
                 }
-                let mut at = 0;
-                for from in sites(graph) {
+                self.push_small(i, m, small, work);
+                self.each_gathered(m, all, |from, u, old| {
                     let weight = &graph.weights()[from.weight];
-                    let (row, rows) = (self.gram_row(&from, m), from.positions * self.total);
-                    for first in (0..rows).step_by(GRAM_COLUMNS) {
-                        let count = GRAM_COLUMNS.min(rows - first);
-                        let block = &all[at + first * row..][..count * row];
-                        let v = MatRef::new(block, count, weight.n_in, row);
-                        let old = MatRef::new(&block[weight.n_in..], count, m * weight.n_out, row);
+                    if !has_gram(graph, from.weight) {
+                        return;
+                    }
+                    for first in (0..u.rows).step_by(GRAM_COLUMNS) {
+                        let count = GRAM_COLUMNS.min(u.rows - first);
+                        let v = MatRef::new(&u.data[first * u.ld..], count, u.cols, u.ld);
+                        let old = MatRef::new(&old.data[first * old.ld..], count, old.cols, old.ld);
                         for to in sites(graph).filter(|s| s.weight == from.weight) {
                             let u = tile.reads(to.input);
-                            let g = gram_block(u, v, weight.bias.is_some(), gram, self.machine);
+                            let g = gram_block(to.form, weight, u, v, gram, self.machine);
                             let s = &mut work[tile.span(to.output, flow, m)];
-                            let s = MatMut::new(s, u.rows, m * weight.n_out, m * weight.n_out);
+                            let s = MatMut::new(s, u.rows, old.cols, old.cols);
                             self.machine.gemm(T::one(), g, old, T::one(), s);
                         }
                     }
-                    at += row * rows;
-                }
+                });
                 Sweep::new(tile, self.mode, m, self.machine).tangent(&[], y, work);
             });
         }
+    }
+
+    /// Calls `f(site, U, S)` for the rows of every site that have been gathered.
+    fn each_gathered(&self, m: usize, all: &[T], mut f: impl FnMut(&Site, MatRef<'_, T>, MatRef<'_, T>)) {
+        let mut at = 0;
+        for site in sites(self.lin.graph()) {
+            let (row, rows, n) = (self.gram_row(&site, m), site.positions * self.total, site.input.width);
+            let block = &all[at..at + row * rows];
+            if rows > 0 {
+                f(&site, MatRef::new(block, rows, n, row), MatRef::new(&block[n..], rows, row - n, row));
+            }
+            at += row * rows;
+        }
+    }
+
+    /// δW of the weights that have no Gram side, from the rows of all trajectories.
+    fn pull_small(&self, m: usize, all: &[T], small: &mut [T]) {
+        let graph = self.lin.graph();
+        small.fill(T::zero());
+        self.each_gathered(m, all, |site, u, s| {
+            let weight = &graph.weights()[site.weight];
+            let Some(place) = self.small_place(site.weight, m) else { return };
+            let (matrix, bias) = small[place..][..m * weight.parameters()].split_at_mut(m * weight.matrix_parameters());
+            let mut stripe = Stripe { rows: 0..m * weight.n_out, matrix, bias };
+            pull(site.form, weight, m, s, u, &mut stripe, self.machine);
+        });
+    }
+
+    /// Writes S of the sites whose weights have no Gram side, from their δW.
+    fn push_small(&self, tile: usize, m: usize, small: &[T], work: &mut [T]) {
+        let (graph, view) = (self.lin.graph(), self.lin.view(tile));
+        for site in sites(graph) {
+            let weight = &graph.weights()[site.weight];
+            let Some(place) = self.small_place(site.weight, m) else { continue };
+            let dw = small[place..][..m * weight.parameters()].split_at(m * weight.matrix_parameters());
+            let (u, columns) = (view.reads(site.input), m * width(graph, &site));
+            let s = &mut work[view.span(site.output, self.mode.flow(), m)];
+            push(site.form, weight, m, u, dw, MatMut::new(s, u.rows, columns, columns), self.machine);
+        }
+    }
+
+    /// Where δW of a weight that has no Gram side stands.
+    fn small_place(&self, weight: usize, m: usize) -> Option<usize> {
+        let graph = self.lin.graph();
+        if has_gram(graph, weight) {
+            return None;
+        }
+        let before = (0..weight).filter(|&w| !has_gram(graph, w));
+        Some(before.map(|w| m * graph.weights()[w].parameters()).sum())
     }
 
     /// Copies a tile's rows (u, s) of every site to where all trajectories' rows are collected.
@@ -165,7 +222,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         let (view, range) = (self.lin.view(tile), self.lin.tile_range(tile));
         let mut at = 0;
         for site in sites(self.lin.graph()) {
-            let (row, columns) = (self.gram_row(&site, m), m * self.lin.graph().weights()[site.weight].n_out);
+            let (row, columns) = (self.gram_row(&site, m), m * width(self.lin.graph(), &site));
             let s = &work[view.span(site.output, self.mode.flow(), m)];
             for p in 0..site.positions {
                 for b in 0..view.count() {
