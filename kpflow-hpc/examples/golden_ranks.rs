@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 /// This rank's part of a `[vectors, B, T, N]` dataset (`[B, T, N]` is one vector), as a block.
 fn block(job: &Job, loaded: &Loaded<f64>, name: &str) -> Result<Vec<f64>> {
-    let file = hdf5::File::open(&job.inputs.path).map_err(Error::run)?;
+    let file = hdf5::File::open(&job.inputs[0].1.path).map_err(Error::run)?;
     let all = file.dataset(name).and_then(|d| d.read_raw::<f64>()).map_err(Error::run)?;
     let (per, m) = (loaded.shape.per_trajectory(), all.len() / loaded.shape.per_trajectory() / loaded.trajectories);
     let mut out = Vec::new();

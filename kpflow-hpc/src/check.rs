@@ -4,7 +4,6 @@ use crate::comm::Comm;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::job::Job;
-use crate::load::{Checkpoint, Recurrent};
 use crate::model::Loaded;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{
@@ -37,8 +36,8 @@ pub fn check(path: &Path, threads: Option<usize>, comm: Comm) -> Result<()> {
         check.dot_tests(lin);
         check.inverse(lin);
         check.sides(lin);
-        check.finite_differences(lin, &job)?;
-        check.gradient_step(lin, &job)
+        check.finite_differences(lin)?;
+        check.gradient_step(lin)
     })??;
     match check.failed.len() {
         0 => Ok(()),
@@ -141,20 +140,15 @@ impl Check<'_> {
     }
 
     /// The state with weights θ + h w.
-    fn moved(&self, job: &Job, w: &[f64], h: f64) -> Result<Vec<f64>> {
-        let mut weights = self.reload(job)?;
+    fn moved(&self, w: &[f64], h: f64) -> Result<Vec<f64>> {
+        let mut weights = self.loaded.weights().to_vec();
         let mut rest = w;
-        for part in weights.parts_mut() {
+        for part in weights.iter_mut().flat_map(|w| w.parts_mut()) {
             let (now, next) = rest.split_at(part.len());
             part.iter_mut().zip(now).for_each(|(p, w)| *p += h * w);
             rest = next;
         }
         self.loaded.run(&weights, self.engine)
-    }
-
-    fn reload(&self, job: &Job) -> Result<Recurrent<f64>> {
-        let checkpoint = Checkpoint::open(&job.model.weights, &job.model.prefix)?;
-        Recurrent::load(&checkpoint, self.loaded.cell())
     }
 
     /// ‖a − b‖ / ‖b‖.
@@ -164,12 +158,12 @@ impl Check<'_> {
     }
 
     /// Central differences of the state against PJ w: their error falls by four when the step is halved.
-    fn finite_differences(&mut self, lin: &Linearization<'_, f64>, job: &Job) -> Result<()> {
+    fn finite_differences(&mut self, lin: &Linearization<'_, f64>) -> Result<()> {
         let jacobian = ParameterJacobian::total(lin, self.engine);
         let w = self.random(jacobian.domain(), 11);
         let predicted = self.apply(&jacobian, &w, false);
         let error = |h: f64| -> Result<f64> {
-            let (a, b) = (self.moved(job, &w, h)?, self.moved(job, &w, -h)?);
+            let (a, b) = (self.moved(&w, h)?, self.moved(&w, -h)?);
             let difference: Vec<f64> = a.iter().zip(&b).map(|(a, b)| (a - b) / (2.0 * h)).collect();
             Ok(self.relative(&difference, &predicted))
         };
@@ -196,13 +190,13 @@ impl Check<'_> {
     }
 
     /// A real step of gradient descent on ⟨e, z⟩ against −η NTK e: to first order, so their difference halves with η.
-    fn gradient_step(&mut self, lin: &Linearization<'_, f64>, job: &Job) -> Result<()> {
+    fn gradient_step(&mut self, lin: &Linearization<'_, f64>) -> Result<()> {
         let (jacobian, ntk) = (ParameterJacobian::total(lin, self.engine), Ntk::new(lin, self.engine));
         let e = self.random(self.loaded.shape, 12);
         let (gradient, moved) = (self.apply(&jacobian, &e, true), self.apply(&ntk, &e, false));
         let state = self.loaded.state(lin);
         let error = |eta: f64| -> Result<f64> {
-            let after = self.moved(job, &gradient, -eta)?;
+            let after = self.moved(&gradient, -eta)?;
             let change: Vec<f64> = after.iter().zip(&state).map(|(a, b)| (a - b) / -eta).collect();
             Ok(self.relative(&change, &moved))
         };

@@ -4,16 +4,18 @@ use crate::comm::shard;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::job::{Job, Kind};
-use crate::load::{Array, Checkpoint, Recurrent};
+use crate::kinds;
+use crate::load::{Array, Checkpoint};
+use crate::network::{Network, OwnedWeight};
 use kpflow_core::machine::Tasks;
-use kpflow_core::model::{Cell, GraphBuffer, Linearization};
+use kpflow_core::model::{Flow, Graph, Linearization, Sweep};
 use kpflow_core::{BlockMut, Shape};
+use std::ops::Range;
 
 /// Everything that was loaded.
 pub struct Loaded<T> {
-    cell: Cell,
-    weights: Recurrent<T>,
-    inputs: Vec<T>,
+    network: Network<T>,
+    inputs: Vec<Vec<T>>,
     initial: Option<Vec<T>>,
     /// This rank's shape.
     pub shape: Shape,
@@ -23,17 +25,24 @@ pub struct Loaded<T> {
     pub trajectories: usize,
     /// Vectors carried through at once.
     pub block: usize,
+    /// Flops of one product of NTK with one vector, on all ranks.
+    pub product_flops: f64,
     tile: usize,
 }
 
 /// Rows of a product at a step that are worth a trip through the matrix kernel.
 const TILE_ROWS: usize = 64;
+/// Positions of a product over all positions that are worth one.
+const TILE_POSITIONS: usize = 128;
+/// Bytes of work memory that one trajectory may take for a whole block of vectors, and a tile for one lane.
+const WORK_BYTES: usize = 1 << 30;
+/// Whole numbers up to here are exact in single precision.
+const MOST_TOKENS: usize = 1 << 24;
 
 impl<T: Real> Loaded<T> {
     /// Reads and checks all files of a job. Collective: all ranks fail if one does.
     pub fn load(job: &Job, engine: &Engine) -> Result<Self> {
-        let comm = engine.comm();
-        comm.agree(Self::load_here(job, engine))
+        engine.comm().agree(Self::load_here(job, engine))
     }
 
     fn load_here(job: &Job, engine: &Engine) -> Result<Self> {
@@ -45,81 +54,76 @@ impl<T: Real> Loaded<T> {
             );
             return Err(Error::input(&job.path, what));
         }
-        let cell = match job.model.kind {
-            Kind::Rnn => Cell::rnn(job.model.activation),
-            Kind::LeakyRnn => Cell::leaky(job.model.activation, job.model.dt),
-            Kind::Lstm => Cell::lstm(),
-            _ => Cell::gru(),
+        let arrays = job.inputs.iter().map(|(_, source)| Array::open(source)).collect::<Result<Vec<_>>>()?;
+        let initial = job.initial_state.as_ref().map(Array::open).transpose()?;
+        let mask = job.mask.as_ref().map(Array::open).transpose()?;
+        let Some(first) = arrays.first().or(initial.as_ref()) else {
+            return Err(Error::input(&job.path, "in [data]: inputs is missing, and there is no initial_state either"));
         };
-        let checkpoint = Checkpoint::open(&job.model.weights, &job.model.prefix)?;
-        let weights = Recurrent::<T>::load(&checkpoint, &cell)?;
-        let (n_in, units) = (weights.view().n_in, weights.view().hidden * cell.states());
-        let inputs = Array::open(&job.inputs)?;
-        let &[trajectories, steps, width] = inputs.shape() else {
-            return Err(inputs.error(format!("has shape {:?}; inputs are [B, T, n_in = {n_in}]", inputs.shape())));
-        };
-        if width != n_in || trajectories == 0 || steps == 0 {
-            return Err(inputs.error(format!("has shape {:?}; this model reads [B, T, {n_in}]", inputs.shape())));
+        let trajectories = first.shape().first().copied().unwrap_or(0);
+        if trajectories == 0 || first.shape().contains(&0) {
+            return Err(
+                first.error(format!("has shape {:?}; its first axis is the trajectory, and none is 0", first.shape()))
+            );
+        }
+        for other in arrays.iter().chain(&initial).chain(&mask) {
+            if other.shape().first() != Some(&trajectories) {
+                let what =
+                    format!("has shape {:?}; its first axis should be {trajectories}, the trajectories", other.shape());
+                return Err(other.error(what));
+            }
         }
         let range = shard(trajectories, comm.size(), comm.rank());
-        let initial = match &job.initial_state {
+        let network = network::<T>(job, &arrays, mask.is_some())?;
+        let (steps, units) = network.state_shape();
+        let shape = Shape::new(range.len(), steps, units);
+        let inputs = read_inputs(&network, &arrays, mask.as_ref(), range.clone())?;
+        let initial = match initial {
             None => None,
-            Some(source) => {
-                let array = Array::open(source)?;
-                if array.shape() != [trajectories, units] {
-                    let what = format!("has shape {:?}; the initial state is [{trajectories}, {units}]", array.shape());
+            Some(array) => {
+                let width = network.initial_width();
+                if array.shape() != [trajectories, width] {
+                    let what = format!("has shape {:?}; the initial state is [{trajectories}, {width}]", array.shape());
                     return Err(array.error(what));
                 }
                 Some(array.read_rows(range.clone())?)
             }
         };
+        let mut memory = network.memory();
+        let graph = network.graph(network.weights(), &mut memory).map_err(Error::run)?;
+        let work = Sweep::<T, Engine>::work_len(&graph, Flow::Total, 1, 1).max(1) * std::mem::size_of::<T>();
         // Neither may depend on the number of ranks or threads: where an estimate stops depends on the block.
-        let block = job.block.unwrap_or(if units <= 128 { 32 } else { 16 });
-        let share = range.len().div_ceil(engine.lanes()).max(1);
-        let tile = TILE_ROWS.div_ceil(block).clamp(1, share);
-        let shape = Shape::new(range.len(), steps, units);
-        let inputs = inputs.read_rows(range.clone())?;
-        Ok(Self { cell, weights, inputs, initial, shape, first: range.start, trajectories, block, tile })
+        let auto = if units <= 128 { 32 } else { 16 };
+        let block = job.block.unwrap_or(auto.min(WORK_BYTES / work).max(1));
+        let tile = tile(&graph, block, work).min(range.len().div_ceil(engine.lanes())).max(1);
+        let product_flops = graph.product_flops() * trajectories as f64;
+        let first = range.start;
+        Ok(Self { network, inputs, initial, shape, first, trajectories, block, product_flops, tile })
+    }
+
+    /// The model.
+    pub fn network(&self) -> &Network<T> {
+        &self.network
     }
 
     /// The model's weights.
-    pub fn weights(&self) -> &Recurrent<T> {
-        &self.weights
-    }
-
-    /// The model's cell.
-    pub fn cell(&self) -> &Cell {
-        &self.cell
-    }
-
-    /// Flops of one product of NTK with one vector, on all ranks.
-    pub fn product_flops(&self) -> f64 {
-        let w = self.weights.view();
-        let (gates, h) = (self.cell.gates() as f64, w.hidden as f64);
-        let positions = (self.trajectories * self.shape.steps) as f64;
-        positions * (4.0 * gates * h * h + 4.0 * gates * h * (h + w.n_in as f64))
+    pub fn weights(&self) -> &[OwnedWeight<T>] {
+        self.network.weights()
     }
 
     /// Runs the model with these weights and calls `f` with its linearisation.
     pub fn linearized<R>(
         &self,
-        weights: &Recurrent<T>,
+        weights: &[OwnedWeight<T>],
         engine: &Engine,
         f: impl FnOnce(&Linearization<'_, T>) -> R,
     ) -> Result<R> {
-        let mut buffer = GraphBuffer::default();
-        let graph = self.cell.graph(weights.view(), self.shape.steps, &mut buffer).map_err(Error::run)?;
+        let mut memory = self.network.memory();
+        let graph = self.network.graph(weights, &mut memory).map_err(Error::run)?;
         let mut arena = vec![T::zero(); Linearization::arena_len(&graph, self.shape.trajectories)];
-        let initial = self.initial.as_deref();
-        let lin = Linearization::new(
-            &graph,
-            &[&self.inputs],
-            initial,
-            self.shape.trajectories,
-            self.tile,
-            &mut arena,
-            engine,
-        );
+        let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
+        let (initial, count) = (self.initial.as_deref(), self.shape.trajectories);
+        let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, engine);
         Ok(f(&lin.map_err(Error::run)?))
     }
 
@@ -131,7 +135,68 @@ impl<T: Real> Loaded<T> {
     }
 
     /// The state with these weights.
-    pub fn run(&self, weights: &Recurrent<T>, engine: &Engine) -> Result<Vec<T>> {
+    pub fn run(&self, weights: &[OwnedWeight<T>], engine: &Engine) -> Result<Vec<T>> {
         self.linearized(weights, engine, |lin| self.state(lin))
     }
+}
+
+/// Trajectories of a tile: enough rows for the matrix kernel, no more work memory than a lane may have.
+fn tile<T: Real>(graph: &Graph<'_, T>, block: usize, work: usize) -> usize {
+    let most = graph.variables().iter().map(|v| v.positions).max().unwrap_or(1).max(1);
+    let scans = graph.segments().iter().any(|s| s.scan != kpflow_core::model::Scan::Parallel && !s.nodes.is_empty());
+    let rows = if scans { TILE_ROWS.div_ceil(block) } else { TILE_POSITIONS.div_ceil(most) };
+    rows.min(WORK_BYTES / (work * block).max(1)).max(1)
+}
+
+/// The network of a job, for inputs of these shapes.
+fn network<T: Real>(job: &Job, arrays: &[Array], masked: bool) -> Result<Network<T>> {
+    let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
+    let mut tokens = match arrays.first().filter(|_| reads_tokens) {
+        Some(array) => whole_numbers(array, 0..array.shape()[0])?,
+        None => Vec::new(),
+    };
+    tokens.sort_unstable();
+    tokens.dedup();
+    let checkpoint = Checkpoint::open(&job.model.weights, &job.model.prefix)?;
+    let input = arrays.first().map(|a| &a.shape()[1..]);
+    kinds::build(&kinds::Source { spec: &job.model, checkpoint: &checkpoint, input, tokens: &tokens, masked })
+}
+
+/// Tokens: whole numbers from 0.
+fn whole_numbers(array: &Array, range: Range<usize>) -> Result<Vec<usize>> {
+    let whole = |x: f64| Some(x as usize).filter(|&t| t as f64 == x && t < MOST_TOKENS);
+    let read = array.read_rows::<f64>(range)?;
+    read.into_iter()
+        .map(|x| whole(x).ok_or_else(|| array.error(format!("holds {x}; tokens are whole numbers from 0"))))
+        .collect()
+}
+
+/// This rank's part of all inputs, by slot.
+fn read_inputs<T: Real>(
+    network: &Network<T>,
+    arrays: &[Array],
+    mask: Option<&Array>,
+    range: Range<usize>,
+) -> Result<Vec<Vec<T>>> {
+    let mut inputs = Vec::new();
+    for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
+        let Some(array) = arrays.get(slot).or(mask) else { continue };
+        if array.shape()[1..].iter().product::<usize>() != positions * width {
+            let what = format!("has shape {:?}; a trajectory's part should be [{positions}, {width}]", array.shape());
+            return Err(array.error(what));
+        }
+        inputs.push(match (&network.tokens, arrays.get(slot)) {
+            (Some(rows), Some(_)) => {
+                let place = |t: usize| T::of(rows.binary_search(&t).unwrap_or(0) as f64);
+                whole_numbers(array, range.clone())?.into_iter().map(place).collect()
+            }
+            (_, Some(_)) => array.read_rows(range.clone())?,
+            // What may not be read is −∞ before the softmax.
+            (_, None) => {
+                let read: Vec<T> = array.read_rows(range.clone())?;
+                read.into_iter().map(|x| if x == T::zero() { T::neg_infinity() } else { T::zero() }).collect()
+            }
+        });
+    }
+    Ok(inputs)
 }

@@ -41,6 +41,7 @@ pub struct GraphBuilder<'s, 'a, T> {
     weights: &'s mut [Weight<'a, T>],
     used: [usize; 4],
     coefficients: usize,
+    initial_width: Option<usize>,
     error: Option<BuildError>,
 }
 
@@ -52,7 +53,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         segments: &'s mut [Segment],
         weights: &'s mut [Weight<'a, T>],
     ) -> Self {
-        Self { variables, nodes, segments, weights, used: [0; 4], coefficients: 0, error: None }
+        Self { variables, nodes, segments, weights, used: [0; 4], coefficients: 0, initial_width: None, error: None }
     }
 
     fn fail(&mut self, error: BuildError) {
@@ -68,6 +69,18 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         }
         self.used[0] += 1;
         i
+    }
+
+    /// Says where in a trajectory's row of the initial state a variable's initial row stands: without this, where it is watched.
+    pub fn initial(&mut self, variable: usize, offset: usize) {
+        if let Some(v) = self.variables.get_mut(variable) {
+            v.initial = Some(offset);
+        }
+    }
+
+    /// Says how many numbers a trajectory's row of the initial state has: without this, those that are read.
+    pub fn initial_width(&mut self, width: usize) {
+        self.initial_width = Some(width);
     }
 
     /// Adds a weight and returns its number. θ is all weights in this order, each its matrix and then its bias.
@@ -176,14 +189,23 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         let (segments, weights) = (&self.segments[..s], &self.weights[..w]);
         check(variables, nodes, segments, weights, steps * units)?;
         activate(variables, nodes, weights);
+        let given = |v: &&Variable| v.edge != Edge::None && v.initial.is_some();
+        let read = variables.iter().filter(given).map(|v| v.initial.unwrap_or(0) + v.width).max();
         let mut sizes = [0; 4];
         for variable in variables.iter_mut() {
+            if read.is_none() {
+                variable.initial =
+                    variable.watch.filter(|_| variable.edge != Edge::None).map(|w| w.offset % units.max(1));
+            }
             for (i, size) in sizes.iter_mut().enumerate() {
                 variable.place[i] = *size;
                 if i == 0 || variable.active & (1 << (i - 1)) != 0 {
                     *size += variable.rows() * variable.width;
                 }
             }
+        }
+        if self.initial_width.zip(read).is_some_and(|(width, read)| read > width) {
+            return Err(BuildError::Size { node: 0 });
         }
         let Self { variables, nodes, segments, weights, coefficients, .. } = self;
         Ok(Graph {
@@ -195,6 +217,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
             units,
             sizes,
             coefficients,
+            initial: self.initial_width.or(read).unwrap_or(units),
         })
     }
 }

@@ -84,7 +84,7 @@ impl<'a, T: Scalar> Linearization<'a, T> {
                 }
             }
         }
-        if initial.is_some_and(|x| x.len() != trajectories * graph.units) {
+        if initial.is_some_and(|x| x.len() != trajectories * graph.initial) {
             return Err(LinearizeError::InitialState);
         }
         let (values, rest) = arena.split_at_mut(trajectories * graph.sizes[0]);
@@ -245,10 +245,9 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
             for b in 0..self.count {
                 let start = v.place[0] * self.count + (edge * self.count + b) * v.width;
                 let row = &mut self.values[start..start + v.width];
-                match (self.initial, v.watch) {
-                    (Some(initial), Some(w)) => {
-                        let units = self.graph.units;
-                        row.copy_from_slice(&initial[(self.first + b) * units + w.offset % units..][..v.width]);
+                match (self.initial, v.initial) {
+                    (Some(initial), Some(at)) => {
+                        row.copy_from_slice(&initial[(self.first + b) * self.graph.initial + at..][..v.width]);
                     }
                     _ => row.fill(T::zero()),
                 }

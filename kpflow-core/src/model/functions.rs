@@ -142,6 +142,28 @@ impl<const I: usize> UnitWise<I, 1> for SumThen {
     }
 }
 
+/// The largest; of equal ones the first.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxOf;
+
+impl<const I: usize> UnitWise<I, 1> for MaxOf {
+    fn eval<R: Real>(&self, x: [R; I]) -> [R; 1] {
+        let mut most = x[0];
+        x[1..].iter().for_each(|x| most = most.max(*x));
+        [most]
+    }
+}
+
+/// a · x + b, of three numbers x, a, b.
+#[derive(Clone, Copy, Debug)]
+pub struct MultiplyAdd;
+
+impl UnitWise<3, 1> for MultiplyAdd {
+    fn eval<R: Real>(&self, [x, a, b]: [R; 3]) -> [R; 1] {
+        [a * x + b]
+    }
+}
+
 /// a where c is not zero, b where it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Select;

@@ -1,7 +1,7 @@
 //! The step graph: variables, the nodes that compute them, and the order in which they do.
 
 use super::check::outputs;
-use super::{Cluster, Mixing};
+use super::{Cluster, Flow, Mixing};
 use crate::Scalar;
 use core::ops::Range;
 
@@ -41,6 +41,8 @@ pub struct Variable {
     pub edge: Edge,
     /// Where it stands in the state, if it is watched.
     pub watch: Option<Watch>,
+    /// Its columns' place in a trajectory's row of the initial state, if the initial row is given there.
+    pub initial: Option<usize>,
     /// Which sweeps reach it: bit i for flow i.
     pub(super) active: u8,
     /// Its place in a trajectory's memory: `[0]` among the values, `[1 + flow]` among that flow's tangents.
@@ -48,8 +50,9 @@ pub struct Variable {
 }
 
 impl Variable {
-    pub(super) const EMPTY: Self =
-        Self { positions: 0, width: 0, edge: Edge::None, watch: None, active: 0, place: [0; 4] };
+    /// A variable without numbers: what memory lent to a builder may be filled with.
+    pub const EMPTY: Self =
+        Self { positions: 0, width: 0, edge: Edge::None, watch: None, initial: None, active: 0, place: [0; 4] };
 
     /// Rows in memory, the extra one included.
     pub fn rows(&self) -> usize {
@@ -286,9 +289,29 @@ pub struct Graph<'a, T> {
     /// Numbers a trajectory: values, and each flow's tangents.
     pub(super) sizes: [usize; 4],
     pub(super) coefficients: usize,
+    pub(super) initial: usize,
 }
 
 impl<'a, T: Scalar> Graph<'a, T> {
+    /// The numbers of a trajectory's initial state.
+    pub fn initial_width(&self) -> usize {
+        self.initial
+    }
+    /// Whether perturbations of a flow reach a variable.
+    pub fn reaches(&self, flow: Flow, variable: usize) -> bool {
+        self.variables[variable].active & flow.bit() != 0
+    }
+    /// Flops of one product of NTK with one vector and trajectory: the weight sites' part of it, on the weight side.
+    pub fn product_flops(&self) -> f64 {
+        let site = |s: Site| {
+            let w = &self.weights[s.weight];
+            let sweeps = if self.reaches(Flow::Total, s.input.variable) { 4.0 } else { 0.0 };
+            let core = if w.train_matrix { 4.0 } else { 0.0 };
+            let size = if s.form == Form::Embedding { w.n_in } else { w.n_in * w.n_out };
+            (sweeps + core) * (s.positions * size) as f64
+        };
+        self.sites().map(site).sum()
+    }
     /// T, the steps of the state.
     pub fn steps(&self) -> usize {
         self.steps

@@ -27,5 +27,5 @@ pub use graph::{
 };
 pub use mixing::Mixing;
 pub use real::{Dual, Real};
-pub use recurrent::{Cell, RecurrentWeights};
+pub use recurrent::{Cell, RecurrentWeights, Role};
 pub use sweep::{Flow, Mode, Sweep};

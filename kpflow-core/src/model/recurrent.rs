@@ -1,7 +1,7 @@
 //! The recurrent cells as graphs: `rnn`, `leaky_rnn`, `gru`, `lstm`.
 
 use super::cells::{Gru, Leaky, Lstm, Rnn};
-use super::{Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, Scan, Unitwise, Watch, Weight};
+use super::{Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, Scan, Unitwise, Watch, Weight, MAX_INPUTS};
 use crate::Scalar;
 
 /// A recurrent cell: how one step's state follows from the last one's and the input.
@@ -51,6 +51,48 @@ impl Cell {
     }
 }
 
+/// What a cell's function reads as one of its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Gate i of s_ih = W_ih x + b_ih.
+    Input(usize),
+    /// Gate i of s_hh = W_hh h + b_hh.
+    Recurrent(usize),
+    /// h of the step before.
+    Hidden,
+    /// The LSTM's c of the step before.
+    Memory,
+}
+
+impl Cell {
+    /// The arguments of the cell's function, in order.
+    pub fn wiring(&self) -> &'static [Role] {
+        use Role::{Hidden, Input as I, Memory, Recurrent as R};
+        match self {
+            Cell::Rnn(_) => &[I(0), R(0)],
+            Cell::Leaky(..) => &[I(0), R(0), Hidden],
+            Cell::Gru(_) => &[I(0), I(1), I(2), R(0), R(1), R(2), Hidden],
+            Cell::Lstm(_) => &[I(0), I(1), I(2), I(3), R(0), R(1), R(2), R(3), Memory],
+        }
+    }
+    /// The cell's function: h (and c) of the step from its arguments.
+    pub fn function<T: Scalar>(&self) -> &dyn Cluster<T> {
+        match self {
+            Cell::Rnn(f) => f,
+            Cell::Leaky(f, _) => f,
+            Cell::Gru(f) => f,
+            Cell::Lstm(f) => f,
+        }
+    }
+    /// φ of a leaky integrator, whose recurrent weights read φ(z) instead of z.
+    pub fn rate<T: Scalar>(&self) -> Option<&dyn Cluster<T>> {
+        match self {
+            Cell::Leaky(_, phi) => Some(phi),
+            _ => None,
+        }
+    }
+}
+
 /// The weights of one recurrent layer, in PyTorch's layout.
 #[derive(Clone, Copy, Debug)]
 pub struct RecurrentWeights<'a, T> {
@@ -89,39 +131,31 @@ impl Cell {
         let s_ih = g.variable(steps, gates * hidden, Edge::None, None);
         let s_hh = g.variable(steps, gates * hidden, Edge::None, None);
         let h = g.variable(steps, hidden, Edge::First, Some(Watch { offset: 0, stride: units }));
+        let c = matches!(self, Cell::Lstm(_))
+            .then(|| g.variable(steps, hidden, Edge::First, Some(Watch { offset: hidden, stride: units })));
         // What the input drives does not wait for time: all positions in one product.
         g.segment(Scan::Parallel);
         g.input(0, x);
         g.site(ih, g.read(x), s_ih);
         g.segment(Scan::Forward);
-        let p = |i| g.piece(s_ih, i, hidden);
-        let q = |i| g.piece(s_hh, i, hidden);
-        match self {
-            Cell::Rnn(f) => {
-                let reads = [p(0), q(0)];
-                g.site(hh, g.delayed(h), s_hh);
-                g.cluster(f, &reads, &[h]);
-            }
-            Cell::Leaky(f, phi) => {
-                let reads = [p(0), q(0), g.delayed(h)];
-                let rate = g.variable(steps, hidden, Edge::None, None);
-                g.cluster(phi as &dyn Cluster<T>, &[g.delayed(h)], &[rate]);
-                g.site(hh, g.read(rate), s_hh);
-                g.cluster(f, &reads, &[h]);
-            }
-            Cell::Gru(f) => {
-                let reads = [p(0), p(1), p(2), q(0), q(1), q(2), g.delayed(h)];
-                g.site(hh, g.delayed(h), s_hh);
-                g.cluster(f, &reads, &[h]);
-            }
-            Cell::Lstm(f) => {
-                let (ps, qs) = ([p(0), p(1), p(2), p(3)], [q(0), q(1), q(2), q(3)]);
-                let c = g.variable(steps, hidden, Edge::First, Some(Watch { offset: hidden, stride: units }));
-                let reads = [ps[0], ps[1], ps[2], ps[3], qs[0], qs[1], qs[2], qs[3], g.delayed(c)];
-                g.site(hh, g.delayed(h), s_hh);
-                g.cluster(f, &reads, &[h, c]);
-            }
+        let mut reads = [g.read(h); MAX_INPUTS];
+        for (read, role) in reads.iter_mut().zip(self.wiring()) {
+            *read = match *role {
+                Role::Input(i) => g.piece(s_ih, i, hidden),
+                Role::Recurrent(i) => g.piece(s_hh, i, hidden),
+                Role::Hidden => g.delayed(h),
+                Role::Memory => g.delayed(c.unwrap_or(h)),
+            };
         }
+        if let Some(rate) = self.rate() {
+            let r = g.variable(steps, hidden, Edge::None, None);
+            g.cluster(rate, &[g.delayed(h)], &[r]);
+            g.site(hh, g.read(r), s_hh);
+        } else {
+            g.site(hh, g.delayed(h), s_hh);
+        }
+        let writes = [h, c.unwrap_or(h)];
+        g.cluster(self.function(), &reads[..self.wiring().len()], &writes[..self.states()]);
         g.finish(steps, units)
     }
 }

@@ -1,12 +1,13 @@
 //! The job file: what the user writes.
 
+mod model;
 mod names;
 mod section;
 
+pub use model::{Layer, ModelSpec, Solver, Window};
 pub use names::{Kind, Method, Operator, Precision, Quantity};
 
 use crate::error::{Error, Result};
-use kpflow_core::model::Activation;
 use section::Section;
 use std::path::{Path, PathBuf};
 
@@ -17,21 +18,6 @@ pub struct Source {
     pub path: PathBuf,
     /// The dataset or tensor in it.
     pub dataset: Option<String>,
-}
-
-/// `[model]`.
-#[derive(Clone, Debug)]
-pub struct ModelSpec {
-    /// What kind of model.
-    pub kind: Kind,
-    /// The checkpoint.
-    pub weights: PathBuf,
-    /// What the names of its tensors begin with.
-    pub prefix: String,
-    /// φ of an rnn or leaky_rnn.
-    pub activation: Activation,
-    /// The step of time of a leaky_rnn.
-    pub dt: f64,
 }
 
 /// One `[[analysis]]`.
@@ -64,8 +50,10 @@ pub struct Job {
     pub text: String,
     /// The model.
     pub model: ModelSpec,
-    /// The inputs `[B, T, n_in]`.
-    pub inputs: Source,
+    /// The inputs, with their names where the job names them; their first axis is the trajectory. Only a neural_ode may have none.
+    pub inputs: Vec<(Option<String>, Source)>,
+    /// Which positions may be read `[B, T]`, 1 or 0.
+    pub mask: Option<Source>,
     /// The initial state `[B, N]`.
     pub initial_state: Option<Source>,
     /// f32 or f64.
@@ -103,14 +91,20 @@ impl Job {
         let compute = root.table("compute")?.unwrap_or(&empty);
         let output = root.table("output")?.unwrap_or(&empty);
 
-        let data = Section::new(path, "[data]", data, &["inputs", "initial_state"])?;
+        let data = Section::new(path, "[data]", data, &["inputs", "initial_state", "mask"])?;
         let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid"])?;
         let output = Section::new(path, "[output]", output, &["file"])?;
         let source = |text: &str| source(&directory, text);
+        let model = model::model_spec(path, &directory, model)?;
+        let mask = data.text("mask")?;
+        if mask.is_some() && model.kind != Kind::Bert {
+            return Err(data.error(format!("mask is not for kind = \"{}\"; it is for bert", model.kind.name())));
+        }
         Ok(Self {
             path: path.into(),
-            model: model_spec(path, &directory, model)?,
-            inputs: source(data.required_text("inputs")?),
+            inputs: inputs(&data, &directory, model.kind)?,
+            model,
+            mask: mask.map(source),
             initial_state: data.text("initial_state")?.map(source),
             precision: compute.choice("precision", Precision::F64, Precision::ALL)?,
             seed: compute.integer("seed", 0)?.unwrap_or(0) as u64,
@@ -133,42 +127,19 @@ fn source(directory: &Path, text: &str) -> Source {
     }
 }
 
-fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> Result<ModelSpec> {
-    let keys = ["kind", "weights", "prefix", "activation", "dt", "layers", "heads"];
-    let s = Section::new(path, "[model]", table, &keys)?;
-    let kind = s.required_choice("kind", Kind::ALL)?;
-    if !kind.supported() {
-        return Err(
-            s.error(format!("kind = \"{}\" is not in this version; it has rnn, leaky_rnn, gru and lstm", kind.name()))
-        );
-    }
-    if s.integer("layers", 1)?.is_some_and(|l| l > 1) {
-        return Err(s.error("more than one layer is not in this version; layers = 1 is"));
-    }
-    let activations = [("tanh", Activation::Tanh), ("relu", Activation::Relu), ("linear", Activation::Linear)];
-    let activation = s.choice("activation", Activation::Tanh, &activations)?;
-    if s.has("activation") && !matches!(kind, Kind::Rnn | Kind::LeakyRnn) {
-        return Err(s.error(format!("activation is not for kind = \"{}\"; it is for rnn and leaky_rnn", kind.name())));
-    }
-    if activation == Activation::Linear && kind == Kind::Rnn {
-        return Err(s.error("activation = \"linear\" is for leaky_rnn; an rnn has tanh or relu"));
-    }
-    let dt = s.number("dt")?;
-    match (kind, dt) {
-        (Kind::LeakyRnn, None) => return Err(s.missing("dt")),
-        (Kind::LeakyRnn, Some(dt)) if !(dt > 0.0 && dt <= 1.0) => {
-            return Err(s.error(format!("dt = {dt} is outside of its range; it is above 0 and at most 1")));
+/// `inputs`: one array, or a table of them by name.
+fn inputs(data: &Section<'_>, directory: &Path, kind: Kind) -> Result<Vec<(Option<String>, Source)>> {
+    match data.get("inputs") {
+        None if kind == Kind::NeuralOde => Ok(Vec::new()),
+        Some(toml::Value::Table(table)) if kind == Kind::Onnx => {
+            let one = |(name, value): (&String, &toml::Value)| match value.as_str() {
+                Some(text) => Ok((Some(name.clone()), source(directory, text))),
+                None => Err(data.error(format!("inputs.{name} is {}; it is a string", value.type_str()))),
+            };
+            table.iter().map(one).collect()
         }
-        (Kind::LeakyRnn, _) | (_, None) => {}
-        (_, Some(_)) => return Err(s.error(format!("dt is not for kind = \"{}\"; it is for leaky_rnn", kind.name()))),
+        _ => Ok(vec![(None, source(directory, data.required_text("inputs")?))]),
     }
-    Ok(ModelSpec {
-        kind,
-        weights: directory.join(s.required_text("weights")?),
-        prefix: s.text("prefix")?.unwrap_or_default().into(),
-        activation,
-        dt: dt.unwrap_or(1.0),
-    })
 }
 
 fn grid(s: &Section<'_>) -> Result<Option<usize>> {

@@ -133,13 +133,6 @@ words! {
     }
 }
 
-impl Kind {
-    /// Whether this version runs it.
-    pub fn supported(self) -> bool {
-        matches!(self, Kind::Rnn | Kind::LeakyRnn | Kind::Gru | Kind::Lstm)
-    }
-}
-
 impl Operator {
     /// Whether this version runs it.
     pub fn supported(self) -> bool {

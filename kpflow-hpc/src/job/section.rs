@@ -69,6 +69,16 @@ impl<'a> Section<'a> {
     pub fn table(&self, key: &str) -> Result<Option<&'a Table>> {
         self.typed(key, "a table", Value::as_table)
     }
+    /// A list of strings; empty if there is none.
+    pub fn strings(&self, key: &str) -> Result<Vec<String>> {
+        let wrong = || self.error(format!("{key} is a list of strings"));
+        match self.get(key) {
+            None => Ok(Vec::new()),
+            Some(Value::String(one)) => Ok(vec![one.clone()]),
+            Some(Value::Array(list)) => list.iter().map(|v| v.as_str().map(String::from).ok_or_else(wrong)).collect(),
+            Some(_) => Err(wrong()),
+        }
+    }
     pub fn number(&self, key: &str) -> Result<Option<f64>> {
         self.typed(key, "a number", |v| v.as_float().or(v.as_integer().map(|i| i as f64)))
     }

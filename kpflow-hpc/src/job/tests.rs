@@ -16,7 +16,10 @@ fn parse(text: &str) -> Result<Job, String> {
 fn defaults_and_relative_paths() {
     let job = parse(GOOD).unwrap();
     assert_eq!(job.model.weights, Path::new("dir/m.safetensors"));
-    assert_eq!((job.inputs.path.as_path(), job.inputs.dataset.as_deref()), (Path::new("dir/x.h5"), Some("/inputs")));
+    assert_eq!(
+        (job.inputs[0].1.path.as_path(), job.inputs[0].1.dataset.as_deref()),
+        (Path::new("dir/x.h5"), Some("/inputs"))
+    );
     assert_eq!((job.output.as_path(), job.seed, job.block), (Path::new("dir/results.h5"), 0, None));
     let a = &job.analyses[0];
     assert_eq!((a.operator, a.quantity, a.method, a.max_matvecs), (Operator::Ntk, Quantity::Trace, Method::Auto, 1000));
@@ -27,7 +30,20 @@ fn every_mistake_is_named_with_what_would_be_right() {
     let cases = [
         (GOOD.replace("prefix", "prefx"), "in [model]: unknown key \"prefx\"; did you mean \"prefix\"?"),
         (GOOD.replace("'gru'", "'grru'"), "unknown kind \"grru\"; did you mean \"gru\"?"),
-        (GOOD.replace("'gru'", "'bert'"), "not in this version"),
+        (GOOD.replace("'gru'", "'neural_ode'"), "dt is missing"),
+        (GOOD.replace("'gru'", "'conv'"), "layers is a list of tables"),
+        (GOOD.replace("'gru'", "'conv'\nlayers = [{ type = 'pool' }]"), "layers, number 0: unknown type \"pool\""),
+        (GOOD.replace("'gru'", "'conv'\nlayers = [{ type = 'maxpool' }]"), "number 0: size is missing"),
+        (
+            GOOD.replace("'gru'", "'conv'\nlayers = [{ type = 'conv', stride = [1, 0] }]"),
+            "stride is a whole number from 1",
+        ),
+        (GOOD.replace("'gru'", "'gru'\nstate = []"), "state is an empty list"),
+        (GOOD.replace("'gru'", "'gru'\nstate = 'h'\nreadout = 'h'"), "only one of them"),
+        (GOOD.replace("'gru'", "'gru'\nparameters = [1]"), "parameters is a list of strings"),
+        (GOOD.replace("'gru'", "'mlp'\nactivation = 'gel'"), "did you mean \"gelu\"?"),
+        (GOOD.replace("'gru'", "'rnn'\nactivation = 'gelu'"), "\"tanh\" or \"relu\""),
+        (GOOD.replace("[[", "mask = 'm.npy'\n[["), "mask is not for kind = \"gru\"; it is for bert"),
         (GOOD.replace("'trace'", "'trase'"), "did you mean \"trace\"?"),
         (GOOD.replace("'trace'", "'density'"), "not in this version"),
         (GOOD.replace("quantity = 'trace'", ""), "quantity is missing"),
@@ -40,7 +56,10 @@ fn every_mistake_is_named_with_what_would_be_right() {
         (format!("{GOOD}rtol = -1.0\n"), "rtol = -1"),
         (format!("{GOOD}rtol = nan\n"), "rtol = NaN"),
         (format!("{GOOD}method = 'block_krylov'\n"), "it is one of auto, exact"),
-        (GOOD.replace("kind = 'gru'", "kind = 'gru'\nlayers = 2"), "layers = 1 is"),
+        (
+            GOOD.replace("kind = 'gru'", "kind = 'gru'\nheads = 2"),
+            "heads is not for kind = \"gru\"; it is for transformer",
+        ),
         (format!("{GOOD}oper"), "line 10 is not TOML"),
         (GOOD.split("[[").next().unwrap().into(), "there is no [[analysis]]"),
         (format!("{GOOD}[compute]\nblock = 'big'\n"), "it is \"auto\" or an integer"),

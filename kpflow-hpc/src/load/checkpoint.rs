@@ -13,6 +13,7 @@ pub struct Checkpoint {
     prefix: String,
     bytes: Vec<u8>,
     names: Vec<String>,
+    shapes: Vec<Vec<usize>>,
 }
 
 /// A tensor of a checkpoint.
@@ -30,8 +31,8 @@ impl Checkpoint {
     /// Opens a file and checks that it is whole.
     pub fn open(path: &Path, prefix: &str) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
-        let all: Vec<String> = match SafeTensors::deserialize(&bytes) {
-            Ok(tensors) => tensors.names().into_iter().map(|n| n.to_string()).collect(),
+        let all: Vec<(String, Vec<usize>)> = match SafeTensors::deserialize(&bytes) {
+            Ok(tensors) => tensors.iter().map(|(n, t)| (n.to_string(), t.shape().to_vec())).collect(),
             Err(e) => {
                 return Err(Error::input(
                     path,
@@ -39,17 +40,19 @@ impl Checkpoint {
                 ))
             }
         };
-        let mut names: Vec<String> = all.iter().filter_map(|n| n.strip_prefix(prefix)).map(String::from).collect();
-        names.sort();
+        let mut there: Vec<(String, Vec<usize>)> =
+            all.iter().filter_map(|(n, shape)| Some((n.strip_prefix(prefix)?.to_string(), shape.clone()))).collect();
+        there.sort();
+        let (names, shapes): (Vec<String>, Vec<Vec<usize>>) = there.into_iter().unzip();
         if names.is_empty() {
-            let mut there: Vec<&str> = all.iter().map(|n| n.as_str()).collect();
+            let mut there: Vec<&str> = all.iter().map(|(n, _)| n.as_str()).collect();
             there.sort();
             return Err(Error::input(
                 path,
                 format!("has no tensor that begins with \"{prefix}\"; it has {}", list(&there)),
             ));
         }
-        Ok(Self { path: path.into(), prefix: prefix.into(), bytes, names })
+        Ok(Self { path: path.into(), prefix: prefix.into(), bytes, names, shapes })
     }
 
     /// The file.
@@ -60,6 +63,11 @@ impl Checkpoint {
     /// The names behind the prefix, sorted.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The shape of a tensor (without prefix), if it is there.
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.names.binary_search_by(|n| n.as_str().cmp(name)).ok().map(|i| self.shapes[i].clone())
     }
 
     /// Reads the first tensor there is of several names (without prefix), as numbers of type T; `None` if there is none.
@@ -111,6 +119,16 @@ pub(super) fn numbers<T: Scalar>(dtype: Dtype, bytes: &[u8]) -> Option<Vec<T>> {
         Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
         Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
         _ => return None,
+    })
+}
+
+/// Whole numbers too: tokens are inputs, never weights.
+pub(super) fn numbers_or_integers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
+    let each = |width: usize, f: &dyn Fn(&[u8]) -> f64| bytes.chunks_exact(width).map(f).collect();
+    Some(match dtype {
+        Dtype::I64 => each(8, &|b| i64::from_le_bytes(b.try_into().unwrap_or_default()) as f64),
+        Dtype::I32 => each(4, &|b| i32::from_le_bytes(b.try_into().unwrap_or_default()).into()),
+        other => return numbers(other, bytes),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Arrays of inputs in HDF5, .npy and safetensors files, read a few trajectories at a time.
 
-use super::checkpoint::{list, numbers};
+use super::checkpoint::{list, numbers_or_integers};
 use super::require_finite;
 use crate::error::{Error, Result};
 use crate::job::Source;
@@ -69,10 +69,18 @@ impl Array {
 
     fn read_hdf5(&self, dataset: &hdf5::Dataset, range: Range<usize>) -> Result<Vec<f64>> {
         use ndarray::s;
+        macro_rules! read {
+            ($d:ty, $($all:tt),*) => {
+                dataset.read_slice::<f64, _, $d>(s![range, $($all),*]).map(|a| a.into_raw_vec_and_offset().0)
+            };
+        }
         let read = match self.shape.len() {
-            2 => dataset.read_slice_2d::<f64, _>(s![range, ..]).map(|a| a.into_raw_vec_and_offset().0),
-            3 => dataset.read_slice::<f64, _, ndarray::Ix3>(s![range, .., ..]).map(|a| a.into_raw_vec_and_offset().0),
-            d => return Err(self.error(format!("has {d} axes; arrays of 2 or 3 can be read"))),
+            1 => dataset.read_slice_1d::<f64, _>(s![range]).map(|a| a.into_raw_vec_and_offset().0),
+            2 => read!(ndarray::Ix2, ..),
+            3 => read!(ndarray::Ix3, .., ..),
+            4 => read!(ndarray::Ix4, .., .., ..),
+            5 => read!(ndarray::Ix5, .., .., .., ..),
+            d => return Err(self.error(format!("has {d} axes; arrays of 1 to 5 can be read"))),
         };
         read.map_err(|e| self.error(format!("cannot be read: {e}")))
     }
@@ -118,7 +126,9 @@ fn npy(path: &Path) -> Result<(String, Vec<usize>, Data)> {
     let data: Vec<f64> = match kind.trim_matches('\'') {
         "<f8" => npy.into_vec::<f64>().map_err(cut)?,
         "<f4" => npy.into_vec::<f32>().map_err(cut)?.into_iter().map(f64::from).collect(),
-        other => return Err(wrong(format!("is of type {other}; save it as float32 or float64"))),
+        "<i8" => npy.into_vec::<i64>().map_err(cut)?.into_iter().map(|x| x as f64).collect(),
+        "<i4" => npy.into_vec::<i32>().map_err(cut)?.into_iter().map(f64::from).collect(),
+        other => return Err(wrong(format!("is of type {other}; save it as float32, float64, int32 or int64"))),
     };
     Ok(("the array".into(), shape, Data::Memory(data)))
 }
@@ -135,7 +145,7 @@ fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)>
     };
     let view = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}; it has {}", list(&names))))?;
     let kind = view.dtype();
-    let data = numbers(kind, view.data())
-        .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should be a float")))?;
+    let data = numbers_or_integers(kind, view.data())
+        .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should be a float, I32 or I64")))?;
     Ok((format!("tensor {name}"), view.shape().to_vec(), Data::Memory(data)))
 }

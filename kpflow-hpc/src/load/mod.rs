@@ -2,11 +2,9 @@
 
 mod checkpoint;
 mod inputs;
-mod recurrent;
 
 pub use checkpoint::{Checkpoint, Tensor};
 pub use inputs::Array;
-pub use recurrent::Recurrent;
 
 use crate::error::{Error, Result};
 use kpflow_core::Scalar;

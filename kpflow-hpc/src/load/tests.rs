@@ -1,6 +1,5 @@
-use super::{Array, Checkpoint, Recurrent};
+use super::Array;
 use crate::job::Source;
-use kpflow_core::model::{Activation, Cell};
 use safetensors::tensor::TensorView;
 use safetensors::Dtype;
 use std::path::{Path, PathBuf};
@@ -22,75 +21,12 @@ fn line<T>(result: crate::error::Result<T>) -> String {
     line
 }
 
-/// Writes zeros of these names and shapes, but for `bad` as their last number.
-fn checkpoint(path: &Path, tensors: &[(&str, &[usize])], bad: f32) {
-    let data: Vec<Vec<u8>> = tensors
-        .iter()
-        .map(|(_, shape)| {
-            let mut numbers = vec![0.0f32; shape.iter().product()];
-            *numbers.last_mut().unwrap() = bad;
-            numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
-        })
-        .collect();
-    let views = tensors
-        .iter()
-        .zip(&data)
-        .map(|((name, shape), d)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), d).unwrap()));
-    safetensors::serialize_to_file(views, None, path).unwrap();
-}
-
 fn npy(path: &Path, header: &str, data: &[u8]) {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.bytes());
     bytes.extend(data);
     std::fs::write(path, bytes).unwrap();
-}
-
-#[test]
-fn golden_layers_have_their_sizes() {
-    for (name, prefix, cell, sizes) in [
-        ("rnn_relu_h0", "", Cell::rnn(Activation::Relu), (2, 6, true)),
-        ("leaky_rnn", "", Cell::leaky(Activation::Tanh, 0.3), (3, 5, false)),
-        ("gru", "", Cell::gru(), (3, 5, true)),
-        ("lstm", "", Cell::lstm(), (3, 4, true)),
-        ("memory_pro.step300", "rnn.", Cell::gru(), (3, 64, true)),
-    ] {
-        let c = Checkpoint::open(&golden(&format!("{name}.safetensors")), prefix).unwrap();
-        let weights = Recurrent::<f64>::load(&c, &cell).unwrap();
-        let w = weights.view();
-        assert_eq!((w.n_in, w.hidden, w.b_ih.is_some()), sizes, "{name}");
-        assert_eq!((w.w_ih.len(), w.w_hh.len()), (cell.gates() * sizes.1 * sizes.0, cell.gates() * sizes.1 * sizes.1));
-    }
-}
-
-#[test]
-fn wrong_layers_say_why() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("w.safetensors");
-    let load = |tensors: &[(&str, &[usize])], bad| {
-        checkpoint(&path, tensors, bad);
-        Checkpoint::open(&path, "").and_then(|c| Recurrent::<f64>::load(&c, &Cell::gru()))
-    };
-    type Named<'a> = (&'a str, &'a [usize]);
-    let (ih, hh): (Named<'_>, Named<'_>) = (("weight_ih", &[12, 2]), ("weight_hh", &[12, 4]));
-    // A readout may be called what it likes.
-    assert!(load(&[ih, hh, ("fc_l1.weight", &[3, 4])], 1.0).is_ok());
-    for (tensors, right) in [
-        (vec![ih], "has no tensor weight_hh_l0 or weight_hh; it has weight_ih"),
-        (vec![hh], "has no tensor weight_ih_l0 or weight_ih; it has weight_hh"),
-        (vec![ih, ("weight_hh", &[16, 4])], "tensor weight_hh has shape [16, 4]; this kind has [3·H, H]"),
-        (vec![hh, ("weight_ih", &[11, 2])], "tensor weight_ih has shape [11, 2]; it should be [12, 2]"),
-        (vec![hh, ("weight_ih", &[24])], "tensor weight_ih has shape [24]; it should be [12, 0]"),
-        (vec![ih, hh, ("bias_ih", &[4])], "tensor bias_ih has shape [4]; it should be [12]"),
-        (vec![ih, hh, ("weight_hh_l1", &[12, 4])], "has weight_hh_l1: stacked"),
-        (vec![ih, hh, ("weight_hh_l0_reverse", &[12, 4])], "has weight_hh_l0_reverse: stacked, bidirectional"),
-    ] {
-        let found = line(load(&tensors, 1.0));
-        assert!(found.contains(right), "{found}\nlacks {right}");
-    }
-    let found = line(load(&[ih, hh], f32::NAN));
-    assert!(found.contains("tensor weight_hh is NaN at index [11, 3]"), "{found}");
 }
 
 #[test]

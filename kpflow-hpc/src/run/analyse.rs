@@ -112,17 +112,21 @@ impl<T: Real> Setting<'_, '_, T> {
 
     /// Flops of all products that may be spent: what an exact method may cost before an estimate is better.
     fn affordable(&self) -> f64 {
-        self.analysis.max_matvecs as f64 * self.loaded.product_flops()
+        self.analysis.max_matvecs as f64 * self.loaded.product_flops
     }
 
     fn trace(&self, method: Method, rtol: f64) -> Result<(Estimate, Method)> {
         let shape = self.loaded.shape;
         let n = shape.units as f64;
         let gramians = (self.loaded.trajectories * shape.steps * shape.steps) as f64 * n * n * n;
+        let unitwise = Features::new(self.lin).is_some();
+        let exact = match self.analysis.operator {
+            Operator::Parameter => unitwise,
+            _ => unitwise && self.lin.graph().is_single_recurrence() && gramians <= self.affordable(),
+        };
         let method = match method {
-            Method::Auto if self.analysis.operator == Operator::Parameter || gramians <= self.affordable() => {
-                Method::Exact
-            }
+            Method::Auto if exact => Method::Exact,
+            Method::Auto if self.small() => Method::Dense,
             Method::Auto => Method::PerTrajectory,
             other => other,
         };
@@ -268,7 +272,7 @@ pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization
         };
         let traced =
             matches!(a.quantity, Quantity::Trace | Quantity::EffectiveRank) && a.operator != Operator::Parameter;
-        let exact = traced && matches!(a.method, Method::Auto | Method::Exact);
+        let exact = traced && matches!(a.method, Method::Auto | Method::Exact) && lin.graph().is_single_recurrence();
         // The matrix, its eigenvectors and the work of finding them, in double precision.
         let dense = match a.method {
             Method::Dense => total.min(estimate::DENSE_LIMIT),

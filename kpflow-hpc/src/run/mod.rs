@@ -54,7 +54,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         let header = Header {
             job: job.text.clone(),
             model: job.model.kind.name().into(),
-            parameters: lin.graph().parameters(),
+            parameters: loaded.network().parameters(),
             shape,
             seed: job.seed,
             precision: job.precision.name().into(),
@@ -74,7 +74,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             );
         }
         if comm.is_root() && options.verbose {
-            let flops = loaded.product_flops();
+            let flops = loaded.product_flops;
             let (block, tile) = (loaded.block, lin.tile());
             eprintln!(
                 "products by {}; blocks of {block} vectors, tiles of {tile} trajectories, {:.3} GFLOP a product of NTK with one vector",

@@ -1,0 +1,286 @@
+//! `[model]`: what the user says of the model.
+
+use super::section::Section;
+use super::Kind;
+use crate::error::Result;
+use crate::network::select::StateChoice;
+use kpflow_core::model::Activation;
+use std::path::{Path, PathBuf};
+
+/// `[model]`. What is `None` was not said.
+#[derive(Clone, Debug)]
+pub struct ModelSpec {
+    /// What kind of model.
+    pub kind: Kind,
+    /// The checkpoint.
+    pub weights: PathBuf,
+    /// What the names of its tensors begin with.
+    pub prefix: String,
+    /// The variables that are the state.
+    pub state: StateChoice,
+    /// Which tensors are θ, by patterns; all if there is none.
+    pub parameters: Vec<String>,
+    /// The output whose NTK is asked for: a variable or a linear layer of the checkpoint.
+    pub readout: Option<String>,
+    /// φ.
+    pub activation: Option<Activation>,
+    /// φ of the last layer of an mlp.
+    pub output_activation: Option<Activation>,
+    /// The step of time.
+    pub dt: Option<f64>,
+    /// How many layers there should be.
+    pub layers: Option<usize>,
+    /// Whether there should be weights for both directions.
+    pub bidirectional: Option<bool>,
+    /// Heads of attention.
+    pub heads: Option<usize>,
+    /// What LayerNorm adds to the variance.
+    pub eps: Option<f64>,
+    /// The solver of a neural_ode.
+    pub solver: Option<Solver>,
+    /// T, where there is no input to tell it.
+    pub steps: Option<usize>,
+    /// The layers of a conv net.
+    pub sequence: Vec<Layer>,
+}
+
+/// How a neural_ode goes a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Solver {
+    /// Euler's method.
+    Euler,
+    /// The midpoint rule.
+    Midpoint,
+    /// The classical Runge–Kutta method.
+    Rk4,
+}
+
+/// A window that moves over a map: (height, width) of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Its size.
+    pub size: [usize; 2],
+    /// How far it moves.
+    pub stride: [usize; 2],
+    /// Rows and columns added before the map.
+    pub padding: [usize; 2],
+    /// Rows and columns added after the map.
+    pub padding_end: [usize; 2],
+    /// The distance between its places.
+    pub dilation: [usize; 2],
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { size: [1; 2], stride: [1; 2], padding: [0; 2], padding_end: [0; 2], dilation: [1; 2] }
+    }
+}
+
+/// One layer of a conv net.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Layer {
+    /// A convolution; the window's size comes with the weights.
+    Conv {
+        /// Its tensors: `NAME.weight`, `NAME.bias`.
+        name: String,
+        /// How it moves.
+        window: Window,
+        /// Groups of channels.
+        groups: usize,
+    },
+    /// The largest of a window.
+    MaxPool {
+        /// The window.
+        window: Window,
+    },
+    /// The mean of a window, its padding counted as zeros.
+    AvgPool {
+        /// The window.
+        window: Window,
+    },
+    /// The mean of the whole map.
+    GlobalAvgPool,
+    /// BatchNorm in inference.
+    BatchNorm {
+        /// Its tensors.
+        name: String,
+        /// What is added to the variance.
+        eps: f64,
+    },
+    /// A map as one row.
+    Flatten,
+    /// A linear layer.
+    Linear {
+        /// Its tensors.
+        name: String,
+    },
+    /// A unit-wise function.
+    Activation(Activation),
+    /// Adds the output of a layer before.
+    Add {
+        /// Which, counted from 0.
+        from: usize,
+    },
+}
+
+impl Layer {
+    /// The word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Layer::Conv { .. } => "conv",
+            Layer::MaxPool { .. } => "maxpool",
+            Layer::AvgPool { .. } => "avgpool",
+            Layer::GlobalAvgPool => "global_avgpool",
+            Layer::BatchNorm { .. } => "batchnorm",
+            Layer::Flatten => "flatten",
+            Layer::Linear { .. } => "linear",
+            Layer::Activation(_) => "activation",
+            Layer::Add { .. } => "add",
+        }
+    }
+}
+
+const ACTIVATIONS: &[(&str, Activation)] = &[
+    ("tanh", Activation::Tanh),
+    ("relu", Activation::Relu),
+    ("linear", Activation::Linear),
+    ("sigmoid", Activation::Sigmoid),
+    ("gelu", Activation::Gelu),
+    ("gelu_tanh", Activation::GeluTanh),
+    ("silu", Activation::Silu),
+    ("softplus", Activation::Softplus),
+];
+
+/// The keys that each kind understands beyond those of all.
+fn keys(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Rnn => &["activation", "layers", "bidirectional"],
+        Kind::LeakyRnn => &["activation", "dt", "layers", "bidirectional"],
+        Kind::Gru | Kind::Lstm => &["layers", "bidirectional"],
+        Kind::Mlp => &["activation", "output_activation", "layers"],
+        Kind::Conv => &["layers"],
+        Kind::NeuralOde => &["activation", "dt", "solver", "steps", "layers"],
+        Kind::Transformer | Kind::Gpt2 | Kind::Bert => &["layers", "heads", "eps"],
+        Kind::Onnx => &[],
+    }
+}
+
+/// Reads the section.
+pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> Result<ModelSpec> {
+    let common = ["kind", "weights", "prefix", "state", "parameters", "readout"];
+    let mut all: Vec<&str> = common.to_vec();
+    for (_, kind) in Kind::ALL {
+        all.extend(keys(*kind).iter().filter(|k| !all.contains(k)).copied().collect::<Vec<_>>());
+    }
+    let s = Section::new(path, "[model]", table, &all)?;
+    let kind = s.required_choice("kind", Kind::ALL)?;
+    for key in table.keys().filter(|k| !common.contains(&k.as_str()) && !keys(kind).contains(&k.as_str())) {
+        let with = |k: &&(&str, Kind)| keys(k.1).contains(&key.as_str());
+        let kinds: Vec<&str> = Kind::ALL.iter().filter(with).map(|k| k.0).collect();
+        return Err(s.error(format!("{key} is not for kind = \"{}\"; it is for {}", kind.name(), kinds.join(", "))));
+    }
+    let activation = |key: &str| match s.has(key) {
+        true => s.choice(key, Activation::Tanh, ACTIVATIONS).map(Some),
+        false => Ok(None),
+    };
+    let (phi, output_activation) = (activation("activation")?, activation("output_activation")?);
+    if kind == Kind::Rnn && !matches!(phi, None | Some(Activation::Tanh | Activation::Relu)) {
+        return Err(s.error("activation of an rnn is \"tanh\" or \"relu\", as PyTorch has it"));
+    }
+    let dt = s.number("dt")?;
+    match (kind, dt) {
+        (Kind::LeakyRnn | Kind::NeuralOde, None) => return Err(s.missing("dt")),
+        (Kind::LeakyRnn, Some(dt)) if !(dt > 0.0 && dt <= 1.0) => {
+            return Err(s.error(format!("dt = {dt} is outside of its range; it is above 0 and at most 1")));
+        }
+        (Kind::NeuralOde, Some(dt)) if !(dt > 0.0 && dt.is_finite()) => {
+            return Err(s.error(format!("dt = {dt} is outside of its range; it is above 0")));
+        }
+        _ => {}
+    }
+    let state = match s.get("state") {
+        Some(toml::Value::String(word)) if word == "sites" => StateChoice::Sites,
+        Some(toml::Value::String(word)) => StateChoice::Names(vec![word.clone()]),
+        Some(_) => StateChoice::Names(s.strings("state")?),
+        None => StateChoice::Default,
+    };
+    if state == StateChoice::Names(Vec::new()) {
+        return Err(s.error("state is an empty list; it names variables, or is \"sites\""));
+    }
+    if s.has("readout") && s.has("state") {
+        return Err(s.error("readout and state both say what is watched; only one of them may be there"));
+    }
+    let solvers = [("euler", Solver::Euler), ("midpoint", Solver::Midpoint), ("rk4", Solver::Rk4)];
+    let conv = kind == Kind::Conv;
+    Ok(ModelSpec {
+        kind,
+        weights: directory.join(s.required_text("weights")?),
+        prefix: s.text("prefix")?.unwrap_or_default().into(),
+        state,
+        parameters: s.strings("parameters")?,
+        readout: s.text("readout")?.map(String::from),
+        activation: phi,
+        output_activation,
+        dt,
+        layers: if conv { None } else { s.integer("layers", 1)? },
+        bidirectional: s.boolean("bidirectional")?,
+        heads: s.integer("heads", 1)?,
+        eps: s.number("eps")?,
+        solver: if s.has("solver") { Some(s.choice("solver", Solver::Euler, &solvers)?) } else { None },
+        steps: s.integer("steps", 1)?,
+        sequence: if conv { sequence(path, &s)? } else { Vec::new() },
+    })
+}
+
+fn sequence(path: &Path, s: &Section<'_>) -> Result<Vec<Layer>> {
+    let form = "layers is a list of tables, such as { type = \"conv\", name = \"0\", stride = 1, padding = 1 }";
+    let Some(toml::Value::Array(list)) = s.get("layers") else { return Err(s.error(form)) };
+    if list.is_empty() {
+        return Err(s.error(form));
+    }
+    list.iter().enumerate().map(|(i, value)| layer(path, i, value.as_table().ok_or_else(|| s.error(form))?)).collect()
+}
+
+fn layer(path: &Path, i: usize, table: &toml::Table) -> Result<Layer> {
+    let label = format!("[model] layers, number {i}");
+    let keys = ["type", "name", "size", "stride", "padding", "dilation", "groups", "eps", "from"];
+    let s = Section::new(path, &label, table, &keys)?;
+    let kinds = ["conv", "maxpool", "avgpool", "global_avgpool", "batchnorm", "flatten", "linear", "add"];
+    let words: Vec<(&str, &str)> =
+        kinds.iter().copied().chain(ACTIVATIONS.iter().map(|a| a.0)).map(|w| (w, w)).collect();
+    let kind = s.required_choice("type", &words)?;
+    let pair = |key: &str, default: usize, least: usize| -> Result<[usize; 2]> {
+        let wrong = || s.error(format!("{key} is a whole number from {least}, or two of them (height, width)"));
+        let one = |v: &toml::Value| v.as_integer().and_then(|i| usize::try_from(i).ok()).filter(|&i| i >= least);
+        match s.get(key) {
+            None => Ok([default; 2]),
+            Some(toml::Value::Array(two)) => match two.iter().map(one).collect::<Option<Vec<_>>>().as_deref() {
+                Some(&[a, b]) => Ok([a, b]),
+                _ => Err(wrong()),
+            },
+            Some(v) => one(v).map(|i| [i; 2]).ok_or_else(wrong),
+        }
+    };
+    // A layer's tensors are named by its place, as in an nn.Sequential.
+    let name = || -> Result<String> { Ok(s.text("name")?.map_or(i.to_string(), String::from)) };
+    let window = |pool: bool| -> Result<Window> {
+        let size = pair("size", 1, 1)?;
+        if pool && !s.has("size") {
+            return Err(s.missing("size"));
+        }
+        let stride = if pool && !s.has("stride") { size } else { pair("stride", 1, 1)? };
+        let padding = pair("padding", 0, 0)?;
+        Ok(Window { size, stride, padding, padding_end: padding, dilation: pair("dilation", 1, 1)? })
+    };
+    Ok(match kind {
+        "conv" => Layer::Conv { name: name()?, window: window(false)?, groups: s.integer("groups", 1)?.unwrap_or(1) },
+        "maxpool" => Layer::MaxPool { window: window(true)? },
+        "avgpool" => Layer::AvgPool { window: window(true)? },
+        "global_avgpool" => Layer::GlobalAvgPool,
+        "batchnorm" => Layer::BatchNorm { name: name()?, eps: s.number("eps")?.unwrap_or(1e-5) },
+        "flatten" => Layer::Flatten,
+        "linear" => Layer::Linear { name: name()? },
+        "add" => Layer::Add { from: s.integer("from", 0)?.ok_or_else(|| s.missing("from"))? },
+        _ => Layer::Activation(s.choice("type", Activation::Tanh, ACTIVATIONS)?),
+    })
+}

@@ -1,0 +1,292 @@
+//! `conv`: a list of layers as in an nn.Sequential, on images `[B, C, H, W]`.
+//!
+//! Inside, a map of C channels is H·W positions (pixels) of C columns, channels last. State: the outputs of all activations and, if the
+//! last layer is linear or a convolution, its output; a map's part is `[H, W, C]`.
+
+use super::{dense, joined, Source};
+use crate::error::Result;
+use crate::job::{Layer, Window};
+use crate::network::{Network, OwnedWeight};
+use kpflow_core::model::functions::{Arithmetic, MaxOf, MultiplyAdd};
+use kpflow_core::model::mixing::Run;
+use kpflow_core::model::{Form, Operand, Scan};
+use kpflow_core::Scalar;
+
+/// A map of the net.
+#[derive(Clone, Copy)]
+pub struct Map {
+    /// Its variable: `height · width` positions of `channels` columns; after `flatten` one position.
+    pub variable: usize,
+    /// C.
+    pub channels: usize,
+    /// H.
+    pub height: usize,
+    /// W.
+    pub width: usize,
+}
+
+/// For every output pixel and place in the window, the input pixel there, or `None` in the padding. Returns (H', W', pixels).
+pub fn windows(map: Map, w: &Window) -> Option<(usize, usize, Vec<Option<usize>>)> {
+    let out = |n: usize, i: usize| {
+        let span = w.dilation[i].checked_mul(w.size[i].checked_sub(1)?)?.checked_add(1)?;
+        let padded = n.checked_add(w.padding[i])?.checked_add(w.padding_end[i])?;
+        Some(padded.checked_sub(span)? / w.stride[i].max(1) + 1)
+    };
+    let (oh, ow) = (out(map.height, 0)?, out(map.width, 1)?);
+    let at = |o: usize, k: usize, i: usize, n: usize| {
+        (o * w.stride[i] + k * w.dilation[i]).checked_sub(w.padding[i]).filter(|&x| x < n)
+    };
+    let mut pixels = Vec::with_capacity(oh * ow * w.size[0] * w.size[1]);
+    for (y, x) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
+        for (ky, kx) in (0..w.size[0]).flat_map(|y| (0..w.size[1]).map(move |x| (y, x))) {
+            let pixel = at(y, ky, 0, map.height).zip(at(x, kx, 1, map.width));
+            pixels.push(pixel.map(|(y, x)| y * map.width + x));
+        }
+    }
+    Some((oh, ow, pixels))
+}
+
+/// A convolution: patches, and one site for each group. `matrix` is `[C_out, C_in / groups, kh, kw]`.
+pub fn convolution<T: Scalar>(
+    network: &mut Network<T>,
+    map: Map,
+    weight: OwnedWeight<T>,
+    window: &Window,
+    groups: usize,
+) -> Option<Map> {
+    let (oh, ow, pixels) = windows(map, window)?;
+    let (places, per, out) = (window.size[0] * window.size[1], map.channels / groups, weight.n_out / groups);
+    // A patch's columns are [group][place][channel]: runs of a group's channels.
+    let mut runs = Vec::new();
+    for (i, pixel) in pixels.iter().enumerate() {
+        let (p, place) = (i / places, i % places);
+        let Some(pixel) = *pixel else { continue };
+        for g in 0..groups {
+            let to = (p, (g * places + place) * per);
+            runs.push(Run { input: 0, from: (pixel, g * per), to, len: per, scale: T::one() });
+        }
+    }
+    let input = network.read(map.variable);
+    let plain = places == 1 && groups == 1 && pixels.iter().enumerate().all(|(i, p)| *p == Some(i));
+    let patches = match plain && pixels.len() == map.height * map.width {
+        true => map.variable,
+        false => network.sparse(runs, &[input], (oh * ow, places * map.channels)),
+    };
+    let mut outputs = Vec::new();
+    for g in 0..groups {
+        let rows = g * out * per * places..(g + 1) * out * per * places;
+        // [out][channel][place] to [out][place][channel].
+        let source = &weight.matrix[rows];
+        let reorder = |i: usize| source[(i / (per * places) * per + i % per) * places + i / per % places];
+        let matrix = (0..out * per * places).map(reorder).collect();
+        let bias = weight.bias.as_ref().map(|b| b[g * out..(g + 1) * out].to_vec());
+        let part = OwnedWeight::new(weight.name.clone(), matrix, out, per * places);
+        let part = OwnedWeight {
+            train_matrix: weight.train_matrix,
+            train_bias: weight.train_bias,
+            ..part.with_bias(weight.bias_name.clone(), bias)
+        };
+        let input = network.piece(patches, g, per * places);
+        let y = dense(network, part, input);
+        outputs.push(network.read(y));
+    }
+    let variable = match outputs[..] {
+        [one] => one.variable,
+        _ => network.concat(&outputs),
+    };
+    Some(Map { variable, channels: weight.n_out, height: oh, width: ow })
+}
+
+/// The largest of every window; a place in the padding counts as another one of the same window.
+pub fn max_pool<T: Scalar>(network: &mut Network<T>, map: Map, window: &Window) -> Option<Map> {
+    let (oh, ow, pixels) = windows(map, window)?;
+    let (places, c) = (window.size[0] * window.size[1], map.channels);
+    let mut runs = Vec::new();
+    for (p, window) in pixels.chunks_exact(places).enumerate() {
+        let any = window.iter().flatten().next().copied()?;
+        for (k, pixel) in window.iter().enumerate() {
+            let from = (pixel.unwrap_or(any), 0);
+            runs.push(Run { input: 0, from, to: (p, k * c), len: c, scale: T::one() });
+        }
+    }
+    let input = network.read(map.variable);
+    let all = network.sparse(runs, &[input], (oh * ow, places * c));
+    let parts: Vec<Operand> = (0..places).map(|k| network.piece(all, k, c)).collect();
+    let variable = largest(network, parts);
+    Some(Map { variable, channels: c, height: oh, width: ow })
+}
+
+/// The largest of several operands, unit by unit; of equal ones the first.
+pub fn largest<T: Scalar>(network: &mut Network<T>, mut parts: Vec<Operand>) -> usize {
+    while parts.len() > 1 {
+        let next = |network: &mut Network<T>, part: &[Operand]| match *part {
+            [a] => a,
+            [a, b] => {
+                let y = network.cluster(Arithmetic::Max, [a, b]);
+                network.read(y)
+            }
+            [a, b, c] => {
+                let y = network.cluster(MaxOf, [a, b, c]);
+                network.read(y)
+            }
+            _ => {
+                let y = network.cluster(MaxOf, [part[0], part[1], part[2], part[3]]);
+                network.read(y)
+            }
+        };
+        parts = parts.chunks(4).map(|part| next(network, part)).collect();
+    }
+    parts[0].variable
+}
+
+/// The mean of every window; the padding counts as zeros if `count_padding`, else not at all.
+pub fn mean_pool<T: Scalar>(network: &mut Network<T>, map: Map, window: &Window, count_padding: bool) -> Option<Map> {
+    let (oh, ow, pixels) = windows(map, window)?;
+    let (places, c) = (window.size[0] * window.size[1], map.channels);
+    let mut runs = Vec::new();
+    for (p, window) in pixels.chunks_exact(places).enumerate() {
+        let count = if count_padding { places } else { window.iter().flatten().count() };
+        for pixel in window.iter().flatten() {
+            let scale = T::of(1.0 / count as f64);
+            runs.push(Run { input: 0, from: (*pixel, 0), to: (p, 0), len: c, scale });
+        }
+    }
+    let input = network.read(map.variable);
+    let variable = network.sparse(runs, &[input], (oh * ow, c));
+    Some(Map { variable, channels: c, height: oh, width: ow })
+}
+
+/// BatchNorm in inference: a fixed (x − μ)/√(σ² + eps) and a gain.
+pub fn batch_norm<T: Scalar>(
+    network: &mut Network<T>,
+    variable: usize,
+    (mean, variance, eps): (&[T], &[T], f64),
+    gain: Option<OwnedWeight<T>>,
+) -> usize {
+    let (positions, _) = network.size(variable);
+    let scale: Vec<T> = variance.iter().map(|v| (*v + T::of(eps)).sqrt().recip()).collect();
+    let shift: Vec<T> = mean.iter().zip(&scale).map(|(m, s)| -*m * *s).collect();
+    let rows = |row: &[T]| row.repeat(positions);
+    let (scale, shift) =
+        (network.constant(rows(&scale), positions, mean.len()), network.constant(rows(&shift), positions, mean.len()));
+    let reads = [network.read(variable), network.read(scale), network.read(shift)];
+    let u = network.cluster(MultiplyAdd, reads);
+    match gain {
+        None => u,
+        Some(gain) => {
+            let (gain, input) = (network.weight(gain), network.read(u));
+            network.site(Form::Gain, gain, input)
+        }
+    }
+}
+
+/// PyTorch's order `[C, H, W]` in one position from pixels of channels, or back.
+pub fn flatten<T: Scalar>(network: &mut Network<T>, map: Map, back: bool) -> usize {
+    let (pixels, channels) = (map.height * map.width, map.channels);
+    let run = |i: usize| {
+        let (pixel, channel) = (i % pixels, i / pixels);
+        let (flat, row) = ((0, i), (pixel, channel));
+        let (from, to) = if back { (flat, row) } else { (row, flat) };
+        Run { input: 0, from, to, len: 1, scale: T::one() }
+    };
+    let input = network.read(map.variable);
+    let size = if back { (pixels, channels) } else { (1, pixels * channels) };
+    network.sparse((0..pixels * channels).map(run).collect(), &[input], size)
+}
+
+/// Builds the network.
+pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
+    let [channels, height, width] = source.input_shape("[B, C, H, W]")?;
+    let mut network = Network::default();
+    network.segment(Scan::Parallel);
+    let raw = network.input(0, 1, channels * height * width);
+    let mut map = Map { variable: raw, channels, height, width };
+    map.variable = flatten(&mut network, map, true);
+    let (mut state, mut maps) = (Vec::new(), Vec::new());
+    for (i, layer) in source.spec.sequence.iter().enumerate() {
+        let last = i + 1 == source.spec.sequence.len();
+        let here = |what: String| source.wrong(format!("layer {i} ({}): {what}", layer.word()));
+        let shape = |m: Map| joined(&[m.channels, m.height, m.width]);
+        let small = |m: Map| here(format!("its window is larger than the map [{}]", shape(m)));
+        match layer {
+            Layer::Conv { name, window, groups } => {
+                let tensor = format!("{name}.weight");
+                let (n_out, groups) = (source.axis(&tensor, 0)?, *groups);
+                if channels_wrong(map.channels, groups, n_out) {
+                    return Err(here(format!("{groups} groups do not divide {} and {n_out} channels", map.channels)));
+                }
+                let mut window = *window;
+                window.size = [source.axis(&tensor, 2)?, source.axis(&tensor, 3)?];
+                let per = map.channels / groups;
+                let matrix = source.tensor::<T>(&tensor, &[n_out, per, window.size[0], window.size[1]])?;
+                let weight = OwnedWeight::new(matrix.name, matrix.data, n_out, per * window.size[0] * window.size[1]);
+                let weight = source.with_bias(weight, name)?;
+                map = convolution(&mut network, map, weight, &window, groups).ok_or_else(|| small(map))?;
+            }
+            Layer::MaxPool { window } => map = max_pool(&mut network, map, window).ok_or_else(|| small(map))?,
+            Layer::AvgPool { window } => map = mean_pool(&mut network, map, window, true).ok_or_else(|| small(map))?,
+            Layer::GlobalAvgPool => {
+                let window = Window { size: [map.height, map.width], ..Window::default() };
+                map = mean_pool(&mut network, map, &window, true).ok_or_else(|| small(map))?;
+            }
+            Layer::BatchNorm { name, eps } => {
+                let c = map.channels;
+                let mean = source.tensor::<T>(&format!("{name}.running_mean"), &[c])?.data;
+                let variance = source.tensor::<T>(&format!("{name}.running_var"), &[c])?.data;
+                let gain = match source.checkpoint.shape(&format!("{name}.weight")) {
+                    Some(_) => Some(source.gain(name, c)?),
+                    None => None,
+                };
+                map.variable = batch_norm(&mut network, map.variable, (&mean, &variance, *eps), gain);
+            }
+            Layer::Flatten => {
+                let variable = flatten(&mut network, map, false);
+                let channels = map.channels * map.height * map.width;
+                map = Map { variable, channels, height: 1, width: 1 };
+            }
+            Layer::Linear { name } => {
+                if map.height * map.width != 1 {
+                    return Err(here(format!("reads a row; before it is a map [{}]: flatten it", shape(map))));
+                }
+                let n_out = source.axis(&format!("{name}.weight"), 0)?;
+                let weight = source.linear(name, n_out, map.channels)?;
+                let input = network.read(map.variable);
+                map = Map { variable: dense(&mut network, weight, input), channels: n_out, ..map };
+            }
+            Layer::Activation(phi) => {
+                let input = network.read(map.variable);
+                map.variable = network.cluster(*phi, [input]);
+                state.push(map.variable);
+            }
+            Layer::Add { from } => {
+                let Some(other) = maps.get(*from).copied() else {
+                    return Err(here(format!("from = {from} is not a layer before it")));
+                };
+                let other: Map = other;
+                if shape(other) != shape(map) {
+                    return Err(here(format!(
+                        "adds maps [{}] and [{}]; they have to be alike",
+                        shape(other),
+                        shape(map)
+                    )));
+                }
+                let reads = [network.read(map.variable), network.read(other.variable)];
+                map.variable = network.cluster(Arithmetic::Add, reads);
+            }
+        }
+        if network.name_of(map.variable).is_empty() || matches!(layer, Layer::Conv { .. } | Layer::Linear { .. }) {
+            network.name(map.variable, i.to_string());
+        }
+        maps.push(map);
+        if last && !matches!(layer, Layer::Activation(_)) {
+            state.push(map.variable);
+        }
+    }
+    network.output(network.read(map.variable));
+    network.default_state(state, false);
+    Ok(network)
+}
+
+fn channels_wrong(channels: usize, groups: usize, n_out: usize) -> bool {
+    groups == 0 || channels % groups != 0 || n_out % groups != 0
+}

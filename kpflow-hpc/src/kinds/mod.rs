@@ -1,0 +1,165 @@
+//! The kinds of models: from a checkpoint and the shape of the inputs to a network.
+
+mod conv;
+mod mlp;
+mod neural_ode;
+mod recurrent;
+mod transformer;
+
+use crate::error::{Error, Result};
+use crate::job::{Kind, ModelSpec};
+use crate::load::{Checkpoint, Tensor};
+use crate::network::select::StateChoice;
+use crate::network::{Network, OwnedWeight};
+use kpflow_core::model::Operand;
+use kpflow_core::Scalar;
+
+/// What a network is built from.
+pub struct Source<'a> {
+    /// What the job says of the model.
+    pub spec: &'a ModelSpec,
+    /// The weights.
+    pub checkpoint: &'a Checkpoint,
+    /// The shape of one trajectory's input; `None` if there is no input.
+    pub input: Option<&'a [usize]>,
+    /// The distinct tokens of all inputs, sorted: for the kinds that read tokens.
+    pub tokens: &'a [usize],
+    /// Whether there is a mask.
+    pub masked: bool,
+}
+
+/// Builds the network of a job's model, with the state, the readout and the parameters that the user chose.
+pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
+    let spec = source.spec;
+    let mut network = match spec.kind {
+        Kind::Rnn | Kind::LeakyRnn | Kind::Gru | Kind::Lstm => recurrent::build(source)?,
+        Kind::Mlp => mlp::build(source)?,
+        Kind::Conv => conv::build(source)?,
+        Kind::NeuralOde => neural_ode::build(source)?,
+        Kind::Transformer => transformer::plain(source)?,
+        Kind::Gpt2 => transformer::gpt2(source)?,
+        Kind::Bert => transformer::bert(source)?,
+        Kind::Onnx => return Err(source.wrong("ONNX graphs are not in this version")),
+    };
+    choose(&mut network, source)?;
+    Ok(network)
+}
+
+/// Applies `state`, `readout` and `parameters`.
+pub fn choose<T: Scalar>(network: &mut Network<T>, source: &Source<'_>) -> Result<()> {
+    let mut choice = source.spec.state.clone();
+    if let Some(name) = &source.spec.readout {
+        if network.find(name).is_none() {
+            linear_readout(network, source, name)?;
+        }
+        choice = StateChoice::Names(vec![name.clone()]);
+    }
+    network.train(&source.spec.parameters).map_err(|e| source.wrong(e))?;
+    network.watch(&choice).map_err(|e| source.wrong(e))
+}
+
+/// A linear layer of the checkpoint, by its whole name, that reads the model's output.
+fn linear_readout<T: Scalar>(network: &mut Network<T>, source: &Source<'_>, name: &str) -> Result<()> {
+    let whole = Checkpoint::open(source.checkpoint.path(), "")?;
+    let none = || {
+        let what =
+            format!("readout = \"{name}\" is neither a variable of the model nor a layer {name}.weight of the file");
+        source.wrong(what)
+    };
+    let input = network.readout_input().ok_or_else(none)?;
+    let weight = whole.tensor::<T>(&[&format!("{name}.weight")])?.ok_or_else(none)?;
+    let (&[n_out, n_in], bias) = (&weight.shape[..], whole.tensor::<T>(&[&format!("{name}.bias")])?) else {
+        return Err(
+            source.wrong(format!("tensor {} has shape {:?}; a readout is [n_out, n_in]", weight.name, weight.shape))
+        );
+    };
+    if n_in != input.width || bias.as_ref().is_some_and(|b| b.shape != [n_out]) {
+        let what = format!("the readout {name} has shape [{n_out}, {n_in}]; it should read {} units", input.width);
+        return Err(source.wrong(what));
+    }
+    let weight = OwnedWeight::new(weight.name, weight.data, n_out, n_in);
+    let weight = network.weight(weight.with_bias(format!("{name}.bias"), bias.map(|b| b.data)));
+    network.segment(kpflow_core::model::Scan::Parallel);
+    let y = network.dense(weight, input);
+    network.name(y, name);
+    Ok(())
+}
+
+impl Source<'_> {
+    /// An error about the checkpoint.
+    pub fn wrong(&self, message: impl std::fmt::Display) -> Error {
+        Error::input(self.checkpoint.path(), message)
+    }
+
+    /// The shape of a trajectory's input, which must be of this form.
+    fn input_shape<const D: usize>(&self, form: &str) -> Result<[usize; D]> {
+        let shape = self.input.unwrap_or(&[]);
+        let fits = <[usize; D]>::try_from(shape).ok().filter(|s| s.iter().all(|&d| d > 0));
+        fits.ok_or_else(|| self.wrong(format!("reads inputs {form}; those given are [B, {}]", joined(shape))))
+    }
+
+    /// A required tensor.
+    fn tensor<T: Scalar>(&self, name: &str, shape: &[usize]) -> Result<Tensor<T>> {
+        self.checkpoint.required(&[name], shape)
+    }
+
+    /// A tensor of this shape, if it is there.
+    fn optional<T: Scalar>(&self, name: &str, shape: &[usize]) -> Result<Option<Tensor<T>>> {
+        match self.checkpoint.shape(name) {
+            None => Ok(None),
+            Some(_) => self.tensor(name, shape).map(Some),
+        }
+    }
+
+    /// The weight `NAME.weight` `[n_out, n_in]` with `NAME.bias`, if there is one.
+    fn linear<T: Scalar>(&self, name: &str, n_out: usize, n_in: usize) -> Result<OwnedWeight<T>> {
+        let weight = self.tensor(&format!("{name}.weight"), &[n_out, n_in])?;
+        self.with_bias(OwnedWeight::new(weight.name, weight.data, n_out, n_in), name)
+    }
+
+    fn with_bias<T: Scalar>(&self, weight: OwnedWeight<T>, name: &str) -> Result<OwnedWeight<T>> {
+        let bias = self.optional(&format!("{name}.bias"), &[weight.n_out])?;
+        let bias_name = bias.as_ref().map(|b| b.name.clone()).unwrap_or_default();
+        Ok(weight.with_bias(bias_name, bias.map(|b| b.data)))
+    }
+
+    /// A gain with its bias: `NAME.weight`, `NAME.bias`.
+    fn gain<T: Scalar>(&self, name: &str, n: usize) -> Result<OwnedWeight<T>> {
+        let weight = self.tensor(&format!("{name}.weight"), &[n])?;
+        self.with_bias(OwnedWeight::new(weight.name, weight.data, n, 1), name)
+    }
+
+    /// The length of an axis of a tensor that must be there.
+    fn axis(&self, name: &str, axis: usize) -> Result<usize> {
+        match self.checkpoint.shape(name) {
+            Some(shape) if shape.get(axis).is_some_and(|&d| d > 0) => Ok(shape[axis]),
+            Some(shape) => Err(self.wrong(format!("tensor {name} has shape {shape:?}; it should have an axis {axis}"))),
+            None => self.checkpoint.required::<f32>(&[name], &[]).map(|_| 0),
+        }
+    }
+
+    /// How many numbered groups of tensors there are, such as `h.0.`, `h.1.`; `layers` in the job must agree.
+    fn layers(&self, name: impl Fn(usize) -> String) -> Result<usize> {
+        let found = (0..).take_while(|&l| self.checkpoint.shape(&name(l)).is_some()).count();
+        match self.spec.layers {
+            Some(asked) if asked != found => {
+                Err(self.wrong(format!("has {found} layers and the job says layers = {asked}")))
+            }
+            _ if found == 0 => self.checkpoint.required::<f32>(&[&name(0)], &[]).map(|_| 0),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// The weight that an operand's site has.
+fn dense<T: Scalar>(network: &mut Network<T>, weight: OwnedWeight<T>, input: Operand) -> usize {
+    let weight = network.weight(weight);
+    network.dense(weight, input)
+}
+
+fn joined(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

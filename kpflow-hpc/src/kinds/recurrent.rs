@@ -1,0 +1,208 @@
+//! `rnn`, `leaky_rnn`, `gru`, `lstm`: one layer or several, in one direction or both, by PyTorch's names.
+//!
+//! State of a step: layer after layer, forward before reverse, each h and then, for an LSTM, c. The layer above reads h as it was
+//! recorded (φ(z), for a leaky integrator). θ: layer after layer, direction after direction, W_ih, b_ih, W_hh, b_hh.
+
+use super::Source;
+use crate::error::Result;
+use crate::job::Kind;
+use crate::network::{Network, OwnedWeight};
+use kpflow_core::model::{Activation, Cell, Cluster, Edge, Form, Operand, Role, Scan};
+use kpflow_core::Scalar;
+use std::sync::Arc;
+
+/// The cell of a kind.
+fn cell(source: &Source<'_>) -> Cell {
+    let activation = source.spec.activation.unwrap_or(Activation::Tanh);
+    match source.spec.kind {
+        Kind::Rnn => Cell::rnn(activation),
+        Kind::LeakyRnn => Cell::leaky(activation, source.spec.dt.unwrap_or(1.0)),
+        Kind::Lstm => Cell::lstm(),
+        _ => Cell::gru(),
+    }
+}
+
+fn function<T: Scalar>(cell: Cell) -> Arc<dyn Cluster<T> + Send> {
+    match cell {
+        Cell::Rnn(f) => Arc::new(f),
+        Cell::Leaky(f, _) => Arc::new(f),
+        Cell::Gru(f) => Arc::new(f),
+        Cell::Lstm(f) => Arc::new(f),
+    }
+}
+
+/// One layer in one direction.
+pub struct Layer<T> {
+    /// W_ih and b_ih.
+    pub ih: OwnedWeight<T>,
+    /// W_hh and b_hh.
+    pub hh: OwnedWeight<T>,
+    /// The hidden units.
+    pub hidden: usize,
+    /// Whether time runs backward.
+    pub reverse: bool,
+    /// Where its state begins in the initial state.
+    pub initial: usize,
+}
+
+/// Adds a layer; returns the variables h and, for an LSTM, c.
+pub fn add_layer<T: Scalar>(
+    network: &mut Network<T>,
+    cell: Cell,
+    layer: Layer<T>,
+    input: Operand,
+    names: (&str, &str),
+) -> (usize, Option<usize>) {
+    let Layer { ih, hh, hidden, reverse, initial } = layer;
+    let steps = network.size(input.variable).0;
+    let (edge, scan) = if reverse { (Edge::Last, Scan::Backward) } else { (Edge::First, Scan::Forward) };
+    let (rows, ih, hh) = (cell.gates() * hidden, network.weight(ih), network.weight(hh));
+    let state = |network: &mut Network<T>, offset, name: &str| {
+        let v = network.variable(steps, hidden);
+        network.initial_row(v, edge, offset);
+        network.name(v, name);
+        v
+    };
+    let h = state(network, initial, names.0);
+    let c = (cell.states() == 2).then(|| state(network, initial + hidden, names.1));
+    // What the input drives does not wait for time: all positions in one product.
+    network.segment(Scan::Parallel);
+    let s_ih = network.dense(ih, input);
+    network.segment(scan);
+    let s_hh = network.variable(steps, rows);
+    let before = match cell {
+        Cell::Leaky(_, phi) => {
+            let rate = network.variable(steps, hidden);
+            network.cluster_into(Arc::new(phi), &[network.delayed(h)], &[rate]);
+            network.read(rate)
+        }
+        _ => network.delayed(h),
+    };
+    network.site_into(Form::Dense, hh, before, s_hh);
+    let reads: Vec<Operand> = cell
+        .wiring()
+        .iter()
+        .map(|role| match *role {
+            Role::Input(i) => network.piece(s_ih, i, hidden),
+            Role::Recurrent(i) => network.piece(s_hh, i, hidden),
+            Role::Hidden => network.delayed(h),
+            Role::Memory => network.delayed(c.unwrap_or(h)),
+        })
+        .collect();
+    let writes: Vec<usize> = [h].into_iter().chain(c).collect();
+    network.cluster_into(function(cell), &reads, &writes);
+    network.segment(Scan::Parallel);
+    (h, c)
+}
+
+/// Builds the network.
+pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
+    let cell = cell(source);
+    let checkpoint = source.checkpoint;
+    if let Some(name) = checkpoint.names().iter().find(|n| n.starts_with("weight_hr_l")) {
+        return Err(
+            source.wrong(format!("has {name}: projected LSTM layers are not in this version; plain layers are"))
+        );
+    }
+    let has = |name: &str| checkpoint.shape(name).is_some();
+    let layers = (0..).take_while(|l| has(&format!("weight_hh_l{l}"))).count().max(1);
+    let directions = if has("weight_hh_l0_reverse") { 2 } else { 1 };
+    if let Some(asked) = source.spec.layers.filter(|&asked| asked != layers) {
+        return Err(source.wrong(format!("has {layers} layers and the job says layers = {asked}")));
+    }
+    if let Some(asked) = source.spec.bidirectional.filter(|&asked| asked != (directions == 2)) {
+        let (has, way) = (directions == 2, if directions == 2 { "both directions" } else { "one direction" });
+        return Err(source.wrong(format!("has weights of {way} and the job says bidirectional = {asked}; it is {has}")));
+    }
+    let mut network = Network::default();
+    let (mut input, mut state, mut initial) = (None, Vec::new(), 0);
+    for l in 0..layers {
+        let mut outputs = Vec::new();
+        for d in 0..directions {
+            let suffix = format!("_l{l}{}", if d == 1 { "_reverse" } else { "" });
+            let (ih, hh, hidden) = load(source, cell, &suffix)?;
+            let n_in = ih.n_in;
+            let x = match input {
+                Some(x) => x,
+                None => {
+                    let [steps, width] = source.input_shape(&format!("[B, T, {n_in}]"))?;
+                    if width != n_in {
+                        let what = format!("[{n_in}] numbers a step; those given are [B, {steps}, {width}]");
+                        return Err(source.wrong(format!("reads {what}")));
+                    }
+                    network.segment(Scan::Parallel);
+                    let x = network.input(0, steps, width);
+                    network.read(x)
+                }
+            };
+            input = Some(x);
+            if x.width != n_in {
+                return Err(
+                    source.wrong(format!("weight_ih{suffix} reads {n_in} units; the layer below has {}", x.width))
+                );
+            }
+            let only = layers * directions == 1;
+            let name = |v: &str| if only { v.to_string() } else { format!("{v}{suffix}") };
+            let layer = Layer { ih, hh, hidden, reverse: d == 1, initial };
+            let (h, c) = add_layer(&mut network, cell, layer, x, (&name("h"), &name("c")));
+            initial += cell.states() * hidden;
+            state.extend([h].into_iter().chain(c));
+            outputs.push(match cell {
+                Cell::Leaky(_, phi) if l + 1 < layers => {
+                    let (steps, width) = network.size(h);
+                    let rate = network.variable(steps, width);
+                    network.cluster_into(Arc::new(phi), &[network.read(h)], &[rate]);
+                    network.read(rate)
+                }
+                _ => network.read(h),
+            });
+        }
+        input = Some(match outputs[..] {
+            [one] => one,
+            _ => {
+                let both = network.concat(&outputs);
+                network.read(both)
+            }
+        });
+    }
+    if let Some(output) = input {
+        network.output(output);
+    }
+    network.default_state(state, false);
+    Ok(network)
+}
+
+/// The weights of a layer and direction: `weight_ih_l0` or, of a cell, `weight_ih`.
+fn load<T: Scalar>(source: &Source<'_>, cell: Cell, suffix: &str) -> Result<(OwnedWeight<T>, OwnedWeight<T>, usize)> {
+    let (checkpoint, gates) = (source.checkpoint, cell.gates());
+    let names = |what: &str| [format!("{what}{suffix}"), what.to_string()];
+    let find = |what: &str| -> Result<(String, Vec<usize>)> {
+        let [layer, plain] = names(what);
+        let candidates: &[&String] = if suffix == "_l0" { &[&layer, &plain] } else { &[&layer] };
+        match candidates.iter().find_map(|n| Some((n.to_string(), checkpoint.shape(n)?))) {
+            Some(found) => Ok(found),
+            None => {
+                let list: Vec<&str> = candidates.iter().map(|n| n.as_str()).collect();
+                checkpoint.required::<T>(&list, &[]).map(|t| (t.name, t.shape))
+            }
+        }
+    };
+    let (hh_name, hh_shape) = find("weight_hh")?;
+    let hidden = hh_shape.last().copied().unwrap_or(0);
+    if hidden == 0 || hh_shape != [gates * hidden, hidden] {
+        let kind = source.spec.kind.name();
+        return Err(
+            source.wrong(format!("tensor {hh_name} has shape {hh_shape:?}; kind = \"{kind}\" has [{gates}·H, H]"))
+        );
+    }
+    let (ih_name, ih_shape) = find("weight_ih")?;
+    let n_in = ih_shape.get(1).copied().unwrap_or(0);
+    let weight = |name: &str, n_in: usize| -> Result<OwnedWeight<T>> {
+        let matrix = source.tensor(name, &[gates * hidden, n_in])?;
+        let bias = source.optional(&name.replace("weight_", "bias_"), &[gates * hidden])?;
+        let bias_name = bias.as_ref().map(|b| b.name.clone()).unwrap_or_default();
+        let weight = OwnedWeight::new(matrix.name, matrix.data, gates * hidden, n_in);
+        Ok(weight.with_bias(bias_name, bias.map(|b| b.data)))
+    };
+    Ok((weight(&ih_name, n_in)?, weight(&hh_name, hidden)?, hidden))
+}

@@ -1,0 +1,134 @@
+use super::{build, Source};
+use crate::error::Result;
+use crate::job::{Job, ModelSpec};
+use crate::load::Checkpoint;
+use crate::network::Network;
+use safetensors::tensor::TensorView;
+use safetensors::Dtype;
+use std::path::{Path, PathBuf};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
+}
+
+/// `[model]` with these lines.
+fn spec(lines: &str) -> ModelSpec {
+    let text = format!("[model]\nweights = \"w\"\n{lines}\n[data]\ninputs = \"x.npy\"\n[[analysis]]\nname = \"a\"\nquantity = \"trace\"");
+    Job::parse(Path::new("job.toml"), text).unwrap().model
+}
+
+fn network(path: &Path, lines: &str, input: &[usize]) -> Result<Network<f64>> {
+    let spec = spec(lines);
+    let checkpoint = Checkpoint::open(path, &spec.prefix)?;
+    let source = Source { spec: &spec, checkpoint: &checkpoint, input: Some(input), tokens: &[0, 2], masked: false };
+    build(&source)
+}
+
+/// The one line that `result` failed with, for the user.
+fn line<T>(result: Result<T>) -> String {
+    let e = result.err().expect("an error");
+    assert_eq!(e.exit_code(), 2);
+    let line = e.to_string();
+    assert!(!line.contains('\n'), "{line}");
+    line
+}
+
+/// Writes zeros of these names and shapes, but for `bad` as their last number.
+fn checkpoint(path: &Path, tensors: &[(&str, &[usize])], bad: f32) {
+    let data: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, shape)| {
+            let mut numbers = vec![0.0f32; shape.iter().product()];
+            *numbers.last_mut().unwrap() = bad;
+            numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+        })
+        .collect();
+    let views = tensors
+        .iter()
+        .zip(&data)
+        .map(|((name, shape), d)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), d).unwrap()));
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+#[test]
+fn golden_nets_have_their_sizes() {
+    for (name, lines, input, state, parameters) in [
+        ("rnn_relu_h0", "kind = \"rnn\"\nactivation = \"relu\"", [5, 2], (5, 6), 60),
+        ("leaky_rnn", "kind = \"leaky_rnn\"\ndt = 0.3", [6, 3], (6, 5), 40),
+        ("gru", "kind = \"gru\"", [6, 3], (6, 5), 150),
+        ("lstm", "kind = \"lstm\"", [6, 3], (6, 8), 144),
+        ("memory_pro.step300", "kind = \"gru\"\nprefix = \"rnn.\"", [9, 3], (9, 64), 13248),
+        ("mlp_tanh", "kind = \"mlp\"", [1, 5], (4, 6), 162),
+        ("transformer", "kind = \"transformer\"\nheads = 2", [5, 8], (5, 32), 1744),
+    ] {
+        let network = network(&golden(&format!("{name}.safetensors")), lines, &input).unwrap();
+        assert_eq!((network.state_shape(), network.parameters()), (state, parameters), "{name}");
+    }
+}
+
+#[test]
+fn state_and_parameters_are_chosen_by_name() {
+    let gru = |lines: &str| network(&golden("gru.safetensors"), &format!("kind = \"gru\"\n{lines}"), &[6, 3]);
+    assert_eq!(gru("state = \"sites\"").unwrap().state_shape(), (6, 30));
+    assert_eq!(gru("parameters = [\"*.weight_hh*\"]").unwrap().parameters(), 75);
+    assert_eq!(gru("parameters = [\"!*.bias*\"]").unwrap().parameters(), 120);
+    let mlp = |lines: &str| network(&golden("mlp_tanh.safetensors"), &format!("kind = \"mlp\"\n{lines}"), &[1, 5]);
+    // What comes after the state is none of θ.
+    let first = mlp("state = [\"a_0\"]").unwrap();
+    assert_eq!((first.state_shape(), first.parameters()), ((1, 6), 36));
+    assert_eq!(mlp("readout = \"a_3\"").unwrap().state_shape(), (1, 6));
+    assert_eq!(mlp("readout = \"a_3\"").unwrap().parameters(), 162);
+    assert_eq!(mlp("readout = \"layers.3\"").unwrap().watched()[0].name, "layers.3");
+    let both = "prefix = \"rnn.\"\nkind = \"gru\"\nreadout = ";
+    let memory = |name: &str| network(&golden("memory_pro.init.safetensors"), &format!("{both}\"{name}\""), &[9, 3]);
+    let fc = memory("readout").unwrap();
+    assert_eq!(fc.state_shape(), (9, 3));
+    for (found, right) in [
+        (gru("parameters = [\"x*\"]"), "chooses none of weight_ih_l0, bias_ih_l0, weight_hh_l0, bias_hh_l0"),
+        (
+            gru("state = [\"z\"]"),
+            "state names \"z\", which the model does not have; it has h, weight_ih_l0, weight_hh_l0",
+        ),
+        (mlp("state = [\"a_0\"]\nparameters = [\"layers.3*\"]"), "depends on none of the parameters chosen"),
+        (mlp("readout = \"fc\""), "readout = \"fc\" is neither a variable of the model nor a layer fc.weight"),
+    ] {
+        let found = line(found);
+        assert!(found.contains(right), "{found}\nlacks {right}");
+    }
+}
+
+#[test]
+fn wrong_layers_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    let load = |tensors: &[(&str, &[usize])], bad| {
+        checkpoint(&path, tensors, bad);
+        network(&path, "kind = \"gru\"", &[6, 2])
+    };
+    type Named<'a> = (&'a str, &'a [usize]);
+    let (ih, hh): (Named<'_>, Named<'_>) = (("weight_ih", &[12, 2]), ("weight_hh", &[12, 4]));
+    // A readout may be called what it likes.
+    assert!(load(&[ih, hh, ("fc_l1.weight", &[3, 4])], 1.0).is_ok());
+    for (tensors, right) in [
+        (vec![ih], "has no tensor weight_hh_l0 or weight_hh; it has weight_ih"),
+        (vec![hh], "has no tensor weight_ih_l0 or weight_ih; it has weight_hh"),
+        (vec![ih, ("weight_hh", &[16, 4])], "tensor weight_hh has shape [16, 4]; kind = \"gru\" has [3·H, H]"),
+        (vec![hh, ("weight_ih", &[11, 2])], "tensor weight_ih has shape [11, 2]; it should be [12, 2]"),
+        (vec![hh, ("weight_ih", &[24])], "tensor weight_ih has shape [24]; it should be [12, 0]"),
+        (vec![ih, hh, ("bias_ih", &[4])], "tensor bias_ih has shape [4]; it should be [12]"),
+        (
+            vec![("weight_ih_l0", &[12, 2]), ("weight_hh_l0", &[12, 4]), ("weight_hh_l1", &[12, 4])],
+            "has no tensor weight_ih_l1",
+        ),
+        (
+            vec![("weight_ih_l0", &[12, 2]), ("weight_hh_l0", &[12, 4]), ("weight_hr_l0", &[2, 4])],
+            "projected LSTM layers",
+        ),
+        (vec![("weight_ih", &[12, 3]), hh], "reads [3] numbers a step; those given are [B, 6, 2]"),
+    ] {
+        let found = line(load(&tensors, 1.0));
+        assert!(found.contains(right), "{found}\nlacks {right}");
+    }
+    let found = line(load(&[ih, hh], f32::NAN));
+    assert!(found.contains("tensor weight_ih is NaN at index [11, 1]"), "{found}");
+}

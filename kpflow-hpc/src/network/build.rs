@@ -1,0 +1,161 @@
+//! Building a network, node after node. Sizes follow from what is read; what does not fit is found when the graph is made.
+
+use super::{Network, OwnedNode, OwnedVariable, OwnedWeight, Runs};
+use kpflow_core::model::mixing::{Run, Sparse};
+use kpflow_core::model::{Cluster, Edge, Form, Mixing, Operand, Scan, UnitWise, Unitwise};
+use kpflow_core::Scalar;
+use std::sync::Arc;
+
+impl<T: Scalar> Network<T> {
+    /// Adds a variable that nothing writes yet.
+    pub fn variable(&mut self, positions: usize, width: usize) -> usize {
+        let (name, edge, initial, watch) = (String::new(), Edge::None, None, None);
+        self.variables.push(OwnedVariable { name, positions, width, edge, initial, watch });
+        self.variables.len() - 1
+    }
+    /// Names a variable, as the user knows it.
+    pub fn name(&mut self, variable: usize, name: impl Into<String>) {
+        self.variables[variable].name = name.into();
+    }
+    /// The name of a variable.
+    pub fn name_of(&self, variable: usize) -> &str {
+        &self.variables[variable].name
+    }
+    /// Gives a variable an initial row, at `offset` in the initial state: before its first position, or after its last.
+    pub fn initial_row(&mut self, variable: usize, edge: Edge, offset: usize) {
+        (self.variables[variable].edge, self.variables[variable].initial) = (edge, Some(offset));
+        self.initial = self.initial.max(offset + self.variables[variable].width);
+    }
+    /// (positions, width) of a variable.
+    pub fn size(&self, variable: usize) -> (usize, usize) {
+        (self.variables[variable].positions, self.variables[variable].width)
+    }
+    /// Adds a weight and returns its number.
+    pub fn weight(&mut self, weight: OwnedWeight<T>) -> usize {
+        self.weights.push(weight);
+        self.weights.len() - 1
+    }
+    /// The state that the kind watches unless the user chooses, in this order.
+    pub fn default_state(&mut self, variables: Vec<usize>, layers_are_steps: bool) {
+        (self.default_state, self.layers_are_steps) = (variables, layers_are_steps);
+    }
+    /// What a readout reads.
+    pub fn output(&mut self, output: Operand) {
+        self.output = Some(output);
+    }
+
+    /// All columns of a variable.
+    pub fn read(&self, variable: usize) -> Operand {
+        Operand { variable, offset: 0, width: self.variables[variable].width, delayed: false }
+    }
+    /// All columns, at the position before.
+    pub fn delayed(&self, variable: usize) -> Operand {
+        Operand { delayed: true, ..self.read(variable) }
+    }
+    /// Piece `i` of a variable cut into pieces of `width` columns.
+    pub fn piece(&self, variable: usize, i: usize, width: usize) -> Operand {
+        Operand { variable, offset: i * width, width, delayed: false }
+    }
+
+    /// Begins a segment.
+    pub fn segment(&mut self, scan: Scan) {
+        // Runs of parallel nodes are one: the order of the nodes is all that counts there.
+        if scan != Scan::Parallel || self.segments.last().is_none_or(|(_, s)| *s != Scan::Parallel) {
+            self.segments.push((self.nodes.len(), scan));
+        }
+    }
+    /// Adds an input.
+    pub fn input(&mut self, slot: usize, positions: usize, width: usize) -> usize {
+        let output = self.variable(positions, width);
+        self.nodes.push(OwnedNode::Input { slot, output });
+        output
+    }
+    /// Adds fixed data `[positions, width]`, the same for all trajectories.
+    pub fn constant(&mut self, data: Vec<T>, positions: usize, width: usize) -> usize {
+        let output = self.variable(positions, width);
+        self.nodes.push(OwnedNode::Constant { data, output });
+        output
+    }
+    /// Adds a site into a variable that is there already.
+    pub fn site_into(&mut self, form: Form, weight: usize, input: Operand, output: usize) {
+        // A site is known by its weight.
+        let w = &self.weights[weight];
+        let name = if w.name.is_empty() { &w.bias_name } else { &w.name };
+        if self.variables[output].name.is_empty() {
+            self.variables[output].name = name.trim_end_matches(".weight").trim_end_matches(".bias").into();
+        }
+        self.nodes.push(OwnedNode::Site { weight, form, input, output });
+    }
+    /// Adds a site and its variable.
+    pub fn site(&mut self, form: Form, weight: usize, input: Operand) -> usize {
+        let w = &self.weights[weight];
+        let width = if form == Form::Embedding { w.n_in } else { w.n_out };
+        let output = self.variable(self.variables[input.variable].positions, width);
+        self.site_into(form, weight, input, output);
+        output
+    }
+    /// Adds `s = W u (+ b)`.
+    pub fn dense(&mut self, weight: usize, input: Operand) -> usize {
+        self.site(Form::Dense, weight, input)
+    }
+    /// Adds a parameter as a variable of its own: `[1, n]` numbers, the same for all trajectories.
+    pub fn parameter(&mut self, name: impl Into<String>, data: Vec<T>) -> usize {
+        let n = data.len();
+        let weight = self.weight(OwnedWeight::new("", Vec::new(), n, 0).with_bias(name, Some(data)));
+        let nothing = self.constant(Vec::new(), 1, 0);
+        self.dense(weight, self.read(nothing))
+    }
+
+    /// Adds a cluster into variables that are there already.
+    pub fn cluster_into(&mut self, function: Arc<dyn Cluster<T> + Send>, reads: &[Operand], writes: &[usize]) {
+        self.nodes.push(OwnedNode::Cluster { function, reads: reads.to_vec(), writes: writes.to_vec() });
+    }
+    /// Adds a unit-wise function of one output and its variable.
+    pub fn cluster<F, const I: usize>(&mut self, f: F, reads: [Operand; I]) -> usize
+    where
+        F: UnitWise<I, 1> + Send + 'static,
+    {
+        let output = self.variable(self.variables[reads[0].variable].positions, reads[0].width);
+        self.cluster_into(Arc::new(Unitwise(f)), &reads, &[output]);
+        output
+    }
+    /// Adds a mixing block and its variable; `None` if its inputs do not fit.
+    pub fn mixing(&mut self, f: impl Mixing<T> + Send + 'static, reads: &[Operand]) -> Option<usize> {
+        let sizes: Vec<_> = reads.iter().map(|o| (self.variables[o.variable].positions, o.width)).collect();
+        let (positions, width) = f.size(&sizes)?;
+        let output = self.variable(positions, width);
+        self.nodes.push(OwnedNode::Mixing { function: Arc::new(f), reads: reads.to_vec(), output });
+        Some(output)
+    }
+    /// Adds a mixing block that sees one position at a time, in a scan.
+    pub fn mixing_into(&mut self, f: impl Mixing<T> + Send + 'static, reads: &[Operand], output: usize) {
+        self.nodes.push(OwnedNode::Mixing { function: Arc::new(f), reads: reads.to_vec(), output });
+    }
+    /// Adds a sparse map and its variable.
+    pub fn sparse(&mut self, runs: Runs<T>, reads: &[Operand], size: (usize, usize)) -> usize {
+        let output = self.variable(size.0, size.1);
+        let function = Sparse { runs, inputs: reads.len(), size };
+        self.nodes.push(OwnedNode::Mixing { function: Arc::new(function), reads: reads.to_vec(), output });
+        output
+    }
+    /// Joins columns of several variables of the same positions.
+    pub fn concat(&mut self, reads: &[Operand]) -> usize {
+        let positions = self.variables[reads[0].variable].positions;
+        let width = reads.iter().map(|o| o.width).sum();
+        let runs = columns(reads, positions);
+        self.sparse(runs, reads, (positions, width))
+    }
+}
+
+/// The runs that put operands side by side, for `positions` rows.
+pub fn columns<T: Scalar>(reads: &[Operand], positions: usize) -> Runs<T> {
+    let mut runs = Vec::new();
+    for p in 0..positions {
+        let mut at = 0;
+        for (input, o) in reads.iter().enumerate() {
+            runs.push(Run { input, from: (p, 0), to: (p, at), len: o.width, scale: T::one() });
+            at += o.width;
+        }
+    }
+    runs
+}

@@ -1,0 +1,266 @@
+//! A model as the runner holds it: an owned step graph, built node after node, from which the core's borrowed one is made.
+//!
+//! What the kinds of models ([`crate::kinds`]) and ONNX files become. Variables have names, so that the user can choose the state
+//! and the parameters by them ([`select`]).
+
+pub mod build;
+pub mod select;
+
+use kpflow_core::model::mixing::Run;
+use kpflow_core::model::{
+    BuildError, Cluster, Edge, Form, Graph, GraphBuilder, Mixing, Node, Operand, Scan, Segment, Variable, Watch, Weight,
+};
+use kpflow_core::Scalar;
+use std::sync::Arc;
+
+/// A weight and the tensors that it came from.
+#[derive(Clone, Debug)]
+pub struct OwnedWeight<T> {
+    /// The matrix's tensor.
+    pub name: String,
+    /// The bias's tensor.
+    pub bias_name: String,
+    /// Row-major `[n_out, n_in]`.
+    pub matrix: Vec<T>,
+    /// `[n_out]`.
+    pub bias: Option<Vec<T>>,
+    /// Rows.
+    pub n_out: usize,
+    /// Columns.
+    pub n_in: usize,
+    /// Whether the matrix is part of θ.
+    pub train_matrix: bool,
+    /// Whether the bias is part of θ.
+    pub train_bias: bool,
+    /// Trainable numbers that are not held because nothing reads them: rows of an embedding that no token names.
+    pub unread: usize,
+}
+
+impl<T> OwnedWeight<T> {
+    /// A trained weight.
+    pub fn new(name: impl Into<String>, matrix: Vec<T>, n_out: usize, n_in: usize) -> Self {
+        let (bias_name, bias) = (String::new(), None);
+        Self {
+            name: name.into(),
+            bias_name,
+            matrix,
+            bias,
+            n_out,
+            n_in,
+            train_matrix: true,
+            train_bias: true,
+            unread: 0,
+        }
+    }
+    /// The same with a bias.
+    pub fn with_bias(self, name: impl Into<String>, bias: Option<Vec<T>>) -> Self {
+        Self { bias_name: name.into(), bias, ..self }
+    }
+    /// The trained numbers, in the order of θ.
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut [T]> {
+        let (matrix, bias) = (self.train_matrix, self.train_bias);
+        let parts = [Some(&mut self.matrix).filter(|_| matrix), self.bias.as_mut().filter(|_| bias)];
+        parts.into_iter().flatten().map(|v| v.as_mut_slice())
+    }
+    /// How many numbers of θ it has, those that are not held included.
+    pub fn parameters(&self) -> usize {
+        let matrix = if self.train_matrix { self.matrix.len() + self.unread } else { 0 };
+        matrix + self.bias.as_ref().filter(|_| self.train_bias).map_or(0, Vec::len)
+    }
+}
+
+/// A variable: `positions` rows of `width` numbers a trajectory.
+#[derive(Clone, Debug)]
+struct OwnedVariable {
+    name: String,
+    positions: usize,
+    width: usize,
+    edge: Edge,
+    initial: Option<usize>,
+    watch: Option<Watch>,
+}
+
+/// A node, owned.
+#[derive(Clone)]
+enum OwnedNode<T> {
+    Input { slot: usize, output: usize },
+    Constant { data: Vec<T>, output: usize },
+    Site { weight: usize, form: Form, input: Operand, output: usize },
+    Cluster { function: Arc<dyn Cluster<T> + Send>, reads: Vec<Operand>, writes: Vec<usize> },
+    Mixing { function: Arc<dyn Mixing<T> + Send>, reads: Vec<Operand>, output: usize },
+}
+
+impl<T> OwnedNode<T> {
+    fn reads(&self) -> &[Operand] {
+        match self {
+            OwnedNode::Input { .. } | OwnedNode::Constant { .. } => &[],
+            OwnedNode::Site { input, .. } => std::slice::from_ref(input),
+            OwnedNode::Cluster { reads, .. } | OwnedNode::Mixing { reads, .. } => reads,
+        }
+    }
+    fn writes(&self) -> &[usize] {
+        match self {
+            OwnedNode::Input { output, .. }
+            | OwnedNode::Constant { output, .. }
+            | OwnedNode::Site { output, .. }
+            | OwnedNode::Mixing { output, .. } => std::slice::from_ref(output),
+            OwnedNode::Cluster { writes, .. } => writes,
+        }
+    }
+}
+
+/// The runs of a sparse map, owned.
+pub type Runs<T> = Vec<Run<T>>;
+
+/// A model without its inputs: nodes, variables, weights, and what the user watches of it.
+#[derive(Clone)]
+pub struct Network<T> {
+    weights: Vec<OwnedWeight<T>>,
+    variables: Vec<OwnedVariable>,
+    nodes: Vec<OwnedNode<T>>,
+    /// The first node of each segment.
+    segments: Vec<(usize, Scan)>,
+    /// T and N of the state.
+    steps: usize,
+    units: usize,
+    /// The kind's own state, in order.
+    default_state: Vec<usize>,
+    /// What a readout reads.
+    output: Option<Operand>,
+    /// Numbers of a trajectory's initial state.
+    initial: usize,
+    /// Whether a state of variables of one position and width has a step for each.
+    layers_are_steps: bool,
+    /// Sorted distinct tokens, where the input is tokens: an embedding holds their rows alone.
+    pub tokens: Option<Vec<usize>>,
+}
+
+impl<T> Default for Network<T> {
+    fn default() -> Self {
+        Self {
+            weights: Vec::new(),
+            variables: Vec::new(),
+            nodes: Vec::new(),
+            segments: Vec::new(),
+            steps: 0,
+            units: 0,
+            default_state: Vec::new(),
+            output: None,
+            initial: 0,
+            layers_are_steps: false,
+            tokens: None,
+        }
+    }
+}
+
+/// A watched variable, for those who look at the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Its name.
+    pub name: String,
+    /// The place of its first number in a trajectory's T·N.
+    pub offset: usize,
+    /// The distance between positions.
+    pub stride: usize,
+    /// Its positions.
+    pub positions: usize,
+    /// Its width.
+    pub width: usize,
+}
+
+/// Memory for the core's graph of a network.
+pub struct GraphMemory<'a, T> {
+    variables: Vec<Variable>,
+    nodes: Vec<Node<'a, T>>,
+    segments: Vec<Segment>,
+    weights: Vec<Weight<'a, T>>,
+}
+
+impl<T: Scalar> Network<T> {
+    /// The weights, in the order of θ.
+    pub fn weights(&self) -> &[OwnedWeight<T>] {
+        &self.weights
+    }
+    /// T and N of the state.
+    pub fn state_shape(&self) -> (usize, usize) {
+        (self.steps, self.units)
+    }
+    /// The watched variables, in the order of the state.
+    pub fn watched(&self) -> Vec<Watched> {
+        let watched = self.variables.iter().filter_map(|v| {
+            let watch = v.watch?;
+            let (offset, stride) = (watch.offset, watch.stride);
+            Some(Watched { name: v.name.clone(), offset, stride, positions: v.positions, width: v.width })
+        });
+        let mut watched: Vec<_> = watched.collect();
+        watched.sort_by_key(|w| w.offset);
+        watched
+    }
+    /// (positions, width) of every input, by slot.
+    pub fn slots(&self) -> Vec<(usize, usize)> {
+        let mut slots = Vec::new();
+        for node in &self.nodes {
+            if let OwnedNode::Input { slot, output } = *node {
+                if slots.len() <= slot {
+                    slots.resize(slot + 1, (0, 0));
+                }
+                slots[slot] = (self.variables[output].positions, self.variables[output].width);
+            }
+        }
+        slots
+    }
+    /// The numbers of a trajectory's initial state.
+    pub fn initial_width(&self) -> usize {
+        self.initial
+    }
+    /// All trained numbers.
+    pub fn parameters(&self) -> usize {
+        self.weights.iter().map(OwnedWeight::parameters).sum()
+    }
+
+    /// Memory in which [`graph`](Network::graph) builds.
+    pub fn memory<'a>(&self) -> GraphMemory<'a, T> {
+        GraphMemory {
+            variables: vec![Variable::EMPTY; self.variables.len()],
+            nodes: vec![Node::Input { slot: 0, output: 0 }; self.nodes.len()],
+            segments: vec![Segment { nodes: 0..0, scan: Scan::Parallel }; self.segments.len()],
+            weights: vec![Weight::new(&[], None, 0, 0); self.weights.len()],
+        }
+    }
+
+    /// The core's graph with these weights (this network's own, or others of the same sizes).
+    pub fn graph<'s, 'a: 's>(
+        &'a self,
+        weights: &'a [OwnedWeight<T>],
+        memory: &'s mut GraphMemory<'a, T>,
+    ) -> Result<Graph<'s, T>, BuildError> {
+        let GraphMemory { variables, nodes, segments, weights: slots } = memory;
+        let mut g = GraphBuilder::new(variables, nodes, segments, slots);
+        for v in &self.variables {
+            let i = g.variable(v.positions, v.width, v.edge, v.watch);
+            if let Some(offset) = v.initial {
+                g.initial(i, offset);
+            }
+        }
+        g.initial_width(self.initial);
+        for w in weights {
+            let mut weight = Weight::new(&w.matrix, w.bias.as_deref(), w.n_out, w.n_in);
+            (weight.train_matrix, weight.train_bias) = (w.train_matrix, w.train_bias);
+            g.weight(weight);
+        }
+        let mut starts = self.segments.iter().peekable();
+        for (n, node) in self.nodes.iter().enumerate() {
+            while let Some((_, scan)) = starts.next_if(|(start, _)| *start <= n) {
+                g.segment(*scan);
+            }
+            match node {
+                OwnedNode::Input { slot, output } => g.input(*slot, *output),
+                OwnedNode::Constant { data, output } => g.constant(data, *output),
+                OwnedNode::Site { weight, form, input, output } => g.site_of(*form, *weight, *input, *output),
+                OwnedNode::Cluster { function, reads, writes } => g.cluster(&**function, reads, writes),
+                OwnedNode::Mixing { function, reads, output } => g.mixing(&**function, reads, *output),
+            }
+        }
+        g.finish(self.steps, self.units)
+    }
+}

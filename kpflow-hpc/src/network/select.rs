@@ -1,0 +1,210 @@
+//! What the user watches and trains: state, readout and parameters, chosen by name.
+
+use super::{Network, OwnedNode, OwnedWeight};
+use kpflow_core::model::{Edge, Operand, Watch};
+use kpflow_core::Scalar;
+use wildmatch::WildMatch;
+
+/// `[model] state`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StateChoice {
+    /// What the kind watches.
+    #[default]
+    Default,
+    /// The outputs of all trained weight sites: the configuration space.
+    Sites,
+    /// Variables by name, with `*` and `?`.
+    Names(Vec<String>),
+}
+
+/// Whether a name is chosen by patterns in their order: `pattern` takes, `!pattern` leaves; if the first leaves, the others are taken.
+///
+/// A pattern may also match what follows a dot: `*.weight_hh*` matches `weight_hh_l0`.
+pub fn chosen(name: &str, patterns: &[String]) -> bool {
+    let mut taken = patterns.first().is_none_or(|p| p.starts_with('!'));
+    for pattern in patterns {
+        let (take, pattern) = match pattern.strip_prefix('!') {
+            Some(rest) => (false, rest),
+            None => (true, pattern.as_str()),
+        };
+        let wild = WildMatch::new(pattern);
+        if wild.matches(name) || wild.matches(&format!(".{name}")) {
+            taken = take;
+        }
+    }
+    taken
+}
+
+impl<T: Scalar> Network<T> {
+    /// Restricts θ to the tensors chosen. An error says which names there are.
+    pub fn train(&mut self, patterns: &[String]) -> Result<(), String> {
+        if patterns.is_empty() {
+            return Ok(());
+        }
+        for w in &mut self.weights {
+            w.train_matrix &= chosen(&w.name, patterns);
+            w.train_bias &= chosen(&w.bias_name, patterns);
+        }
+        if self.parameters() == 0 {
+            let there = |w: &OwnedWeight<T>| {
+                let bias = Some(w.bias_name.clone()).filter(|_| w.bias.is_some());
+                [Some(w.name.clone()).filter(|_| !w.matrix.is_empty()), bias]
+            };
+            let names: Vec<String> = self.weights.iter().flat_map(there).flatten().collect();
+            return Err(format!("parameters = {patterns:?} chooses none of {}", some_of(&names)));
+        }
+        Ok(())
+    }
+
+    /// Watches the variables chosen, lays the state out and leaves away whatever the state does not depend on.
+    pub fn watch(&mut self, choice: &StateChoice) -> Result<(), String> {
+        let all: Vec<usize> = match choice {
+            StateChoice::Default => self.default_state.clone(),
+            StateChoice::Sites => {
+                let live = self.live(&self.default_state);
+                let trained = |w: usize| self.weights[w].parameters() > 0;
+                let site = |n: &OwnedNode<T>| match *n {
+                    OwnedNode::Site { weight, output, .. } if live[output] && trained(weight) => Some(output),
+                    _ => None,
+                };
+                self.nodes.iter().filter_map(site).collect()
+            }
+            StateChoice::Names(patterns) => self.by_name(patterns)?,
+        };
+        if all.is_empty() {
+            return Err("there is nothing to watch: no weight is trained".into());
+        }
+        self.lay_out(&all);
+        self.prune(&all);
+        if self.parameters() == 0 {
+            return Err("the state depends on none of the parameters chosen".into());
+        }
+        Ok(())
+    }
+
+    /// The variable of a name, if a node that is not fixed data writes it.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        (0..self.variables.len()).find(|&v| self.variables[v].name == name && self.is_computed(v))
+    }
+
+    /// What a readout reads.
+    pub fn readout_input(&self) -> Option<Operand> {
+        self.output
+    }
+
+    fn is_computed(&self, v: usize) -> bool {
+        let fixed = |n: &OwnedNode<T>| matches!(n, OwnedNode::Input { .. } | OwnedNode::Constant { .. });
+        !self.variables[v].name.is_empty() && self.nodes.iter().any(|n| n.writes().contains(&v) && !fixed(n))
+    }
+
+    fn by_name(&self, patterns: &[String]) -> Result<Vec<usize>, String> {
+        let there: Vec<usize> = (0..self.variables.len()).filter(|&v| self.is_computed(v)).collect();
+        let names: Vec<String> = there.iter().map(|&v| self.variables[v].name.clone()).collect();
+        for pattern in patterns.iter().filter(|p| !p.starts_with('!')) {
+            if !names.iter().any(|n| chosen(n, std::slice::from_ref(pattern))) {
+                return Err(format!(
+                    "state names \"{pattern}\", which the model does not have; it has {}",
+                    some_of(&names)
+                ));
+            }
+        }
+        Ok(there.into_iter().filter(|&v| chosen(&self.variables[v].name, patterns)).collect())
+    }
+
+    /// The state is `[T, N]` where all variables have T positions; a step for each where the kind says so; one step otherwise.
+    fn lay_out(&mut self, all: &[usize]) {
+        self.variables.iter_mut().for_each(|v| v.watch = None);
+        let size = |v: usize| (self.variables[v].positions, self.variables[v].width);
+        let (first, alike) = (size(all[0]), |f: &dyn Fn(usize) -> bool| all.iter().all(|&v| f(v)));
+        let layers = self.layers_are_steps && first.0 == 1 && alike(&|v| size(v) == first);
+        let steps = alike(&|v| size(v).0 == first.0);
+        let total: usize = all.iter().map(|&v| size(v).0 * size(v).1).sum();
+        (self.steps, self.units) = match (layers, steps) {
+            (true, _) => (all.len(), first.1),
+            (false, true) => (first.0, total / first.0.max(1)),
+            (false, false) => (1, total),
+        };
+        let (mut offset, units) = (0, self.units);
+        for &v in all {
+            let v = &mut self.variables[v];
+            let stride = if steps && !layers { units } else { v.width };
+            v.watch = Some(Watch { offset, stride });
+            offset += if steps && !layers { v.width } else { v.positions * v.width };
+        }
+    }
+
+    /// Which variables the given ones depend on, themselves included.
+    fn live(&self, from: &[usize]) -> Vec<bool> {
+        let mut live = vec![false; self.variables.len()];
+        from.iter().for_each(|&v| live[v] = true);
+        loop {
+            let mut changed = false;
+            for node in self.nodes.iter().rev() {
+                if node.writes().iter().any(|&o| live[o]) {
+                    let reads = node.reads().iter().map(|o| o.variable);
+                    for v in reads.chain(node.writes().iter().copied()) {
+                        changed |= !std::mem::replace(&mut live[v], true);
+                    }
+                }
+            }
+            if !changed {
+                return live;
+            }
+        }
+    }
+
+    /// Removes the nodes that the state does not depend on; their weights are none of θ.
+    fn prune(&mut self, state: &[usize]) {
+        let live = self.live(state);
+        let (mut kept, mut segments, mut used) = (Vec::new(), Vec::new(), vec![false; self.weights.len()]);
+        let mut starts = std::mem::take(&mut self.segments).into_iter().peekable();
+        for (n, node) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
+            while let Some((_, scan)) = starts.next_if(|(start, _)| *start <= n) {
+                segments.push((kept.len(), scan));
+            }
+            // Inputs stay: their slots are numbered.
+            if live[node.writes()[0]] || matches!(node, OwnedNode::Input { .. }) {
+                if let OwnedNode::Site { weight, .. } = node {
+                    used[weight] = true;
+                }
+                kept.push(node);
+            }
+        }
+        (self.nodes, self.segments) = (kept, segments);
+        for (w, used) in self.weights.iter_mut().zip(used) {
+            w.train_matrix &= used;
+            w.train_bias &= used;
+        }
+        let inputs: Vec<usize> = self.nodes.iter().flat_map(|n| n.writes().to_vec()).collect();
+        for (i, v) in self.variables.iter_mut().enumerate().filter(|(i, _)| !inputs.contains(i)) {
+            debug_assert!(!live[i]);
+            (v.positions, v.width, v.edge) = (0, 0, Edge::None);
+        }
+    }
+}
+
+/// The first few of many names.
+pub fn some_of(names: &[String]) -> String {
+    match names.len() {
+        0 => "none".into(),
+        1..=16 => names.join(", "),
+        n => format!("{}, … ({n} in all)", names[..16].join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chosen;
+
+    #[test]
+    fn patterns_are_taken_in_order() {
+        let list = |p: &[&str]| p.iter().map(|p| p.to_string()).collect::<Vec<_>>();
+        assert!(chosen("rnn.weight_hh_l0", &list(&["*.weight_hh*"])));
+        assert!(chosen("weight_hh_l0", &list(&["*.weight_hh*"])));
+        assert!(!chosen("weight_ih_l0", &list(&["*.weight_hh*"])));
+        assert!(chosen("weight_ih_l0", &list(&["!*.bias*"])));
+        assert!(!chosen("bias_ih_l0", &list(&["!*.bias*"])));
+        assert!(!chosen("h.0.bias", &list(&["h.*", "!*.bias"])));
+        assert!(chosen("h.0.weight", &list(&["h.*", "!*.bias"])));
+    }
+}
