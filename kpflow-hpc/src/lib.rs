@@ -14,6 +14,7 @@ pub mod kinds;
 pub mod load;
 pub mod model;
 pub mod network;
+pub mod onnx;
 pub mod progress;
 pub mod results;
 pub mod run;

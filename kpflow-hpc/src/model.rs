@@ -7,6 +7,7 @@ use crate::job::{Job, Kind};
 use crate::kinds;
 use crate::load::{Array, Checkpoint};
 use crate::network::{Network, OwnedWeight};
+use crate::onnx;
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::{Flow, Graph, Linearization, Sweep};
 use kpflow_core::{BlockMut, Shape};
@@ -150,6 +151,13 @@ fn tile<T: Real>(graph: &Graph<'_, T>, block: usize, work: usize) -> usize {
 
 /// The network of a job, for inputs of these shapes.
 fn network<T: Real>(job: &Job, arrays: &[Array], masked: bool) -> Result<Network<T>> {
+    if job.model.kind == Kind::Onnx {
+        let names: Vec<Option<String>> = job.inputs.iter().map(|(name, _)| name.clone()).collect();
+        let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape()[1..]).collect();
+        let mut network = onnx::build(&job.model.weights, &names, &shapes)?;
+        kinds::choose(&mut network, &job.model)?;
+        return Ok(network);
+    }
     let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
     let mut tokens = match arrays.first().filter(|_| reads_tokens) {
         Some(array) => whole_numbers(array, 0..array.shape()[0])?,

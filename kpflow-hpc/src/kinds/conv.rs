@@ -12,6 +12,9 @@ use kpflow_core::model::mixing::Run;
 use kpflow_core::model::{Form, Operand, Scan};
 use kpflow_core::Scalar;
 
+/// The most numbers that the patches of a map may have.
+const MOST: usize = 1 << 27;
+
 /// A map of the net.
 #[derive(Clone, Copy)]
 pub struct Map {
@@ -33,6 +36,10 @@ pub fn windows(map: Map, w: &Window) -> Option<(usize, usize, Vec<Option<usize>>
         Some(padded.checked_sub(span)? / w.stride[i].max(1) + 1)
     };
     let (oh, ow) = (out(map.height, 0)?, out(map.width, 1)?);
+    let numbers = [oh, ow, w.size[0], w.size[1], map.channels].iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
+    if numbers > MOST {
+        return None;
+    }
     let at = |o: usize, k: usize, i: usize, n: usize| {
         (o * w.stride[i] + k * w.dilation[i]).checked_sub(w.padding[i]).filter(|&x| x < n)
     };
@@ -46,17 +53,10 @@ pub fn windows(map: Map, w: &Window) -> Option<(usize, usize, Vec<Option<usize>>
     Some((oh, ow, pixels))
 }
 
-/// A convolution: patches, and one site for each group. `matrix` is `[C_out, C_in / groups, kh, kw]`.
-pub fn convolution<T: Scalar>(
-    network: &mut Network<T>,
-    map: Map,
-    weight: OwnedWeight<T>,
-    window: &Window,
-    groups: usize,
-) -> Option<Map> {
-    let (oh, ow, pixels) = windows(map, window)?;
-    let (places, per, out) = (window.size[0] * window.size[1], map.channels / groups, weight.n_out / groups);
-    // A patch's columns are [group][place][channel]: runs of a group's channels.
+/// What a convolution reads at every pixel of its output: columns `[group][place][channel]`, runs of a group's channels.
+pub fn patches<T: Scalar>(network: &mut Network<T>, map: Map, window: &Window, groups: usize) -> Option<Map> {
+    let (height, width, pixels) = windows(map, window)?;
+    let (places, per) = (window.size[0] * window.size[1], map.channels / groups);
     let mut runs = Vec::new();
     for (i, pixel) in pixels.iter().enumerate() {
         let (p, place) = (i / places, i % places);
@@ -67,11 +67,24 @@ pub fn convolution<T: Scalar>(
         }
     }
     let input = network.read(map.variable);
-    let plain = places == 1 && groups == 1 && pixels.iter().enumerate().all(|(i, p)| *p == Some(i));
-    let patches = match plain && pixels.len() == map.height * map.width {
+    let plain = places == 1 && pixels.iter().enumerate().all(|(i, p)| *p == Some(i));
+    let variable = match plain && pixels.len() == map.height * map.width {
         true => map.variable,
-        false => network.sparse(runs, &[input], (oh * ow, places * map.channels)),
+        false => network.sparse(runs, &[input], (height * width, places * map.channels)),
     };
+    Some(Map { variable, height, width, ..map })
+}
+
+/// A convolution: patches, and one site for each group. `matrix` is `[C_out, C_in / groups, kh, kw]`.
+pub fn convolution<T: Scalar>(
+    network: &mut Network<T>,
+    map: Map,
+    weight: OwnedWeight<T>,
+    window: &Window,
+    groups: usize,
+) -> Option<Map> {
+    let (places, per, out) = (window.size[0] * window.size[1], map.channels / groups, weight.n_out / groups);
+    let Map { variable: patches, height: oh, width: ow, .. } = patches(network, map, window, groups)?;
     let mut outputs = Vec::new();
     for g in 0..groups {
         let rows = g * out * per * places..(g + 1) * out * per * places;

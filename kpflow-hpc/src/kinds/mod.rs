@@ -1,9 +1,9 @@
 //! The kinds of models: from a checkpoint and the shape of the inputs to a network.
 
-mod conv;
+pub mod conv;
 mod mlp;
 mod neural_ode;
-mod recurrent;
+pub mod recurrent;
 mod transformer;
 
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::network::{Network, OwnedWeight};
 use kpflow_core::model::Operand;
 use kpflow_core::Scalar;
 
-/// What a network is built from.
+/// What a network is built from: a checkpoint and the inputs.
 pub struct Source<'a> {
     /// What the job says of the model.
     pub spec: &'a ModelSpec,
@@ -39,23 +39,24 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
         Kind::Transformer => transformer::plain(source)?,
         Kind::Gpt2 => transformer::gpt2(source)?,
         Kind::Bert => transformer::bert(source)?,
-        Kind::Onnx => return Err(source.wrong("ONNX graphs are not in this version")),
+        Kind::Onnx => return Err(source.wrong("is a checkpoint; kind = \"onnx\" reads a graph")),
     };
-    choose(&mut network, source)?;
+    if let Some(name) = spec.readout.as_ref().filter(|name| network.find(name).is_none()) {
+        linear_readout(&mut network, source, name)?;
+    }
+    choose(&mut network, spec)?;
     Ok(network)
 }
 
 /// Applies `state`, `readout` and `parameters`.
-pub fn choose<T: Scalar>(network: &mut Network<T>, source: &Source<'_>) -> Result<()> {
-    let mut choice = source.spec.state.clone();
-    if let Some(name) = &source.spec.readout {
-        if network.find(name).is_none() {
-            linear_readout(network, source, name)?;
-        }
-        choice = StateChoice::Names(vec![name.clone()]);
-    }
-    network.train(&source.spec.parameters).map_err(|e| source.wrong(e))?;
-    network.watch(&choice).map_err(|e| source.wrong(e))
+pub fn choose<T: Scalar>(network: &mut Network<T>, spec: &ModelSpec) -> Result<()> {
+    let wrong = |e: String| Error::input(&spec.weights, e);
+    let choice = match &spec.readout {
+        Some(name) => StateChoice::Names(vec![name.clone()]),
+        None => spec.state.clone(),
+    };
+    network.train(&spec.parameters).map_err(wrong)?;
+    network.watch(&choice).map_err(wrong)
 }
 
 /// A linear layer of the checkpoint, by its whole name, that reads the model's output.

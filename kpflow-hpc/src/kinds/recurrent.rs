@@ -32,11 +32,11 @@ fn function<T: Scalar>(cell: Cell) -> Arc<dyn Cluster<T> + Send> {
 }
 
 /// One layer in one direction.
-pub struct Layer<T> {
-    /// W_ih and b_ih.
-    pub ih: OwnedWeight<T>,
-    /// W_hh and b_hh.
-    pub hh: OwnedWeight<T>,
+pub struct Layer {
+    /// The weight W_ih, b_ih.
+    pub ih: usize,
+    /// The weight W_hh, b_hh.
+    pub hh: usize,
     /// The hidden units.
     pub hidden: usize,
     /// Whether time runs backward.
@@ -49,14 +49,14 @@ pub struct Layer<T> {
 pub fn add_layer<T: Scalar>(
     network: &mut Network<T>,
     cell: Cell,
-    layer: Layer<T>,
+    layer: Layer,
     input: Operand,
     names: (&str, &str),
 ) -> (usize, Option<usize>) {
     let Layer { ih, hh, hidden, reverse, initial } = layer;
     let steps = network.size(input.variable).0;
     let (edge, scan) = if reverse { (Edge::Last, Scan::Backward) } else { (Edge::First, Scan::Forward) };
-    let (rows, ih, hh) = (cell.gates() * hidden, network.weight(ih), network.weight(hh));
+    let rows = cell.gates() * hidden;
     let state = |network: &mut Network<T>, offset, name: &str| {
         let v = network.variable(steps, hidden);
         network.initial_row(v, edge, offset);
@@ -143,6 +143,7 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
             }
             let only = layers * directions == 1;
             let name = |v: &str| if only { v.to_string() } else { format!("{v}{suffix}") };
+            let (ih, hh) = (network.weight(ih), network.weight(hh));
             let layer = Layer { ih, hh, hidden, reverse: d == 1, initial };
             let (h, c) = add_layer(&mut network, cell, layer, x, (&name("h"), &name("c")));
             initial += cell.states() * hidden;

@@ -13,6 +13,14 @@ impl<T: Scalar> Network<T> {
         self.variables.push(OwnedVariable { name, positions, width, edge, initial, watch });
         self.variables.len() - 1
     }
+    /// How many variables there are.
+    pub fn len(&self) -> usize {
+        self.variables.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.variables.is_empty()
+    }
     /// Names a variable, as the user knows it.
     pub fn name(&mut self, variable: usize, name: impl Into<String>) {
         self.variables[variable].name = name.into();

@@ -1,0 +1,222 @@
+//! ONNX files: reading them without trusting them.
+
+use crate::error::{Error, Result};
+use crate::load::require_finite;
+use half::{bf16, f16};
+use rten_onnx::onnx::{DataLocation, DataType, GraphProto, ModelProto, TensorProto};
+use std::path::Path;
+
+/// The most numbers that a tensor of a file may have, and that an operator may make of them.
+pub const MOST: usize = 1 << 27;
+/// Graphs in attributes of graphs: how deep.
+const DEPTH: usize = 8;
+
+/// A tensor whose numbers are known: initialisers, constants, shapes. Whole numbers are exact up to 2⁵³.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, in C order.
+    pub data: Vec<f64>,
+    /// Whether it holds whole numbers or truth values.
+    pub integer: bool,
+}
+
+impl Array {
+    /// A row of whole numbers.
+    pub fn row(data: Vec<f64>) -> Self {
+        Self { shape: vec![data.len()], data, integer: true }
+    }
+    /// The numbers as indices.
+    pub fn integers(&self) -> Vec<i64> {
+        self.data.iter().map(|&x| x as i64).collect()
+    }
+}
+
+/// A graph, its opset's version and what its metadata name as parameters.
+pub struct Model {
+    /// The graph.
+    pub graph: GraphProto,
+    /// The version of the default operator set.
+    pub opset: i64,
+    /// `kpflow.parameters`, if the file has it.
+    pub parameters: Option<Vec<String>>,
+}
+
+/// Reads a file. **Errors**: it cannot be read, is cut short, or is not an ONNX model.
+pub fn open(path: &Path) -> Result<Model> {
+    let wrong = |m: String| Error::input(path, m);
+    let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let not = |what: &str| wrong(format!("is not an ONNX model ({what}); torch.onnx.export or scripts/export_torch.py make one"));
+    whole(&bytes).map_err(not)?;
+    let model = ModelProto::parse_buf(&bytes).map_err(|e| not(&e.to_string().replace('\n', " ")))?;
+    let graph = model.graph.ok_or_else(|| not("it has no graph"))?;
+    let default = |domain: &Option<String>| domain.as_deref().is_none_or(|d| d.is_empty() || d == "ai.onnx");
+    let opset = model.opset_import.iter().filter(|o| default(&o.domain)).filter_map(|o| o.version).max();
+    let listed = model.metadata_props.into_iter().find(|p| p.key.as_deref() == Some("kpflow.parameters"));
+    let parameters = listed.map(|p| p.value.unwrap_or_default().lines().map(String::from).collect());
+    Ok(Model { graph, opset: opset.unwrap_or(1), parameters })
+}
+
+/// Checks, before anything is made of it, that every field lies within the file and graphs are not nested without end.
+fn whole(bytes: &[u8]) -> std::result::Result<(), &'static str> {
+    fields(bytes, |number, body| match number {
+        // Model.graph
+        7 => graph(body, 0),
+        _ => Ok(()),
+    })
+}
+
+fn graph(bytes: &[u8], depth: usize) -> std::result::Result<(), &'static str> {
+    if depth > DEPTH {
+        return Err("its graphs are nested too deep");
+    }
+    fields(bytes, |number, node| match number {
+        // Graph.node, Node.attribute, Attribute.g
+        1 => fields(node, |number, attribute| match number {
+            5 => fields(attribute, |number, body| if number == 6 { graph(body, depth + 1) } else { Ok(()) }),
+            _ => Ok(()),
+        }),
+        // Graph.input, .output, .value_info: ValueInfo.type
+        11..=13 => fields(node, |number, body| if number == 2 { kind(body, 0) } else { Ok(()) }),
+        _ => Ok(()),
+    })
+}
+
+/// Types of sequences of sequences.
+fn kind(bytes: &[u8], depth: usize) -> std::result::Result<(), &'static str> {
+    if depth > DEPTH {
+        return Err("its types are nested too deep");
+    }
+    fields(bytes, |number, body| match number {
+        4 => fields(body, |number, body| if number == 1 { kind(body, depth + 1) } else { Ok(()) }),
+        _ => Ok(()),
+    })
+}
+
+/// Calls `f(number, bytes)` for every length-delimited field of a message.
+fn fields(
+    mut bytes: &[u8],
+    mut f: impl FnMut(u64, &[u8]) -> std::result::Result<(), &'static str>,
+) -> std::result::Result<(), &'static str> {
+    const CUT: &str = "it is cut short or damaged";
+    fn varint(bytes: &mut &[u8]) -> std::result::Result<u64, &'static str> {
+        let mut value = 0u64;
+        for i in 0..10 {
+            let (&byte, rest) = bytes.split_first().ok_or(CUT)?;
+            *bytes = rest;
+            value |= u64::from(byte & 127).checked_shl(7 * i).unwrap_or(0);
+            if byte < 128 {
+                return Ok(value);
+            }
+        }
+        Err(CUT)
+    }
+    while !bytes.is_empty() {
+        let tag = varint(&mut bytes)?;
+        let fixed = match tag & 7 {
+            0 => {
+                varint(&mut bytes)?;
+                continue;
+            }
+            1 => 8,
+            5 => 4,
+            2 => usize::try_from(varint(&mut bytes)?).map_err(|_| CUT)?,
+            _ => return Err("it has fields of no known kind"),
+        };
+        if fixed > bytes.len() {
+            return Err(CUT);
+        }
+        let (body, rest) = bytes.split_at(fixed);
+        if tag & 7 == 2 {
+            f(tag >> 3, body)?;
+        }
+        bytes = rest;
+    }
+    Ok(())
+}
+
+/// The product of a shape, if it is not absurd.
+pub fn count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= MOST)
+}
+
+/// A tensor's numbers. `path` is the model's file, for tensors kept beside it.
+pub fn tensor(path: &Path, t: &TensorProto) -> Result<Array> {
+    let name = t.name.as_deref().unwrap_or("of an attribute");
+    let wrong = |what: String| Error::input(path, format!("tensor {name} {what}"));
+    let shape: Option<Vec<usize>> = t.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+    let sized = shape.and_then(|s| Some((count(&s)?, s)));
+    let (len, shape) = sized.ok_or_else(|| wrong(format!("has shape {:?}, which is no shape", t.dims)))?;
+    let raw = match (&t.raw_data, t.data_location) {
+        (_, Some(DataLocation::EXTERNAL)) => Some(external(path, t, name)?),
+        (Some(raw), _) => Some(raw.borrow().clone()),
+        (None, _) => None,
+    };
+    let kind = t.data_type.unwrap_or(DataType(0));
+    let integer = !matches!(kind, DataType::FLOAT | DataType::DOUBLE | DataType::FLOAT16 | DataType::BFLOAT16);
+    let data: Vec<f64> = match (raw, kind) {
+        (Some(raw), kind) => decode(kind, &raw).ok_or_else(|| wrong(format!("is of type {kind}, which cannot be read")))?,
+        (None, DataType::FLOAT) => t.float_data.iter().map(|&x| x.into()).collect(),
+        (None, DataType::DOUBLE) => t.double_data.clone(),
+        (None, DataType::INT64) => t.int64_data.iter().map(|&x| x as f64).collect(),
+        (None, DataType::FLOAT16) => t.int32_data.iter().map(|&x| f16::from_bits(x as u16).to_f64()).collect(),
+        (None, DataType::BFLOAT16) => t.int32_data.iter().map(|&x| bf16::from_bits(x as u16).to_f64()).collect(),
+        (None, _) => t.int32_data.iter().map(|&x| x.into()).collect(),
+    };
+    if data.len() != len {
+        return Err(wrong(format!("of shape {shape:?} has {} numbers", data.len())));
+    }
+    Ok(Array { shape, data, integer })
+}
+
+/// An initialiser that is a parameter: every number must be finite.
+pub fn parameter(path: &Path, t: &TensorProto) -> Result<Array> {
+    let array = tensor(path, t)?;
+    let what = format!("tensor {}", t.name.as_deref().unwrap_or_default());
+    require_finite(path, &what, &array.shape, 0, &array.data)?;
+    Ok(array)
+}
+
+fn decode(kind: DataType, bytes: &[u8]) -> Option<Vec<f64>> {
+    fn each<const W: usize>(bytes: &[u8], f: impl Fn([u8; W]) -> f64) -> Option<Vec<f64>> {
+        bytes.len().is_multiple_of(W).then(|| bytes.chunks_exact(W).map(|c| f(c.try_into().unwrap_or([0; W]))).collect())
+    }
+    match kind {
+        DataType::FLOAT => each(bytes, |b| f32::from_le_bytes(b).into()),
+        DataType::DOUBLE => each(bytes, f64::from_le_bytes),
+        DataType::FLOAT16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
+        DataType::BFLOAT16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
+        DataType::INT64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
+        DataType::INT32 => each(bytes, |b| i32::from_le_bytes(b).into()),
+        DataType::INT16 => each(bytes, |b| i16::from_le_bytes(b).into()),
+        DataType::INT8 => each(bytes, |[b]: [u8; 1]| f64::from(b as i8)),
+        DataType::UINT8 | DataType::BOOL => each(bytes, |[b]: [u8; 1]| b.into()),
+        _ => None,
+    }
+}
+
+/// The bytes of a tensor that lie in a file beside the model.
+fn external(path: &Path, t: &TensorProto, name: &str) -> Result<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let entry = |key: &str| t.external_data.iter().find(|e| e.key.as_deref() == Some(key)).and_then(|e| e.value.clone());
+    let number = |key: &str| entry(key).and_then(|v| v.parse::<u64>().ok());
+    let location = entry("location").unwrap_or_default();
+    let plain = !location.is_empty() && Path::new(&location).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+    if !plain {
+        return Err(Error::input(path, format!("tensor {name} lies in \"{location}\", which is no file beside the model")));
+    }
+    let file = path.with_file_name(&location);
+    let wrong = |m: String| Error::input(&file, format!("{m}; tensor {name} of {} lies in it", path.display()));
+    let mut f = std::fs::File::open(&file).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let size = f.metadata().map_or(0, |m| m.len());
+    let offset = number("offset").unwrap_or(0);
+    let len = number("length").unwrap_or(size.saturating_sub(offset));
+    if offset.checked_add(len).is_none_or(|end| end > size) {
+        return Err(wrong("is cut short".into()));
+    }
+    let mut bytes = vec![0; len as usize];
+    let read = f.seek(SeekFrom::Start(offset)).and_then(|_| f.read_exact(&mut bytes));
+    read.map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    Ok(bytes)
+}

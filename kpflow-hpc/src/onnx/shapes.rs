@@ -1,0 +1,331 @@
+//! Operators that move numbers about, or that are about shapes.
+
+use super::file::{count, Array, MOST};
+use super::reader::{Op, Reader};
+use super::value::{self, each_index, Moves, Range, Value};
+use super::Node;
+use kpflow_core::model::Form;
+use kpflow_core::Scalar;
+
+fn impossible(what: &str, shape: &[usize]) -> String {
+    format!("{what} a tensor of shape {shape:?}, which it cannot")
+}
+
+/// Applies a node of this kind; `None` if it is of another.
+pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Option<Vec<Value>>> {
+    let one = |v: Value| Ok(Some(vec![v]));
+    match n.kind() {
+        "Identity" | "Cast" | "CastLike" | "Dropout" => {
+            let x = n.input(0)?;
+            let to = n.integer("to", 1);
+            // Whole numbers are cut where they are known; what is computed stays as it is.
+            if let (Value::Known(a), "Cast", 2..=9 | 12 | 13) = (x, n.kind(), to) {
+                let cast = |x: &f64| if to == 9 { f64::from(u8::from(*x != 0.0)) } else { x.trunc() };
+                let data = a.data.iter().map(cast).collect();
+                return one(Value::Known(Array { data, shape: a.shape.clone(), integer: true }));
+            }
+            if let (Value::Known(a), "Cast") = (x, n.kind()) {
+                return one(Value::Known(Array { integer: false, ..a.clone() }));
+            }
+            one(x.clone())
+        }
+        "Shape" => {
+            let shape = n.input(0)?.shape();
+            let at = |name: &str, default: usize| {
+                let i = n.integer(name, default as i64);
+                (if i < 0 { i + shape.len() as i64 } else { i }).clamp(0, shape.len() as i64) as usize
+            };
+            let (start, end) = (at("start", 0), at("end", shape.len()));
+            let part = shape.get(start..end.max(start)).unwrap_or(&[]);
+            one(Value::Known(Array::row(part.iter().map(|&d| d as f64).collect())))
+        }
+        "Size" => {
+            let data = vec![n.input(0)?.shape().iter().product::<usize>() as f64];
+            one(Value::Known(Array { shape: vec![], data, integer: true }))
+        }
+        "Reshape" => {
+            let x = n.input(0)?;
+            let asked = n.list(1, "shape")?.ok_or("has no shape")?;
+            let shape = reshape(x.shape(), &asked, n.integer("allowzero", 0) != 0);
+            one(x.clone().reshaped(shape.ok_or_else(|| impossible(&format!("reshapes to {asked:?}"), x.shape()))?))
+        }
+        "Flatten" => {
+            let x = n.input(0)?;
+            let rank = x.shape().len();
+            let axis = n.integer("axis", 1);
+            let axis = if axis < 0 { axis + rank as i64 } else { axis }.clamp(0, rank as i64) as usize;
+            let (a, b) = x.shape().split_at(axis);
+            let shape = vec![a.iter().product(), b.iter().product()];
+            one(x.clone().reshaped(shape))
+        }
+        "Squeeze" | "Unsqueeze" => {
+            let x = n.input(0)?;
+            let axes = n.list(1, "axes")?;
+            one(x.clone().reshaped(squeeze(x.shape(), axes.as_deref(), n.kind() == "Unsqueeze")?))
+        }
+        "Transpose" => {
+            let x = n.input(0)?;
+            let rank = x.shape().len();
+            let order: Vec<usize> = match n.integers("perm") {
+                Some(perm) => perm.iter().map(|&a| usize::try_from(a).unwrap_or(usize::MAX)).collect(),
+                None => (0..rank).rev().collect(),
+            };
+            let moves = value::transpose(x.shape(), &order);
+            one(reader.moved(&[x.clone()], moves.ok_or_else(|| impossible(&format!("permutes by {order:?}"), x.shape()))?)?)
+        }
+        "Slice" => {
+            let x = n.input(0)?;
+            let ranges = ranges(n, x.shape())?;
+            let moves = value::slice(x.shape(), &ranges).ok_or_else(|| impossible("slices", x.shape()))?;
+            one(reader.moved(&[x.clone()], moves)?)
+        }
+        "Split" => split(reader, n).map(Some),
+        "Concat" => {
+            let inputs = n.inputs()?;
+            let inputs: Vec<Value> = match inputs.iter().all(|v| v.shape().iter().product::<usize>() == 0) {
+                true => inputs,
+                false => inputs.into_iter().filter(|v| v.shape().iter().product::<usize>() > 0).collect(),
+            };
+            let shapes: Vec<&[usize]> = inputs.iter().map(Value::shape).collect();
+            let rank = shapes.first().map_or(0, |s| s.len());
+            let axis = n.axis(0, rank)?;
+            let moves = value::concat(&shapes, axis).ok_or_else(|| format!("joins shapes {shapes:?}, which it cannot"))?;
+            one(reader.moved(&inputs, moves)?)
+        }
+        "Gather" => gather(reader, n).map(|v| Some(vec![v])),
+        "GatherElements" => {
+            let (x, indices) = (n.input(0)?, n.known(1, "indices")?.ok_or("has no indices")?);
+            let axis = n.axis(0, x.shape().len())?;
+            let (from, strides) = (x.shape(), value::strides(x.shape()));
+            if indices.shape.len() != from.len() {
+                return Err("has indices of another rank".into());
+            }
+            let (mut places, mut at, mut within) = (Vec::new(), 0, true);
+            each_index(&indices.shape, |index| {
+                let i = indices.data[at] as i64;
+                let pick = usize::try_from(if i < 0 { i + from[axis] as i64 } else { i }).unwrap_or(usize::MAX);
+                let mut index = index.to_vec();
+                index[axis] = pick;
+                within &= index.iter().zip(from).all(|(i, d)| i < d);
+                places.push(Some((0, index.iter().zip(&strides).fold(0usize, |s, (i, d)| s.saturating_add(i.saturating_mul(*d))))));
+                at += 1;
+            });
+            if !within {
+                return Err(impossible("gathers beyond", from));
+            }
+            one(reader.moved(&[x.clone()], Moves { shape: indices.shape.clone(), from: places })?)
+        }
+        "Expand" => {
+            let x = n.input(0)?;
+            let asked = n.known(1, "shapes")?.ok_or("has no shape")?;
+            let asked: Option<Vec<usize>> = asked.integers().into_iter().map(|d| usize::try_from(d).ok()).collect();
+            let shape = asked.and_then(|s| value::broadcast(&[x.shape(), &s])).filter(|s| count(s).is_some());
+            let shape = shape.ok_or_else(|| impossible("expands", x.shape()))?;
+            one(reader.expanded(x, &shape)?)
+        }
+        "Tile" => {
+            let x = n.input(0)?;
+            let repeats = n.known(1, "repeats")?.ok_or("has no repeats")?.integers();
+            let repeats: Option<Vec<usize>> = repeats.into_iter().map(|r| usize::try_from(r).ok()).collect();
+            let moves = repeats.and_then(|r| value::tile(x.shape(), &r)).ok_or_else(|| impossible("repeats", x.shape()))?;
+            one(reader.moved(&[x.clone()], moves)?)
+        }
+        "Pad" => {
+            let x = n.input(0)?;
+            let value = n.known(2, "pads")?.and_then(|a| a.data.first().copied()).unwrap_or(n.float("value", 0.0));
+            if n.text("mode").unwrap_or("constant") != "constant" || value != 0.0 {
+                return Err("pads with something else than zeros; only zeros are in this version".into());
+            }
+            let pads = n.list(1, "pads")?.ok_or("has no pads")?;
+            let rank = x.shape().len();
+            let axes = n.list(3, "axes")?.unwrap_or((0..rank as i64).collect());
+            let (mut before, mut after) = (vec![0; rank], vec![0; rank]);
+            for (i, &a) in axes.iter().enumerate() {
+                let a = value::axis(a, rank).ok_or_else(|| impossible("pads", x.shape()))?;
+                let at = |i: usize| pads.get(i).copied().filter(|p| p.unsigned_abs() < MOST as u64);
+                let both = at(i).zip(at(i + axes.len())).ok_or_else(|| impossible("pads", x.shape()))?;
+                (before[a], after[a]) = both;
+            }
+            let moves = value::pad(x.shape(), &before, &after).ok_or_else(|| impossible("pads", x.shape()))?;
+            one(reader.moved(&[x.clone()], moves)?)
+        }
+        "Trilu" => {
+            let x = n.input(0)?;
+            let k = n.known(1, "diagonals")?.and_then(|a| a.data.first().copied()).unwrap_or(0.0) as i64;
+            let (upper, rank) = (n.integer("upper", 1) != 0, x.shape().len());
+            if rank < 2 {
+                return Err(impossible("cuts a triangle of", x.shape()));
+            }
+            let (mut places, mut at) = (Vec::new(), 0);
+            each_index(x.shape(), |index| {
+                let above = index[rank - 1] as i64 - index[rank - 2] as i64;
+                let keep = if upper { above >= k } else { above <= k };
+                places.push(keep.then_some((0, at)));
+                at += 1;
+            });
+            one(reader.moved(&[x.clone()], Moves { shape: x.shape().to_vec(), from: places })?)
+        }
+        "ConstantOfShape" => {
+            let shape = n.known(0, "shapes")?.ok_or("has no shape")?.integers();
+            let shape: Option<Vec<usize>> = shape.into_iter().map(|d| usize::try_from(d).ok()).collect();
+            let sized = shape.and_then(|s| Some((count(&s)?, s)));
+            let (len, shape) = sized.ok_or("makes a tensor of an impossible shape")?;
+            let fill = n.attribute("value").and_then(|a| a.t.as_ref());
+            let fill = fill.map(|t| super::file::tensor(std::path::Path::new("the model"), t)).transpose();
+            let fill = fill.map_err(|e| e.message)?;
+            let (value, integer) = fill.map_or((0.0, false), |a| (a.data.first().copied().unwrap_or(0.0), a.integer));
+            one(Value::Known(Array { shape, data: vec![value; len], integer }))
+        }
+        "Range" => {
+            let part = |i: usize| -> Op<f64> {
+                n.known(i, "bounds")?.and_then(|a| a.data.first().copied()).ok_or_else(|| "has no bounds".into())
+            };
+            let (start, limit, delta) = (part(0)?, part(1)?, part(2)?);
+            let len = ((limit - start) / delta).ceil().max(0.0);
+            if !(len <= MOST as f64) {
+                return Err("makes a range without end".into());
+            }
+            let data: Vec<f64> = (0..len as usize).map(|i| start + i as f64 * delta).collect();
+            let whole = data.iter().all(|x| x.fract() == 0.0);
+            one(Value::Known(Array { shape: vec![data.len()], data, integer: whole }))
+        }
+        "CumSum" => match (n.input(0)?, n.known(1, "axes")?) {
+            (Value::Known(a), Some(axis)) if a.shape.len() == 1 && axis.data.first() == Some(&0.0) => {
+                let mut sum = 0.0;
+                let data = a.data.iter().map(|x| { sum += x; sum }).collect();
+                one(Value::Known(Array { data, ..a.clone() }))
+            }
+            _ => Err("sums up data; only a fixed row is in this version".into()),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// The shape that `asked` means: 0 keeps an axis, −1 takes what is left.
+fn reshape(from: &[usize], asked: &[i64], zeros: bool) -> Option<Vec<usize>> {
+    let total: usize = from.iter().product();
+    let keep = |(i, &d): (usize, &i64)| match d {
+        -1 => Some(1),
+        0 if !zeros => from.get(i).copied(),
+        d => usize::try_from(d).ok(),
+    };
+    let mut shape: Vec<usize> = asked.iter().enumerate().map(keep).collect::<Option<_>>()?;
+    let known = count(&shape)?;
+    match asked.iter().filter(|&&d| d == -1).count() {
+        0 => {}
+        1 if known > 0 && total.is_multiple_of(known) => {
+            let at = asked.iter().position(|&d| d == -1)?;
+            shape[at] = total / known;
+        }
+        _ => return None,
+    }
+    (count(&shape)? == total).then_some(shape)
+}
+
+fn squeeze(from: &[usize], axes: Option<&[i64]>, add: bool) -> Op<Vec<usize>> {
+    let wrong = || impossible(&format!("adds or removes axes {axes:?} of"), from);
+    let Some(axes) = axes else {
+        return Ok(from.iter().copied().filter(|&d| d != 1).collect());
+    };
+    let rank = if add { from.len() + axes.len() } else { from.len() };
+    let axes: Option<Vec<usize>> = axes.iter().map(|&a| value::axis(a, rank)).collect();
+    let mut axes = axes.ok_or_else(wrong)?;
+    axes.sort_unstable();
+    axes.dedup();
+    let mut shape = from.to_vec();
+    if add {
+        axes.iter().for_each(|&a| shape.insert(a.min(shape.len()), 1));
+    } else {
+        for &a in axes.iter().rev() {
+            if shape.remove(a) != 1 {
+                return Err(wrong());
+            }
+        }
+    }
+    Ok(shape)
+}
+
+fn ranges(n: &Node<'_>, shape: &[usize]) -> Op<Vec<Range>> {
+    let starts = n.list(1, "starts")?.ok_or("has no starts")?;
+    let ends = n.list(2, "ends")?.ok_or("has no ends")?;
+    let axes = n.list(3, "axes")?.unwrap_or((0..starts.len() as i64).collect());
+    let steps = n.list(4, "steps")?.unwrap_or(vec![1; starts.len()]);
+    if ends.len() != starts.len() || axes.len() != starts.len() || steps.len() != starts.len() {
+        return Err("has starts, ends, axes and steps of different lengths".into());
+    }
+    let one = |i: usize| {
+        let axis = value::axis(axes[i], shape.len())?;
+        let (n, step) = (shape[axis] as i64, Some(steps[i]).filter(|&s| s != 0)?);
+        let at = |x: i64, low: i64, high: i64| (if x < 0 { x.saturating_add(n) } else { x }).clamp(low, high);
+        let (start, end) = match step > 0 {
+            true => (at(starts[i], 0, n), at(ends[i], 0, n)),
+            false => (at(starts[i], 0, n - 1), at(ends[i], -1, n - 1)),
+        };
+        let far = if step > 0 { end - start } else { start - end };
+        let count = if far <= 0 { 0 } else { (far - 1) / step.saturating_abs() + 1 };
+        Some((axis, start, step, count as usize))
+    };
+    (0..starts.len()).map(one).collect::<Option<_>>().ok_or_else(|| impossible("slices", shape))
+}
+
+fn split<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<Value>> {
+    let x = n.input(0)?;
+    let shape = x.shape();
+    let axis = n.axis(0, shape.len())?;
+    let parts: Vec<usize> = match n.list(1, "split")? {
+        Some(list) => list.iter().map(|&p| usize::try_from(p).unwrap_or(usize::MAX)).collect(),
+        None => {
+            let count = usize::try_from(n.integer("num_outputs", n.node.output.len() as i64)).unwrap_or(0).max(1);
+            let size = shape[axis].div_ceil(count);
+            (0..count).map(|i| size.min(shape[axis].saturating_sub(i * size))).collect()
+        }
+    };
+    if parts.iter().try_fold(0usize, |s, &p| s.checked_add(p)) != Some(shape[axis]) {
+        return Err(impossible(&format!("splits into {parts:?}"), shape));
+    }
+    let mut start = 0;
+    let mut out = Vec::new();
+    for part in parts {
+        let moves = value::slice(shape, &[(axis, start as i64, 1, part)]).ok_or_else(|| impossible("splits", shape))?;
+        out.push(reader.moved(std::slice::from_ref(x), moves)?);
+        start += part;
+    }
+    Ok(out)
+}
+
+/// Rows of a tensor; an embedding where the indices are data and the tensor is a parameter.
+fn gather<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
+    let (x, indices) = (n.input(0)?, n.input(1)?);
+    let axis = n.axis(0, x.shape().len())?;
+    if let (Value::Parameter(view), Value::Known(known)) = (x, indices) {
+        // Rows that are read more than once are an embedding's, not parameters of their own.
+        let mut seen = std::collections::HashSet::new();
+        if axis == 0 && view.shape.len() == 2 && !known.data.iter().all(|i| seen.insert(*i as i64)) {
+            return embedding(reader, x, indices);
+        }
+    }
+    match indices {
+        Value::Known(indices) => {
+            let moves = value::gather(x.shape(), axis, indices);
+            let moves = moves.ok_or_else(|| impossible("gathers beyond the ends of", x.shape()))?;
+            reader.moved(std::slice::from_ref(x), moves)
+        }
+        Value::Computed(_) if axis == 0 && x.shape().len() == 2 => embedding(reader, x, indices),
+        _ => Err("gathers by computed indices along another axis than the first of a table".into()),
+    }
+}
+
+fn embedding<T: Scalar>(reader: &mut Reader<T>, table: &Value, indices: &Value) -> Op<Value> {
+    let &[rows, width] = table.shape() else { return Err("has a table that is not [rows, width]".into()) };
+    if rows > 1 << 24 {
+        return Err(format!("has a table of {rows} rows; 2²⁴ can be told apart"));
+    }
+    if matches!(table, Value::Computed(_)) {
+        return Err("has a table that is computed and indices that are data".into());
+    }
+    let weight = reader.weight(table, None, rows, width)?;
+    let input = reader.rows(indices, 1)?;
+    let y = reader.network.site(Form::Embedding, weight, input);
+    let shape = [indices.shape(), &[width]].concat();
+    Ok(reader.computed(shape, y))
+}
