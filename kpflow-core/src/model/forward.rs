@@ -363,13 +363,13 @@ pub(super) struct Rest<'a, T> {
 }
 
 impl<'a, T> Rest<'a, T> {
-    /// The numbers from `start` to the end of the side that it lies on.
+    /// The numbers from `start` to the end of the side that it lies on; none where only a variable without numbers can begin.
     #[inline]
     pub(super) fn from(&self, start: usize) -> &'a [T] {
         if start < self.left.len() {
             &self.left[start..]
         } else {
-            &self.right[start - self.end..]
+            self.right.get(start.saturating_sub(self.end)..).unwrap_or(&[])
         }
     }
 }

@@ -89,7 +89,7 @@ impl<T: Scalar> Reader<T> {
                     self.take(&v.places)?;
                     self.numbers(&v.places)
                 }
-                Value::Computed(_) => return Err("has a weight that is computed".into()),
+                _ => return Err("has a weight that is computed".into()),
             });
         }
         let bias_data = bias.and_then(|_| data.pop());
@@ -113,6 +113,7 @@ impl<T: Scalar> Reader<T> {
         let positions = value.shape().iter().product::<usize>() / width;
         match value {
             Value::Computed(c) => Ok(c.variable),
+            Value::Sequence(_) => Err("reads a sequence of tensors".into()),
             Value::Known(a) => Ok(self.network.constant(a.data.iter().map(|&x| T::of(x)).collect(), positions, width)),
             Value::Parameter(v) => {
                 if let Some(&variable) = self.free.get(&v.places) {

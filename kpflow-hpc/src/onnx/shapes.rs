@@ -80,6 +80,13 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
             one(reader.moved(&[x.clone()], moves)?)
         }
         "Split" => split(reader, n).map(Some),
+        "SplitToSequence" => one(Value::Sequence(split_to_sequence(reader, n)?)),
+        "SequenceConstruct" => one(Value::Sequence(n.inputs()?)),
+        "SequenceAt" => {
+            let Value::Sequence(all) = n.input(0)? else { return Err("picks of what is no sequence".into()) };
+            let at = n.known(1, "places")?.and_then(|a| value::axis(a.data.first().copied()? as i64, all.len()));
+            one(all.get(at.unwrap_or(usize::MAX)).cloned().ok_or("picks beyond the end of a sequence")?)
+        }
         "Concat" => {
             let inputs = n.inputs()?;
             let inputs: Vec<Value> = match inputs.iter().all(|v| v.shape().iter().product::<usize>() == 0) {
@@ -268,6 +275,29 @@ fn ranges(n: &Node<'_>, shape: &[usize]) -> Op<Vec<Range>> {
     (0..starts.len()).map(one).collect::<Option<_>>().ok_or_else(|| impossible("slices", shape))
 }
 
+fn split_to_sequence<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<Value>> {
+    let x = n.input(0)?;
+    let axis = n.axis(0, x.shape().len())?;
+    let length = x.shape()[axis];
+    let parts: Vec<usize> = match n.known(1, "parts")? {
+        // One number is the size of every part but the last.
+        Some(a) if a.shape.is_empty() => {
+            let size = usize::try_from(a.integers()[0]).ok().filter(|&s| s > 0).ok_or("splits into parts of no size")?;
+            (0..length.div_ceil(size)).map(|i| size.min(length - i * size)).collect()
+        }
+        Some(a) => a.integers().iter().map(|&p| usize::try_from(p).unwrap_or(usize::MAX)).collect(),
+        None => vec![1; length],
+    };
+    let split = n.known(1, "parts")?.is_some();
+    let values = cut(reader, x, axis, parts)?;
+    if split || n.integer("keepdims", 1) != 0 {
+        return Ok(values);
+    }
+    let mut shape = x.shape().to_vec();
+    shape.remove(axis);
+    Ok(values.into_iter().map(|v| v.reshaped(shape.clone())).collect())
+}
+
 fn split<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<Value>> {
     let x = n.input(0)?;
     let shape = x.shape();
@@ -280,6 +310,12 @@ fn split<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<Value>> {
             (0..count).map(|i| size.min(shape[axis].saturating_sub(i * size))).collect()
         }
     };
+    cut(reader, x, axis, parts)
+}
+
+/// Parts of these sizes along an axis.
+fn cut<T: Scalar>(reader: &mut Reader<T>, x: &Value, axis: usize, parts: Vec<usize>) -> Op<Vec<Value>> {
+    let shape = x.shape();
     if parts.iter().try_fold(0usize, |s, &p| s.checked_add(p)) != Some(shape[axis]) {
         return Err(impossible(&format!("splits into {parts:?}"), shape));
     }

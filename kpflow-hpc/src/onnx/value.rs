@@ -35,6 +35,8 @@ pub enum Value {
     Parameter(View),
     /// Computed.
     Computed(Computed),
+    /// Several tensors, of which one is picked.
+    Sequence(Vec<Value>),
 }
 
 impl Value {
@@ -44,6 +46,7 @@ impl Value {
             Value::Known(a) => &a.shape,
             Value::Parameter(v) => &v.shape,
             Value::Computed(c) => &c.shape,
+            Value::Sequence(_) => &[],
         }
     }
     /// The same numbers in another shape.
@@ -52,6 +55,7 @@ impl Value {
             Value::Known(a) => a.shape = shape,
             Value::Parameter(v) => v.shape = shape,
             Value::Computed(c) => c.shape = shape,
+            Value::Sequence(_) => {}
         }
         self
     }
