@@ -54,7 +54,9 @@ fn theta(weights: &[OwnedWeight<f64>]) -> Vec<f64> {
 }
 
 fn work(arguments: &[String]) -> Result<bool> {
-    let [job, reference, rest @ ..] = arguments else { return Err(Error::usage("against JOB REFERENCE [TANGENT VJP]")) };
+    let [job, reference, rest @ ..] = arguments else {
+        return Err(Error::usage("against JOB REFERENCE [TANGENT VJP]"));
+    };
     let mut job = Job::read(Path::new(job))?;
     // Checkpoints in single precision are compared in double: what is asked for is the mathematics.
     let tolerance = if job.precision == Precision::F64 { 1e-9 } else { 1e-6 };

@@ -10,6 +10,8 @@ pub const DENSE_LIMIT: usize = 4096;
 
 /// All that the dense matrix of a symmetric operator tells.
 pub struct DenseSpectrum {
+    /// Row-major [n, n], its indices those of the whole vectors.
+    pub matrix: Vec<f64>,
     trace: f64,
     frobenius: f64,
     /// Largest first.
@@ -73,7 +75,7 @@ pub fn dense<T: Real>(problem: &Problem<'_, T>) -> Result<DenseSpectrum> {
         (0..n).map(|i| part(i).powi(2)).sum::<f64>().sqrt()
     };
     let residuals = values.iter().zip(vectors.chunks(n.max(1))).map(residual).collect();
-    Ok(DenseSpectrum { trace, frobenius, values, vectors, residuals, n })
+    Ok(DenseSpectrum { matrix: a, trace, frobenius, values, vectors, residuals, n })
 }
 
 impl DenseSpectrum {

@@ -4,6 +4,7 @@
 //! global sums, nothing else. Every estimate has a standard error, every eigenpair a residual, every run a reason why it stopped.
 
 mod block_krylov;
+mod blocks;
 mod dense;
 mod frobenius;
 mod hutchinson;
@@ -13,11 +14,13 @@ mod small;
 mod tall;
 
 pub use block_krylov::{block_krylov, block_krylov_vectors};
+pub use blocks::{blocks, dense_blocks, Blocks};
 pub use dense::{dense, DenseSpectrum, DENSE_LIMIT};
 pub use frobenius::{effective_rank, frobenius, Sketch};
 pub use hutchinson::hutchinson;
 pub use per_trajectory::per_trajectory;
 pub use problem::{Budget, Problem};
+pub use small::eigen as symmetric_eigen;
 pub use tall::Tall;
 
 /// Why a run ended.

@@ -4,7 +4,7 @@ use super::{Problem, Tall};
 use crate::engine::Real;
 
 /// Eigenvalues, largest first, and eigenvectors (vector i in row i) of a symmetric row-major n × n matrix.
-pub(super) fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
+pub fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     if n == 0 {
         return (Vec::new(), Vec::new());
     }

@@ -5,7 +5,7 @@ mod names;
 mod section;
 
 pub use model::{Layer, ModelSpec, Solver, Window};
-pub use names::{Kind, Method, Operator, Precision, Quantity};
+pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
 
 use crate::error::{Error, Result};
 use section::Section;
@@ -39,6 +39,8 @@ pub struct Analysis {
     pub count: usize,
     /// Whether to keep the eigenvectors.
     pub vectors: bool,
+    /// Which axis is left of a marginal.
+    pub axis: Axis,
 }
 
 /// A whole job.
@@ -66,6 +68,8 @@ pub struct Job {
     pub grid: Option<usize>,
     /// The result file.
     pub output: PathBuf,
+    /// Whether the state itself is written too.
+    pub keep_state: bool,
     /// What to find out.
     pub analyses: Vec<Analysis>,
 }
@@ -93,7 +97,7 @@ impl Job {
 
         let data = Section::new(path, "[data]", data, &["inputs", "initial_state", "mask"])?;
         let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid"])?;
-        let output = Section::new(path, "[output]", output, &["file"])?;
+        let output = Section::new(path, "[output]", output, &["file", "state"])?;
         let source = |text: &str| source(&directory, text);
         let model = model::model_spec(path, &directory, model)?;
         let mask = data.text("mask")?;
@@ -111,6 +115,7 @@ impl Job {
             block: compute.integer_or_auto("block")?,
             grid: grid(&compute)?,
             output: directory.join(output.text("file")?.unwrap_or("results.h5")),
+            keep_state: output.boolean("state")?.unwrap_or(false),
             analyses: analyses(path, &root)?,
             text,
         })
@@ -202,7 +207,7 @@ fn analysis(path: &Path, label: &str, table: &toml::Table) -> Result<Analysis> {
     }
     if !quantity.supported() {
         let what = quantity.name();
-        let has = "it has trace, frobenius, effective_rank, norm and eigenpairs";
+        let has = "it has trace, frobenius, effective_rank, norm, eigenpairs, marginal, matrix and blocks";
         return Err(s.error(format!("quantity = \"{what}\" is not in this version; {has}")));
     }
     let methods = quantity.methods(operator);
@@ -224,6 +229,10 @@ fn analysis(path: &Path, label: &str, table: &toml::Table) -> Result<Analysis> {
         max_matvecs: s.integer("max_matvecs", 1)?.unwrap_or(1000),
         count: s.integer("count", 1)?.unwrap_or(20),
         vectors: s.boolean("vectors")?.unwrap_or(false),
+        axis: match quantity {
+            Quantity::Marginal if !s.has("axis") => return Err(s.missing("axis")),
+            _ => s.choice("axis", Axis::Time, Axis::ALL)?,
+        },
     })
 }
 

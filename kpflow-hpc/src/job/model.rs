@@ -174,7 +174,8 @@ pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> 
     }
     let s = Section::new(path, "[model]", table, &all)?;
     let kind = s.required_choice("kind", Kind::ALL)?;
-    for key in table.keys().filter(|k| !common.contains(&k.as_str()) && !keys(kind).contains(&k.as_str())) {
+    let foreign = |k: &&String| !common.contains(&k.as_str()) && !keys(kind).contains(&k.as_str());
+    if let Some(key) = table.keys().find(foreign) {
         let with = |k: &&(&str, Kind)| keys(k.1).contains(&key.as_str());
         let kinds: Vec<&str> = Kind::ALL.iter().filter(with).map(|k| k.0).collect();
         return Err(s.error(format!("{key} is not for kind = \"{}\"; it is for {}", kind.name(), kinds.join(", "))));

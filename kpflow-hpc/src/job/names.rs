@@ -92,12 +92,28 @@ words! {
         Density = "density",
         /// A partial trace.
         Marginal = "marginal",
+        /// The whole matrix.
+        Matrix = "matrix",
+        /// ‖A_ab‖_F between the variables of the state, and tr A_aa.
+        Blocks = "blocks",
         /// ⟨A, B⟩ / (‖A‖‖B‖).
         Alignment = "alignment",
         /// eᵀ A e / (‖e‖² λ_max).
         Learnability = "learnability",
         /// Lyapunov exponents.
         Lyapunov = "lyapunov",
+    }
+}
+
+words! {
+    /// An axis of the state.
+    Axis {
+        /// B.
+        Trajectory = "trajectory",
+        /// T.
+        Time = "time",
+        /// N.
+        Unit = "unit",
     }
 }
 
@@ -156,6 +172,8 @@ impl Quantity {
                 _ => &[Auto, Hutchpp, Hutchinson, Dense],
             },
             Quantity::Norm | Quantity::Eigenpairs => &[Auto, BlockKrylov, Dense],
+            Quantity::Matrix | Quantity::Marginal => &[Auto, Dense],
+            Quantity::Blocks => &[Auto, Hutchinson, Dense],
             _ => &[],
         }
     }

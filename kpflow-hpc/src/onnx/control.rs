@@ -87,7 +87,8 @@ fn unroll_loop<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
             return Err(format!("makes more than {TURNS} turns"));
         }
         let scalar = |x: f64| Value::Known(super::Array { shape: vec![], data: vec![x], integer: true });
-        let inputs: Vec<Value> = [scalar(turn as f64), scalar(1.0)].into_iter().chain(carried.iter().cloned()).collect();
+        let inputs: Vec<Value> =
+            [scalar(turn as f64), scalar(1.0)].into_iter().chain(carried.iter().cloned()).collect();
         let mut outputs = body(reader, context, n, inside, &inputs)?.into_iter();
         going = known(&outputs.next().ok_or("has no condition")?).ok_or(fixed)? != 0.0;
         carried = outputs.by_ref().take(carried.len()).collect();
@@ -118,7 +119,9 @@ fn unroll_scan<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
     }
     let turns = all[states].shape().first().copied().unwrap_or(0);
     if turns == 0 || turns > TURNS || all[states..].iter().any(|v| v.shape().first() != Some(&turns)) {
-        return Err(format!("scans {turns} turns; 1 to {TURNS} are in this version, of the same number in every input"));
+        return Err(format!(
+            "scans {turns} turns; 1 to {TURNS} are in this version, of the same number in every input"
+        ));
     }
     let mut carried = all[..states].to_vec();
     let mut collected: Vec<Vec<Value>> = Vec::new();

@@ -47,7 +47,9 @@ pub struct Model {
 pub fn open(path: &Path) -> Result<Model> {
     let wrong = |m: String| Error::input(path, m);
     let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-    let not = |what: &str| wrong(format!("is not an ONNX model ({what}); torch.onnx.export or scripts/export_torch.py make one"));
+    let not = |what: &str| {
+        wrong(format!("is not an ONNX model ({what}); torch.onnx.export or scripts/export_torch.py make one"))
+    };
     whole(&bytes).map_err(not)?;
     let model = ModelProto::parse_buf(&bytes).map_err(|e| not(&e.to_string().replace('\n', " ")))?;
     let graph = model.graph.ok_or_else(|| not("it has no graph"))?;
@@ -156,7 +158,9 @@ pub fn tensor(path: &Path, t: &TensorProto) -> Result<Array> {
     let kind = t.data_type.unwrap_or(DataType(0));
     let integer = !matches!(kind, DataType::FLOAT | DataType::DOUBLE | DataType::FLOAT16 | DataType::BFLOAT16);
     let data: Vec<f64> = match (raw, kind) {
-        (Some(raw), kind) => decode(kind, &raw).ok_or_else(|| wrong(format!("is of type {kind}, which cannot be read")))?,
+        (Some(raw), kind) => {
+            decode(kind, &raw).ok_or_else(|| wrong(format!("is of type {kind}, which cannot be read")))?
+        }
         (None, DataType::FLOAT) => t.float_data.iter().map(|&x| x.into()).collect(),
         (None, DataType::DOUBLE) => t.double_data.clone(),
         (None, DataType::INT64) => t.int64_data.iter().map(|&x| x as f64).collect(),
@@ -180,7 +184,7 @@ pub fn parameter(path: &Path, t: &TensorProto) -> Result<Array> {
 
 fn decode(kind: DataType, bytes: &[u8]) -> Option<Vec<f64>> {
     fn each<const W: usize>(bytes: &[u8], f: impl Fn([u8; W]) -> f64) -> Option<Vec<f64>> {
-        bytes.len().is_multiple_of(W).then(|| bytes.chunks_exact(W).map(|c| f(c.try_into().unwrap_or([0; W]))).collect())
+        (bytes.len() % W == 0).then(|| bytes.chunks_exact(W).map(|c| f(c.try_into().unwrap_or([0; W]))).collect())
     }
     match kind {
         DataType::FLOAT => each(bytes, |b| f32::from_le_bytes(b).into()),
@@ -199,12 +203,17 @@ fn decode(kind: DataType, bytes: &[u8]) -> Option<Vec<f64>> {
 /// The bytes of a tensor that lie in a file beside the model.
 fn external(path: &Path, t: &TensorProto, name: &str) -> Result<Vec<u8>> {
     use std::io::{Read, Seek, SeekFrom};
-    let entry = |key: &str| t.external_data.iter().find(|e| e.key.as_deref() == Some(key)).and_then(|e| e.value.clone());
+    let entry =
+        |key: &str| t.external_data.iter().find(|e| e.key.as_deref() == Some(key)).and_then(|e| e.value.clone());
     let number = |key: &str| entry(key).and_then(|v| v.parse::<u64>().ok());
     let location = entry("location").unwrap_or_default();
-    let plain = !location.is_empty() && Path::new(&location).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+    let plain =
+        !location.is_empty() && Path::new(&location).components().all(|c| matches!(c, std::path::Component::Normal(_)));
     if !plain {
-        return Err(Error::input(path, format!("tensor {name} lies in \"{location}\", which is no file beside the model")));
+        return Err(Error::input(
+            path,
+            format!("tensor {name} lies in \"{location}\", which is no file beside the model"),
+        ));
     }
     let file = path.with_file_name(&location);
     let wrong = |m: String| Error::input(&file, format!("{m}; tensor {name} of {} lies in it", path.display()));

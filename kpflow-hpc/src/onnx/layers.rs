@@ -33,7 +33,11 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
             let along = |reader: &mut Reader<T>, x: &Value| {
                 let input = reader.rows(x, group)?;
                 let y = reader.mixing(f, &[input], x.shape().to_vec())?;
-                if n.kind() == "LogSoftmax" { reader.unary(Activation::Ln, &y) } else { Ok(y) }
+                if n.kind() == "LogSoftmax" {
+                    reader.unary(Activation::Ln, &y)
+                } else {
+                    Ok(y)
+                }
             };
             one(if n.opset >= 13 { last(reader, x, axis, along)? } else { along(reader, x)? })
         }
@@ -167,7 +171,8 @@ fn gemm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let (a, b) = (flip(reader, n.input(0)?, "transA")?, flip(reader, n.input(1)?, "transB")?);
     let (alpha, beta, c) = (n.float("alpha", 1.0), n.float("beta", 1.0), n.optional(2)?);
     let width = b.shape().last().copied().unwrap_or(0);
-    let row = c.filter(|c| matches!(c, Value::Parameter(_) | Value::Known(_)) && c.shape().iter().product::<usize>() == width);
+    let row = c
+        .filter(|c| matches!(c, Value::Parameter(_) | Value::Known(_)) && c.shape().iter().product::<usize>() == width);
     if let (true, Some(row), 1.0, 1.0) = (is_weight(&b) && !matches!(a, Value::Known(_)), row, alpha, beta) {
         return linear(reader, &a, &b, Some(row));
     }
@@ -232,7 +237,8 @@ fn window(n: &Node<'_>, size: &[usize], input: &[usize]) -> Op<Window> {
             let span = (size[i] - 1) * dilation[i] + 1;
             let total = ((input[i].div_ceil(stride[i]) - 1) * stride[i] + span).saturating_sub(input[i]);
             let small = total / 2;
-            (pads[i], pads[i + axes]) = if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
+            (pads[i], pads[i + axes]) =
+                if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
         }
     }
     if n.integer("ceil_mode", 0) != 0 {
@@ -241,7 +247,8 @@ fn window(n: &Node<'_>, size: &[usize], input: &[usize]) -> Op<Window> {
             let span = (size[i] - 1) * dilation[i] + 1;
             let over = (input[i] + pads[i] + pads[i + axes]).checked_sub(span).map_or(0, |r| r % stride[i]);
             let more = if over == 0 { 0 } else { stride[i] - over };
-            let starts_inside = (input[i] + pads[i]).saturating_sub(1) + span >= input[i] + pads[i] + pads[i + axes] + more;
+            let starts_inside =
+                (input[i] + pads[i]).saturating_sub(1) + span >= input[i] + pads[i] + pads[i + axes] + more;
             pads[i + axes] += if starts_inside { more } else { 0 };
         }
     }
@@ -269,7 +276,8 @@ fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let window = window(n, &w.shape()[2..], &x.shape()[2..])?;
     let places = window.size[0] * window.size[1];
     // Each group is a weight of its own, its columns in the order of a patch: [place][channel].
-    let (reads, parts) = (patches(&mut reader.network, map, &window, groups).ok_or("has a window larger than its map")?, n_out / groups);
+    let (reads, parts) =
+        (patches(&mut reader.network, map, &window, groups).ok_or("has a window larger than its map")?, n_out / groups);
     let mut outputs = Vec::new();
     for g in 0..groups {
         let rows = value::slice(w.shape(), &[(0, (g * parts) as i64, 1, parts)]).ok_or("does not split into groups")?;
@@ -278,7 +286,8 @@ fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
         let bias = match b {
             None => None,
             Some(b) => {
-                let rows = value::slice(b.shape(), &[(0, (g * parts) as i64, 1, parts)]).filter(|_| b.shape() == [n_out]);
+                let rows =
+                    value::slice(b.shape(), &[(0, (g * parts) as i64, 1, parts)]).filter(|_| b.shape() == [n_out]);
                 Some(reader.moved(std::slice::from_ref(b), rows.ok_or("has a bias that does not fit")?)?)
             }
         };
@@ -295,7 +304,8 @@ fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
 fn join<T: Scalar>(reader: &mut Reader<T>, outputs: &[Operand]) -> usize {
     let mut parts = outputs.to_vec();
     while parts.len() > 1 {
-        let joined: Vec<usize> = parts.chunks(kpflow_core::model::MAX_INPUTS).map(|c| reader.network.concat(c)).collect();
+        let joined: Vec<usize> =
+            parts.chunks(kpflow_core::model::MAX_INPUTS).map(|c| reader.network.concat(c)).collect();
         parts = joined.into_iter().map(|v| reader.network.read(v)).collect();
     }
     parts[0].variable
@@ -325,7 +335,8 @@ fn pool<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
 fn batch<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let x = n.input(0)?;
     let (scale, bias) = (n.input(1)?, n.input(2)?);
-    let (mean, variance) = (n.known(3, "moments")?.ok_or("has no mean")?, n.known(4, "moments")?.ok_or("has no variance")?);
+    let (mean, variance) =
+        (n.known(3, "moments")?.ok_or("has no mean")?, n.known(4, "moments")?.ok_or("has no variance")?);
     let numbers = |a: &super::file::Array| -> Vec<T> { a.data.iter().map(|&x| T::of(x)).collect() };
     let c = x.shape().get(1).copied().unwrap_or(0);
     if mean.data.len() != c || variance.data.len() != c || c == 0 {
@@ -334,7 +345,8 @@ fn batch<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let rank = x.shape().len();
     let row = rank == 2;
     let variable = if row { reader.rows(x, c)?.variable } else { to_map(reader, x)?.variable };
-    let u = batch_norm(&mut reader.network, variable, (&numbers(mean), &numbers(variance), n.float("epsilon", 1e-5)), None);
+    let u =
+        batch_norm(&mut reader.network, variable, (&numbers(mean), &numbers(variance), n.float("epsilon", 1e-5)), None);
     let weight = reader.weight(scale, Some(bias), c, 1)?;
     let input = reader.network.read(u);
     let y = reader.network.site(Form::Gain, weight, input);
@@ -386,7 +398,8 @@ fn group_norm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let (x, gain, bias) = (n.input(0)?, n.input(1)?, n.input(2)?);
     let shape = x.shape().to_vec();
     let c = shape.get(1).copied().unwrap_or(0);
-    let groups = if n.kind() == "GroupNormalization" { usize::try_from(n.integer("num_groups", 0)).unwrap_or(0) } else { c };
+    let groups =
+        if n.kind() == "GroupNormalization" { usize::try_from(n.integer("num_groups", 0)).unwrap_or(0) } else { c };
     if groups == 0 || c % groups != 0 || gain.shape() != [c] || bias.shape() != [c] {
         return Err(format!("normalises {c} channels in {groups} groups"));
     }
@@ -408,7 +421,11 @@ fn reduce<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let mut axes: Vec<usize> = match axes.is_empty() {
         true if noop => return Ok(x.clone()),
         true => (0..rank).collect(),
-        false => axes.iter().map(|&a| value::axis(a, rank)).collect::<Option<_>>().ok_or("reduces an axis that is not there")?,
+        false => axes
+            .iter()
+            .map(|&a| value::axis(a, rank))
+            .collect::<Option<_>>()
+            .ok_or("reduces an axis that is not there")?,
     };
     axes.sort_unstable();
     axes.dedup();

@@ -61,7 +61,11 @@ pub fn build<T: Scalar>(path: &Path, names: &[Option<String>], shapes: &[&[usize
         model.graph.input.iter().filter(|i| !scope.contains_key(i.name.as_deref().unwrap_or_default())).collect();
     let have: Vec<&str> = inputs.iter().map(|i| i.name.as_deref().unwrap_or_default()).collect();
     if inputs.len() != shapes.len() {
-        let what = format!("has inputs {}; the job gives {} (inputs = {{ NAME = \"FILE:DATASET\", … }})", have.join(", "), shapes.len());
+        let what = format!(
+            "has inputs {}; the job gives {} (inputs = {{ NAME = \"FILE:DATASET\", … }})",
+            have.join(", "),
+            shapes.len()
+        );
         return Err(wrong(what));
     }
     for (slot, (name, shape)) in names.iter().zip(shapes).enumerate() {
@@ -69,9 +73,11 @@ pub fn build<T: Scalar>(path: &Path, names: &[Option<String>], shapes: &[&[usize
             None => inputs.first(),
             Some(name) => inputs.iter().find(|i| i.name.as_ref() == Some(name)),
         };
-        let missing = || wrong(format!("has no input {}; it has {}", name.as_deref().unwrap_or_default(), have.join(", ")));
+        let missing =
+            || wrong(format!("has no input {}; it has {}", name.as_deref().unwrap_or_default(), have.join(", ")));
         let input = input.ok_or_else(missing)?;
-        let full = input_shape(input, shape).map_err(|e| wrong(format!("input {} {e}", input.name.as_deref().unwrap_or_default())))?;
+        let full = input_shape(input, shape)
+            .map_err(|e| wrong(format!("input {} {e}", input.name.as_deref().unwrap_or_default())))?;
         let width = full.last().copied().unwrap_or(1);
         let variable = reader.network.input(slot, full.iter().product::<usize>() / width.max(1), width);
         scope.insert(input.name.clone().unwrap_or_default(), reader.computed(full, variable));
@@ -120,10 +126,13 @@ fn input_shape(input: &ValueInfoProto, given: &[usize]) -> Op<Vec<usize>> {
     let Some(shape) = kind.and_then(|t| t.shape.as_ref()) else {
         return Ok([&[1], given].concat());
     };
-    let dims: Vec<Option<usize>> = shape.dim.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok())).collect();
+    let dims: Vec<Option<usize>> =
+        shape.dim.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok())).collect();
     let free = |axis: usize| {
         let rest = dims.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, d)| d);
-        dims[axis].is_none_or(|d| d == 1) && rest.clone().count() == given.len() && rest.zip(given).all(|(d, g)| d.is_none_or(|d| d == *g))
+        dims[axis].is_none_or(|d| d == 1)
+            && rest.clone().count() == given.len()
+            && rest.zip(given).all(|(d, g)| d.is_none_or(|d| d == *g))
     };
     let shown = |d: &Option<usize>| d.map_or("?".into(), |d| d.to_string());
     let text = dims.iter().map(shown).collect::<Vec<String>>().join(", ");
@@ -201,7 +210,9 @@ impl<'a> Node<'a> {
         match self.optional(i)? {
             None => Ok(None),
             Some(Value::Known(a)) => Ok(Some(a)),
-            Some(_) => Err(format!("has {what} that depend on the data or the parameters; only fixed ones are in this version")),
+            Some(_) => Err(format!(
+                "has {what} that depend on the data or the parameters; only fixed ones are in this version"
+            )),
         }
     }
     fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {

@@ -239,7 +239,9 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n:
             Ok(vec![reader.clustered(Select, [c, a, b])?])
         }
         "" => Err("has no type".into()),
-        other => Err(format!("is an operator that is not in this version; {other} is unknown to it (opset {})", n.opset)),
+        other => {
+            Err(format!("is an operator that is not in this version; {other} is unknown to it (opset {})", n.opset))
+        }
     }
 }
 

@@ -179,7 +179,8 @@ impl<T: Scalar> Reader<T> {
                 return Ok(only.clone().reshaped(shape));
             }
         }
-        let known: Option<Vec<&Array>> = inputs.iter().map(|v| if let Value::Known(a) = v { Some(a) } else { None }).collect();
+        let known: Option<Vec<&Array>> =
+            inputs.iter().map(|v| if let Value::Known(a) = v { Some(a) } else { None }).collect();
         if let Some(arrays) = known {
             let data = from.iter().map(|f| f.map_or(0.0, |(which, i)| arrays[which].data[i])).collect();
             return Ok(Value::Known(Array { shape, data, integer: arrays.iter().all(|a| a.integer) }));

@@ -26,7 +26,10 @@ fn cell(n: &Node<'_>) -> Op<(Cell, &'static [usize])> {
         "GRU" => {
             only(&["sigmoid", "tanh"])?;
             if n.integer("linear_before_reset", 0) == 0 {
-                return Err("resets before the product (linear_before_reset = 0); PyTorch's cell, after it, is in this version".into());
+                return Err(
+                    "resets before the product (linear_before_reset = 0); PyTorch's cell, after it, is in this version"
+                        .into(),
+                );
             }
             Ok((Cell::gru(), &[1, 0, 2]))
         }
@@ -43,7 +46,14 @@ fn cell(n: &Node<'_>) -> Op<(Cell, &'static [usize])> {
 }
 
 /// One direction's part of a tensor `[directions, gates · rest…]`, its gates in PyTorch's order.
-fn gates<T: Scalar>(reader: &mut Reader<T>, v: &Value, d: usize, first: usize, hidden: usize, order: &[usize]) -> Op<Value> {
+fn gates<T: Scalar>(
+    reader: &mut Reader<T>,
+    v: &Value,
+    d: usize,
+    first: usize,
+    hidden: usize,
+    order: &[usize],
+) -> Op<Value> {
     let part = value::slice(v.shape(), &[(0, d as i64, 1, 1)]).ok_or("has weights of too few directions")?;
     let part = reader.moved(std::slice::from_ref(v), part)?;
     let shape = part.shape()[1..].to_vec();
@@ -77,7 +87,12 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<V
     };
     let expected = (hidden.checked_mul(cell.gates()), vec![directions, rows, hidden]);
     let width = x.shape()[2];
-    if expected.0 != Some(rows) || r.shape() != expected.1 || n_in != width || !(1..=2).contains(&directions) || hidden == 0 {
+    if expected.0 != Some(rows)
+        || r.shape() != expected.1
+        || n_in != width
+        || !(1..=2).contains(&directions)
+        || hidden == 0
+    {
         return Err(format!("has weights of shapes {:?} and {:?} for inputs of width {width}", w.shape(), r.shape()));
     }
     if b.is_some_and(|b| b.shape() != [directions, 2 * rows]) || n.optional(7)?.is_some() {
@@ -96,7 +111,8 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<V
     for d in 0..directions {
         let ih = gates(reader, w, d, 0, hidden, order)?;
         let hh = gates(reader, r, d, 0, hidden, order)?;
-        let bias = |reader: &mut Reader<T>, first: usize| b.map(|b| gates(reader, b, d, first, hidden, order)).transpose();
+        let bias =
+            |reader: &mut Reader<T>, first: usize| b.map(|b| gates(reader, b, d, first, hidden, order)).transpose();
         let (b_ih, b_hh) = (bias(reader, 0)?, bias(reader, rows)?);
         let ih = reader.weight(&ih, b_ih.as_ref(), rows, n_in)?;
         let hh = reader.weight(&hh, b_hh.as_ref(), rows, hidden)?;

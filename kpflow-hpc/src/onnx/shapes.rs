@@ -71,13 +71,16 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
                 None => (0..rank).rev().collect(),
             };
             let moves = value::transpose(x.shape(), &order);
-            one(reader.moved(&[x.clone()], moves.ok_or_else(|| impossible(&format!("permutes by {order:?}"), x.shape()))?)?)
+            one(reader.moved(
+                std::slice::from_ref(x),
+                moves.ok_or_else(|| impossible(&format!("permutes by {order:?}"), x.shape()))?,
+            )?)
         }
         "Slice" => {
             let x = n.input(0)?;
             let ranges = ranges(n, x.shape())?;
             let moves = value::slice(x.shape(), &ranges).ok_or_else(|| impossible("slices", x.shape()))?;
-            one(reader.moved(&[x.clone()], moves)?)
+            one(reader.moved(std::slice::from_ref(x), moves)?)
         }
         "Split" => split(reader, n).map(Some),
         "SplitToSequence" => one(Value::Sequence(split_to_sequence(reader, n)?)),
@@ -96,7 +99,8 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
             let shapes: Vec<&[usize]> = inputs.iter().map(Value::shape).collect();
             let rank = shapes.first().map_or(0, |s| s.len());
             let axis = n.axis(0, rank)?;
-            let moves = value::concat(&shapes, axis).ok_or_else(|| format!("joins shapes {shapes:?}, which it cannot"))?;
+            let moves =
+                value::concat(&shapes, axis).ok_or_else(|| format!("joins shapes {shapes:?}, which it cannot"))?;
             one(reader.moved(&inputs, moves)?)
         }
         "Gather" => gather(reader, n).map(|v| Some(vec![v])),
@@ -114,13 +118,16 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
                 let mut index = index.to_vec();
                 index[axis] = pick;
                 within &= index.iter().zip(from).all(|(i, d)| i < d);
-                places.push(Some((0, index.iter().zip(&strides).fold(0usize, |s, (i, d)| s.saturating_add(i.saturating_mul(*d))))));
+                places.push(Some((
+                    0,
+                    index.iter().zip(&strides).fold(0usize, |s, (i, d)| s.saturating_add(i.saturating_mul(*d))),
+                )));
                 at += 1;
             });
             if !within {
                 return Err(impossible("gathers beyond", from));
             }
-            one(reader.moved(&[x.clone()], Moves { shape: indices.shape.clone(), from: places })?)
+            one(reader.moved(std::slice::from_ref(x), Moves { shape: indices.shape.clone(), from: places })?)
         }
         "Expand" => {
             let x = n.input(0)?;
@@ -134,8 +141,9 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
             let x = n.input(0)?;
             let repeats = n.known(1, "repeats")?.ok_or("has no repeats")?.integers();
             let repeats: Option<Vec<usize>> = repeats.into_iter().map(|r| usize::try_from(r).ok()).collect();
-            let moves = repeats.and_then(|r| value::tile(x.shape(), &r)).ok_or_else(|| impossible("repeats", x.shape()))?;
-            one(reader.moved(&[x.clone()], moves)?)
+            let moves =
+                repeats.and_then(|r| value::tile(x.shape(), &r)).ok_or_else(|| impossible("repeats", x.shape()))?;
+            one(reader.moved(std::slice::from_ref(x), moves)?)
         }
         "Pad" => {
             let x = n.input(0)?;
@@ -154,7 +162,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
                 (before[a], after[a]) = both;
             }
             let moves = value::pad(x.shape(), &before, &after).ok_or_else(|| impossible("pads", x.shape()))?;
-            one(reader.moved(&[x.clone()], moves)?)
+            one(reader.moved(std::slice::from_ref(x), moves)?)
         }
         "Trilu" => {
             let x = n.input(0)?;
@@ -170,7 +178,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
                 places.push(keep.then_some((0, at)));
                 at += 1;
             });
-            one(reader.moved(&[x.clone()], Moves { shape: x.shape().to_vec(), from: places })?)
+            one(reader.moved(std::slice::from_ref(x), Moves { shape: x.shape().to_vec(), from: places })?)
         }
         "ConstantOfShape" => {
             let shape = n.known(0, "shapes")?.ok_or("has no shape")?.integers();
@@ -189,7 +197,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
             };
             let (start, limit, delta) = (part(0)?, part(1)?, part(2)?);
             let len = ((limit - start) / delta).ceil().max(0.0);
-            if !(len <= MOST as f64) {
+            if len.is_nan() || len > MOST as f64 {
                 return Err("makes a range without end".into());
             }
             let data: Vec<f64> = (0..len as usize).map(|i| start + i as f64 * delta).collect();
@@ -199,7 +207,14 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
         "CumSum" => match (n.input(0)?, n.known(1, "axes")?) {
             (Value::Known(a), Some(axis)) if a.shape.len() == 1 && axis.data.first() == Some(&0.0) => {
                 let mut sum = 0.0;
-                let data = a.data.iter().map(|x| { sum += x; sum }).collect();
+                let data = a
+                    .data
+                    .iter()
+                    .map(|x| {
+                        sum += x;
+                        sum
+                    })
+                    .collect();
                 one(Value::Known(Array { data, ..a.clone() }))
             }
             _ => Err("sums up data; only a fixed row is in this version".into()),
@@ -220,7 +235,7 @@ fn reshape(from: &[usize], asked: &[i64], zeros: bool) -> Option<Vec<usize>> {
     let known = count(&shape)?;
     match asked.iter().filter(|&&d| d == -1).count() {
         0 => {}
-        1 if known > 0 && total.is_multiple_of(known) => {
+        1 if known > 0 && total % known == 0 => {
             let at = asked.iter().position(|&d| d == -1)?;
             shape[at] = total / known;
         }
@@ -282,7 +297,8 @@ fn split_to_sequence<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<
     let parts: Vec<usize> = match n.known(1, "parts")? {
         // One number is the size of every part but the last.
         Some(a) if a.shape.is_empty() => {
-            let size = usize::try_from(a.integers()[0]).ok().filter(|&s| s > 0).ok_or("splits into parts of no size")?;
+            let size =
+                usize::try_from(a.integers()[0]).ok().filter(|&s| s > 0).ok_or("splits into parts of no size")?;
             (0..length.div_ceil(size)).map(|i| size.min(length - i * size)).collect()
         }
         Some(a) => a.integers().iter().map(|&p| usize::try_from(p).unwrap_or(usize::MAX)).collect(),

@@ -4,6 +4,7 @@
 //! on a copy beside the file, which then takes its place.
 
 use crate::error::{Error, Kind, Result};
+use crate::network::Watched;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type};
 use ndarray::{ArrayD, IxDyn};
@@ -31,6 +32,8 @@ pub struct Header {
     pub threads: usize,
     /// When the run began.
     pub started: SystemTime,
+    /// The variables that are the state, in their order.
+    pub variables: Vec<Watched>,
 }
 
 /// One analysis.
@@ -62,6 +65,8 @@ pub struct Record<T> {
     pub residuals: Option<Vec<f64>>,
     /// [k, B, T, N].
     pub eigenvectors: Option<Vec<T>>,
+    /// Further arrays of numbers: name, shape, numbers.
+    pub arrays: Vec<(&'static str, Vec<usize>, Vec<f64>)>,
 }
 
 /// A result file being written.
@@ -118,6 +123,12 @@ impl ResultFile {
             text(f, "started", &utc(header.started))?;
             number(f, "wall_seconds", 0.0)?;
             text(f, "status", "running")?;
+            let state = f.create_group("state")?;
+            let names = header.variables.iter().map(|v| v.name.parse::<VarLenUnicode>().unwrap_or_default()).collect();
+            array(&state, "variables", &[header.variables.len()], names)?;
+            let layout =
+                header.variables.iter().flat_map(|v| [v.offset, v.stride, v.positions, v.width].map(|x| x as i64));
+            array(&state, "layout", &[header.variables.len(), 4], layout.collect())?;
             f.create_group("analysis").map(drop)
         })?;
         Ok(file)
@@ -150,6 +161,17 @@ impl ResultFile {
         Ok((result, done))
     }
 
+    /// Adds the state itself, [B, T, N].
+    pub fn add_state<T: H5Type>(&self, state: Vec<T>) -> Result<()> {
+        self.change(true, |f| {
+            let group = f.group("state")?;
+            if group.link_exists("values") {
+                return Ok(());
+            }
+            array(&group, "values", &self.shape, state)
+        })
+    }
+
     /// Adds a finished analysis.
     pub fn add<T: H5Type>(&self, name: &str, r: Record<T>) -> Result<()> {
         self.change(true, |f| {
@@ -180,6 +202,9 @@ impl ResultFile {
             if let Some(vectors) = r.eigenvectors {
                 let [b, t, n] = self.shape;
                 array(&g, "eigenvectors", &[k, b, t, n], vectors)?;
+            }
+            for (name, shape, data) in r.arrays {
+                array(&g, name, &shape, data)?;
             }
             Ok(())
         })
@@ -259,135 +284,4 @@ fn utc(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn header() -> Header {
-        Header {
-            job: "x = 1\n".into(),
-            model: "gru".into(),
-            parameters: 7,
-            shape: [1, 2, 3],
-            seed: 5,
-            precision: "f64".into(),
-            ranks: 1,
-            threads: 1,
-            started: UNIX_EPOCH + Duration::from_secs(1_709_210_096),
-        }
-    }
-
-    #[test]
-    fn dates() {
-        assert_eq!(utc(header().started), "2024-02-29T12:34:56Z");
-        assert_eq!(utc(UNIX_EPOCH), "1970-01-01T00:00:00Z");
-    }
-
-    #[test]
-    fn written_read_and_resumed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("r.h5");
-        let file = ResultFile::create(&path, &header()).unwrap();
-        let record = Record {
-            value: Some(2.5),
-            standard_error: Some(0.5),
-            history: vec![[1.0, 2.0, 3.0]],
-            eigenvalues: Some(vec![3.0, 1.0]),
-            residuals: Some(vec![0.0, 0.1]),
-            eigenvectors: Some((0..12).map(f64::from).collect()),
-            ..Record::default()
-        };
-        file.add("a", record).unwrap();
-        let (file, done) = ResultFile::resume(&path, &header()).unwrap();
-        assert_eq!(done, ["a"]);
-        file.finish(Duration::from_secs(1)).unwrap();
-        let h5 = hdf5::File::open(&path).unwrap();
-        let status = h5.attr("status").unwrap().read_scalar::<VarLenUnicode>().unwrap();
-        assert_eq!(status.as_str(), "complete");
-        assert_eq!(h5.dataset("analysis/a/eigenvectors").unwrap().shape(), [2, 1, 2, 3]);
-        assert_eq!(h5.dataset("analysis/a/value").unwrap().read_scalar::<f64>().unwrap(), 2.5);
-        let other = Header { job: "x = 2\n".into(), ..header() };
-        assert!(ResultFile::resume(&path, &other).err().unwrap().to_string().contains("another job"));
-        assert!(!dir.path().join("r.h5.tmp").exists());
-    }
-
-    #[test]
-    fn nothing_but_results_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let (path, link) = (dir.path().join("x.h5"), dir.path().join("link.h5"));
-        for foreign in [&b"weights"[..], b""] {
-            std::fs::write(&path, foreign).unwrap();
-            let e = ResultFile::create(&path, &header()).err().unwrap();
-            assert!(e.exit_code() == 2 && e.to_string().contains("not a result file"), "{e}");
-            assert_eq!(std::fs::read(&path).unwrap(), foreign);
-        }
-        hdf5::File::create(&path).unwrap().create_group("inputs").unwrap();
-        assert!(ResultFile::create(&path, &header()).is_err());
-        assert!(hdf5::File::open(&path).unwrap().group("inputs").is_ok());
-        std::fs::remove_file(&path).unwrap();
-        ResultFile::create(&path, &header()).unwrap();
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        ResultFile::create(&link, &header()).unwrap().add("a", Record::<f64>::default()).unwrap();
-        assert!(link.is_symlink() && hdf5::File::open(&path).unwrap().group("analysis/a").is_ok());
-    }
-
-    #[test]
-    fn a_failed_addition_leaves_the_file_as_it_was() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("r.h5");
-        let file = ResultFile::create(&path, &header()).unwrap();
-        std::fs::write(dir.path().join("r.h5.tmp"), b"what a killed run left").unwrap();
-        file.add("a", Record::<f64>::default()).unwrap();
-        let before = std::fs::read(&path).unwrap();
-        assert_eq!(file.add("a", Record::<f64>::default()).unwrap_err().exit_code(), 1);
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-    }
-
-    /// Writes results until it is killed; does nothing unless the test below starts it.
-    #[test]
-    fn endless_writer() {
-        let Some(path) = std::env::var_os("KPFLOW_TEST_ENDLESS_WRITER") else { return };
-        let file = ResultFile::create(Path::new(&path), &header()).unwrap();
-        for i in 0.. {
-            let vectors = Some(vec![0.5; 6 * 4096]);
-            let record = Record { eigenvalues: Some(vec![1.0; 4096]), eigenvectors: vectors, ..Record::default() };
-            file.add(&format!("{i:06}"), record).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_killed_run_leaves_a_file_that_opens() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut most = 0;
-        for round in 0..8 {
-            let path = dir.path().join(format!("{round}.h5"));
-            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "results::tests::endless_writer"])
-                .env("KPFLOW_TEST_ENDLESS_WRITER", &path)
-                .stdout(std::process::Stdio::null())
-                .spawn()
-                .unwrap();
-            let begun = std::time::Instant::now();
-            while !path.exists() && begun.elapsed().as_secs() < 20 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            std::thread::sleep(Duration::from_millis(11 * round));
-            child.kill().unwrap();
-            child.wait().unwrap();
-            let (_, done) = ResultFile::resume(&path, &header()).unwrap();
-            let h5 = hdf5::File::open(&path).unwrap();
-            for name in &done {
-                let vectors = h5.dataset(&format!("analysis/{name}/eigenvectors")).unwrap();
-                assert!(vectors.read_raw::<f64>().unwrap().iter().all(|&x| x == 0.5));
-            }
-            most = most.max(done.len());
-        }
-        assert!(most > 1);
-    }
-
-    #[test]
-    fn nowhere_to_write() {
-        let e = ResultFile::create(Path::new("/nonexistent/r.h5"), &header()).err().unwrap();
-        assert_eq!(e.exit_code(), 2);
-        assert!(ResultFile::create(Path::new("/tmp"), &header()).is_err());
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use crate::estimate::{self, Budget, Eigenpairs, Estimate, Problem, Sketch, StopR
 use crate::job::{Analysis, Job, Method, Operator, Quantity};
 use crate::model::Loaded;
 use crate::results::Record;
+use crate::run::structure::structure;
 use kpflow_core::machine::{Reduce, Tasks};
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{
@@ -82,6 +83,9 @@ impl<T: Real> Setting<'_, '_, T> {
                     ..Record::default()
                 };
                 Ok((record, a.vectors.then_some(pairs.vectors)))
+            }
+            Quantity::Matrix | Quantity::Marginal | Quantity::Blocks => {
+                Ok((structure(a, self.loaded, self.problem, self.small())?, None))
             }
             _ => {
                 let (estimate, method) = match a.quantity {
@@ -276,6 +280,9 @@ pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization
         // The matrix, its eigenvectors and the work of finding them, in double precision.
         let dense = match a.method {
             Method::Dense => total.min(estimate::DENSE_LIMIT),
+            Method::Auto if matches!(a.quantity, Quantity::Matrix | Quantity::Marginal) => {
+                total.min(estimate::DENSE_LIMIT)
+            }
             Method::Auto => total.min(SMALL),
             _ => 0,
         };

@@ -1,6 +1,7 @@
 //! `kpflow run`: load, linearise, analyse, write.
 
 mod analyse;
+mod structure;
 
 use crate::cli;
 use crate::comm::Comm;
@@ -47,7 +48,8 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
     let comm = engine.comm();
     let loaded = Loaded::<T>::load(job, engine)?;
     let done = loaded.linearized(loaded.weights(), engine, |lin| {
-        let finite = loaded.state(lin).iter().all(|x| x.is_finite());
+        let state = loaded.state(lin);
+        let finite = state.iter().all(|x| x.is_finite());
         let wrong = || Error::input(&job.model.weights, "the state overflows on these inputs; check dt, weights and inputs");
         comm.agree(if finite { Ok(()) } else { Err(wrong()) })?;
         let shape = [loaded.trajectories, loaded.shape.steps, loaded.shape.units];
@@ -61,6 +63,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             ranks: comm.size(),
             threads: kpflow_core::machine::Tasks::lanes(engine),
             started,
+            variables: loaded.network().watched(),
         };
         // Making an operator is collective: every rank takes part in the estimate, one tells it.
         let bytes = memory(job, &loaded, lin, engine);
@@ -97,6 +100,10 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         comm.broadcast(&mut names, 0);
         let names = String::from_utf8_lossy(&names).into_owned();
         let finished: Vec<&str> = names.split('\n').collect();
+        if job.keep_state {
+            let state = collect(&Tall { shape: loaded.shape, vectors: 1, data: state }, &loaded, comm);
+            comm.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
+        }
         analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished)?;
         comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed())))
     })?;
@@ -161,6 +168,7 @@ fn line<T>(name: &str, quantity: Quantity, r: &Record<T>) -> String {
             let worst = r.residuals.iter().flatten().fold(0.0, |a: f64, &b| a.max(b));
             format!("{}{} (residuals ≤ {worst:.1e})", first.join(" "), if values.len() > 5 { " …" } else { "" })
         }
+        (None, Some(v)) if !r.arrays.is_empty() => format!("a matrix {:?} of trace {v:.8e}", r.arrays[0].1),
         (None, Some(v)) => match r.standard_error {
             Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
             _ => format!("{v:.12e}"),

@@ -85,7 +85,13 @@ impl Product {
     }
 
     /// `dC += dA B` of all vectors.
-    fn from_a<T: Scalar>(&self, b: &Rows<'_, T>, da: &Rows<'_, T>, dc: &mut RowsMut<'_, T>, kernel: &dyn Kernel<T>) {
+    fn add_from_a<T: Scalar>(
+        &self,
+        b: &Rows<'_, T>,
+        da: &Rows<'_, T>,
+        dc: &mut RowsMut<'_, T>,
+        kernel: &dyn Kernel<T>,
+    ) {
         let one = T::one();
         for g in 0..self.groups {
             let pa = self.part(0, (da.positions, da.width), g);
@@ -100,7 +106,13 @@ impl Product {
     }
 
     /// `dC += A dB`.
-    fn from_b<T: Scalar>(&self, a: &Rows<'_, T>, db: &Rows<'_, T>, dc: &mut RowsMut<'_, T>, kernel: &dyn Kernel<T>) {
+    fn add_from_b<T: Scalar>(
+        &self,
+        a: &Rows<'_, T>,
+        db: &Rows<'_, T>,
+        dc: &mut RowsMut<'_, T>,
+        kernel: &dyn Kernel<T>,
+    ) {
         for (g, v) in super::pairs(self.groups, db.vectors) {
             let a = self.part(0, (a.positions, a.width), g).of(a, 0);
             let db = flip(self.part(1, (db.positions, db.width), g).of(db, v), self.transposed);
@@ -127,15 +139,15 @@ impl<T: Scalar> Mixing<T> for Product {
     }
     fn forward(&self, inputs: &[Rows<'_, T>], mut output: RowsMut<'_, T>, kernel: &dyn Kernel<T>) {
         output.clear();
-        self.from_a(&inputs[1], &inputs[0], &mut output, kernel);
+        self.add_from_a(&inputs[1], &inputs[0], &mut output, kernel);
     }
     fn tangent(&self, at: &Point<'_, T>, dx: &[Option<Rows<'_, T>>], mut dy: RowsMut<'_, T>, kernel: &dyn Kernel<T>) {
         dy.clear();
         if let Some(da) = &dx[0] {
-            self.from_a(&at.inputs[1], da, &mut dy, kernel);
+            self.add_from_a(&at.inputs[1], da, &mut dy, kernel);
         }
         if let Some(db) = &dx[1] {
-            self.from_b(&at.inputs[0], db, &mut dy, kernel);
+            self.add_from_b(&at.inputs[0], db, &mut dy, kernel);
         }
     }
     fn cotangent(&self, at: &Point<'_, T>, i: usize, dy: Rows<'_, T>, mut dx: RowsMut<'_, T>, kernel: &dyn Kernel<T>) {

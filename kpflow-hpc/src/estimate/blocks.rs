@@ -1,0 +1,94 @@
+//! The block structure of an operator: how much of it lies between which parts of the state.
+
+use super::hutchinson::Running;
+use super::{Budget, DenseSpectrum, Problem};
+use crate::engine::Real;
+use kpflow_core::probe::Distribution;
+
+/// ‖A_ab‖_F for all pairs of parts and tr A_aa for all parts, with standard errors.
+#[derive(Clone, Debug)]
+pub struct Blocks {
+    /// [V, V], row-major.
+    pub norms: Vec<f64>,
+    /// [V, V].
+    pub norm_errors: Vec<f64>,
+    /// [V].
+    pub traces: Vec<f64>,
+    /// [V].
+    pub trace_errors: Vec<f64>,
+    /// Products spent.
+    pub matvecs: usize,
+}
+
+/// From the whole matrix: `part_of` says of each number of a trajectory which of `parts` parts it belongs to.
+pub fn dense_blocks(spectrum: &DenseSpectrum, part_of: &[usize], parts: usize, matvecs: usize) -> Blocks {
+    let a = &spectrum.matrix;
+    let n = (a.len() as f64).sqrt() as usize;
+    let (mut norms, mut traces) = (vec![0.0; parts * parts], vec![0.0; parts]);
+    let part = |i: usize| part_of[i % part_of.len()];
+    for i in 0..n {
+        (0..n).for_each(|j| norms[part(i) * parts + part(j)] += a[i * n + j] * a[i * n + j]);
+        traces[part(i)] += a[i * n + i];
+    }
+    norms.iter_mut().for_each(|x| *x = x.sqrt());
+    Blocks { norms, norm_errors: vec![0.0; parts * parts], traces, trace_errors: vec![0.0; parts], matvecs }
+}
+
+/// Estimates the blocks of a symmetric operator from Rademacher probes that live on one part each: E‖A_ba x_a‖² = ‖A_ba‖_F² and
+/// E x_aᵀ A x_a = tr A_aa. Collective.
+///
+/// **Cost**: `budget.max_matvecs` products, the same number for each part. **Accuracy**: the errors are those of the means; a norm is
+/// averaged over its two transposes.
+pub fn blocks<T: Real>(problem: &Problem<'_, T>, budget: &Budget, part_of: &[usize], parts: usize) -> Blocks {
+    let samples = (budget.max_matvecs / parts.max(1)).max(2);
+    let n = part_of.len();
+    let mut energy = vec![Running::default(); parts * parts];
+    let mut trace = vec![Running::default(); parts];
+    for a in 0..parts {
+        let mut done = 0;
+        while done < samples {
+            let m = problem.block.min(samples - done);
+            let mut x = problem.probes(Distribution::Rademacher, 1 + a as u32, done, m);
+            for (i, x) in x.data.iter_mut().enumerate() {
+                if part_of[i % n] != a {
+                    *x = T::zero();
+                }
+            }
+            let y = problem.apply(&x);
+            // [vector][part] energies, and the trace's sample behind them.
+            let mut sums = vec![0.0; m * (parts + 1)];
+            for (row, (x, y)) in x.data.chunks(n).zip(y.data.chunks(n)).enumerate() {
+                let sums = &mut sums[row % m * (parts + 1)..][..parts + 1];
+                for ((x, y), &b) in x.iter().zip(y).zip(part_of) {
+                    sums[b] += y.f64() * y.f64();
+                    sums[parts] += x.f64() * y.f64();
+                }
+            }
+            problem.comm().sum(&mut sums);
+            for sums in sums.chunks(parts + 1) {
+                sums[..parts].iter().enumerate().for_each(|(b, &s)| energy[a * parts + b].push(s));
+                trace[a].push(sums[parts]);
+            }
+            done += m;
+            (problem.progress)(problem.matvecs(), trace[a].mean, trace[a].standard_error());
+        }
+    }
+    let (mut norms, mut norm_errors) = (Vec::new(), Vec::new());
+    for (a, b) in (0..parts).flat_map(|a| (0..parts).map(move |b| (a, b))) {
+        let (there, back) = (&energy[a * parts + b], &energy[b * parts + a]);
+        let square = 0.5 * (there.mean + back.mean);
+        let error = match a == b {
+            true => there.standard_error(),
+            false => 0.5 * there.standard_error().hypot(back.standard_error()),
+        };
+        norms.push(square.max(0.0).sqrt());
+        norm_errors.push(if square > 0.0 { error / (2.0 * square.sqrt()) } else { error.sqrt() });
+    }
+    Blocks {
+        norms,
+        norm_errors,
+        traces: trace.iter().map(|t| t.mean).collect(),
+        trace_errors: trace.iter().map(Running::standard_error).collect(),
+        matvecs: problem.matvecs(),
+    }
+}

@@ -1,0 +1,136 @@
+use super::*;
+
+fn header() -> Header {
+    Header {
+        job: "x = 1\n".into(),
+        model: "gru".into(),
+        parameters: 7,
+        shape: [1, 2, 3],
+        seed: 5,
+        precision: "f64".into(),
+        ranks: 1,
+        threads: 1,
+        started: UNIX_EPOCH + Duration::from_secs(1_709_210_096),
+        variables: vec![Watched { name: "h".into(), offset: 0, stride: 3, positions: 2, width: 3 }],
+    }
+}
+
+#[test]
+fn dates() {
+    assert_eq!(utc(header().started), "2024-02-29T12:34:56Z");
+    assert_eq!(utc(UNIX_EPOCH), "1970-01-01T00:00:00Z");
+}
+
+#[test]
+fn written_read_and_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.h5");
+    let file = ResultFile::create(&path, &header()).unwrap();
+    let record = Record {
+        value: Some(2.5),
+        standard_error: Some(0.5),
+        history: vec![[1.0, 2.0, 3.0]],
+        eigenvalues: Some(vec![3.0, 1.0]),
+        residuals: Some(vec![0.0, 0.1]),
+        eigenvectors: Some((0..12).map(f64::from).collect()),
+        arrays: vec![("matrix", vec![2, 1], vec![4.0, 5.0])],
+        ..Record::default()
+    };
+    file.add("a", record).unwrap();
+    let (file, done) = ResultFile::resume(&path, &header()).unwrap();
+    assert_eq!(done, ["a"]);
+    file.finish(Duration::from_secs(1)).unwrap();
+    let h5 = hdf5::File::open(&path).unwrap();
+    let status = h5.attr("status").unwrap().read_scalar::<VarLenUnicode>().unwrap();
+    assert_eq!(status.as_str(), "complete");
+    assert_eq!(h5.dataset("analysis/a/eigenvectors").unwrap().shape(), [2, 1, 2, 3]);
+    assert_eq!(h5.dataset("analysis/a/matrix").unwrap().shape(), [2, 1]);
+    assert_eq!(h5.dataset("state/layout").unwrap().read_raw::<i64>().unwrap(), [0, 3, 2, 3]);
+    file.add_state(vec![1.0f32; 6]).unwrap();
+    assert_eq!(hdf5::File::open(&path).unwrap().dataset("state/values").unwrap().shape(), [1, 2, 3]);
+    assert_eq!(h5.dataset("analysis/a/value").unwrap().read_scalar::<f64>().unwrap(), 2.5);
+    let other = Header { job: "x = 2\n".into(), ..header() };
+    assert!(ResultFile::resume(&path, &other).err().unwrap().to_string().contains("another job"));
+    assert!(!dir.path().join("r.h5.tmp").exists());
+}
+
+#[test]
+fn nothing_but_results_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link) = (dir.path().join("x.h5"), dir.path().join("link.h5"));
+    for foreign in [&b"weights"[..], b""] {
+        std::fs::write(&path, foreign).unwrap();
+        let e = ResultFile::create(&path, &header()).err().unwrap();
+        assert!(e.exit_code() == 2 && e.to_string().contains("not a result file"), "{e}");
+        assert_eq!(std::fs::read(&path).unwrap(), foreign);
+    }
+    hdf5::File::create(&path).unwrap().create_group("inputs").unwrap();
+    assert!(ResultFile::create(&path, &header()).is_err());
+    assert!(hdf5::File::open(&path).unwrap().group("inputs").is_ok());
+    std::fs::remove_file(&path).unwrap();
+    ResultFile::create(&path, &header()).unwrap();
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    ResultFile::create(&link, &header()).unwrap().add("a", Record::<f64>::default()).unwrap();
+    assert!(link.is_symlink() && hdf5::File::open(&path).unwrap().group("analysis/a").is_ok());
+}
+
+#[test]
+fn a_failed_addition_leaves_the_file_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.h5");
+    let file = ResultFile::create(&path, &header()).unwrap();
+    std::fs::write(dir.path().join("r.h5.tmp"), b"what a killed run left").unwrap();
+    file.add("a", Record::<f64>::default()).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert_eq!(file.add("a", Record::<f64>::default()).unwrap_err().exit_code(), 1);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+/// Writes results until it is killed; does nothing unless the test below starts it.
+#[test]
+fn endless_writer() {
+    let Some(path) = std::env::var_os("KPFLOW_TEST_ENDLESS_WRITER") else { return };
+    let file = ResultFile::create(Path::new(&path), &header()).unwrap();
+    for i in 0.. {
+        let vectors = Some(vec![0.5; 6 * 4096]);
+        let record = Record { eigenvalues: Some(vec![1.0; 4096]), eigenvectors: vectors, ..Record::default() };
+        file.add(&format!("{i:06}"), record).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_a_file_that_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut most = 0;
+    for round in 0..8 {
+        let path = dir.path().join(format!("{round}.h5"));
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "results::tests::endless_writer"])
+            .env("KPFLOW_TEST_ENDLESS_WRITER", &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = std::time::Instant::now();
+        while !path.exists() && begun.elapsed().as_secs() < 20 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(11 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (_, done) = ResultFile::resume(&path, &header()).unwrap();
+        let h5 = hdf5::File::open(&path).unwrap();
+        for name in &done {
+            let vectors = h5.dataset(&format!("analysis/{name}/eigenvectors")).unwrap();
+            assert!(vectors.read_raw::<f64>().unwrap().iter().all(|&x| x == 0.5));
+        }
+        most = most.max(done.len());
+    }
+    assert!(most > 1);
+}
+
+#[test]
+fn nowhere_to_write() {
+    let e = ResultFile::create(Path::new("/nonexistent/r.h5"), &header()).err().unwrap();
+    assert_eq!(e.exit_code(), 2);
+    assert!(ResultFile::create(Path::new("/tmp"), &header()).is_err());
+}
