@@ -167,7 +167,9 @@ fn network<T: Real>(job: &Job, arrays: &[Array], masked: bool) -> Result<Network
     tokens.dedup();
     let checkpoint = Checkpoint::open(&job.model.weights, &job.model.prefix)?;
     let input = arrays.first().map(|a| &a.shape()[1..]);
-    kinds::build(&kinds::Source { spec: &job.model, checkpoint: &checkpoint, input, tokens: &tokens, masked })
+    let input_file = job.inputs.first().map_or(job.path.as_path(), |(_, source)| source.path.as_path());
+    let (spec, tokens) = (&job.model, &tokens);
+    kinds::build(&kinds::Source { spec, checkpoint: &checkpoint, input, input_file, tokens, masked })
 }
 
 /// Tokens: whole numbers from 0.

@@ -42,6 +42,9 @@ impl Golden {
         if let Some(dt) = self.options["dt"].as_f64() {
             text.push_str(&format!("dt = {dt}\n"));
         }
+        if let Some(heads) = self.options["heads"].as_i64() {
+            text.push_str(&format!("heads = {heads}\n"));
+        }
         text.push_str(&format!("[data]\ninputs = \"{}:/inputs\"\n", h5.display()));
         if self.options["h0"] == true {
             text.push_str(&format!("initial_state = \"{}:/initial_state\"\n", h5.display()));

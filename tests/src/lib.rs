@@ -6,11 +6,13 @@
 mod golden;
 mod job;
 mod program;
+mod reference;
 mod results;
 
 pub use golden::{golden, Golden};
 pub use job::Job;
-pub use program::{command, command_of, kpflow, program, root, target, Background, Done};
+pub use program::{command, command_of, example, kpflow, program, root, target, Background, Done};
+pub use reference::{graph_job, kind_job, reference, GRAPHS, KINDS};
 pub use results::Results;
 
 /// The operators with reference spectra.
@@ -18,6 +20,10 @@ pub const OPERATORS: [&str; 3] = ["ntk", "parameter", "propagator_gram"];
 
 /// The recurrent golden cases.
 pub const RECURRENT: [&str; 6] = ["rnn_tanh", "rnn_relu_h0", "leaky_rnn", "gru", "gru_h0", "lstm"];
+
+/// All golden cases with values of every operator.
+pub const GOLDEN: [&str; 8] =
+    ["rnn_tanh", "rnn_relu_h0", "leaky_rnn", "gru", "gru_h0", "lstm", "mlp_tanh", "transformer"];
 
 /// Asserts |found − expected| ≤ tolerance · scale.
 #[track_caller]

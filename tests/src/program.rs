@@ -173,3 +173,9 @@ impl Background {
         let _ = Command::new("kill").args([&format!("-{signal}"), "--", &group]).stderr(Stdio::null()).status();
     }
 }
+
+/// Runs one of the library's examples on this many ranks.
+pub fn example(name: &str, ranks: usize, arguments: &[&OsStr]) -> Done {
+    program(); // has cargo build the examples beside the program
+    Background::start(command_of(&target().join("examples").join(name), ranks, arguments)).wait()
+}

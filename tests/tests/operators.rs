@@ -1,16 +1,10 @@
 //! The library's own examples under mpirun: every operator on the golden probes with the trajectories sharded, and every collective.
 
-use kpflow_tests::{command_of, program, target, Background, Done, Golden, Job, RECURRENT};
-use std::ffi::OsStr;
-
-fn example(name: &str, ranks: usize, arguments: &[&OsStr]) -> Done {
-    program(); // has cargo build the examples beside the program
-    Background::start(command_of(&target().join("examples").join(name), ranks, arguments)).wait()
-}
+use kpflow_tests::{example, Golden, Job, GOLDEN};
 
 #[test]
 fn golden_probes_on_any_number_of_ranks() {
-    for name in RECURRENT {
+    for name in GOLDEN {
         let job = Job::new(Golden::open(name).tables()).analysis("trace", "ntk", "trace", "");
         let path = job.write();
         for ranks in [1, 2, 3, 4] {

@@ -34,7 +34,7 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     let shape = source.input.unwrap_or(&[]);
     // [B, n_in] and [B, 1, n_in] are the same.
     if shape.iter().product::<usize>() != n_in || shape.last() != Some(&n_in) {
-        return Err(source.wrong(format!("reads inputs [B, 1, {n_in}]; those given are [B, {}]", super::joined(shape))));
+        return Err(source.wrong_input(&format!("[B, 1, {n_in}]")));
     }
     let activation = source.spec.activation.unwrap_or(Activation::Tanh);
     let last = source.spec.output_activation.unwrap_or(activation);

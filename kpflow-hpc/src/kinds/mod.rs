@@ -22,6 +22,8 @@ pub struct Source<'a> {
     pub checkpoint: &'a Checkpoint,
     /// The shape of one trajectory's input; `None` if there is no input.
     pub input: Option<&'a [usize]>,
+    /// The file of the inputs, which errors about their shape name.
+    pub input_file: &'a std::path::Path,
     /// The distinct tokens of all inputs, sorted: for the kinds that read tokens.
     pub tokens: &'a [usize],
     /// Whether there is a mask.
@@ -92,11 +94,17 @@ impl Source<'_> {
         Error::input(self.checkpoint.path(), message)
     }
 
+    /// An error about the inputs, whose trajectories should be of this form.
+    fn wrong_input(&self, form: &str) -> Error {
+        let given = joined(self.input.unwrap_or(&[]));
+        Error::input(self.input_file, format!("has inputs of shape [B, {given}]; this model reads {form}"))
+    }
+
     /// The shape of a trajectory's input, which must be of this form.
     fn input_shape<const D: usize>(&self, form: &str) -> Result<[usize; D]> {
         let shape = self.input.unwrap_or(&[]);
         let fits = <[usize; D]>::try_from(shape).ok().filter(|s| s.iter().all(|&d| d > 0));
-        fits.ok_or_else(|| self.wrong(format!("reads inputs {form}; those given are [B, {}]", joined(shape))))
+        fits.ok_or_else(|| self.wrong_input(form))
     }
 
     /// A required tensor.

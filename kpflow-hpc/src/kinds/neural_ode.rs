@@ -77,8 +77,7 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
         _ => {
             let [steps, width] = source.input_shape(&format!("[B, T, {driven}]"))?;
             if width != driven || spec.steps.is_some_and(|s| s != steps) {
-                let what = format!("[B, T, {driven}]; those given are [B, {steps}, {width}]");
-                return Err(source.wrong(format!("the vector field reads {units} units and a drive {what}")));
+                return Err(source.wrong_input(&format!("[B, T, {driven}] (with T = steps, where the job says it)")));
             }
             let u = network.input(0, steps, width);
             (steps, Some(network.read(u)))

@@ -127,8 +127,7 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
                 None => {
                     let [steps, width] = source.input_shape(&format!("[B, T, {n_in}]"))?;
                     if width != n_in {
-                        let what = format!("[{n_in}] numbers a step; those given are [B, {steps}, {width}]");
-                        return Err(source.wrong(format!("reads {what}")));
+                        return Err(source.wrong_input(&format!("[B, T, {n_in}]")));
                     }
                     network.segment(Scan::Parallel);
                     let x = network.input(0, steps, width);

@@ -20,7 +20,14 @@ fn spec(lines: &str) -> ModelSpec {
 fn network(path: &Path, lines: &str, input: &[usize]) -> Result<Network<f64>> {
     let spec = spec(lines);
     let checkpoint = Checkpoint::open(path, &spec.prefix)?;
-    let source = Source { spec: &spec, checkpoint: &checkpoint, input: Some(input), tokens: &[0, 2], masked: false };
+    let source = Source {
+        spec: &spec,
+        checkpoint: &checkpoint,
+        input: Some(input),
+        input_file: Path::new("x"),
+        tokens: &[0, 2],
+        masked: false,
+    };
     build(&source)
 }
 
@@ -124,7 +131,7 @@ fn wrong_layers_say_why() {
             vec![("weight_ih_l0", &[12, 2]), ("weight_hh_l0", &[12, 4]), ("weight_hr_l0", &[2, 4])],
             "projected LSTM layers",
         ),
-        (vec![("weight_ih", &[12, 3]), hh], "reads [3] numbers a step; those given are [B, 6, 2]"),
+        (vec![("weight_ih", &[12, 3]), hh], "x: has inputs of shape [B, 6, 2]; this model reads [B, T, 3]"),
     ] {
         let found = line(load(&tensors, 1.0));
         assert!(found.contains(right), "{found}\nlacks {right}");

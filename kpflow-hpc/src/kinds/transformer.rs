@@ -189,7 +189,7 @@ pub fn plain<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     let d = source.axis("blocks.0.ln_1.weight", 0)?;
     let [steps, width] = source.input_shape(&format!("[B, T, {d}]"))?;
     if width != d {
-        return Err(source.wrong(format!("reads inputs [B, T, {d}]; those given are [B, {steps}, {width}]")));
+        return Err(source.wrong_input(&format!("[B, T, {d}]")));
     }
     let mut s = Stream::new(source, steps, d, 1e-5)?;
     let mut x = s.network.input(0, steps, d);

@@ -1,0 +1,64 @@
+//! Every kind and every graph against values of torch.func (`tests/reference/make_kinds.py`, `make_onnx.py`): the state, both Jacobian products,
+//! NTK products on both sides, trace and norm; and `kpflow check` on all of them.
+
+use kpflow_tests::{example, graph_job, kind_job, kpflow, reference, Golden, Job, GRAPHS, KINDS};
+
+fn against(job: &Job, arguments: &[std::path::PathBuf], lines: usize) {
+    let path = job.write();
+    let mut all = vec![path.as_os_str()];
+    all.extend(arguments.iter().map(|a| a.as_os_str()));
+    let text = example("against", 1, &all).success();
+    assert_eq!(text.matches("ok  ").count(), lines, "{text}");
+}
+
+const TRACE: &str = "method = \"hutchinson\"\nmax_matvecs = 16\nrtol = 0.0";
+
+#[test]
+fn kinds_agree_with_torch() {
+    for name in KINDS {
+        let file = |ending: &str| reference(&format!("data/{name}.{ending}"));
+        let job = kind_job(name).analysis("trace", "ntk", "trace", TRACE);
+        // State, NTK on two sides, JVP, VJP, trace, Frobenius norm, number of parameters.
+        against(&job, &[file("h5"), file("tangent.safetensors"), file("vjp.safetensors")], 8);
+    }
+}
+
+#[test]
+fn graphs_agree_with_torch() {
+    for name in GRAPHS {
+        let job = graph_job(name, "", "f32").analysis("trace", "ntk", "trace", TRACE);
+        // State, NTK on two sides, trace, number of parameters.
+        against(&job, &[reference(&format!("onnx/{name}.h5"))], 5);
+    }
+}
+
+/// The recurrent operators of ONNX are the native kinds: all operators on the golden probes, on any number of ranks.
+#[test]
+fn golden_graphs_are_the_native_kinds() {
+    for (name, state) in [("gru", "[\"*.h\"]"), ("lstm", "[\"*.h\", \"*.c\"]"), ("rnn_tanh", "[\"*.h\"]")] {
+        let native = Golden::open(name).tables();
+        let inputs = native.split("inputs = ").nth(1).unwrap().lines().next().unwrap();
+        let graph = reference(&format!("onnx/golden_{name}.onnx"));
+        let text = format!(
+            "[model]\nkind = \"onnx\"\nweights = \"{}\"\nstate = {state}\n[data]\ninputs = {inputs}\n",
+            graph.display()
+        );
+        let path = Job::new(text).analysis("trace", "ntk", "trace", "").write();
+        for ranks in [1, 3] {
+            let text = example("golden_ranks", ranks, &[path.as_os_str()]).success();
+            assert_eq!(text.matches("reference/").count(), 12, "{name} on {ranks} ranks: {text}");
+        }
+    }
+}
+
+#[test]
+fn checks_pass_on_every_kind() {
+    let kinds = KINDS.iter().map(|name| kind_job(name));
+    let graphs = GRAPHS.iter().map(|name| graph_job(name, "", "f64"));
+    let golden = ["mlp_tanh", "transformer"].map(|name| Job::new(Golden::open(name).tables()));
+    for (i, job) in kinds.chain(graphs).chain(golden).enumerate() {
+        let path = job.analysis("trace", "ntk", "trace", "").write();
+        let text = kpflow(1 + i % 2, &["check".as_ref(), path.as_os_str()]).success();
+        assert!(!text.contains("FAILED") && text.contains("gradient step"), "{text}");
+    }
+}
