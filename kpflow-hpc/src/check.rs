@@ -18,6 +18,13 @@ use std::path::Path;
 /// Rounding alone makes dot tests of this size, in double precision.
 const ROUNDING: f64 = 1e-12;
 
+/// Whether a vector is spread over the ranks or whole on each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Space {
+    State,
+    Parameters,
+}
+
 /// Checks of one job, with what was found printed as they go.
 struct Check<'a> {
     loaded: &'a Loaded<f64>,
@@ -93,26 +100,30 @@ impl Check<'_> {
 
     fn dot_tests(&mut self, lin: &Linearization<'_, f64>) {
         let engine = self.engine;
-        self.dot_test("propagator", &Propagator::new(lin, engine));
-        self.dot_test("constraint", &Constraint::new(lin, engine));
-        self.dot_test("parameter Jacobian J", &ParameterJacobian::immediate(lin, engine));
-        self.dot_test("total Jacobian PJ", &ParameterJacobian::total(lin, engine));
-        self.dot_test("parameter operator K", &ParameterOperator::new(lin, engine));
-        self.dot_test("NTK", &Ntk::new(lin, engine));
+        self.dot_test("propagator", &Propagator::new(lin, engine), Space::State, Space::State);
+        self.dot_test("constraint", &Constraint::new(lin, engine), Space::State, Space::State);
+        self.dot_test(
+            "parameter Jacobian J",
+            &ParameterJacobian::immediate(lin, engine),
+            Space::Parameters,
+            Space::State,
+        );
+        self.dot_test("total Jacobian PJ", &ParameterJacobian::total(lin, engine), Space::Parameters, Space::State);
+        self.dot_test("parameter operator K", &ParameterOperator::new(lin, engine), Space::State, Space::State);
+        self.dot_test("NTK", &Ntk::new(lin, engine), Space::State, Space::State);
         if let Some(core) = KroneckerCore::new(lin, engine) {
-            self.dot_test("Kronecker core", &core);
+            self.dot_test("Kronecker core", &core, Space::State, Space::State);
         }
     }
 
-    fn dot_test(&mut self, name: &str, op: &dyn LinearOperator<f64>) {
+    fn dot_test(&mut self, name: &str, op: &dyn LinearOperator<f64>, from: Space, to: Space) {
         let (x, y) = (self.random(op.domain(), 8), self.random(op.codomain(), 9));
         let (mut ax, mut aty) = (vec![0.0; op.codomain().len()], vec![0.0; op.domain().len()]);
         let mut test = dot_test(op, &x, &y, &mut ax, &mut aty, &mut vec![0.0; op.scratch_len(1)]);
         let comm = self.engine.comm();
         // States are spread over ranks and their sums are parts; parameters are whole on every rank.
-        let state = |shape: Shape| shape != Shape::new(1, 1, shape.units);
         let whole = |sum: &mut f64, spread: bool| *sum = if spread { comm.sum_one(*sum) } else { *sum };
-        let (domain, codomain) = (state(op.domain()), state(op.codomain()));
+        let (domain, codomain) = (from == Space::State, Space::State == to);
         let spread = [domain, codomain, codomain, domain];
         test.squares.iter_mut().zip(spread).for_each(|(s, spread)| whole(s, spread));
         whole(&mut test.forward, codomain);

@@ -43,7 +43,8 @@ fn golden_graphs_are_the_native_kinds() {
             "[model]\nkind = \"onnx\"\nweights = \"{}\"\nstate = {state}\n[data]\ninputs = {inputs}\n",
             graph.display()
         );
-        let path = Job::new(text).analysis("trace", "ntk", "trace", "").write();
+        let job = Job::new(text).analysis("trace", "ntk", "trace", "");
+        let path = job.write();
         for ranks in [1, 3] {
             let text = example("golden_ranks", ranks, &[path.as_os_str()]).success();
             assert_eq!(text.matches("reference/").count(), 12, "{name} on {ranks} ranks: {text}");
@@ -57,7 +58,8 @@ fn checks_pass_on_every_kind() {
     let graphs = GRAPHS.iter().map(|name| graph_job(name, "", "f64"));
     let golden = ["mlp_tanh", "transformer"].map(|name| Job::new(Golden::open(name).tables()));
     for (i, job) in kinds.chain(graphs).chain(golden).enumerate() {
-        let path = job.analysis("trace", "ntk", "trace", "").write();
+        let job = job.analysis("trace", "ntk", "trace", "");
+        let path = job.write();
         let text = kpflow(1 + i % 2, &["check".as_ref(), path.as_os_str()]).success();
         assert!(!text.contains("FAILED") && text.contains("gradient step"), "{text}");
     }

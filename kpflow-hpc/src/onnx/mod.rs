@@ -163,7 +163,9 @@ fn run<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, graph: &GraphPr
                 continue;
             }
             if let Value::Computed(c) = &value {
-                if c.variable >= known {
+                // The states of a recurrent node have names of their own.
+                let own = reader.network.name_of(c.variable).starts_with(&format!("{name}."));
+                if c.variable >= known && !own {
                     reader.network.name(c.variable, name);
                 }
             }
