@@ -7,9 +7,9 @@ use rten_onnx::onnx::{DataLocation, DataType, GraphProto, ModelProto, TensorProt
 use std::path::Path;
 
 /// The most numbers that a tensor of a file may have, and that an operator may make of them.
-pub const MOST: usize = 1 << 27;
-/// Graphs in attributes of graphs: how deep.
-const DEPTH: usize = 8;
+pub const MOST: usize = 1 << 26;
+/// Messages in messages: how deep. A graph in a graph is three.
+const DEPTH: usize = 32;
 
 /// A tensor whose numbers are known: initialisers, constants, shapes. Whole numbers are exact up to 2⁵³.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +50,7 @@ pub fn open(path: &Path) -> Result<Model> {
     let not = |what: &str| {
         wrong(format!("is not an ONNX model ({what}); torch.onnx.export or scripts/export_torch.py make one"))
     };
-    whole(&bytes).map_err(not)?;
+    whole(&bytes, Message::Model, 0).map_err(not)?;
     let model = ModelProto::parse_buf(&bytes).map_err(|e| not(&e.to_string().replace('\n', " ")))?;
     let graph = model.graph.ok_or_else(|| not("it has no graph"))?;
     let default = |domain: &Option<String>| domain.as_deref().is_none_or(|d| d.is_empty() || d == "ai.onnx");
@@ -60,40 +60,48 @@ pub fn open(path: &Path) -> Result<Model> {
     Ok(Model { graph, opset: opset.unwrap_or(1), parameters })
 }
 
-/// Checks, before anything is made of it, that every field lies within the file and graphs are not nested without end.
-fn whole(bytes: &[u8]) -> std::result::Result<(), &'static str> {
-    fields(bytes, |number, body| match number {
-        // Model.graph
-        7 => graph(body, 0),
-        _ => Ok(()),
-    })
+/// The messages of an ONNX file, as far as they are read.
+#[derive(Clone, Copy)]
+enum Message {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Tensor,
+    Value,
+    Type,
+    TensorType,
+    SequenceType,
+    Shape,
+    /// One that holds no other.
+    Leaf,
 }
 
-fn graph(bytes: &[u8], depth: usize) -> std::result::Result<(), &'static str> {
-    if depth > DEPTH {
-        return Err("its graphs are nested too deep");
+impl Message {
+    /// The message in a field of this one; `None` for strings, bytes, numbers and what is not read.
+    fn inside(self, field: u64) -> Option<Message> {
+        Some(match (self, field) {
+            (Message::Model, 7) | (Message::Attribute, 6) => Message::Graph,
+            (Message::Model, 8 | 14) | (Message::Tensor, 13) | (Message::Shape, 1) => Message::Leaf,
+            (Message::Graph, 1) => Message::Node,
+            (Message::Graph, 5) | (Message::Attribute, 5) => Message::Tensor,
+            (Message::Graph, 11..=13) => Message::Value,
+            (Message::Node, 5) => Message::Attribute,
+            (Message::Value, 2) | (Message::SequenceType, 1) => Message::Type,
+            (Message::Type, 1) => Message::TensorType,
+            (Message::Type, 4) => Message::SequenceType,
+            (Message::TensorType, 2) => Message::Shape,
+            _ => return None,
+        })
     }
-    fields(bytes, |number, node| match number {
-        // Graph.node, Node.attribute, Attribute.g
-        1 => fields(node, |number, attribute| match number {
-            5 => fields(attribute, |number, body| if number == 6 { graph(body, depth + 1) } else { Ok(()) }),
-            _ => Ok(()),
-        }),
-        // Graph.input, .output, .value_info: ValueInfo.type
-        11..=13 => fields(node, |number, body| if number == 2 { kind(body, 0) } else { Ok(()) }),
-        _ => Ok(()),
-    })
 }
 
-/// Types of sequences of sequences.
-fn kind(bytes: &[u8], depth: usize) -> std::result::Result<(), &'static str> {
+/// Checks, before anything is made of it, that every field lies within its message and messages are not nested without end.
+fn whole(bytes: &[u8], message: Message, depth: usize) -> std::result::Result<(), &'static str> {
     if depth > DEPTH {
-        return Err("its types are nested too deep");
+        return Err("its graphs or types are nested too deep");
     }
-    fields(bytes, |number, body| match number {
-        4 => fields(body, |number, body| if number == 1 { kind(body, depth + 1) } else { Ok(()) }),
-        _ => Ok(()),
-    })
+    fields(bytes, |number, body| message.inside(number).map_or(Ok(()), |inside| whole(body, inside, depth + 1)))
 }
 
 /// Calls `f(number, bytes)` for every length-delimited field of a message.

@@ -109,6 +109,18 @@ pub fn build<T: Scalar>(path: &Path, names: &[Option<String>], shapes: &[&[usize
     Ok(network)
 }
 
+/// The inputs of a model: names, and shapes as far as they are fixed.
+pub fn inputs(path: &Path) -> Result<Vec<(String, Vec<Option<usize>>)>> {
+    let graph = file::open(path)?.graph;
+    let fixed = |t: &TensorProto, i: &ValueInfoProto| t.name == i.name;
+    let free = graph.input.iter().filter(|i| !graph.initializer.iter().any(|t| fixed(t, i)));
+    let shape = |i: &ValueInfoProto| -> Option<Vec<Option<usize>>> {
+        let dims = &i.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim;
+        Some(dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok())).collect())
+    };
+    Ok(free.map(|i| (i.name.clone().unwrap_or_default(), shape(i).unwrap_or_default())).collect())
+}
+
 /// Initialisers that are never trained, whatever their type: the moments of BatchNorm, and what stands for a shape or a step.
 fn fixed_initialisers(graph: &GraphProto) -> HashSet<&str> {
     let mut fixed = HashSet::new();

@@ -1,13 +1,14 @@
 //! From tensors to variables: what every operator builds with.
 
 use super::file::{count, Array};
-use super::value::{broadcast, expand, Computed, Moves, Place, Value, View};
+use super::value::{broadcast, expand, Computed, Moves, Origin, Place, Value, View};
 use crate::network::{Network, OwnedWeight};
 use kpflow_core::model::functions::Arithmetic;
 use kpflow_core::model::mixing::Run;
 use kpflow_core::model::{Activation, Form, Mixing, Operand, Real, UnitWise};
 use kpflow_core::Scalar;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What an operator gives, or why it cannot be read.
 pub type Op<R> = Result<R, String>;
@@ -22,15 +23,27 @@ pub struct Parameter {
     taken: Vec<bool>,
 }
 
+/// A list of places, short: its length and two hashes of it.
+type Key = (usize, u64, u64);
+
+fn key(places: &[Place]) -> Key {
+    let hash = |salt: u64| {
+        let mut hasher = DefaultHasher::new();
+        (salt, places).hash(&mut hasher);
+        hasher.finish()
+    };
+    (places.len(), hash(0), hash(1))
+}
+
 /// The network that is being built from a graph.
 pub struct Reader<T> {
     /// The network.
     pub network: Network<T>,
     parameters: Vec<Parameter>,
     /// Weights by their matrix and bias.
-    weights: HashMap<(Vec<Place>, Vec<Place>), usize>,
+    weights: HashMap<(Key, Key), usize>,
     /// Parameters that are variables.
-    free: HashMap<Vec<Place>, usize>,
+    free: HashMap<Key, usize>,
 }
 
 impl<T: Scalar> Reader<T> {
@@ -59,6 +72,15 @@ impl<T: Scalar> Reader<T> {
         places.first().map_or(String::new(), |&(p, _)| self.parameters[p as usize].name.clone())
     }
 
+    /// Whether no number occurs twice.
+    fn distinct(&self, places: &[Place]) -> bool {
+        let mut seen: HashMap<u32, Vec<bool>> = HashMap::new();
+        places.iter().all(|&(p, i)| {
+            let seen = seen.entry(p).or_insert_with(|| vec![false; self.parameters[p as usize].data.len()]);
+            !std::mem::replace(&mut seen[i as usize], true)
+        })
+    }
+
     /// Every number of θ is held once.
     fn take(&mut self, places: &[Place]) -> Op<()> {
         for &(p, i) in places {
@@ -72,16 +94,19 @@ impl<T: Scalar> Reader<T> {
 
     /// A weight `[n_out, n_in]`, trained where it is made of parameters; the same one if it was asked for before.
     pub fn weight(&mut self, matrix: &Value, bias: Option<&Value>, n_out: usize, n_in: usize) -> Op<usize> {
-        let places = |v: Option<&Value>| match v {
-            Some(Value::Parameter(v)) => v.places.clone(),
-            _ => Vec::new(),
-        };
-        let key = (places(Some(matrix)), places(bias));
-        let trained = !key.0.is_empty() || !key.1.is_empty();
+        fn places(v: Option<&Value>) -> &[Place] {
+            match v {
+                Some(Value::Parameter(v)) => &v.places,
+                _ => &[],
+            }
+        }
+        let both = (places(Some(matrix)), places(bias));
+        let trained = !both.0.is_empty() || !both.1.is_empty();
+        let key = (key(both.0), key(both.1));
         if let Some(&weight) = self.weights.get(&key).filter(|_| trained) {
             return Ok(weight);
         }
-        let (names, mut data) = ([self.name_of(&key.0), self.name_of(&key.1)], Vec::new());
+        let (names, mut data) = ([self.name_of(both.0), self.name_of(both.1)], Vec::new());
         for value in [Some(matrix), bias].into_iter().flatten() {
             data.push(match value {
                 Value::Known(a) => a.data.iter().map(|&x| T::of(x)).collect(),
@@ -99,7 +124,7 @@ impl<T: Scalar> Reader<T> {
         }
         let [name, bias_name] = names;
         let mut weight = OwnedWeight::new(name, matrix_data, n_out, n_in).with_bias(bias_name, bias_data);
-        (weight.train_matrix, weight.train_bias) = (!key.0.is_empty(), !key.1.is_empty());
+        (weight.train_matrix, weight.train_bias) = (!both.0.is_empty(), !both.1.is_empty());
         let weight = self.network.weight(weight);
         if trained {
             self.weights.insert(key, weight);
@@ -116,13 +141,13 @@ impl<T: Scalar> Reader<T> {
             Value::Sequence(_) => Err("reads a sequence of tensors".into()),
             Value::Known(a) => Ok(self.network.constant(a.data.iter().map(|&x| T::of(x)).collect(), positions, width)),
             Value::Parameter(v) => {
-                if let Some(&variable) = self.free.get(&v.places) {
+                if let Some(&variable) = self.free.get(&key(&v.places)) {
                     return Ok(variable);
                 }
                 self.take(&v.places)?;
                 let (name, data) = (self.name_of(&v.places), self.numbers(&v.places));
                 let variable = self.network.parameter(name, data);
-                self.free.insert(v.places.clone(), variable);
+                self.free.insert(key(&v.places), variable);
                 Ok(variable)
             }
         }
@@ -139,7 +164,7 @@ impl<T: Scalar> Reader<T> {
         if width == 0 || n % width != 0 {
             return Err(format!("cuts {n} numbers into rows of {width}"));
         }
-        let identity: Vec<_> = (0..n).map(|i| Some((0, i))).collect();
+        let identity: Vec<_> = (0..n).map(|i| Origin::of(0, i)).collect();
         let variable = self.sparse(&[variable], &identity, (n / width, width));
         Ok(self.network.read(variable))
     }
@@ -150,12 +175,12 @@ impl<T: Scalar> Reader<T> {
     }
 
     /// A sparse map that moves single numbers, put together to runs.
-    fn sparse(&mut self, inputs: &[usize], from: &[Option<(usize, usize)>], size: (usize, usize)) -> usize {
+    fn sparse(&mut self, inputs: &[usize], from: &[Origin], size: (usize, usize)) -> usize {
         let widths: Vec<usize> = inputs.iter().map(|&v| self.network.size(v).1.max(1)).collect();
         let mut runs: Vec<Run<T>> = Vec::new();
         let mut next = None;
         for (o, from) in from.iter().enumerate() {
-            let Some((input, f)) = *from else {
+            let Some((input, f)) = from.get() else {
                 next = None;
                 continue;
             };
@@ -173,7 +198,7 @@ impl<T: Scalar> Reader<T> {
     /// Moves numbers of the inputs to where they are asked for.
     pub fn moved(&mut self, inputs: &[Value], moves: Moves) -> Op<Value> {
         let Moves { shape, from } = moves;
-        let same = |n: usize| from.len() == n && from.iter().enumerate().all(|(i, f)| *f == Some((0, i)));
+        let same = |n: usize| from.len() == n && from.iter().enumerate().all(|(i, f)| *f == Origin::of(0, i));
         if let [only] = inputs {
             if same(only.shape().iter().product()) {
                 return Ok(only.clone().reshaped(shape));
@@ -182,16 +207,16 @@ impl<T: Scalar> Reader<T> {
         let known: Option<Vec<&Array>> =
             inputs.iter().map(|v| if let Value::Known(a) = v { Some(a) } else { None }).collect();
         if let Some(arrays) = known {
-            let data = from.iter().map(|f| f.map_or(0.0, |(which, i)| arrays[which].data[i])).collect();
+            let data = from.iter().map(|f| f.get().map_or(0.0, |(which, i)| arrays[which].data[i])).collect();
             return Ok(Value::Known(Array { shape, data, integer: arrays.iter().all(|a| a.integer) }));
         }
         let views: Option<Vec<&View>> =
             inputs.iter().map(|v| if let Value::Parameter(v) = v { Some(v) } else { None }).collect();
         if let Some(views) = views {
-            let mut seen = std::collections::HashSet::new();
-            let places: Option<Vec<Place>> = from.iter().map(|f| f.map(|(which, i)| views[which].places[i])).collect();
+            let places: Option<Vec<Place>> =
+                from.iter().map(|f| f.get().map(|(which, i)| views[which].places[i])).collect();
             // A number that stands in a tensor twice is not two parameters.
-            if let Some(places) = places.filter(|p| p.iter().all(|place| seen.insert(*place))) {
+            if let Some(places) = places.filter(|p| self.distinct(p)) {
                 return Ok(Value::Parameter(View { shape, places }));
             }
         }
@@ -270,7 +295,7 @@ impl<T: Scalar> Reader<T> {
             if let (Arithmetic::Mul, Value::Computed(_), Value::Parameter(w)) = (op, x, w) {
                 let width = x.shape().last().copied().unwrap_or(1);
                 let row = w.shape.iter().rev().skip(1).all(|&d| d == 1) && w.shape.last() == Some(&width);
-                if row && w.shape.len() <= x.shape().len() && !self.free.contains_key(&w.places) {
+                if row && w.shape.len() <= x.shape().len() && !self.free.contains_key(&key(&w.places)) {
                     let shape = x.shape().to_vec();
                     let weight = self.weight(&Value::Parameter(w.clone()), None, width, 1)?;
                     let input = self.rows(x, width)?;

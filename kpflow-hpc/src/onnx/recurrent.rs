@@ -137,7 +137,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<V
             states.iter().map(|o: &Operand| reader.computed(vec![steps, hidden], o.variable)).collect();
         let from = (0..directions).flat_map(|d| {
             let last = if reverse_only || d == 1 { 0 } else { steps - 1 };
-            (0..hidden).map(move |j| Some((d, last * hidden + j)))
+            (0..hidden).map(move |j| value::Origin::of(d, last * hidden + j))
         });
         let shape = if batch_first { vec![1, directions, hidden] } else { vec![directions, 1, hidden] };
         out.push(reader.moved(&values, value::Moves { shape, from: from.collect() })?);

@@ -2,7 +2,7 @@
 
 use super::file::{count, Array, MOST};
 use super::reader::{Op, Reader};
-use super::value::{self, each_index, Moves, Range, Value};
+use super::value::{self, each_index, Moves, Origin, Range, Value};
 use super::Node;
 use kpflow_core::model::Form;
 use kpflow_core::Scalar;
@@ -118,10 +118,8 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
                 let mut index = index.to_vec();
                 index[axis] = pick;
                 within &= index.iter().zip(from).all(|(i, d)| i < d);
-                places.push(Some((
-                    0,
-                    index.iter().zip(&strides).fold(0usize, |s, (i, d)| s.saturating_add(i.saturating_mul(*d))),
-                )));
+                let flat = index.iter().zip(&strides).fold(0usize, |s, (i, d)| s.saturating_add(i.saturating_mul(*d)));
+                places.push(Origin::of(0, flat));
                 at += 1;
             });
             if !within {
@@ -175,7 +173,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
             each_index(x.shape(), |index| {
                 let above = index[rank - 1] as i64 - index[rank - 2] as i64;
                 let keep = if upper { above >= k } else { above <= k };
-                places.push(keep.then_some((0, at)));
+                places.push(if keep { Origin::of(0, at) } else { Origin::NOWHERE });
                 at += 1;
             });
             one(reader.moved(std::slice::from_ref(x), Moves { shape: x.shape().to_vec(), from: places })?)

@@ -61,12 +61,29 @@ impl Value {
     }
 }
 
-/// Where every number of a result comes from: (which input, flat index), or nothing, which is zero.
+/// Where a number comes from: an input and a flat index in it; or nowhere, which is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin(u32, u32);
+
+impl Origin {
+    /// Zero.
+    pub const NOWHERE: Self = Self(u32::MAX, 0);
+    /// Number `index` of an input. Tensors are small enough for it ([`MOST`](super::file::MOST)).
+    pub fn of(input: usize, index: usize) -> Self {
+        Self(input as u32, index as u32)
+    }
+    /// (input, index).
+    pub fn get(self) -> Option<(usize, usize)> {
+        (self != Self::NOWHERE).then_some((self.0 as usize, self.1 as usize))
+    }
+}
+
+/// Where every number of a result comes from.
 pub struct Moves {
     /// The shape of the result.
     pub shape: Vec<usize>,
     /// One for each number of it.
-    pub from: Vec<Option<(usize, usize)>>,
+    pub from: Vec<Origin>,
 }
 
 /// Distances in memory between neighbours along each axis.
@@ -107,10 +124,11 @@ fn moves(from: &[usize], shape: Vec<usize>, f: impl Fn(&[usize], &mut Vec<usize>
     each_index(&shape, |index| {
         source.clear();
         out.push(if f(index, &mut source) {
-            within &= source.iter().zip(from).all(|(i, n)| i < n);
-            Some((0, source.iter().zip(&strides).map(|(i, s)| i * s).sum()))
+            let there = source.iter().zip(from).all(|(i, n)| i < n);
+            within &= there;
+            Origin::of(0, if there { source.iter().zip(&strides).map(|(i, s)| i * s).sum() } else { 0 })
         } else {
-            None
+            Origin::NOWHERE
         });
     });
     within.then_some(Moves { shape, from: out })
@@ -230,7 +248,7 @@ pub fn concat(shapes: &[&[usize]], axis: usize) -> Option<Moves> {
     for o in 0..outer {
         for (which, s) in shapes.iter().enumerate() {
             let n = s[axis] * inner;
-            from.extend((0..n).map(|i| Some((which, o * n + i))));
+            from.extend((0..n).map(|i| Origin::of(which, o * n + i)));
         }
     }
     Some(Moves { shape, from })
