@@ -76,4 +76,23 @@ impl Job {
         assert_eq!(results.integer("ranks"), ranks as i64);
         results
     }
+
+    /// Asserts that the job is refused on each of these numbers of ranks with one line that has all of `words`, and leaves no result.
+    #[track_caller]
+    pub fn refused_on(&self, ranks: &[usize], words: &[&str]) {
+        for &ranks in ranks {
+            let done = self.attempt(ranks);
+            let all = format!("on {ranks} ranks, {}:\n{}{}", done.status, done.stdout, done.stderr);
+            assert!(!done.status.success(), "{all}");
+            if ranks == 1 {
+                assert_eq!(done.status.code(), Some(2), "{all}");
+            }
+            assert_eq!(done.errors().len(), 1, "{all}");
+            assert!(!all.contains("panicked") && !all.contains("internal"), "{all}");
+            for word in words {
+                assert!(done.errors()[0].contains(word), "lacks {word:?}: {all}");
+            }
+            assert!(!self.path("results.h5").exists(), "a result file was left: {all}");
+        }
+    }
 }

@@ -9,31 +9,13 @@ const TRACE: &str = "[[analysis]]\nname = \"t\"\nquantity = \"trace\"\n";
 /// Runs what is wrong alone and on four ranks; the line has to hold all of `words`.
 #[track_caller]
 fn refused(job: &Job, words: &[&str]) {
-    refused_on(&[1, 4], job, words);
+    job.refused_on(&[1, 4], words);
 }
 
 /// As [`refused`], alone: for job files, which all ranks read alike.
 #[track_caller]
 fn refused_alone(job: &Job, words: &[&str]) {
-    refused_on(&[1], job, words);
-}
-
-#[track_caller]
-fn refused_on(ranks: &[usize], job: &Job, words: &[&str]) {
-    for &ranks in ranks {
-        let done = job.attempt(ranks);
-        let all = format!("on {ranks} ranks, {}:\n{}{}", done.status, done.stdout, done.stderr);
-        assert!(!done.status.success(), "{all}");
-        if ranks == 1 {
-            assert_eq!(done.status.code(), Some(2), "{all}");
-        }
-        assert_eq!(done.errors().len(), 1, "{all}");
-        assert!(!all.contains("panicked") && !all.contains("internal"), "{all}");
-        for word in words {
-            assert!(done.errors()[0].contains(word), "lacks {word:?}: {all}");
-        }
-        assert!(!job.path("results.h5").exists(), "a result file was left: {all}");
-    }
+    job.refused_on(&[1], words);
 }
 
 /// The text of a good job on the golden GRU, with one piece replaced.
