@@ -107,6 +107,13 @@ impl<T: Real> Loaded<T> {
         &self.network
     }
 
+    /// Bytes of weights and inputs on this rank.
+    pub fn bytes(&self) -> usize {
+        let weights: usize = self.weights().iter().map(|w| w.matrix.len() + w.bias.as_ref().map_or(0, Vec::len)).sum();
+        let inputs: usize = self.inputs.iter().chain(&self.initial).map(Vec::len).sum();
+        (weights + inputs) * std::mem::size_of::<T>()
+    }
+
     /// The model's weights.
     pub fn weights(&self) -> &[OwnedWeight<T>] {
         self.network.weights()

@@ -18,6 +18,9 @@ use kpflow_core::LinearOperator;
 /// Below this many numbers a vector, the whole matrix is cheaper than any estimate.
 const SMALL: usize = 512;
 
+/// Bytes of the program itself with MPI, HDF5 and BLAS (measured).
+const PROGRAM: usize = 96 << 20;
+
 /// What one analysis has to do with.
 struct Setting<'a, 'l, T> {
     analysis: &'a Analysis,
@@ -289,5 +292,5 @@ pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization
         ((product + n * vectors).max(if exact { gramians } else { 0 }) * number + 32 * dense * dense) as f64
     };
     let model = Linearization::arena_len(lin.graph(), loaded.shape.trajectories) * number;
-    job.analyses.iter().map(need).fold(0.0, f64::max) + model as f64
+    job.analyses.iter().map(need).fold(0.0, f64::max) + (model + loaded.bytes() + PROGRAM) as f64
 }
