@@ -27,6 +27,14 @@ KPFLOW_BIN=$(realpath "$target/kpflow-serial") cargo test -p kpflow-tests alone
 step "everything, with MPI and OpenBLAS: libraries, program, documentation's examples"
 cargo test --workspace --no-fail-fast
 
+step "damaged files: 20 seconds of each"
+fuzz=$(realpath "$target/examples/fuzz") here=$PWD
+(
+    cd "$(mktemp -d)" # what breaks something is kept there
+    "$fuzz" onnx 20 1 "$here/tests/reference/onnx"
+    "$fuzz" safetensors 20 1 "$here/tests/reference/data" "$here/tests/golden"
+)
+
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
