@@ -51,6 +51,7 @@ mod forward;
 pub mod functions;
 mod graph;
 pub mod mixing;
+mod pass;
 mod real;
 mod recurrent;
 mod step;

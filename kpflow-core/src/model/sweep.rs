@@ -1,8 +1,7 @@
 //! Tangents forward and cotangents back through a tile of trajectories, for a whole block of vectors at once.
 
 use super::forward::{split, Tile};
-use super::graph::{At, Form, Graph, Node, Operand, Variable, MAX_INPUTS};
-use super::mixing::{Mixing, Point, Rows, RowsMut};
+use super::graph::{Form, Graph, Node, Operand, Variable};
 use crate::machine::{Kernel, MatMut, MatRef};
 use crate::Scalar;
 use core::ops::Range;
@@ -63,10 +62,10 @@ impl Mode {
 /// Work memory is `[variable][row][trajectory][vector][column]`: at a site, the rows of all positions form one matrix of
 /// `vectors · n_out` columns, which is what makes each half of K one product.
 pub struct Sweep<'t, 'a, T, K> {
-    tile: Tile<'a, T>,
+    pub(super) tile: Tile<'a, T>,
     mode: Mode,
-    vectors: usize,
-    kernel: &'t K,
+    pub(super) vectors: usize,
+    pub(super) kernel: &'t K,
 }
 
 impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
@@ -81,21 +80,21 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     }
 
     /// Rows of work memory at one position: trajectories × vectors.
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.tile.count * self.vectors
     }
 
-    fn place(&self, variable: usize, p: usize, delayed: bool) -> usize {
+    pub(super) fn place(&self, variable: usize, p: usize, delayed: bool) -> usize {
         self.tile.place(variable, self.mode.flow(), p, delayed) * self.rows()
     }
 
     /// Whether a delayed read at `p` finds the initial row, which nothing perturbs.
-    fn initial(&self, o: &Operand, p: usize) -> bool {
+    pub(super) fn initial(&self, o: &Operand, p: usize) -> bool {
         let v = &self.tile.graph.variables[o.variable];
         o.delayed && v.edge_row() == Some(v.row(p, true))
     }
 
-    fn carries(&self, o: &Operand) -> bool {
+    pub(super) fn carries(&self, o: &Operand) -> bool {
         self.mode.flow().carries(&self.tile.graph.variables[o.variable])
     }
 
@@ -138,7 +137,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         });
     }
 
-    fn active(&self, variable: usize) -> bool {
+    pub(super) fn active(&self, variable: usize) -> bool {
         self.tile.graph.variables[variable].active & self.mode.flow().bit() != 0
     }
 
@@ -183,72 +182,6 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         let beta = if self.injected(weight) { T::one() } else { T::zero() };
         let (dx, out) = (MatRef::new(dx, rows, w.n_in, ld), MatMut::new(out, rows, width, width));
         self.kernel.gemm(T::one(), dx, matrix.t(), beta, out);
-    }
-
-    /// Rows of a variable's perturbations in trajectory `b` as a mixing block sees them; they begin at the place returned.
-    fn mixing_rows(&self, o: &Operand, at: &At, b: usize) -> (usize, usize, (usize, usize)) {
-        let v = &self.tile.graph.variables[o.variable];
-        let (p, positions) = v.window(at);
-        let place = self.place(o.variable, p, o.delayed) + b * self.vectors * v.width + o.offset;
-        (place, positions, (self.rows() * v.width, v.width))
-    }
-
-    /// Calls `f(b, the point of linearisation in trajectory b)` for every trajectory.
-    fn points(&self, inputs: &[Operand], output: usize, at: &At, mut f: impl FnMut(usize, &Point<'_, T>)) {
-        for b in 0..self.tile.count {
-            let mut x = [Rows::new(&[][..], 0, 0, 1, (0, 0)); MAX_INPUTS];
-            for (x, o) in x.iter_mut().zip(inputs) {
-                *x = self.tile.rows(o, at, b);
-            }
-            let width = self.tile.graph.variables[output].width;
-            let output = self.tile.rows(&Operand { variable: output, offset: 0, width, delayed: false }, at, b);
-            f(b, &Point { inputs: &x[..inputs.len()], output });
-        }
-    }
-
-    fn mixing_tangent(&self, function: &dyn Mixing<T>, inputs: &[Operand], output: usize, at: &At, work: &mut [T]) {
-        if !self.active(output) {
-            return;
-        }
-        let (width, m) = (self.tile.graph.variables[output].width, self.vectors);
-        let start = self.place(output, at.range.start, false);
-        let (rest, out) = split(work, start..start + at.range.len() * self.rows() * width);
-        self.points(inputs, output, at, |b, point| {
-            let mut dx = [None; MAX_INPUTS];
-            for (dx, o) in dx.iter_mut().zip(inputs) {
-                if self.carries(o) && !self.initial(o, at.range.start) {
-                    let (place, positions, strides) = self.mixing_rows(o, at, b);
-                    *dx = Some(Rows::new(rest.from(place), positions, o.width, m, strides));
-                }
-            }
-            let strides = (self.rows() * width, width);
-            let dy = RowsMut::new(&mut out[b * m * width..], at.range.len(), width, m, strides);
-            function.tangent(point, &dx[..inputs.len()], dy, self.kernel);
-        });
-    }
-
-    fn mixing_cotangent(&self, function: &dyn Mixing<T>, inputs: &[Operand], output: usize, at: &At, work: &mut [T]) {
-        if !self.active(output) {
-            return;
-        }
-        let (width, m) = (self.tile.graph.variables[output].width, self.vectors);
-        for (i, o) in inputs.iter().enumerate() {
-            if !self.carries(o) || self.initial(o, at.range.start) {
-                continue;
-            }
-            let v = &self.tile.graph.variables[o.variable];
-            let (p, positions) = v.window(at);
-            let start = self.place(o.variable, p, o.delayed);
-            let from = self.place(output, at.range.start, false);
-            let (rest, q) = split(work, start..start + positions * self.rows() * v.width);
-            self.points(inputs, output, at, |b, point| {
-                let strides = (self.rows() * width, width);
-                let dy = Rows::new(&rest.from(from)[b * m * width..], at.range.len(), width, m, strides);
-                let strides = (self.rows() * v.width, v.width);
-                let dx = RowsMut::new(&mut q[b * m * v.width + o.offset..], positions, o.width, m, strides);
-                function.cotangent(point, i, dy, dx, self.kernel);
-            });
-        }
     }
 
     fn cluster_tangent(

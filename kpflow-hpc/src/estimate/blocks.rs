@@ -8,13 +8,13 @@ use kpflow_core::probe::Distribution;
 /// ‖A_ab‖_F for all pairs of parts and tr A_aa for all parts, with standard errors.
 #[derive(Clone, Debug)]
 pub struct Blocks {
-    /// [V, V], row-major.
+    /// ‖A_ab‖_F, `[V, V]`, row-major.
     pub norms: Vec<f64>,
-    /// [V, V].
+    /// Their errors, `[V, V]`.
     pub norm_errors: Vec<f64>,
-    /// [V].
+    /// tr A_aa, `[V]`.
     pub traces: Vec<f64>,
-    /// [V].
+    /// Their errors, `[V]`.
     pub trace_errors: Vec<f64>,
     /// Products spent.
     pub matvecs: usize,

@@ -1,10 +1,10 @@
-//! Products, convolutions, pooling, normalisation, softmax and reductions.
+//! Products, normalisation, softmax and reductions.
 
+use super::maps::{batch, conv, pool};
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::Node;
-use crate::job::Window;
-use crate::kinds::conv::{batch_norm, largest, max_pool, mean_pool, patches, Map};
+use crate::kinds::conv::largest;
 use kpflow_core::model::functions::{Activation, Arithmetic};
 use kpflow_core::model::mixing::{Along, Normalize, Product, Run, Softmax};
 use kpflow_core::model::{Form, Operand};
@@ -72,12 +72,12 @@ fn last<T: Scalar>(
     permuted(reader, &y, &back)
 }
 
-fn permuted<T: Scalar>(reader: &mut Reader<T>, x: &Value, order: &[usize]) -> Op<Value> {
+pub(super) fn permuted<T: Scalar>(reader: &mut Reader<T>, x: &Value, order: &[usize]) -> Op<Value> {
     let moves = value::transpose(x.shape(), order).ok_or("permutes axes, which it cannot")?;
     reader.moved(std::slice::from_ref(x), moves)
 }
 
-fn swapped<T: Scalar>(reader: &mut Reader<T>, x: &Value) -> Op<Value> {
+pub(super) fn swapped<T: Scalar>(reader: &mut Reader<T>, x: &Value) -> Op<Value> {
     let rank = x.shape().len();
     let mut order: Vec<usize> = (0..rank).collect();
     order.swap(rank - 1, rank - 2);
@@ -185,176 +185,6 @@ fn gemm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
         Some(c) if beta == 1.0 => reader.binary(Arithmetic::Add, &y, c),
         Some(c) => reader.clustered(Arithmetic::Step(beta), [&y, c]),
     }
-}
-
-/// A map `[1, C, (H,) W]` as pixels of channels, and its shape.
-fn to_map<T: Scalar>(reader: &mut Reader<T>, x: &Value) -> Op<Map> {
-    let (channels, height, width) = match *x.shape() {
-        [1, c, h, w] => (c, h, w),
-        [1, c, w] => (c, 1, w),
-        _ => return Err(format!("reads a map of shape {:?}; maps are [1, C, W] or [1, C, H, W]", x.shape())),
-    };
-    let flat = x.clone().reshaped(vec![channels, height * width]);
-    let pixels = swapped(reader, &flat)?;
-    let input = reader.rows(&pixels, channels)?;
-    Ok(Map { variable: input.variable, channels, height, width })
-}
-
-/// A map as the tensor that it is in the graph.
-fn from_map<T: Scalar>(reader: &mut Reader<T>, map: Map, rank: usize) -> Op<Value> {
-    let pixels = reader.computed(vec![map.height * map.width, map.channels], map.variable);
-    let flat = swapped(reader, &pixels)?;
-    Ok(flat.reshaped(match rank {
-        3 => vec![1, map.channels, map.width],
-        _ => vec![1, map.channels, map.height, map.width],
-    }))
-}
-
-/// The window that a node's attributes describe.
-fn window(n: &Node<'_>, size: &[usize], input: &[usize]) -> Op<Window> {
-    let axes = size.len();
-    let bad = |name: &str| format!("has {name} that do not fit its {axes} axes");
-    let pair = |list: Vec<usize>, default: usize| match list[..] {
-        [w] => [default, w],
-        _ => [list[0], list[1]],
-    };
-    let read = |name: &str, default: usize, len: usize| -> Op<Vec<usize>> {
-        let list = match n.integers(name) {
-            None => return Ok(vec![default; len]),
-            Some(list) => list,
-        };
-        let list: Option<Vec<usize>> = list.iter().map(|&i| usize::try_from(i).ok().filter(|&i| i < 1 << 24)).collect();
-        list.filter(|l| l.len() == len).ok_or_else(|| bad(name))
-    };
-    let (stride, dilation) = (read("strides", 1, axes)?, read("dilations", 1, axes)?);
-    if stride.contains(&0) || dilation.contains(&0) {
-        return Err(bad("strides or dilations of 0"));
-    }
-    let mut pads = read("pads", 0, 2 * axes)?;
-    let auto = n.text("auto_pad").unwrap_or("NOTSET");
-    if auto.starts_with("SAME") {
-        for i in 0..axes {
-            let span = (size[i] - 1) * dilation[i] + 1;
-            let total = ((input[i].div_ceil(stride[i]) - 1) * stride[i] + span).saturating_sub(input[i]);
-            let small = total / 2;
-            (pads[i], pads[i + axes]) =
-                if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
-        }
-    }
-    if n.integer("ceil_mode", 0) != 0 {
-        // The last window may hang over the end: as if more were padded there.
-        for i in 0..axes {
-            let span = (size[i] - 1) * dilation[i] + 1;
-            let over = (input[i] + pads[i] + pads[i + axes]).checked_sub(span).map_or(0, |r| r % stride[i]);
-            let more = if over == 0 { 0 } else { stride[i] - over };
-            let starts_inside =
-                (input[i] + pads[i]).saturating_sub(1) + span >= input[i] + pads[i] + pads[i + axes] + more;
-            pads[i + axes] += if starts_inside { more } else { 0 };
-        }
-    }
-    Ok(Window {
-        size: pair(size.to_vec(), 1),
-        stride: pair(stride, 1),
-        padding: pair(pads[..axes].to_vec(), 0),
-        padding_end: pair(pads[axes..].to_vec(), 0),
-        dilation: pair(dilation, 1),
-    })
-}
-
-fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
-    let (x, w, b) = (n.input(0)?, n.input(1)?, n.optional(2)?);
-    let (rank, groups) = (x.shape().len(), usize::try_from(n.integer("group", 1)).unwrap_or(0));
-    let map = to_map(reader, x)?;
-    let (n_out, per) = match *w.shape() {
-        [n_out, per, ..] if w.shape().len() == rank => (n_out, per),
-        _ => return Err(format!("has weights of shape {:?} for a map of shape {:?}", w.shape(), x.shape())),
-    };
-    let fits = groups > 0 && n_out % groups == 0 && per.checked_mul(groups) == Some(map.channels) && n_out > 0;
-    if !fits || w.shape().contains(&0) {
-        return Err(format!("has weights of shape {:?} for {} channels in {groups} groups", w.shape(), map.channels));
-    }
-    let window = window(n, &w.shape()[2..], &x.shape()[2..])?;
-    let places = window.size[0] * window.size[1];
-    // Each group is a weight of its own, its columns in the order of a patch: [place][channel].
-    let (reads, parts) =
-        (patches(&mut reader.network, map, &window, groups).ok_or("has a window larger than its map")?, n_out / groups);
-    let mut outputs = Vec::new();
-    for g in 0..groups {
-        let rows = value::slice(w.shape(), &[(0, (g * parts) as i64, 1, parts)]).ok_or("does not split into groups")?;
-        let part = reader.moved(std::slice::from_ref(w), rows)?.reshaped(vec![parts, per, places]);
-        let part = permuted(reader, &part, &[0, 2, 1])?;
-        let bias = match b {
-            None => None,
-            Some(b) => {
-                let rows =
-                    value::slice(b.shape(), &[(0, (g * parts) as i64, 1, parts)]).filter(|_| b.shape() == [n_out]);
-                Some(reader.moved(std::slice::from_ref(b), rows.ok_or("has a bias that does not fit")?)?)
-            }
-        };
-        let weight = reader.weight(&part, bias.as_ref(), parts, per * places)?;
-        let input = reader.network.piece(reads.variable, g, per * places);
-        let y = reader.network.dense(weight, input);
-        outputs.push(reader.network.read(y));
-    }
-    let variable = if outputs.len() == 1 { outputs[0].variable } else { join(reader, &outputs) };
-    from_map(reader, Map { variable, channels: n_out, ..reads }, rank)
-}
-
-/// Puts operands side by side, a few at a time.
-fn join<T: Scalar>(reader: &mut Reader<T>, outputs: &[Operand]) -> usize {
-    let mut parts = outputs.to_vec();
-    while parts.len() > 1 {
-        let joined: Vec<usize> =
-            parts.chunks(kpflow_core::model::MAX_INPUTS).map(|c| reader.network.concat(c)).collect();
-        parts = joined.into_iter().map(|v| reader.network.read(v)).collect();
-    }
-    parts[0].variable
-}
-
-fn pool<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
-    let x = n.input(0)?;
-    let rank = x.shape().len();
-    let map = to_map(reader, x)?;
-    let window = match n.kind() {
-        "GlobalAveragePool" | "GlobalMaxPool" => Window { size: [map.height, map.width], ..Window::default() },
-        _ => {
-            let size: Option<Vec<usize>> = n
-                .integers("kernel_shape")
-                .map(|s| s.iter().filter_map(|&i| usize::try_from(i).ok().filter(|&i| i > 0 && i < 1 << 24)).collect());
-            let size = size.filter(|s| s.len() == rank - 2).ok_or("has no kernel_shape that fits")?;
-            window(n, &size, &x.shape()[2..])?
-        }
-    };
-    let map = match n.kind() {
-        "MaxPool" | "GlobalMaxPool" => max_pool(&mut reader.network, map, &window),
-        _ => mean_pool(&mut reader.network, map, &window, n.integer("count_include_pad", 0) != 0),
-    };
-    from_map(reader, map.ok_or("has a window larger than its map")?, rank)
-}
-
-fn batch<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
-    let x = n.input(0)?;
-    let (scale, bias) = (n.input(1)?, n.input(2)?);
-    let (mean, variance) =
-        (n.known(3, "moments")?.ok_or("has no mean")?, n.known(4, "moments")?.ok_or("has no variance")?);
-    let numbers = |a: &super::file::Array| -> Vec<T> { a.data.iter().map(|&x| T::of(x)).collect() };
-    let c = x.shape().get(1).copied().unwrap_or(0);
-    if mean.data.len() != c || variance.data.len() != c || c == 0 {
-        return Err(format!("has {} moments for {c} channels", mean.data.len()));
-    }
-    let rank = x.shape().len();
-    let row = rank == 2;
-    let variable = if row { reader.rows(x, c)?.variable } else { to_map(reader, x)?.variable };
-    let u =
-        batch_norm(&mut reader.network, variable, (&numbers(mean), &numbers(variance), n.float("epsilon", 1e-5)), None);
-    let weight = reader.weight(scale, Some(bias), c, 1)?;
-    let input = reader.network.read(u);
-    let y = reader.network.site(Form::Gain, weight, input);
-    if row {
-        return Ok(reader.computed(x.shape().to_vec(), y));
-    }
-    let (height, width) = if rank == 4 { (x.shape()[2], x.shape()[3]) } else { (1, x.shape()[2]) };
-    from_map(reader, Map { variable: y, channels: c, height, width }, rank)
 }
 
 /// Gain and bias of a normalised row, as a site where they are a row of parameters or numbers.

@@ -1,11 +1,12 @@
 //! `onnx`: any exported graph of the common operators.
 //!
 //! A trajectory is one run of the graph with a batch of one. Shapes are followed through the graph while it is read, so that what only
-//! depends on shapes is known when the network is built; initialisers are the parameters ([`file::Model::parameters`]).
+//! depends on shapes is known when the network is built; initialisers are the parameters.
 
 mod control;
 mod file;
 mod layers;
+mod maps;
 mod operators;
 mod reader;
 mod recurrent;
