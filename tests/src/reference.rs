@@ -21,8 +21,8 @@ pub const KINDS: [&str; 13] = [
     "bert_small",
 ];
 
-/// The cases of `make_onnx.py` with values of torch.
-pub const GRAPHS: [&str; 6] = ["mlp", "cnn", "gru", "lstm", "transformer", "tokens"];
+/// The cases of `make_onnx.py` and `make_control.py` with values of torch.
+pub const GRAPHS: [&str; 8] = ["mlp", "cnn", "gru", "lstm", "transformer", "tokens", "scan", "loop"];
 
 /// A file of `tests/reference`.
 pub fn reference(name: &str) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Every kind and every graph against values of torch.func (`tests/reference/make_kinds.py`, `make_onnx.py`): the state, both Jacobian products,
 //! NTK products on both sides, trace and norm; and `kpflow check` on all of them.
 
-use kpflow_tests::{example, graph_job, kind_job, kpflow, reference, Golden, Job, GRAPHS, KINDS};
+use kpflow_tests::{example, golden, graph_job, kind_job, kpflow, reference, Golden, Job, GRAPHS, KINDS};
 
 fn against(job: &Job, arguments: &[std::path::PathBuf], lines: usize) {
     let path = job.write();
@@ -32,18 +32,25 @@ fn graphs_agree_with_torch() {
     }
 }
 
-/// The recurrent operators of ONNX are the native kinds: all operators on the golden probes, on any number of ranks.
+/// The golden nets as graphs are the native kinds: all operators on the golden probes, on any number of ranks; leaky_rnn, which is no operator of
+/// ONNX and whose graph is unrolled in time, by its NTK.
 #[test]
 fn golden_graphs_are_the_native_kinds() {
-    for (name, state) in [("gru", "[\"*.h\"]"), ("lstm", "[\"*.h\", \"*.c\"]"), ("rnn_tanh", "[\"*.h\"]")] {
-        let native = Golden::open(name).tables();
-        let inputs = native.split("inputs = ").nth(1).unwrap().lines().next().unwrap();
-        let graph = reference(&format!("onnx/golden_{name}.onnx"));
-        let text = format!(
-            "[model]\nkind = \"onnx\"\nweights = \"{}\"\nstate = {state}\n[data]\ninputs = {inputs}\n",
-            graph.display()
-        );
-        let job = Job::new(text).analysis("trace", "ntk", "trace", "");
+    for name in ["gru", "gru_h0", "lstm", "rnn_tanh", "rnn_relu_h0", "leaky_rnn"] {
+        let (native, graph) = (Golden::open(name).tables(), reference(&format!("onnx/golden_{name}.onnx")));
+        let data = &native[native.find("[data]").unwrap()..];
+        let state = match name {
+            "lstm" => "state = [\"*.h\", \"*.c\"]",
+            "leaky_rnn" => "",
+            _ => "state = [\"*.h\"]",
+        };
+        let text = format!("[model]\nkind = \"onnx\"\nweights = \"{}\"\n{state}\n{data}", graph.display());
+        let job = Job::new(text).analysis("trace", "ntk", "trace", TRACE);
+        if name == "leaky_rnn" {
+            // State, NTK on two sides, trace, norm, number of parameters.
+            against(&job, &[golden("leaky_rnn.h5")], 6);
+            continue;
+        }
         let path = job.write();
         for ranks in [1, 3] {
             let text = example("golden_ranks", ranks, &[path.as_os_str()]).success();
@@ -56,8 +63,8 @@ fn golden_graphs_are_the_native_kinds() {
 fn checks_pass_on_every_kind() {
     let kinds = KINDS.iter().map(|name| kind_job(name));
     let graphs = GRAPHS.iter().map(|name| graph_job(name, "", "f64"));
-    let golden = ["mlp_tanh", "transformer"].map(|name| Job::new(Golden::open(name).tables()));
-    for (i, job) in kinds.chain(graphs).chain(golden).enumerate() {
+    let nets = ["mlp_tanh", "transformer"].map(|name| Job::new(Golden::open(name).tables()));
+    for (i, job) in kinds.chain(graphs).chain(nets).enumerate() {
         let job = job.analysis("trace", "ntk", "trace", "");
         let path = job.write();
         let text = kpflow(1 + i % 2, &["check".as_ref(), path.as_os_str()]).success();

@@ -84,9 +84,10 @@ pub(super) fn swapped<T: Scalar>(reader: &mut Reader<T>, x: &Value) -> Op<Value>
     permuted(reader, x, &order)
 }
 
-/// Whether a product with this is a weight site.
-fn is_weight(v: &Value) -> bool {
-    !matches!(v, Value::Computed(_)) && v.shape().len() == 2
+/// Whether a product of `x` with this is a weight site: a matrix of parameters, or a fixed one that data goes through.
+fn is_weight(v: &Value, x: &Value) -> bool {
+    let fixed = |v: &Value| matches!(v, Value::Known(_));
+    v.shape().len() == 2 && (matches!(v, Value::Parameter(_)) || fixed(v) && !fixed(x))
 }
 
 /// x W for W `[n_in, n_out]`, fixed or a parameter.
@@ -136,10 +137,10 @@ fn matmul<T: Scalar>(reader: &mut Reader<T>, a: &Value, b: &Value) -> Op<Value> 
             return Ok(Value::Known(super::file::Array { shape: vec![m, p], data, integer: x.integer && y.integer }));
         }
     }
-    if is_weight(b) && !matches!(a, Value::Known(_)) {
+    if is_weight(b, a) {
         return linear(reader, a, b, None);
     }
-    if is_weight(a) && b.shape().len() == 2 {
+    if is_weight(a, b) && b.shape().len() == 2 {
         // W x = (xᵀ Wᵀ)ᵀ
         let (x, w) = (swapped(reader, b)?, swapped(reader, a)?);
         let y = linear(reader, &x, &w, None)?;
@@ -173,7 +174,7 @@ fn gemm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let width = b.shape().last().copied().unwrap_or(0);
     let row = c
         .filter(|c| matches!(c, Value::Parameter(_) | Value::Known(_)) && c.shape().iter().product::<usize>() == width);
-    if let (true, Some(row), 1.0, 1.0) = (is_weight(&b) && !matches!(a, Value::Known(_)), row, alpha, beta) {
+    if let (true, Some(row), 1.0, 1.0) = (is_weight(&b, &a), row, alpha, beta) {
         return linear(reader, &a, &b, Some(row));
     }
     let mut y = matmul(reader, &a, &b)?;
