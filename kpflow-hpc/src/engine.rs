@@ -11,6 +11,21 @@ use rayon::prelude::*;
 pub trait Real: Blas + Number + hdf5::H5Type {}
 impl<T: Blas + Number + hdf5::H5Type> Real for T {}
 
+/// Fails where this many bytes on this rank are more than the machine has: a rank that swaps or is killed tells nobody why.
+pub fn require_memory(bytes: f64) -> Result<()> {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    let gib = |bytes: f64| bytes / f64::from(1 << 30);
+    match total.map(|kib| kib * 1024.0) {
+        Some(there) if bytes > there => Err(Error::run(format!(
+            "needs about {:.1} GiB on this rank and the machine has {:.1}; take precision = \"f32\", a smaller block or max_matvecs, fewer trajectories, or more nodes",
+            gib(bytes),
+            gib(there)
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// BLAS inside a tile, rayon over tiles, [`Comm`] over ranks.
 ///
 /// Only the thread that applies an operator talks to other ranks; the pool's threads do arithmetic alone.

@@ -1,7 +1,7 @@
 //! From a job to a linearised model on this rank's trajectories.
 
 use crate::comm::shard;
-use crate::engine::{Engine, Real};
+use crate::engine::{require_memory, Engine, Real};
 use crate::error::{Error, Result};
 use crate::job::{Job, Kind};
 use crate::kinds;
@@ -128,7 +128,11 @@ impl<T: Real> Loaded<T> {
     ) -> Result<R> {
         let mut memory = self.network.memory();
         let graph = self.network.graph(weights, &mut memory).map_err(Error::run)?;
-        let mut arena = vec![T::zero(); Linearization::arena_len(&graph, self.shape.trajectories)];
+        let len = Linearization::arena_len(&graph, self.shape.trajectories);
+        // The same answer on every rank: by the largest part that any of them has.
+        let most = Linearization::arena_len(&graph, self.trajectories.div_ceil(engine.comm().size()));
+        require_memory(most as f64 * std::mem::size_of::<T>() as f64)?;
+        let mut arena = vec![T::zero(); len];
         let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
         let (initial, count) = (self.initial.as_deref(), self.shape.trajectories);
         let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, engine);

@@ -5,7 +5,7 @@ mod structure;
 
 use crate::cli;
 use crate::comm::Comm;
-use crate::engine::{Engine, Real};
+use crate::engine::{require_memory, Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Tall;
 use crate::job::{Job, Precision, Quantity};
@@ -76,6 +76,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
                 bytes / 1048576.0
             );
         }
+        comm.agree(require_memory(bytes))?;
         if comm.is_root() && options.verbose {
             let flops = loaded.product_flops;
             let (block, tile) = (loaded.block, lin.tile());

@@ -2,6 +2,18 @@
 //!
 //! Each is a few lines of linear algebra in three directions: values forward, tangents forward, cotangents back. What a sweep needs of
 //! the linearisation it finds again in the values of the inputs and the output; nothing else is kept.
+//!
+//! What networks call by other names is made of these four, of sites and of clusters:
+//!
+//! | block | made of |
+//! |---|---|
+//! | attention with heads and masks | [`Product`] (q kᵀ, heads [`Along::Columns`]), [`Softmax`] with its mask, [`Product`] |
+//! | convolution | [`Sparse`] (patches), a dense site over pixels |
+//! | LayerNorm, RMSNorm | [`Normalize`], a [gain](super::Form::Gain) |
+//! | BatchNorm in inference | [`MultiplyAdd`](super::functions::MultiplyAdd) with constants, a gain |
+//! | mean pooling, concatenation, slices, transposes | [`Sparse`] |
+//! | max pooling | [`Sparse`] (windows), [`MaxOf`](super::functions::MaxOf) |
+//! | residual sum | [`Arithmetic::Add`](super::functions::Arithmetic) |
 
 mod normalize;
 mod product;
