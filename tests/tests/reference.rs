@@ -32,6 +32,19 @@ fn graphs_agree_with_torch() {
     }
 }
 
+/// One small graph for each operator that torch exports (`make_operators.py`).
+#[test]
+fn operators_agree_with_torch() {
+    let files = std::fs::read_dir(reference("operators")).unwrap().map(|f| f.unwrap().path());
+    let mut jobs: Vec<_> = files.filter(|f| f.extension().is_some_and(|e| e == "toml")).collect();
+    jobs.sort();
+    assert!(jobs.len() > 75, "{} cases", jobs.len());
+    for job in jobs {
+        let text = example("against", 1, &[job.as_os_str(), job.with_extension("h5").as_os_str()]).success();
+        assert_eq!(text.matches("ok  ").count(), 5, "{}: {text}", job.display());
+    }
+}
+
 /// The golden nets as graphs are the native kinds: all operators on the golden probes, on any number of ranks; leaky_rnn, which is no operator of
 /// ONNX and whose graph is unrolled in time, by its NTK.
 #[test]

@@ -68,11 +68,13 @@ pub struct Window {
     pub padding_end: [usize; 2],
     /// The distance between its places.
     pub dilation: [usize; 2],
+    /// Rows and columns beyond those, over which the last window may hang: no part of any mean.
+    pub overhang: [usize; 2],
 }
 
 impl Default for Window {
     fn default() -> Self {
-        Self { size: [1; 2], stride: [1; 2], padding: [0; 2], padding_end: [0; 2], dilation: [1; 2] }
+        Self { size: [1; 2], stride: [1; 2], padding: [0; 2], padding_end: [0; 2], dilation: [1; 2], overhang: [0; 2] }
     }
 }
 
@@ -271,7 +273,7 @@ fn layer(path: &Path, i: usize, table: &toml::Table) -> Result<Layer> {
         }
         let stride = if pool && !s.has("stride") { size } else { pair("stride", 1, 1)? };
         let padding = pair("padding", 0, 0)?;
-        Ok(Window { size, stride, padding, padding_end: padding, dilation: pair("dilation", 1, 1)? })
+        Ok(Window { size, stride, padding, padding_end: padding, dilation: pair("dilation", 1, 1)?, overhang: [0; 2] })
     };
     Ok(match kind {
         "conv" => Layer::Conv { name: name()?, window: window(false)?, groups: s.integer("groups", 1)?.unwrap_or(1) },

@@ -32,7 +32,7 @@ pub struct Map {
 pub fn windows(map: Map, w: &Window) -> Option<(usize, usize, Vec<Option<usize>>)> {
     let out = |n: usize, i: usize| {
         let span = w.dilation[i].checked_mul(w.size[i].checked_sub(1)?)?.checked_add(1)?;
-        let padded = n.checked_add(w.padding[i])?.checked_add(w.padding_end[i])?;
+        let padded = n.checked_add(w.padding[i])?.checked_add(w.padding_end[i])?.checked_add(w.overhang[i])?;
         Some(padded.checked_sub(span)? / w.stride[i].max(1) + 1)
     };
     let (oh, ow) = (out(map.height, 0)?, out(map.width, 1)?);
@@ -153,12 +153,20 @@ pub fn largest<T: Scalar>(network: &mut Network<T>, mut parts: Vec<Operand>) -> 
 }
 
 /// The mean of every window; the padding counts as zeros if `count_padding`, else not at all.
-pub fn mean_pool<T: Scalar>(network: &mut Network<T>, map: Map, window: &Window, count_padding: bool) -> Option<Map> {
-    let (oh, ow, pixels) = windows(map, window)?;
-    let (places, c) = (window.size[0] * window.size[1], map.channels);
+pub fn mean_pool<T: Scalar>(network: &mut Network<T>, map: Map, w: &Window, count_padding: bool) -> Option<Map> {
+    let (oh, ow, pixels) = windows(map, w)?;
+    let (places, c) = (w.size[0] * w.size[1], map.channels);
     let mut runs = Vec::new();
     for (p, window) in pixels.chunks_exact(places).enumerate() {
-        let count = if count_padding { places } else { window.iter().flatten().count() };
+        // Of the places of a window along an axis, those within the map and its padding.
+        let within = |o: usize, i: usize, n: usize| {
+            let place = |k: &usize| o * w.stride[i] + k * w.dilation[i] < w.padding[i] + n + w.padding_end[i];
+            (0..w.size[i]).filter(place).count()
+        };
+        let count = match count_padding {
+            true => within(p / ow, 0, map.height) * within(p % ow, 1, map.width),
+            false => window.iter().flatten().count(),
+        };
         for pixel in window.iter().flatten() {
             let scale = T::of(1.0 / count as f64);
             runs.push(Run { input: 0, from: (*pixel, 0), to: (p, 0), len: c, scale });

@@ -104,7 +104,7 @@ fn linear<T: Scalar>(reader: &mut Reader<T>, x: &Value, w: &Value, bias: Option<
     Ok(reader.computed(shape, y))
 }
 
-fn matmul<T: Scalar>(reader: &mut Reader<T>, a: &Value, b: &Value) -> Op<Value> {
+pub(super) fn matmul<T: Scalar>(reader: &mut Reader<T>, a: &Value, b: &Value) -> Op<Value> {
     let wrong = || format!("multiplies shapes {:?} and {:?}, which it cannot", a.shape(), b.shape());
     // A vector is a matrix of one row or column.
     if a.shape().len() == 1 || b.shape().len() == 1 {
@@ -242,6 +242,18 @@ fn group_norm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     column.resize(shape.len() - 1, 1);
     let y = reader.binary(Arithmetic::Mul, &y, &gain.clone().reshaped(column.clone()))?;
     reader.binary(Arithmetic::Add, &y, &bias.clone().reshaped(column))
+}
+
+/// The sum over some axes, which are then gone.
+pub(super) fn summed<T: Scalar>(reader: &mut Reader<T>, x: &Value, axes: &[usize]) -> Op<Value> {
+    let ones: usize = axes.iter().map(|&a| x.shape()[a]).product();
+    let keep: Vec<usize> = (0..x.shape().len()).filter(|a| !axes.contains(a)).collect();
+    let kept: Vec<usize> = keep.iter().map(|&a| x.shape()[a]).collect();
+    let order: Vec<usize> = keep.iter().chain(axes).copied().collect();
+    let rows: usize = kept.iter().product();
+    let x = permuted(reader, x, &order)?.reshaped(vec![rows, ones]);
+    let row = super::file::Array { shape: vec![ones, 1], data: vec![1.0; ones], integer: false };
+    Ok(matmul(reader, &x, &Value::Known(row))?.reshaped(kept))
 }
 
 fn reduce<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {

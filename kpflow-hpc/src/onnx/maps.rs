@@ -63,15 +63,16 @@ fn window(n: &Node<'_>, size: &[usize], input: &[usize]) -> Op<Window> {
                 if auto == "SAME_UPPER" { (small, total - small) } else { (total - small, small) };
         }
     }
+    let mut overhang = vec![0; axes];
     if n.integer("ceil_mode", 0) != 0 {
-        // The last window may hang over the end: as if more were padded there.
+        // The last window may hang over the end.
         for i in 0..axes {
             let span = (size[i] - 1) * dilation[i] + 1;
             let over = (input[i] + pads[i] + pads[i + axes]).checked_sub(span).map_or(0, |r| r % stride[i]);
             let more = if over == 0 { 0 } else { stride[i] - over };
             let starts_inside =
                 (input[i] + pads[i]).saturating_sub(1) + span >= input[i] + pads[i] + pads[i + axes] + more;
-            pads[i + axes] += if starts_inside { more } else { 0 };
+            overhang[i] = if starts_inside { more } else { 0 };
         }
     }
     Ok(Window {
@@ -80,6 +81,7 @@ fn window(n: &Node<'_>, size: &[usize], input: &[usize]) -> Op<Window> {
         padding: pair(pads[..axes].to_vec(), 0),
         padding_end: pair(pads[axes..].to_vec(), 0),
         dilation: pair(dilation, 1),
+        overhang: pair(overhang, 0),
     })
 }
 

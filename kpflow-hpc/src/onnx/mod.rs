@@ -4,12 +4,14 @@
 //! depends on shapes is known when the network is built; initialisers are the parameters.
 
 mod control;
+mod einsum;
 mod file;
 mod layers;
 mod maps;
 mod operators;
 mod reader;
 mod recurrent;
+mod resize;
 mod shapes;
 mod value;
 

@@ -3,7 +3,7 @@
 use super::file::{self, Array};
 use super::reader::{Op, Reader};
 use super::value::Value;
-use super::{control, layers, recurrent, shapes, Context, Node};
+use super::{control, einsum, layers, recurrent, resize, shapes, Context, Node};
 use kpflow_core::model::functions::{Arithmetic, Select};
 use kpflow_core::model::{Activation, Real, UnitWise};
 use kpflow_core::Scalar;
@@ -182,6 +182,9 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n:
     if let Some(values) = layers::apply(reader, n)? {
         return Ok(values);
     }
+    if let Some(value) = resize::apply(reader, n)? {
+        return Ok(vec![value]);
+    }
     match kind {
         "GRU" | "LSTM" | "RNN" => recurrent::apply(reader, n),
         "If" | "Loop" | "Scan" => control::apply(reader, context, n),
@@ -210,6 +213,17 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n:
             let gate = reader.unary(Activation::Sigmoid, &scaled)?;
             Ok(vec![reader.binary(Arithmetic::Mul, x, &gate)?])
         }
+        "HardSwish" => {
+            let gate = reader.unary(Activation::Affine(1.0 / 6.0, 0.5), n.input(0)?)?;
+            let gate = reader.unary(Activation::Clip(0.0, 1.0), &gate)?;
+            Ok(vec![reader.binary(Arithmetic::Mul, n.input(0)?, &gate)?])
+        }
+        "Mish" => {
+            let gate = reader.unary(Activation::Softplus, n.input(0)?)?;
+            let gate = reader.unary(Activation::Tanh, &gate)?;
+            Ok(vec![reader.binary(Arithmetic::Mul, n.input(0)?, &gate)?])
+        }
+        "Einsum" => Ok(vec![einsum::apply(reader, n)?]),
         "PRelu" => {
             // max(x, 0) + slope · min(x, 0)
             let (x, slope) = (n.input(0)?, n.input(1)?);
