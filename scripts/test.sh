@@ -31,7 +31,7 @@ step "damaged files: 20 seconds of each"
 fuzz=$(realpath "$target/examples/fuzz") here=$PWD
 (
     cd "$(mktemp -d)" # what breaks something is kept there
-    "$fuzz" onnx 20 1 "$here/tests/reference/onnx"
+    "$fuzz" onnx 20 1 "$here/tests/reference/onnx" "$here/tests/reference/operators"
     "$fuzz" safetensors 20 1 "$here/tests/reference/data" "$here/tests/golden"
 )
 

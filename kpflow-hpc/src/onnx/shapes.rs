@@ -319,7 +319,10 @@ fn split<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<Value>> {
     let parts: Vec<usize> = match n.list(1, "split")? {
         Some(list) => list.iter().map(|&p| usize::try_from(p).unwrap_or(usize::MAX)).collect(),
         None => {
-            let count = usize::try_from(n.integer("num_outputs", n.node.output.len() as i64)).unwrap_or(0).max(1);
+            let count = n.integer("num_outputs", n.node.output.len() as i64);
+            let most = shape[axis].max(n.node.output.len()).max(1);
+            let count = usize::try_from(count).ok().filter(|c| (1..=most).contains(c));
+            let count = count.ok_or_else(|| impossible("splits into impossible parts", shape))?;
             let size = shape[axis].div_ceil(count);
             (0..count).map(|i| size.min(shape[axis].saturating_sub(i * size))).collect()
         }

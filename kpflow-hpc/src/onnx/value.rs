@@ -179,7 +179,9 @@ pub type Range = (usize, i64, i64, usize);
 /// Cuts ranges out of axes.
 pub fn slice(from: &[usize], ranges: &[Range]) -> Option<Moves> {
     let mut shape = from.to_vec();
-    ranges.iter().for_each(|&(axis, _, _, n)| shape[axis] = n);
+    for &(axis, _, _, n) in ranges {
+        *shape.get_mut(axis)? = n;
+    }
     moves(from, shape, |index, source| {
         source.extend_from_slice(index);
         for &(axis, start, step, _) in ranges {
