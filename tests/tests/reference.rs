@@ -1,7 +1,9 @@
 //! Every kind and every graph against values of torch.func (`tests/reference/make_kinds.py`, `make_onnx.py`): the state, both Jacobian products,
 //! NTK products on both sides, trace and norm; and `kpflow check` on all of them.
 
-use kpflow_tests::{example, golden, graph_job, kind_job, kpflow, reference, Golden, Job, GRAPHS, KINDS};
+use kpflow_tests::{
+    assert_all_near, example, golden, graph_job, kind_job, kpflow, reference, Golden, Job, GRAPHS, KINDS,
+};
 
 fn against(job: &Job, arguments: &[std::path::PathBuf], lines: usize) {
     let path = job.write();
@@ -29,6 +31,21 @@ fn graphs_agree_with_torch() {
         let job = graph_job(name, "", "f32").analysis("trace", "ntk", "trace", TRACE);
         // State, NTK on two sides, trace, number of parameters.
         against(&job, &[reference(&format!("onnx/{name}.h5"))], 5);
+    }
+}
+
+/// The same in single precision, as a user's job does it: 1e-6 of torch's numbers.
+#[test]
+fn graphs_in_single_precision() {
+    for name in GRAPHS {
+        let matrix = graph_job(name, "", "f32").analysis("m", "ntk", "matrix", "").run(1).read("m", "matrix");
+        let file = hdf5::File::open(reference(&format!("onnx/{name}.h5"))).unwrap();
+        let read = |name: &str| file.dataset(name).unwrap().read_raw::<f64>().unwrap();
+        let (probes, images) = (read("probe"), read("reference/ntk/apply"));
+        let n = probes.len() / 3;
+        let row = |x: &[f64], i: usize| matrix[i * n..][..n].iter().zip(x).map(|(a, x)| a * x).sum::<f64>();
+        let found: Vec<f64> = probes.chunks(n).flat_map(|x| (0..n).map(move |i| row(x, i))).collect();
+        assert_all_near(name, &found, &images, 1e-6);
     }
 }
 

@@ -139,3 +139,32 @@ fn wrong_layers_say_why() {
     let found = line(load(&[ih, hh], f32::NAN));
     assert!(found.contains("tensor weight_ih is NaN at index [11, 1]"), "{found}");
 }
+
+/// A head of its own is found outside of the prefix, where Hugging Face's files have it; without one the head is the embedding.
+#[test]
+fn the_head_of_gpt2() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    let block = [
+        ("t.wte.weight", vec![5, 4]),
+        ("t.wpe.weight", vec![3, 4]),
+        ("t.h.0.ln_1.weight", vec![4]),
+        ("t.h.0.ln_2.weight", vec![4]),
+        ("t.h.0.attn.c_attn.weight", vec![4, 12]),
+        ("t.h.0.attn.c_proj.weight", vec![4, 4]),
+        ("t.h.0.mlp.c_fc.weight", vec![4, 8]),
+        ("t.h.0.mlp.c_proj.weight", vec![8, 4]),
+    ];
+    for head in [false, true] {
+        let mut tensors: Vec<(&str, &[usize])> = block.iter().map(|(n, s)| (*n, &s[..])).collect();
+        if head {
+            tensors.push(("lm_head.weight", &[5, 4]));
+        }
+        checkpoint(&path, &tensors, 1.0);
+        let lines = "kind = \"gpt2\"\nprefix = \"t.\"\nheads = 2\nreadout = \"logits\"";
+        let network = network(&path, lines, &[3]).unwrap();
+        let weights: usize = block.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!(network.parameters(), weights + if head { 20 } else { 0 });
+        assert_eq!(network.state_shape(), (3, 5));
+    }
+}

@@ -5,6 +5,7 @@
 
 use super::{dense, Source};
 use crate::error::Result;
+use crate::load::Checkpoint;
 use crate::network::{Network, OwnedWeight};
 use kpflow_core::model::functions::{Activation, Arithmetic, SumThen};
 use kpflow_core::model::mixing::{Along, Normalize, Product, Softmax};
@@ -238,7 +239,15 @@ pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
         s.network.name(x, "final");
     }
     if logits {
-        let head = match source.optional::<T>("lm_head.weight", &[vocabulary, d])? {
+        // The head lies outside of the prefix that the stack has in Hugging Face's files.
+        let whole = Checkpoint::open(source.checkpoint.path(), "")?;
+        let inside = source.optional::<T>("lm_head.weight", &[vocabulary, d])?;
+        let head = match (inside, whole.shape("lm_head.weight")) {
+            (Some(head), _) => Some(head),
+            (None, Some(_)) => Some(whole.required(&["lm_head.weight"], &[vocabulary, d])?),
+            (None, None) => None,
+        };
+        let head = match head {
             Some(head) => s.network.weight(OwnedWeight::new(head.name, head.data, vocabulary, d)),
             None => wte,
         };
