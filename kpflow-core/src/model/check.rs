@@ -83,11 +83,13 @@ fn check_node<T: Scalar>(
     let fits = match node {
         Node::Input { .. } => first.watch.is_none(),
         Node::Constant { data, .. } => first.watch.is_none() && data.len() == first.positions * first.width,
-        Node::Site { weight, form, input, .. } => weights.get(*weight).is_some_and(|w| match form {
-            Form::Dense => w.n_in == input.width && w.n_out == first.width,
-            Form::Gain => w.n_in == 1 && w.n_out == input.width && w.n_out == first.width,
-            Form::Embedding => input.width == 1 && w.n_in == first.width && w.bias.is_none(),
-        }),
+        Node::Site { weight, form, input, .. } => {
+            weights.get(*weight).filter(|_| first.width > 0).is_some_and(|w| match form {
+                Form::Dense => w.n_in == input.width && w.n_out == first.width,
+                Form::Gain => w.n_in == 1 && w.n_out == input.width && w.n_out == first.width,
+                Form::Embedding => input.width == 1 && w.n_in == first.width && w.bias.is_none(),
+            })
+        }
         Node::Cluster { .. } => {
             operands(node).iter().all(|o| o.width == first.width)
                 && outputs(node).iter().all(|&o| {

@@ -100,6 +100,9 @@ impl<T: Scalar> Reader<T> {
                 _ => &[],
             }
         }
+        if n_out == 0 {
+            return Err("has a weight without rows".into());
+        }
         let both = (places(Some(matrix)), places(bias));
         let trained = !both.0.is_empty() || !both.1.is_empty();
         let key = (key(both.0), key(both.1));
@@ -141,6 +144,9 @@ impl<T: Scalar> Reader<T> {
             Value::Sequence(_) => Err("reads a sequence of tensors".into()),
             Value::Known(a) => Ok(self.network.constant(a.data.iter().map(|&x| T::of(x)).collect(), positions, width)),
             Value::Parameter(v) => {
+                if v.places.is_empty() {
+                    return Err("reads a parameter without numbers".into());
+                }
                 if let Some(&variable) = self.free.get(&key(&v.places)) {
                     return Ok(variable);
                 }

@@ -370,6 +370,9 @@ fn gather<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
 
 fn embedding<T: Scalar>(reader: &mut Reader<T>, table: &Value, indices: &Value) -> Op<Value> {
     let &[rows, width] = table.shape() else { return Err("has a table that is not [rows, width]".into()) };
+    if rows == 0 || width == 0 {
+        return Err("has a table without numbers".into());
+    }
     if rows > 1 << 24 {
         return Err(format!("has a table of {rows} rows; 2²⁴ can be told apart"));
     }
