@@ -215,6 +215,11 @@ fn read_inputs<T: Real>(
             // What may not be read is −∞ before the softmax.
             (_, None) => {
                 let read: Vec<T> = array.read_rows(range.clone())?;
+                if let Some(x) = read.iter().find(|x| **x != T::zero() && **x != T::one()) {
+                    return Err(
+                        array.error(format!("holds {x}; a mask is 1 where a token may be read and 0 elsewhere"))
+                    );
+                }
                 read.into_iter().map(|x| if x == T::zero() { T::neg_infinity() } else { T::zero() }).collect()
             }
         });

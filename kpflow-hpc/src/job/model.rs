@@ -213,6 +213,9 @@ pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> 
     if s.has("readout") && s.has("state") {
         return Err(s.error("readout and state both say what is watched; only one of them may be there"));
     }
+    if s.integer("steps", 1)?.is_some_and(|t| t > 1 << 24) {
+        return Err(s.error("steps is too large; it is at most 2^24"));
+    }
     let solvers = [("euler", Solver::Euler), ("midpoint", Solver::Midpoint), ("rk4", Solver::Rk4)];
     let conv = kind == Kind::Conv;
     Ok(ModelSpec {

@@ -101,6 +101,10 @@ pub fn convolution<T: Scalar>(
         };
         let input = network.piece(patches, g, per * places);
         let y = dense(network, part, input);
+        if groups > 1 {
+            // Parts have names of their own: the place in the list means all of them.
+            network.name(y, format!("{}.group_{g}", weight.name.trim_end_matches(".weight")));
+        }
         outputs.push(network.read(y));
     }
     let variable = match outputs[..] {
@@ -295,7 +299,9 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
                 map.variable = network.cluster(Arithmetic::Add, reads);
             }
         }
-        if network.name_of(map.variable).is_empty() || matches!(layer, Layer::Conv { .. } | Layer::Linear { .. }) {
+        if network.name_of(map.variable).is_empty()
+            || matches!(layer, Layer::Conv { .. } | Layer::Linear { .. } | Layer::BatchNorm { .. })
+        {
             network.name(map.variable, i.to_string());
         }
         maps.push(map);

@@ -15,9 +15,8 @@ pub fn layer_names(source: &Source<'_>) -> Result<Vec<String>> {
         let layer = n.strip_suffix(".weight")?;
         (source.checkpoint.shape(n)?.len() == 2).then(|| layer.to_string())
     });
-    let number = |name: &str| -> Option<usize> { name.split('.').rev().find_map(|part| part.parse().ok()) };
     let mut names: Vec<String> = names.collect();
-    names.sort_by_key(|n| (number(n).unwrap_or(usize::MAX), n.clone()));
+    names.sort_by_key(|n| natural(n));
     if names.is_empty() {
         return source.checkpoint.required::<f32>(&["layers.0.weight"], &[]).map(|_| Vec::new());
     }
@@ -25,6 +24,19 @@ pub fn layer_names(source: &Source<'_>) -> Result<Vec<String>> {
         return Err(source.wrong(format!("has {} layers and the job says layers = {asked}", names.len())));
     }
     Ok(names)
+}
+
+/// A name as it is counted: every run of digits is a number. `fc2` comes before `fc10`, `0.2` before `1.0`.
+fn natural(name: &str) -> Vec<(String, usize)> {
+    let (mut parts, mut rest) = (Vec::new(), name);
+    while !rest.is_empty() {
+        let text = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(text);
+        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        parts.push((word.to_string(), after[..digits].parse().unwrap_or(usize::MAX)));
+        rest = &after[digits..];
+    }
+    parts
 }
 
 /// Builds the network.
@@ -54,4 +66,14 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     network.output(network.read(a));
     network.default_state(state, true);
     Ok(network)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_counted() {
+        let mut names = ["fc10", "1.0", "fc2", "0.2", "fc1", "0.0"];
+        names.sort_by_key(|n| super::natural(n));
+        assert_eq!(names, ["0.0", "0.2", "1.0", "fc1", "fc2", "fc10"]);
+    }
 }

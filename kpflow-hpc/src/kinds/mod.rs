@@ -80,6 +80,11 @@ fn linear_readout<T: Scalar>(network: &mut Network<T>, source: &Source<'_>, name
         let what = format!("the readout {name} has shape [{n_out}, {n_in}]; it should read {} units", input.width);
         return Err(source.wrong(what));
     }
+    if network.weights().iter().any(|w| w.name.ends_with(&weight.name)) {
+        return Err(
+            source.wrong(format!("readout = \"{name}\" is a layer of the model itself; name its variable (MODELS.md)"))
+        );
+    }
     let weight = OwnedWeight::new(weight.name, weight.data, n_out, n_in);
     let weight = network.weight(weight.with_bias(format!("{name}.bias"), bias.map(|b| b.data)));
     network.segment(kpflow_core::model::Scan::Parallel);

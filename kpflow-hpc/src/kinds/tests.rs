@@ -91,7 +91,7 @@ fn state_and_parameters_are_chosen_by_name() {
     let fc = memory("readout").unwrap();
     assert_eq!(fc.state_shape(), (9, 3));
     for (found, right) in [
-        (gru("parameters = [\"x*\"]"), "chooses none of weight_ih_l0, bias_ih_l0, weight_hh_l0, bias_hh_l0"),
+        (gru("parameters = [\"x*\"]"), "which matches none of weight_ih_l0, bias_ih_l0, weight_hh_l0, bias_hh_l0"),
         (
             gru("state = [\"z\"]"),
             "state names \"z\", which the model does not have; it has h, weight_ih_l0, weight_hh_l0",

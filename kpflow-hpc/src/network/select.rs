@@ -41,19 +41,33 @@ impl<T: Scalar> Network<T> {
         if patterns.is_empty() {
             return Ok(());
         }
+        for pattern in patterns {
+            let alone = [pattern.trim_start_matches('!').to_string()];
+            let matches = |w: &OwnedWeight<T>| chosen(&w.name, &alone) || chosen(&w.bias_name, &alone);
+            if !self.weights.iter().any(matches) {
+                return Err(format!(
+                    "parameters names \"{pattern}\", which matches none of {}",
+                    some_of(&self.tensor_names())
+                ));
+            }
+        }
         for w in &mut self.weights {
             w.train_matrix &= chosen(&w.name, patterns);
             w.train_bias &= chosen(&w.bias_name, patterns);
         }
         if self.parameters() == 0 {
-            let there = |w: &OwnedWeight<T>| {
-                let bias = Some(w.bias_name.clone()).filter(|_| w.bias.is_some());
-                [Some(w.name.clone()).filter(|_| !w.matrix.is_empty()), bias]
-            };
-            let names: Vec<String> = self.weights.iter().flat_map(there).flatten().collect();
+            let names = self.tensor_names();
             return Err(format!("parameters = {patterns:?} chooses none of {}", some_of(&names)));
         }
         Ok(())
+    }
+
+    fn tensor_names(&self) -> Vec<String> {
+        let there = |w: &OwnedWeight<T>| {
+            let bias = Some(w.bias_name.clone()).filter(|_| w.bias.is_some());
+            [Some(w.name.clone()).filter(|_| !w.matrix.is_empty()), bias]
+        };
+        self.weights.iter().flat_map(there).flatten().collect()
     }
 
     /// Watches the variables chosen, lays the state out and leaves away whatever the state does not depend on.
