@@ -75,35 +75,15 @@ pub fn patches<T: Scalar>(network: &mut Network<T>, map: Map, window: &Window, g
     Some(Map { variable, height, width, ..map })
 }
 
-/// A convolution: patches, and one site for each group. `matrix` is `[C_out, C_in / groups, kh, kw]`.
-pub fn convolution<T: Scalar>(
-    network: &mut Network<T>,
-    map: Map,
-    weight: OwnedWeight<T>,
-    window: &Window,
-    groups: usize,
-) -> Option<Map> {
-    let (places, per, out) = (window.size[0] * window.size[1], map.channels / groups, weight.n_out / groups);
-    let Map { variable: patches, height: oh, width: ow, .. } = patches(network, map, window, groups)?;
+/// The sites of a convolution on its patches, one weight a group, and their outputs side by side.
+pub fn convolved<T: Scalar>(network: &mut Network<T>, patches: Map, weights: &[usize]) -> Map {
     let mut outputs = Vec::new();
-    for g in 0..groups {
-        let rows = g * out * per * places..(g + 1) * out * per * places;
-        // [out][channel][place] to [out][place][channel].
-        let source = &weight.matrix[rows];
-        let reorder = |i: usize| source[(i / (per * places) * per + i % per) * places + i / per % places];
-        let matrix = (0..out * per * places).map(reorder).collect();
-        let bias = weight.bias.as_ref().map(|b| b[g * out..(g + 1) * out].to_vec());
-        let part = OwnedWeight::new(weight.name.clone(), matrix, out, per * places);
-        let part = OwnedWeight {
-            train_matrix: weight.train_matrix,
-            train_bias: weight.train_bias,
-            ..part.with_bias(weight.bias_name.clone(), bias)
-        };
-        let input = network.piece(patches, g, per * places);
-        let y = dense(network, part, input);
-        if groups > 1 {
-            // Parts have names of their own: the place in the list means all of them.
-            network.name(y, format!("{}.group_{g}", weight.name.trim_end_matches(".weight")));
+    for (g, &weight) in weights.iter().enumerate() {
+        let input = network.piece(patches.variable, g, network.weights()[weight].n_in);
+        let y = network.dense(weight, input);
+        if weights.len() > 1 {
+            // Parts have names of their own: the name of the layer means all of them.
+            network.name(y, format!("{}.group_{g}", network.name_of(y)));
         }
         outputs.push(network.read(y));
     }
@@ -111,7 +91,22 @@ pub fn convolution<T: Scalar>(
         [one] => one.variable,
         _ => network.concat(&outputs),
     };
-    Some(Map { variable, channels: weight.n_out, height: oh, width: ow })
+    Map { variable, channels: network.size(variable).1, ..patches }
+}
+
+/// The weights of the groups of a convolution, from `[C_out, C_in / groups, kh, kw]` to the columns of a patch.
+fn grouped<T: Scalar>(network: &mut Network<T>, weight: OwnedWeight<T>, places: usize, groups: usize) -> Vec<usize> {
+    let (out, columns) = (weight.n_out / groups, weight.n_in);
+    let per = columns / places;
+    let part = |g: usize| {
+        // [out][channel][place] to [out][place][channel].
+        let source = &weight.matrix[g * out * columns..(g + 1) * out * columns];
+        let reorder = |i: usize| source[(i / columns * per + i % per) * places + i / per % places];
+        let bias = weight.bias.as_ref().map(|b| b[g * out..(g + 1) * out].to_vec());
+        let matrix = (0..out * columns).map(reorder).collect();
+        OwnedWeight::new(weight.name.clone(), matrix, out, columns).with_bias(weight.bias_name.clone(), bias)
+    };
+    (0..groups).map(|g| network.weight(part(g))).collect()
 }
 
 /// The largest of every window; a place in the padding counts as another one of the same window.
@@ -181,28 +176,14 @@ pub fn mean_pool<T: Scalar>(network: &mut Network<T>, map: Map, w: &Window, coun
     Some(Map { variable, channels: c, height: oh, width: ow })
 }
 
-/// BatchNorm in inference: a fixed (x − μ)/√(σ² + eps) and a gain.
-pub fn batch_norm<T: Scalar>(
-    network: &mut Network<T>,
-    variable: usize,
-    (mean, variance, eps): (&[T], &[T], f64),
-    gain: Option<OwnedWeight<T>>,
-) -> usize {
-    let (positions, _) = network.size(variable);
+/// BatchNorm in inference, without its gain: the fixed (x − μ)/√(σ² + eps).
+pub fn batch_norm<T: Scalar>(network: &mut Network<T>, variable: usize, mean: &[T], variance: &[T], eps: f64) -> usize {
+    let (positions, channels) = network.size(variable);
     let scale: Vec<T> = variance.iter().map(|v| (*v + T::of(eps)).sqrt().recip()).collect();
     let shift: Vec<T> = mean.iter().zip(&scale).map(|(m, s)| -*m * *s).collect();
-    let rows = |row: &[T]| row.repeat(positions);
-    let (scale, shift) =
-        (network.constant(rows(&scale), positions, mean.len()), network.constant(rows(&shift), positions, mean.len()));
-    let reads = [network.read(variable), network.read(scale), network.read(shift)];
-    let u = network.cluster(MultiplyAdd, reads);
-    match gain {
-        None => u,
-        Some(gain) => {
-            let (gain, input) = (network.weight(gain), network.read(u));
-            network.site(Form::Gain, gain, input)
-        }
-    }
+    let constants = [scale, shift].map(|row| network.constant(row.repeat(positions), positions, channels));
+    let reads = [variable, constants[0], constants[1]].map(|v| network.read(v));
+    network.cluster(MultiplyAdd, reads)
 }
 
 /// PyTorch's order `[C, H, W]` in one position from pixels of channels, or back.
@@ -246,7 +227,9 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
                 let matrix = source.tensor::<T>(&tensor, &[n_out, per, window.size[0], window.size[1]])?;
                 let weight = OwnedWeight::new(matrix.name, matrix.data, n_out, per * window.size[0] * window.size[1]);
                 let weight = source.with_bias(weight, name)?;
-                map = convolution(&mut network, map, weight, &window, groups).ok_or_else(|| small(map))?;
+                let patches = patches(&mut network, map, &window, groups).ok_or_else(|| small(map))?;
+                let weights = grouped(&mut network, weight, window.size[0] * window.size[1], groups);
+                map = convolved(&mut network, patches, &weights);
             }
             Layer::MaxPool { window } => map = max_pool(&mut network, map, window).ok_or_else(|| small(map))?,
             Layer::AvgPool { window } => map = mean_pool(&mut network, map, window, true).ok_or_else(|| small(map))?,
@@ -258,11 +241,12 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
                 let c = map.channels;
                 let mean = source.tensor::<T>(&format!("{name}.running_mean"), &[c])?.data;
                 let variance = source.tensor::<T>(&format!("{name}.running_var"), &[c])?.data;
-                let gain = match source.checkpoint.shape(&format!("{name}.weight")) {
-                    Some(_) => Some(source.gain(name, c)?),
-                    None => None,
-                };
-                map.variable = batch_norm(&mut network, map.variable, (&mean, &variance, *eps), gain);
+                map.variable = batch_norm(&mut network, map.variable, &mean, &variance, *eps);
+                if source.checkpoint.shape(&format!("{name}.weight")).is_some() {
+                    let gain = network.weight(source.gain(name, c)?);
+                    let input = network.read(map.variable);
+                    map.variable = network.site(Form::Gain, gain, input);
+                }
             }
             Layer::Flatten => {
                 let variable = flatten(&mut network, map, false);

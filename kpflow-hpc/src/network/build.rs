@@ -2,7 +2,7 @@
 
 use super::{Network, OwnedNode, OwnedVariable, OwnedWeight, Runs};
 use kpflow_core::model::mixing::{Run, Sparse};
-use kpflow_core::model::{Cluster, Edge, Form, Mixing, Operand, Scan, UnitWise, Unitwise};
+use kpflow_core::model::{Cluster, Edge, Form, Mixing, Operand, Scan, UnitWise, Unitwise, MAX_INPUTS};
 use kpflow_core::Scalar;
 use std::sync::Arc;
 
@@ -148,6 +148,12 @@ impl<T: Scalar> Network<T> {
     }
     /// Joins columns of several variables of the same positions.
     pub fn concat(&mut self, reads: &[Operand]) -> usize {
+        // A block reads a limited number of variables: more are joined in rounds.
+        if reads.len() > MAX_INPUTS {
+            let joined: Vec<usize> = reads.chunks(MAX_INPUTS).map(|some| self.concat(some)).collect();
+            let joined: Vec<Operand> = joined.into_iter().map(|v| self.read(v)).collect();
+            return self.concat(&joined);
+        }
         let positions = self.variables[reads[0].variable].positions;
         let width = reads.iter().map(|o| o.width).sum();
         let runs = columns(reads, positions);

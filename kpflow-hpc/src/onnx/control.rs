@@ -49,17 +49,10 @@ fn known(value: &Value) -> Option<f64> {
 
 /// Joins what every turn gave, along a new axis.
 fn stacked<T: Scalar>(reader: &mut Reader<T>, turns: &[Value]) -> Op<Value> {
-    let mut parts: Vec<Value> = turns.iter().map(|v| v.clone().reshaped([&[1], v.shape()].concat())).collect();
-    while parts.len() > 1 {
-        let join = |reader: &mut Reader<T>, some: &[Value]| {
-            let shapes: Vec<&[usize]> = some.iter().map(Value::shape).collect();
-            let moves = value::concat(&shapes, 0).ok_or("gives something of another shape at every turn")?;
-            reader.moved(some, moves)
-        };
-        let some: Vec<Vec<Value>> = parts.chunks(kpflow_core::model::MAX_INPUTS).map(<[Value]>::to_vec).collect();
-        parts = some.iter().map(|some| join(reader, some)).collect::<Op<_>>()?;
-    }
-    parts.pop().ok_or_else(|| "makes no turn".into())
+    let parts: Vec<Value> = turns.iter().map(|v| v.clone().reshaped([&[1], v.shape()].concat())).collect();
+    let shapes: Vec<&[usize]> = parts.iter().map(Value::shape).collect();
+    let moves = value::concat(&shapes, 0).ok_or("gives something of another shape at every turn, or makes none")?;
+    reader.moved(&parts, moves)
 }
 
 pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Node<'_>) -> Op<Vec<Value>> {

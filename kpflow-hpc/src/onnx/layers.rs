@@ -231,7 +231,7 @@ fn group_norm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let c = shape.get(1).copied().unwrap_or(0);
     let groups =
         if n.kind() == "GroupNormalization" { usize::try_from(n.integer("num_groups", 0)).unwrap_or(0) } else { c };
-    if groups == 0 || c % groups != 0 || gain.shape() != [c] || bias.shape() != [c] {
+    if groups == 0 || c % groups != 0 || shape.contains(&0) || gain.shape() != [c] || bias.shape() != [c] {
         return Err(format!("normalises {c} channels in {groups} groups"));
     }
     let group = shape.iter().product::<usize>() / (shape[0] * groups);

@@ -5,8 +5,8 @@ use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::Node;
 use crate::job::Window;
-use crate::kinds::conv::{batch_norm, max_pool, mean_pool, patches, Map};
-use kpflow_core::model::{Form, Operand};
+use crate::kinds::conv::{batch_norm, convolved, max_pool, mean_pool, patches, Map};
+use kpflow_core::model::Form;
 use kpflow_core::Scalar;
 
 /// A map `[1, C, (H,) W]` as pixels of channels, and its shape.
@@ -16,6 +16,9 @@ fn to_map<T: Scalar>(reader: &mut Reader<T>, x: &Value) -> Op<Map> {
         [1, c, w] => (c, 1, w),
         _ => return Err(format!("reads a map of shape {:?}; maps are [1, C, W] or [1, C, H, W]", x.shape())),
     };
+    if x.shape().contains(&0) {
+        return Err(format!("reads a map of shape {:?}", x.shape()));
+    }
     let flat = x.clone().reshaped(vec![channels, height * width]);
     let pixels = swapped(reader, &flat)?;
     let input = reader.rows(&pixels, channels)?;
@@ -94,6 +97,9 @@ pub(super) fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
         _ => return Err(format!("has weights of shape {:?} for a map of shape {:?}", w.shape(), x.shape())),
     };
     let fits = groups > 0 && n_out % groups == 0 && per.checked_mul(groups) == Some(map.channels) && n_out > 0;
+    if b.is_some_and(|b| b.shape() != [n_out]) {
+        return Err("has a bias that does not fit".into());
+    }
     if !fits || w.shape().contains(&0) {
         return Err(format!("has weights of shape {:?} for {} channels in {groups} groups", w.shape(), map.channels));
     }
@@ -102,37 +108,20 @@ pub(super) fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
     // Each group is a weight of its own, its columns in the order of a patch: [place][channel].
     let (reads, parts) =
         (patches(&mut reader.network, map, &window, groups).ok_or("has a window larger than its map")?, n_out / groups);
-    let mut outputs = Vec::new();
+    let mut weights = Vec::new();
     for g in 0..groups {
-        let rows = value::slice(w.shape(), &[(0, (g * parts) as i64, 1, parts)]).ok_or("does not split into groups")?;
-        let part = reader.moved(std::slice::from_ref(w), rows)?.reshaped(vec![parts, per, places]);
-        let part = permuted(reader, &part, &[0, 2, 1])?;
-        let bias = match b {
-            None => None,
-            Some(b) => {
-                let rows =
-                    value::slice(b.shape(), &[(0, (g * parts) as i64, 1, parts)]).filter(|_| b.shape() == [n_out]);
-                Some(reader.moved(std::slice::from_ref(b), rows.ok_or("has a bias that does not fit")?)?)
-            }
+        let part = |reader: &mut Reader<T>, v: &Value| {
+            let rows =
+                value::slice(v.shape(), &[(0, (g * parts) as i64, 1, parts)]).ok_or("does not split into groups")?;
+            reader.moved(std::slice::from_ref(v), rows)
         };
-        let weight = reader.weight(&part, bias.as_ref(), parts, per * places)?;
-        let input = reader.network.piece(reads.variable, g, per * places);
-        let y = reader.network.dense(weight, input);
-        outputs.push(reader.network.read(y));
+        let matrix = part(reader, w)?.reshaped(vec![parts, per, places]);
+        let matrix = permuted(reader, &matrix, &[0, 2, 1])?;
+        let bias = b.map(|b| part(reader, b)).transpose()?;
+        weights.push(reader.weight(&matrix, bias.as_ref(), parts, per * places)?);
     }
-    let variable = if outputs.len() == 1 { outputs[0].variable } else { join(reader, &outputs) };
-    from_map(reader, Map { variable, channels: n_out, ..reads }, rank)
-}
-
-/// Puts operands side by side, a few at a time.
-fn join<T: Scalar>(reader: &mut Reader<T>, outputs: &[Operand]) -> usize {
-    let mut parts = outputs.to_vec();
-    while parts.len() > 1 {
-        let joined: Vec<usize> =
-            parts.chunks(kpflow_core::model::MAX_INPUTS).map(|c| reader.network.concat(c)).collect();
-        parts = joined.into_iter().map(|v| reader.network.read(v)).collect();
-    }
-    parts[0].variable
+    let map = convolved(&mut reader.network, reads, &weights);
+    from_map(reader, map, rank)
 }
 
 pub(super) fn pool<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
@@ -166,17 +155,18 @@ pub(super) fn batch<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value
     if mean.data.len() != c || variance.data.len() != c || c == 0 {
         return Err(format!("has {} moments for {c} channels", mean.data.len()));
     }
-    let rank = x.shape().len();
-    let row = rank == 2;
-    let variable = if row { reader.rows(x, c)?.variable } else { to_map(reader, x)?.variable };
-    let u =
-        batch_norm(&mut reader.network, variable, (&numbers(mean), &numbers(variance), n.float("epsilon", 1e-5)), None);
-    let weight = reader.weight(scale, Some(bias), c, 1)?;
-    let input = reader.network.read(u);
-    let y = reader.network.site(Form::Gain, weight, input);
-    if row {
+    let gained = |reader: &mut Reader<T>, variable: usize| {
+        let eps = n.float("epsilon", 1e-5);
+        let u = batch_norm(&mut reader.network, variable, &numbers(mean), &numbers(variance), eps);
+        let (weight, input) = (reader.weight(scale, Some(bias), c, 1)?, reader.network.read(u));
+        Op::Ok(reader.network.site(Form::Gain, weight, input))
+    };
+    if x.shape().len() == 2 {
+        let variable = reader.rows(x, c)?.variable;
+        let y = gained(reader, variable)?;
         return Ok(reader.computed(x.shape().to_vec(), y));
     }
-    let (height, width) = if rank == 4 { (x.shape()[2], x.shape()[3]) } else { (1, x.shape()[2]) };
-    from_map(reader, Map { variable: y, channels: c, height, width }, rank)
+    let map = to_map(reader, x)?;
+    let variable = gained(reader, map.variable)?;
+    from_map(reader, Map { variable, ..map }, x.shape().len())
 }

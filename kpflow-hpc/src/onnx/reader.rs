@@ -5,7 +5,7 @@ use super::value::{broadcast, expand, Computed, Moves, Origin, Place, Value, Vie
 use crate::network::{Network, OwnedWeight};
 use kpflow_core::model::functions::Arithmetic;
 use kpflow_core::model::mixing::Run;
-use kpflow_core::model::{Activation, Form, Mixing, Operand, Real, UnitWise};
+use kpflow_core::model::{Activation, Form, Mixing, Operand, Real, UnitWise, MAX_INPUTS};
 use kpflow_core::Scalar;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -105,9 +105,16 @@ impl<T: Scalar> Reader<T> {
         }
         let both = (places(Some(matrix)), places(bias));
         let trained = !both.0.is_empty() || !both.1.is_empty();
+        // Numbers that are fixed are no part of the key: a weight that has any is not looked up again.
+        let fixed = |v: Option<&Value>| matches!(v, Some(Value::Known(a)) if !a.data.is_empty());
+        let shared = trained && !fixed(Some(matrix)) && !fixed(bias);
         let key = (key(both.0), key(both.1));
-        if let Some(&weight) = self.weights.get(&key).filter(|_| trained) {
-            return Ok(weight);
+        if let Some(&weight) = self.weights.get(&key).filter(|_| shared) {
+            let known = &self.network.weights()[weight];
+            return match (known.n_out, known.n_in) == (n_out, n_in) {
+                true => Ok(weight),
+                false => Err(format!("uses the parameter {} in another way than it was used before", known.name)),
+            };
         }
         let (names, mut data) = ([self.name_of(both.0), self.name_of(both.1)], Vec::new());
         for value in [Some(matrix), bias].into_iter().flatten() {
@@ -129,7 +136,7 @@ impl<T: Scalar> Reader<T> {
         let mut weight = OwnedWeight::new(name, matrix_data, n_out, n_in).with_bias(bias_name, bias_data);
         (weight.train_matrix, weight.train_bias) = (!both.0.is_empty(), !both.1.is_empty());
         let weight = self.network.weight(weight);
-        if trained {
+        if shared {
             self.weights.insert(key, weight);
         }
         Ok(weight)
@@ -201,6 +208,28 @@ impl<T: Scalar> Reader<T> {
         self.network.sparse(runs, &reads, size)
     }
 
+    /// A block reads a limited number of variables: of more, some at a time are put one behind the other in a row.
+    fn joined(&mut self, variables: Vec<usize>, from: Vec<Origin>) -> (Vec<usize>, Vec<Origin>) {
+        if variables.len() <= MAX_INPUTS {
+            return (variables, from);
+        }
+        let sizes: Vec<usize> = variables.iter().map(|&v| self.network.size(v)).map(|(p, w)| p * w).collect();
+        let mut starts = Vec::new();
+        let mut rows = Vec::new();
+        for (some, sizes) in variables.chunks(MAX_INPUTS).zip(sizes.chunks(MAX_INPUTS)) {
+            let all = sizes.iter().enumerate().flat_map(|(i, &n)| (0..n).map(move |f| Origin::of(i, f)));
+            let mut at = 0;
+            for n in sizes {
+                starts.push((rows.len(), at));
+                at += n;
+            }
+            rows.push(self.sparse(some, &all.collect::<Vec<_>>(), (1, at)));
+        }
+        let moved = |o: Origin| o.get().map_or(o, |(input, f)| Origin::of(starts[input].0, starts[input].1 + f));
+        let from = from.into_iter().map(moved).collect();
+        self.joined(rows, from)
+    }
+
     /// Moves numbers of the inputs to where they are asked for.
     pub fn moved(&mut self, inputs: &[Value], moves: Moves) -> Op<Value> {
         let Moves { shape, from } = moves;
@@ -226,10 +255,8 @@ impl<T: Scalar> Reader<T> {
                 return Ok(Value::Parameter(View { shape, places }));
             }
         }
-        if inputs.len() > kpflow_core::model::MAX_INPUTS {
-            return Err(format!("has more than {} inputs", kpflow_core::model::MAX_INPUTS));
-        }
         let variables = inputs.iter().map(|v| self.variable(v)).collect::<Op<Vec<usize>>>()?;
+        let (variables, from) = self.joined(variables, from);
         let width = shape.last().copied().unwrap_or(1).max(1);
         let size = (from.len() / width, width);
         let variable = self.sparse(&variables, &from, size);
