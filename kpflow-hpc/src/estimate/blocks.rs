@@ -1,9 +1,8 @@
 //! The block structure of an operator: how much of it lies between which parts of the state.
 
-use super::hutchinson::Running;
 use super::{Budget, DenseSpectrum, Problem};
 use crate::engine::Real;
-use kpflow_core::probe::Distribution;
+use kpflow_core::probe::{Distribution, Running};
 
 /// ‖A_ab‖_F for all pairs of parts and tr A_aa for all parts, with standard errors.
 #[derive(Clone, Debug)]
@@ -70,13 +69,13 @@ pub fn blocks<T: Real>(problem: &Problem<'_, T>, budget: &Budget, part_of: &[usi
                 trace[a].push(sums[parts]);
             }
             done += m;
-            (problem.progress)(problem.matvecs(), trace[a].mean, trace[a].standard_error());
+            (problem.progress)(problem.matvecs(), trace[a].mean(), trace[a].standard_error());
         }
     }
     let (mut norms, mut norm_errors) = (Vec::new(), Vec::new());
     for (a, b) in (0..parts).flat_map(|a| (0..parts).map(move |b| (a, b))) {
         let (there, back) = (&energy[a * parts + b], &energy[b * parts + a]);
-        let square = 0.5 * (there.mean + back.mean);
+        let square = 0.5 * (there.mean() + back.mean());
         let error = match a == b {
             true => there.standard_error(),
             false => 0.5 * there.standard_error().hypot(back.standard_error()),
@@ -87,7 +86,7 @@ pub fn blocks<T: Real>(problem: &Problem<'_, T>, budget: &Budget, part_of: &[usi
     Blocks {
         norms,
         norm_errors,
-        traces: trace.iter().map(|t| t.mean).collect(),
+        traces: trace.iter().map(Running::mean).collect(),
         trace_errors: trace.iter().map(Running::standard_error).collect(),
         matvecs: problem.matvecs(),
     }

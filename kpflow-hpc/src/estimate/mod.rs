@@ -3,25 +3,38 @@
 //! All work on any operator of the core, alone or with its vectors sharded by trajectory over ranks: they need a block product and
 //! global sums, nothing else. Every estimate has a standard error, every eigenpair a residual, every run a reason why it stopped.
 
+mod alignment;
 mod block_krylov;
 mod blocks;
 mod dense;
+mod effective_rank;
+mod exact;
+mod factor;
 mod frobenius;
-mod hutchinson;
-mod per_trajectory;
+mod memo;
+mod pair_statistic;
 mod problem;
+mod sampling;
 mod small;
 mod tall;
+mod trace;
 
+pub use alignment::alignment;
 pub use block_krylov::{block_krylov, block_krylov_vectors};
 pub use blocks::{blocks, dense_blocks, Blocks};
 pub use dense::{dense, DenseSpectrum, DENSE_LIMIT};
-pub use frobenius::{effective_rank, frobenius, Sketch};
-pub use hutchinson::hutchinson;
-pub use per_trajectory::per_trajectory;
-pub use problem::{Budget, Problem};
+pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
+pub use exact::{exact_frobenius, exact_frobenius_flops, exact_trace, exact_trace_flops, Closed};
+pub use frobenius::{frobenius, frobenius_deflated};
+pub use memo::Memo;
+pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
+pub use problem::{Budget, Family, Problem, SKETCHES, TESTS};
 pub use small::eigen as symmetric_eigen;
 pub use tall::Tall;
+pub use trace::{
+    auto, forward, hutchinson, hutchpp, largest_sketch, nystrompp, per_trajectory, per_trajectory_xnystrace, reverse,
+    xnystrace, xtrace, Chosen, Exact,
+};
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What every estimator is given: an operator, its share of the vectors, and a budget.
 
-use super::Tall;
+use super::{Memo, Tall};
 use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use kpflow_core::probe::{Distribution, Probe};
@@ -15,6 +15,20 @@ pub struct Budget {
     /// The products that may be spent.
     pub max_matvecs: usize,
 }
+
+/// A family of probes, shared by all estimators so that they share products too.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// The stream of the counter-based generator.
+    pub stream: u32,
+    /// The distribution of the numbers.
+    pub distribution: Distribution,
+}
+
+/// The probes of sample means: signs have the smallest variance.
+pub const TESTS: Family = Family { stream: 0, distribution: Distribution::Rademacher };
+/// The probes of sketches and Krylov spaces: normal ones are independent whatever the size, and no direction is special.
+pub const SKETCHES: Family = Family { stream: 1, distribution: Distribution::Gaussian };
 
 /// An operator on vectors that are spread over ranks by trajectory.
 pub struct Problem<'a, T> {
@@ -32,6 +46,7 @@ pub struct Problem<'a, T> {
     pub block: usize,
     /// Called with (products, value, standard error) as the estimate goes on.
     pub progress: &'a dyn Fn(usize, f64, f64),
+    memo: Option<&'a Memo<T>>,
     scratch: RefCell<Vec<T>>,
     matvecs: Cell<usize>,
 }
@@ -55,9 +70,21 @@ impl<'a, T: Real> Problem<'a, T> {
             seed,
             block: block.max(1),
             progress,
+            memo: None,
             scratch,
             matvecs: Cell::new(0),
         }
+    }
+
+    /// Takes products from, and leaves them in, what other problems of the same operator have computed.
+    pub fn with_memo(self, memo: Option<&'a Memo<T>>) -> Self {
+        Self { memo, ..self }
+    }
+
+    /// The same problem with no product spent.
+    pub fn afresh(&self) -> Self {
+        let Self { operator, engine, first, trajectories, seed, block, progress, memo, .. } = *self;
+        Self::new(operator, engine, (first, trajectories), seed, block, progress).with_memo(memo)
     }
 
     /// This rank's shape of the vectors.
@@ -76,7 +103,7 @@ impl<'a, T: Real> Problem<'a, T> {
     pub fn comm(&self) -> Comm {
         self.engine.comm()
     }
-    /// Products spent so far.
+    /// Products spent so far, as if no other estimate had been made before: what stops a run does not depend on the memo.
     pub fn matvecs(&self) -> usize {
         self.matvecs.get()
     }
@@ -93,8 +120,21 @@ impl<'a, T: Real> Problem<'a, T> {
         x
     }
 
-    /// A x, in blocks. Collective.
+    /// The probes `first ..` of a family.
+    pub fn draw(&self, family: Family, first: usize, vectors: usize) -> Tall<T> {
+        self.probes(family.distribution, family.stream, first, vectors)
+    }
+
+    /// A x, in blocks; what the memo has is not computed again. Collective.
     pub fn apply(&self, x: &Tall<T>) -> Tall<T> {
+        self.matvecs.set(self.matvecs.get() + x.vectors);
+        match self.memo {
+            Some(memo) if x.vectors > 0 => memo.complete(x, self.operator.codomain(), self.comm(), |x| self.compute(x)),
+            _ => self.compute(x),
+        }
+    }
+
+    fn compute(&self, x: &Tall<T>) -> Tall<T> {
         let mut y = Tall::zeros(self.operator.codomain(), x.vectors);
         let mut scratch = self.scratch.borrow_mut();
         let mut done = 0;
@@ -116,7 +156,6 @@ impl<'a, T: Real> Problem<'a, T> {
             }
             done += m;
         }
-        self.matvecs.set(self.matvecs.get() + x.vectors);
         y
     }
 

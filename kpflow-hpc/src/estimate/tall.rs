@@ -37,6 +37,26 @@ impl<T: Real> Tall<T> {
         out
     }
 
+    /// This and then `other`'s columns.
+    pub fn beside(&self, other: &Self) -> Self {
+        let mut out = Self::zeros(self.shape, self.vectors + other.vectors);
+        out.set_columns(0, self);
+        out.set_columns(self.vectors, other);
+        out
+    }
+
+    /// The numbers of column `v` in trajectory `b`.
+    pub fn part(&self, b: usize, v: usize) -> &[T] {
+        let n = self.shape.per_trajectory();
+        &self.data[(b * self.vectors + v) * n..][..n]
+    }
+
+    /// The numbers of column `v` in trajectory `b`, to be written.
+    pub fn part_mut(&mut self, b: usize, v: usize) -> &mut [T] {
+        let n = self.shape.per_trajectory();
+        &mut self.data[(b * self.vectors + v) * n..][..n]
+    }
+
     /// Writes `other`'s columns over this one's, from column `first` on.
     pub fn set_columns(&mut self, first: usize, other: &Self) {
         let n = self.shape.per_trajectory();

@@ -7,7 +7,7 @@ use kpflow_core::operator::Dense;
 use kpflow_core::Shape;
 
 /// A symmetric matrix with these eigenvalues in a basis that no coordinate knows of: Householder reflections of a diagonal.
-fn hidden(values: &[f64]) -> Vec<f64> {
+pub(super) fn hidden(values: &[f64]) -> Vec<f64> {
     let n = values.len();
     let mut a: Vec<f64> = (0..n * n).map(|i| if i / n == i % n { values[i / n] } else { 0.0 }).collect();
     for k in 0..3 {
@@ -26,7 +26,7 @@ fn hidden(values: &[f64]) -> Vec<f64> {
     a
 }
 
-fn with<R>(values: &[f64], seed: u64, block: usize, f: impl FnOnce(&Problem<'_, f64>) -> R) -> R {
+pub(super) fn with<R>(values: &[f64], seed: u64, block: usize, f: impl FnOnce(&Problem<'_, f64>) -> R) -> R {
     let a = hidden(values);
     // Three trajectories where that divides: the estimators see shapes as they are in use.
     let b = if values.len() % 3 == 0 { 3 } else { 1 };
@@ -36,16 +36,16 @@ fn with<R>(values: &[f64], seed: u64, block: usize, f: impl FnOnce(&Problem<'_, 
     f(&Problem::new(&op, &engine, (0, b), seed, block, &|_, _, _| ()))
 }
 
-fn decaying(n: usize) -> Vec<f64> {
+pub(super) fn decaying(n: usize) -> Vec<f64> {
     (0..n).map(|i| 0.8f64.powi(i as i32)).collect()
 }
 
-fn flat(n: usize) -> Vec<f64> {
+pub(super) fn flat(n: usize) -> Vec<f64> {
     (0..n).map(|i| 1.0 + 0.1 * (i as f64).sin()).collect()
 }
 
 /// How many of 200 intervals of 1.96 standard errors hold the truth; and the mean's distance from it in its own errors.
-fn coverage(truth: f64, estimate: impl Fn(u64) -> Estimate) -> (usize, f64) {
+pub(super) fn coverage(truth: f64, estimate: impl Fn(u64) -> Estimate) -> (usize, f64) {
     let all: Vec<Estimate> = (0..200).map(estimate).collect();
     let covered = all.iter().filter(|e| (e.value - truth).abs() <= 1.96 * e.standard_error + 1e-12 * truth).count();
     let mean = all.iter().map(|e| e.value).sum::<f64>() / 200.0;
@@ -65,11 +65,11 @@ fn error_bars_cover_the_truth() {
             assert!(covered >= 176 && bias.abs() < 4.0, "{what}: {covered} of 200 cover, bias {bias} of its errors");
         };
         run("hutchinson", trace, &|p| hutchinson(p, &budget(40)));
-        run("frobenius hutchinson", norm, &|p| frobenius(p, &budget(60), Sketch::None));
-        run("frobenius hutchpp", norm, &|p| frobenius(p, &budget(60), Sketch::Deflate));
+        run("frobenius hutchinson", norm, &|p| frobenius(p, &budget(60)));
+        run("frobenius hutchpp", norm, &|p| frobenius_deflated(p, &budget(60)).unwrap());
         let rank = (trace / norm).powi(2);
         run("effective rank", rank, &|p| {
-            effective_rank(&hutchinson(p, &budget(100)), &frobenius(p, &budget(300), Sketch::None), 0.0)
+            effective_rank(&hutchinson(p, &budget(100)), &frobenius(p, &budget(300)), 0.0)
         });
     }
 }
@@ -130,8 +130,8 @@ fn no_budget_gives_nan() {
             let estimates = [
                 with(&values, 1, 4, |p| hutchinson(p, &budget)),
                 with(&values, 1, 4, |p| per_trajectory(p, &budget)),
-                with(&values, 1, 4, |p| frobenius(p, &budget, Sketch::None)),
-                with(&values, 1, 4, |p| frobenius(p, &budget, Sketch::Deflate)),
+                with(&values, 1, 4, |p| frobenius(p, &budget)),
+                with(&values, 1, 4, |p| frobenius_deflated(p, &budget).unwrap()),
             ];
             for e in &estimates {
                 assert!(e.value.is_finite() && !e.standard_error.is_nan() && e.matvecs <= max_matvecs, "{e:?}");
@@ -230,7 +230,7 @@ fn the_ends_of_single_precision() {
         let op = Dense::new(&small, shape, shape);
         let problem = || Problem::new(&op, &engine, (0, 3), 1, 4, &|_, _, _| ());
         let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt() * scale;
-        let f = frobenius(&problem(), &budget, Sketch::Deflate);
+        let f = frobenius_deflated(&problem(), &budget).unwrap();
         assert!(
             (f.value - norm).abs() <= 1e-5 * norm + 4.0 * f.standard_error && f.value > 0.9 * norm,
             "{scale}: {f:?}"
@@ -247,9 +247,7 @@ fn the_ends_of_single_precision() {
     let op = Dense::new(&huge, shape, shape);
     let problem = || Problem::new(&op, &engine, (0, 3), 1, 4, &|_, _, _| ());
     let gone = |e: Estimate| e.stop == StopReason::Overflow && e.value == 0.0 && e.standard_error.is_infinite();
-    for sketch in [Sketch::None, Sketch::Deflate] {
-        assert!(gone(frobenius(&problem(), &budget, sketch)));
-    }
+    assert!(gone(frobenius(&problem(), &budget)) && gone(frobenius_deflated(&problem(), &budget).unwrap()));
     assert!(gone(hutchinson(&problem(), &budget)) && gone(per_trajectory(&problem(), &budget)));
     assert_eq!(block_krylov(&problem(), &budget, 3).stop, StopReason::Overflow);
     let nan = vec![f32::NAN; 24 * 24];

@@ -1,9 +1,11 @@
 //! The job file: what the user writes.
 
+mod analysis;
 mod model;
 mod names;
 mod section;
 
+pub use analysis::{Analysis, Part};
 pub use model::{Layer, ModelSpec, Solver, Window};
 pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
 
@@ -18,29 +20,6 @@ pub struct Source {
     pub path: PathBuf,
     /// The dataset or tensor in it.
     pub dataset: Option<String>,
-}
-
-/// One `[[analysis]]`.
-#[derive(Clone, Debug)]
-pub struct Analysis {
-    /// Its name, and its group's in the result file.
-    pub name: String,
-    /// Which operator.
-    pub operator: Operator,
-    /// What is asked of it.
-    pub quantity: Quantity,
-    /// How.
-    pub method: Method,
-    /// The relative error to reach.
-    pub rtol: f64,
-    /// The products that may be spent.
-    pub max_matvecs: usize,
-    /// How many eigenpairs.
-    pub count: usize,
-    /// Whether to keep the eigenvectors.
-    pub vectors: bool,
-    /// Which axis is left of a marginal.
-    pub axis: Axis,
 }
 
 /// A whole job.
@@ -116,7 +95,7 @@ impl Job {
             grid: grid(&compute)?,
             output: directory.join(output.text("file")?.unwrap_or("results.h5")),
             keep_state: output.boolean("state")?.unwrap_or(false),
-            analyses: analyses(path, &root)?,
+            analyses: analysis::analyses(path, &directory, &root)?,
             text,
         })
     }
@@ -160,80 +139,6 @@ fn grid(s: &Section<'_>) -> Result<Option<usize>> {
         }
         Some(_) => Err(s.error("grid is \"auto\" or { trajectories = R, probes = 1 }")),
     }
-}
-
-fn analyses(path: &Path, root: &Section<'_>) -> Result<Vec<Analysis>> {
-    let wrong = || root.error("analysis is a list of [[analysis]] tables");
-    let list = match root.get("analysis") {
-        None => return Err(root.error("there is no [[analysis]]; a job has at least one")),
-        Some(toml::Value::Array(list)) => list,
-        Some(_) => return Err(wrong()),
-    };
-    let mut out: Vec<Analysis> = Vec::new();
-    for (i, value) in list.iter().enumerate() {
-        let table = value.as_table().ok_or_else(wrong)?;
-        let label = match table.get("name").and_then(|n| n.as_str()) {
-            Some(name) => format!("[[analysis]] {name}"),
-            None => format!("[[analysis]] number {}", i + 1),
-        };
-        let one = analysis(path, &label, table)?;
-        if out.iter().any(|a| a.name == one.name) {
-            return Err(Error::input(path, format!("two analyses are named \"{}\"; names are unique", one.name)));
-        }
-        out.push(one);
-    }
-    if out.is_empty() {
-        return Err(root.error("there is no [[analysis]]; a job has at least one"));
-    }
-    Ok(out)
-}
-
-fn analysis(path: &Path, label: &str, table: &toml::Table) -> Result<Analysis> {
-    let keys = ["name", "operator", "quantity", "method", "rtol", "max_matvecs", "count", "vectors", "axis", "with"];
-    let s = Section::new(path, label, table, &keys)?;
-    let name = s.required_text("name")?;
-    let legal = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    if name.is_empty() || !name.chars().all(legal) || name.chars().all(|c| c == '.') {
-        return Err(s.error(format!("the name \"{name}\" is not legal; a name is letters, digits, _, - and .")));
-    }
-    let operator = s.choice("operator", Operator::Ntk, Operator::ALL)?;
-    let quantity = s.required_choice("quantity", Quantity::ALL)?;
-    let method = s.choice("method", Method::Auto, Method::ALL)?;
-    if !operator.supported() {
-        let what = operator.name();
-        return Err(s.error(format!(
-            "operator = \"{what}\" is not in this version; it has ntk, parameter and propagator_gram"
-        )));
-    }
-    if !quantity.supported() {
-        let what = quantity.name();
-        let has = "it has trace, frobenius, effective_rank, norm, eigenpairs, marginal, matrix and blocks";
-        return Err(s.error(format!("quantity = \"{what}\" is not in this version; {has}")));
-    }
-    let methods = quantity.methods(operator);
-    if !methods.contains(&method) {
-        let list: Vec<&str> = methods.iter().map(|m| m.name()).collect();
-        let what = format!("method = \"{}\" is not for the {} of {}", method.name(), quantity.name(), operator.name());
-        return Err(s.error(format!("{what}; it is one of {}", list.join(", "))));
-    }
-    let rtol = s.number("rtol")?.unwrap_or(1e-3);
-    if !(rtol >= 0.0 && rtol.is_finite()) {
-        return Err(s.error(format!("rtol = {rtol} is not a tolerance; it is 0 or more")));
-    }
-    Ok(Analysis {
-        name: name.into(),
-        operator,
-        quantity,
-        method,
-        rtol,
-        max_matvecs: s.integer("max_matvecs", 1)?.unwrap_or(1000),
-        count: s.integer("count", 1)?.unwrap_or(20),
-        vectors: s.boolean("vectors")?.unwrap_or(false),
-        axis: match quantity {
-            Quantity::Marginal if !s.has("axis") => return Err(s.missing("axis")),
-            _ => s.choice("axis", Axis::Time, Axis::ALL)?,
-        },
-    })
 }
 
 #[cfg(test)]

@@ -84,10 +84,18 @@ words! {
         Frobenius = "frobenius",
         /// tr(A)² / ‖A‖_F².
         EffectiveRank = "effective_rank",
-        /// The largest |λ|.
+        /// ‖A‖_F² / ‖A‖².
+        StableRank = "stable_rank",
+        /// exp(−Σ p log p), p = λ / tr A.
+        EntropyRank = "entropy_rank",
+        /// log det(I + A/σ²).
+        LogDet = "log_det",
+        /// The largest |λ|, or singular value.
         Norm = "norm",
         /// The largest eigenvalues, their residuals and, if asked, vectors.
         Eigenpairs = "eigenpairs",
+        /// The largest singular values, their residuals and, if asked, vectors.
+        SingularTriplets = "singular_triplets",
         /// The spectral density.
         Density = "density",
         /// A partial trace.
@@ -150,31 +158,56 @@ words! {
 }
 
 impl Operator {
-    /// Whether this version runs it.
-    pub fn supported(self) -> bool {
-        matches!(self, Operator::Ntk | Operator::Parameter | Operator::PropagatorGram)
+    /// Whether it is symmetric and positive semidefinite.
+    pub fn symmetric(self) -> bool {
+        !matches!(self, Operator::Propagator | Operator::Constraint)
     }
 }
 
 impl Quantity {
-    /// Whether this version runs it.
-    pub fn supported(self) -> bool {
-        !self.methods(Operator::Ntk).is_empty()
-    }
-
-    /// The methods that this version has for it.
-    pub fn methods(self, operator: Operator) -> &'static [Method] {
+    /// The methods that there are for it, or why there are none.
+    pub fn methods(self, operator: Operator) -> Result<&'static [Method], &'static str> {
         use Method::*;
-        match self {
-            Quantity::Trace => &[Auto, Exact, PerTrajectory, Hutchinson, Dense],
-            Quantity::Frobenius | Quantity::EffectiveRank => match operator {
-                Operator::Parameter => &[Auto, Exact, Hutchpp, Hutchinson, Dense],
-                _ => &[Auto, Hutchpp, Hutchinson, Dense],
+        let through_weights = matches!(operator, Operator::Ntk | Operator::Parameter | Operator::PropagatorGram);
+        let closed = matches!(operator, Operator::Parameter);
+        Ok(match self {
+            Quantity::Frobenius | Quantity::Norm | Quantity::SingularTriplets if !operator.symmetric() => match self {
+                Quantity::Frobenius => &[Auto, Hutchinson],
+                _ => &[Auto, BlockKrylov],
             },
+            _ if !operator.symmetric() => {
+                return Err("is for symmetric operators; this one has frobenius, norm and singular_triplets")
+            }
+            Quantity::Trace if !through_weights => &[Auto, Hutchinson, Hutchpp, Nystrompp, Xtrace, Xnystrace, Dense],
+            Quantity::Trace => &[
+                Auto,
+                Exact,
+                PerTrajectory,
+                PerTrajectoryXnystrace,
+                Hutchinson,
+                Hutchpp,
+                Nystrompp,
+                Xtrace,
+                Xnystrace,
+                OneSided,
+                Dense,
+            ],
+            Quantity::Frobenius | Quantity::EffectiveRank if closed => {
+                &[Auto, Exact, Hutchpp, Hutchinson, OneSided, Dense]
+            }
+            Quantity::Frobenius | Quantity::EffectiveRank if through_weights => {
+                &[Auto, Hutchpp, Hutchinson, OneSided, Dense]
+            }
+            Quantity::Frobenius | Quantity::EffectiveRank | Quantity::StableRank => &[Auto, Hutchpp, Hutchinson, Dense],
+            Quantity::EntropyRank | Quantity::LogDet | Quantity::Density => &[Auto, Lanczos, Dense],
             Quantity::Norm | Quantity::Eigenpairs => &[Auto, BlockKrylov, Dense],
-            Quantity::Matrix | Quantity::Marginal => &[Auto, Dense],
-            Quantity::Blocks => &[Auto, Hutchinson, Dense],
-            _ => &[],
-        }
+            Quantity::SingularTriplets => return Err("is for propagator and constraint; take eigenpairs"),
+            Quantity::Matrix => &[Auto, Dense],
+            Quantity::Marginal | Quantity::Blocks => &[Auto, Hutchinson, Dense],
+            Quantity::Alignment if through_weights => &[Auto, Hutchpp, Hutchinson, OneSided, Dense],
+            Quantity::Alignment => &[Auto, Hutchpp, Hutchinson, Dense],
+            Quantity::Learnability => &[Auto, BlockKrylov, Dense],
+            Quantity::Lyapunov => &[Auto, Exact],
+        })
     }
 }

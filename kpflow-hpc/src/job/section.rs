@@ -98,8 +98,20 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A list of integers from 0.
+    pub fn integers(&self, key: &str) -> Result<Option<Vec<usize>>> {
+        let wrong = || self.error(format!("{key} is a list of integers from 0"));
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let list = value.as_array().ok_or_else(wrong)?;
+        let one = |v: &Value| v.as_integer().and_then(|i| usize::try_from(i).ok()).ok_or_else(wrong);
+        list.iter().map(one).collect::<Result<Vec<usize>>>().map(Some)
+    }
+
     pub fn choice<C: Copy>(&self, key: &str, default: C, words: &[(&str, C)]) -> Result<C> {
-        let Some(word) = self.text(key)? else { return Ok(default) };
+        self.text(key)?.map_or(Ok(default), |word| self.word(key, word, words))
+    }
+    /// What a word means.
+    pub fn word<C: Copy>(&self, key: &str, word: &str, words: &[(&str, C)]) -> Result<C> {
         let list: Vec<&str> = words.iter().map(|w| w.0).collect();
         let found = words.iter().find(|w| w.0 == word).map(|w| w.1);
         found.ok_or_else(|| self.error(format!("unknown {key} \"{word}\"; {}", would_be_right(word, &list))))

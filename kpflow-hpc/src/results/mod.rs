@@ -63,8 +63,10 @@ pub struct Record<T> {
     pub eigenvalues: Option<Vec<f64>>,
     /// ‖A v − λ v‖ / λ_1.
     pub residuals: Option<Vec<f64>>,
-    /// [k, B, T, N].
-    pub eigenvectors: Option<Vec<T>>,
+    /// Tensors in the precision of the run: name, shape, numbers.
+    pub tensors: Vec<(&'static str, Vec<usize>, Vec<T>)>,
+    /// Products that this analysis computed itself: the others were there already.
+    pub computed: usize,
     /// Further arrays of numbers: name, shape, numbers.
     pub arrays: Vec<(&'static str, Vec<usize>, Vec<f64>)>,
 }
@@ -181,6 +183,7 @@ impl ResultFile {
             text(&g, "method", &r.method)?;
             number(&g, "converged", i64::from(r.converged))?;
             number(&g, "matvecs", r.matvecs as i64)?;
+            number(&g, "matvecs_computed", r.computed as i64)?;
             number(&g, "seconds", r.seconds)?;
             text(&g, "status", &r.status)?;
             if let Some(value) = r.value {
@@ -199,9 +202,8 @@ impl ResultFile {
             if let Some(residuals) = r.residuals {
                 array(&g, "residuals", &[k], residuals)?;
             }
-            if let Some(vectors) = r.eigenvectors {
-                let [b, t, n] = self.shape;
-                array(&g, "eigenvectors", &[k, b, t, n], vectors)?;
+            for (name, shape, data) in r.tensors {
+                array(&g, name, &shape, data)?;
             }
             for (name, shape, data) in r.arrays {
                 array(&g, name, &shape, data)?;

@@ -32,7 +32,7 @@ fn written_read_and_resumed() {
         history: vec![[1.0, 2.0, 3.0]],
         eigenvalues: Some(vec![3.0, 1.0]),
         residuals: Some(vec![0.0, 0.1]),
-        eigenvectors: Some((0..12).map(f64::from).collect()),
+        tensors: vec![("eigenvectors", vec![2, 1, 2, 3], (0..12).map(f64::from).collect())],
         arrays: vec![("matrix", vec![2, 1], vec![4.0, 5.0])],
         ..Record::default()
     };
@@ -92,8 +92,8 @@ fn endless_writer() {
     let Some(path) = std::env::var_os("KPFLOW_TEST_ENDLESS_WRITER") else { return };
     let file = ResultFile::create(Path::new(&path), &header()).unwrap();
     for i in 0.. {
-        let vectors = Some(vec![0.5; 6 * 4096]);
-        let record = Record { eigenvalues: Some(vec![1.0; 4096]), eigenvectors: vectors, ..Record::default() };
+        let tensors = vec![("eigenvectors", vec![4096, 1, 2, 3], vec![0.5; 6 * 4096])];
+        let record = Record { eigenvalues: Some(vec![1.0; 4096]), tensors, ..Record::default() };
         file.add(&format!("{i:06}"), record).unwrap();
     }
 }

@@ -1,6 +1,10 @@
 //! `kpflow run`: load, linearise, analyse, write.
 
 mod analyse;
+mod memory;
+mod moments;
+mod operators;
+mod spectra;
 mod structure;
 
 use crate::cli;
@@ -12,8 +16,10 @@ use crate::job::{Job, Precision, Quantity};
 use crate::model::Loaded;
 use crate::progress::Progress;
 use crate::results::{Header, Record, ResultFile};
-use analyse::{analyse, memory};
+use analyse::analyse;
 use kpflow_core::model::Linearization;
+use memory::memory;
+use operators::Memos;
 use std::time::{Instant, SystemTime};
 
 /// Runs a job. Collective.
@@ -102,7 +108,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         let names = String::from_utf8_lossy(&names).into_owned();
         let finished: Vec<&str> = names.split('\n').collect();
         if job.keep_state {
-            let state = collect(&Tall { shape: loaded.shape, vectors: 1, data: state }, &loaded, comm);
+            let state = collect(&Tall { shape: loaded.shape, vectors: 1, data: state }, comm);
             comm.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
         }
         analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished)?;
@@ -126,6 +132,7 @@ fn analyses<T: Real>(
 ) -> Result<()> {
     let comm = engine.comm();
     let speak = comm.is_root() && !options.quiet;
+    let memos = Memos::new(job);
     for analysis in &job.analyses {
         if finished.contains(&analysis.name.as_str()) {
             if speak {
@@ -135,9 +142,10 @@ fn analyses<T: Real>(
         }
         let clock = Instant::now();
         let progress = Progress::new(&analysis.name, analysis.max_matvecs, speak);
-        let (mut record, vectors) = analyse(job, analysis, loaded, lin, engine, &|m, v, e| progress.tell(m, v, e))?;
+        let tell = |m: usize, v: f64, e: f64| progress.tell(m, v, e);
+        let (mut record, tensors) = analyse(job, analysis, loaded, lin, engine, &memos, &tell)?;
         drop(progress);
-        record.eigenvectors = vectors.map(|v| collect(&v, loaded, comm));
+        record.tensors = tensors.iter().map(|(name, v)| (*name, tensor_shape(v, comm), collect(v, comm))).collect();
         record.operator = analysis.operator.name().into();
         record.quantity = analysis.quantity.name().into();
         record.seconds = clock.elapsed().as_secs_f64();
@@ -149,13 +157,20 @@ fn analyses<T: Real>(
     Ok(())
 }
 
+/// The shape of all ranks' parts of a block: [k, B, T, N].
+fn tensor_shape<T: Real>(v: &Tall<T>, comm: Comm) -> Vec<usize> {
+    let mut trajectories = [v.shape.trajectories as u64];
+    comm.sum(&mut trajectories);
+    vec![v.vectors, trajectories[0] as usize, v.shape.steps, v.shape.units]
+}
+
 /// All trajectories of a block, as [k, B, T, N].
-fn collect<T: Real>(v: &Tall<T>, loaded: &Loaded<T>, comm: Comm) -> Vec<T> {
-    let (k, per, b) = (v.vectors, loaded.shape.per_trajectory(), loaded.trajectories);
+fn collect<T: Real>(v: &Tall<T>, comm: Comm) -> Vec<T> {
+    let (k, b, per) = (v.vectors, tensor_shape(v, comm)[1], v.shape.per_trajectory());
     let mut all = vec![T::zero(); k * b * per];
     comm.gather(&v.data, &mut all);
     let mut out = vec![T::zero(); all.len()];
-    for (i, part) in all.chunks(per).enumerate() {
+    for (i, part) in all.chunks(per.max(1)).enumerate() {
         out[((i % k) * b + i / k) * per..][..per].copy_from_slice(part);
     }
     out
@@ -176,6 +191,8 @@ fn line<T>(name: &str, quantity: Quantity, r: &Record<T>) -> String {
         },
         _ => String::new(),
     };
-    let Record { operator, method, matvecs, seconds, status, .. } = r;
-    format!("{name}: {operator} {} ({method}) = {value}; {matvecs} products, {seconds:.2} s, {status}", quantity.name())
+    let Record { operator, method, matvecs, computed, seconds, status, .. } = r;
+    let new = if computed == matvecs { String::new() } else { format!(" ({computed} of them new)") };
+    let quantity = quantity.name();
+    format!("{name}: {operator} {quantity} ({method}) = {value}; {matvecs} products{new}, {seconds:.2} s, {status}")
 }

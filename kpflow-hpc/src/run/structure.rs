@@ -1,72 +1,68 @@
 //! What an operator looks like between parts of the state: the whole matrix, its marginals, its blocks.
 
+use super::analyse::Setting;
 use crate::engine::Real;
 use crate::error::Result;
-use crate::estimate::{self, Budget, DenseSpectrum, Problem};
-use crate::job::{Analysis, Axis, Method, Quantity};
+use crate::estimate;
+use crate::job::{Axis, Method, Quantity};
 use crate::model::Loaded;
 use crate::results::Record;
 
-/// Does an analysis of this kind. Collective.
-pub(super) fn structure<T: Real>(
-    analysis: &Analysis,
-    loaded: &Loaded<T>,
-    problem: &Problem<'_, T>,
-    small: bool,
-) -> Result<Record<T>> {
-    let dense = || -> Result<DenseSpectrum> { estimate::dense(problem) };
-    match analysis.quantity {
-        Quantity::Blocks => {
-            let (part_of, parts) = parts(loaded);
-            let by_matrix = analysis.method == Method::Dense || analysis.method == Method::Auto && small;
-            let blocks = match by_matrix {
-                true => estimate::dense_blocks(&dense()?, &part_of, parts, problem.len()),
-                false => {
-                    let budget = Budget { rtol: analysis.rtol, max_matvecs: analysis.max_matvecs };
-                    estimate::blocks(problem, &budget, &part_of, parts)
-                }
-            };
-            let method = if by_matrix { Method::Dense } else { Method::Hutchinson };
-            Ok(Record {
-                method: method.name().into(),
-                converged: true,
-                matvecs: blocks.matvecs,
-                status: if by_matrix { "exact".into() } else { "max_matvecs reached".into() },
-                value: Some(blocks.traces.iter().sum()),
-                standard_error: Some(blocks.trace_errors.iter().map(|e| e * e).sum::<f64>().sqrt()),
-                arrays: vec![
-                    ("matrix", vec![parts, parts], blocks.norms),
-                    ("standard_errors", vec![parts, parts], blocks.norm_errors),
-                    ("traces", vec![parts], blocks.traces),
-                    ("trace_errors", vec![parts], blocks.trace_errors),
-                ],
-                ..Record::default()
-            })
+impl<T: Real> Setting<'_, '_, T> {
+    /// The blocks between variables, the matrix, marginals.
+    pub fn structure(&self) -> Result<Record<T>> {
+        match self.analysis.quantity {
+            Quantity::Blocks => self.blocks(),
+            quantity => {
+                let spectrum = self.dense()?;
+                let (matrix, d) = match quantity {
+                    Quantity::Matrix => (spectrum.matrix.clone(), self.all().len()),
+                    _ => marginal(&spectrum.matrix, self.loaded, self.analysis.axes[0]),
+                };
+                let (values, _) = estimate::symmetric_eigen(&matrix, d);
+                let (trace, square) = values.iter().fold((0.0, 0.0), |(t, s), v| (t + v, s + v * v));
+                let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
+                Ok(Record {
+                    method: Method::Dense.name().into(),
+                    converged: true,
+                    matvecs: self.all().len(),
+                    status: "exact".into(),
+                    value: Some(trace),
+                    standard_error: Some(0.0),
+                    arrays: vec![
+                        ("matrix", vec![d, d], matrix),
+                        ("eigenvalues", vec![d], values),
+                        ("effective_rank", vec![], vec![rank]),
+                    ],
+                    ..Record::default()
+                })
+            }
         }
-        quantity => {
-            let spectrum = dense()?;
-            let (matrix, d) = match quantity {
-                Quantity::Matrix => (spectrum.matrix.clone(), problem.len()),
-                _ => marginal(&spectrum.matrix, loaded, analysis.axis),
-            };
-            let (values, _) = estimate::symmetric_eigen(&matrix, d);
-            let (trace, square) = values.iter().fold((0.0, 0.0), |(t, s), v| (t + v, s + v * v));
-            let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
-            Ok(Record {
-                method: Method::Dense.name().into(),
-                converged: true,
-                matvecs: problem.len(),
-                status: "exact".into(),
-                value: Some(trace),
-                standard_error: Some(0.0),
-                arrays: vec![
-                    ("matrix", vec![d, d], matrix),
-                    ("eigenvalues", vec![d], values),
-                    ("effective_rank", vec![], vec![rank]),
-                ],
-                ..Record::default()
-            })
-        }
+    }
+
+    fn blocks(&self) -> Result<Record<T>> {
+        let (part_of, parts) = parts(self.loaded);
+        let by_matrix = self.by_matrix();
+        let blocks = match by_matrix {
+            true => estimate::dense_blocks(&self.dense()?, &part_of, parts, self.all().len()),
+            false => estimate::blocks(&self.all(), &self.budget(self.analysis.rtol), &part_of, parts),
+        };
+        let method = if by_matrix { Method::Dense } else { Method::Hutchinson };
+        Ok(Record {
+            method: method.name().into(),
+            converged: true,
+            matvecs: blocks.matvecs,
+            status: if by_matrix { "exact".into() } else { "max_matvecs reached".into() },
+            value: Some(blocks.traces.iter().sum()),
+            standard_error: Some(blocks.trace_errors.iter().map(|e| e * e).sum::<f64>().sqrt()),
+            arrays: vec![
+                ("matrix", vec![parts, parts], blocks.norms),
+                ("standard_errors", vec![parts, parts], blocks.norm_errors),
+                ("traces", vec![parts], blocks.traces),
+                ("trace_errors", vec![parts], blocks.trace_errors),
+            ],
+            ..Record::default()
+        })
     }
 }
 

@@ -1,9 +1,9 @@
 //! Hutchinson's estimator on every trajectory by itself.
 
-use super::hutchinson::{sample, Running};
-use super::{Budget, Estimate, Problem};
 use crate::engine::Real;
-use kpflow_core::probe::Distribution;
+use crate::estimate::sampling::sample;
+use crate::estimate::{Budget, Estimate, Problem, TESTS};
+use kpflow_core::probe::Running;
 
 /// Estimates tr A = Σ_b tr A_bb from the block diagonal ⊕_b A_bb: squares per trajectory *before* adding. Collective.
 ///
@@ -11,17 +11,17 @@ use kpflow_core::probe::Distribution;
 /// of the trajectories' means, whose probes are independent, add up.
 pub fn per_trajectory<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Estimate {
     let shape = problem.shape();
-    let n = shape.per_trajectory();
     let mut running = vec![Running::default(); shape.trajectories];
     sample(problem, budget, |first, m| {
-        let x = problem.probes(Distribution::Rademacher, 0, first, m);
+        let x = problem.draw(TESTS, first, m);
         let y = problem.apply(&x);
-        for (i, (x, y)) in x.data.chunks(n.max(1)).zip(y.data.chunks(n.max(1))).enumerate() {
+        let n = shape.per_trajectory().max(1);
+        for (i, (x, y)) in x.data.chunks(n).zip(y.data.chunks(n)).enumerate() {
             running[i / m].push(x.iter().zip(y).map(|(a, b)| a.f64() * b.f64()).sum());
         }
         let mut sums = [0.0, 0.0];
         for r in &running {
-            sums[0] += r.mean;
+            sums[0] += r.mean();
             sums[1] += r.standard_error().powi(2);
         }
         problem.comm().sum(&mut sums);

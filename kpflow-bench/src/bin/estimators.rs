@@ -1,0 +1,142 @@
+//! How near each estimator of the trace comes for how many products, on networks whose trace is known exactly.
+//!
+//! `cargo run --release -p kpflow-bench --bin estimators [-- SEEDS [DIRECTORY [MOST]]]`: median relative errors of SEEDS seeds (20) at budgets
+//! up to MOST (3000), as a table, and in DIRECTORY as `estimators.csv` and `estimators.svg`.
+
+use kpflow_core::model::Linearization;
+use kpflow_core::ntk::{Coupling, Ntk, ParameterJacobian, Side};
+use kpflow_core::operator::Adjoint;
+use kpflow_core::LinearOperator;
+use kpflow_hpc::comm::Comm;
+use kpflow_hpc::engine::Engine;
+use kpflow_hpc::error::Result;
+use kpflow_hpc::estimate::{self, Budget, Closed, Estimate, Exact, Memo, Problem};
+use kpflow_hpc::job::Job;
+use kpflow_hpc::model::Loaded;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const CASES: [(&str, &str, &str); 4] = [
+    ("gru_paper", "gru_paper", ""),
+    ("memory_pro init", "memory_pro.init", "rnn."),
+    ("memory_pro step300", "memory_pro.step300", "rnn."),
+    ("memory_pro step1500", "memory_pro.step1500", "rnn."),
+];
+const BUDGETS: [usize; 8] = [12, 30, 60, 120, 300, 600, 1200, 3000];
+const METHODS: [&str; 9] = [
+    "hutchinson",
+    "one_sided",
+    "hutchpp",
+    "nystrompp",
+    "xtrace",
+    "xnystrace",
+    "per_trajectory",
+    "per_trajectory_xnystrace",
+    "auto",
+];
+
+/// Errors of one method at one budget.
+type Errors = BTreeMap<(usize, usize), Vec<f64>>;
+
+struct Case<'a, 'l> {
+    lin: &'a Linearization<'l, f64>,
+    engine: &'a Engine,
+    block: usize,
+    product_flops: f64,
+    truth: f64,
+}
+
+impl Case<'_, '_> {
+    fn seed(&self, seed: u64, most: usize, errors: &mut Errors) -> Result<()> {
+        let Case { lin, engine, .. } = *self;
+        let (all, diagonal) = (Ntk::new(lin, engine), Ntk::with(lin, engine, Coupling::PerTrajectory, Side::Weight));
+        let reverse = Adjoint(ParameterJacobian::total(lin, engine));
+        // The methods share probes: no product is computed twice.
+        let memos = [Memo::new(3 * most), Memo::new(2 * most), Memo::new(0)];
+        let quiet = |_: usize, _: f64, _: f64| ();
+        for (b, &max_matvecs) in BUDGETS.iter().enumerate().filter(|(_, &m)| m <= most) {
+            let budget = Budget { rtol: 0.0, max_matvecs };
+            for (m, method) in METHODS.iter().enumerate() {
+                let problem = |op, memo: usize| {
+                    let trajectories = (0, lin.shape().trajectories);
+                    Problem::new(op, engine, trajectories, seed, self.block, &quiet).with_memo(Some(&memos[memo]))
+                };
+                let (all, diagonal) = (problem(&all as &dyn LinearOperator<f64>, 0), problem(&diagonal, 1));
+                let estimate: Estimate = match *method {
+                    "hutchinson" => estimate::hutchinson(&all, &budget),
+                    "one_sided" => estimate::reverse(&problem(&reverse, 2), &budget, true),
+                    "hutchpp" => estimate::hutchpp(&all, &budget)?,
+                    "nystrompp" => estimate::nystrompp(&all, &budget)?,
+                    "xtrace" => estimate::xtrace(&all, &budget)?,
+                    "xnystrace" => estimate::xnystrace(&all, &budget)?,
+                    "per_trajectory" => estimate::per_trajectory(&diagonal, &budget),
+                    "per_trajectory_xnystrace" => estimate::per_trajectory_xnystrace(&diagonal, &budget)?,
+                    _ => {
+                        let flops = estimate::exact_trace_flops(lin, lin.shape().trajectories, Closed::Ntk);
+                        let run = || estimate::exact_trace(lin, engine, Closed::Ntk);
+                        let exact = flops.map(|f| Exact { products: f / self.product_flops, run: &run });
+                        estimate::auto(&diagonal, &budget, exact)?.0
+                    }
+                };
+                errors.entry((m, b)).or_default().push((estimate.value / self.truth - 1.0).abs());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn median(mut x: Vec<f64>) -> f64 {
+    x.sort_by(f64::total_cmp);
+    0.5 * (x[(x.len() - 1) / 2] + x[x.len() / 2])
+}
+
+fn run() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |i: usize, default: usize| arguments.get(i).and_then(|s| s.parse().ok()).unwrap_or(default);
+    let (seeds, most) = (number(0, 20), number(2, 3000));
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let engine = Engine::new(Comm::alone(), threads)?;
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    let mut results = Vec::new();
+    for (name, weights, prefix) in CASES {
+        let file = if name.starts_with("memory") { "memory_pro" } else { name };
+        let text = format!(
+            "[model]\nkind = \"gru\"\nweights = \"{weights}.safetensors\"\nprefix = \"{prefix}\"\n[data]\ninputs = \"{file}.h5:/inputs\"\n\
+             [[analysis]]\nname = \"x\"\nquantity = \"trace\"\n"
+        );
+        let job = Job::parse(&golden.join("job.toml"), text)?;
+        let loaded = Loaded::<f64>::load(&job, &engine)?;
+        let errors = loaded.linearized(loaded.weights(), &engine, |lin| {
+            let truth = estimate::exact_trace(lin, &engine, Closed::Ntk)?.value;
+            let case = Case { lin, engine: &engine, block: loaded.block, product_flops: loaded.product_flops, truth };
+            let mut errors = Errors::new();
+            for seed in 0..seeds as u64 {
+                case.seed(seed, most, &mut errors)?;
+                eprintln!("{name}: {} of {seeds} seeds", seed + 1);
+            }
+            Ok(errors)
+        })??;
+        let medians: BTreeMap<(usize, usize), f64> = errors.into_iter().map(|(k, v)| (k, median(v))).collect();
+        results.push((name, medians));
+    }
+    for (name, medians) in &results {
+        println!("\n{name}, median relative error of {seeds} seeds");
+        print!("{:26}", "products");
+        let budgets: Vec<(usize, usize)> = BUDGETS.iter().copied().enumerate().filter(|b| b.1 <= most).collect();
+        budgets.iter().for_each(|b| print!("{:>9}", b.1));
+        println!();
+        for (m, method) in METHODS.iter().enumerate() {
+            print!("{method:26}");
+            budgets.iter().for_each(|b| print!("{:9.1e}", medians[&(m, b.0)]));
+            println!();
+        }
+    }
+    Ok(())
+}
+
+fn main() {
+    if let Err(e) = run() {
+        eprintln!("error: {e}");
+        std::process::exit(1);
+    }
+}

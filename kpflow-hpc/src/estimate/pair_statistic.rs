@@ -1,0 +1,174 @@
+//! Second moments from reverse products alone: every pair of back-propagated probes is a sample.
+
+use super::sampling::{jackknife, sample, ValueError};
+use super::trace::in_products;
+use super::{Budget, Estimate, Problem, Tall, TESTS};
+use crate::engine::Real;
+
+/// Vectors whose pairs are counted together: beyond it the sums stand one beside the other.
+const GROUP: usize = 256;
+
+/// Back-propagated probes `s_i = Fᵀx_i` of A = FFᵀ, and the inner products of all pairs in a group: `s_iᵀs_j = x_iᵀAx_j`.
+struct Pairs<T> {
+    group: Tall<T>,
+    /// The inner products, a row a probe: with the probes of its own group before it, and with itself last.
+    rows: Vec<Vec<f64>>,
+}
+
+impl<T: Real> Pairs<T> {
+    fn new(problem: &Problem<'_, T>) -> Self {
+        Self { group: Tall::zeros(problem.operator.codomain(), 0), rows: Vec::new() }
+    }
+
+    fn extend(&mut self, problem: &Problem<'_, T>, first: usize, m: usize, replicated: bool) {
+        let s = problem.apply(&problem.draw(TESTS, first, m));
+        for v in 0..m {
+            let one = s.columns(v..v + 1);
+            if self.rows.len() % GROUP == 0 {
+                self.group = Tall::zeros(s.shape, 0);
+            }
+            self.group = self.group.beside(&one);
+            let row =
+                if replicated { self.group.local_gram(&one, problem.engine) } else { problem.gram(&self.group, &one) };
+            self.rows.push(row);
+        }
+    }
+
+    /// Calls `f(i, j, ⟨s_i, s_j⟩)` for all pairs i > j that were counted.
+    fn each(&self, mut f: impl FnMut(usize, usize, f64)) {
+        for (i, row) in self.rows.iter().enumerate() {
+            let first = i / GROUP * GROUP;
+            row[..row.len() - 1].iter().enumerate().for_each(|(j, &g)| f(i, first + j, g));
+        }
+    }
+
+    fn traces(&self) -> Vec<f64> {
+        self.rows.iter().map(|r| r.last().copied().unwrap_or(0.0)).collect()
+    }
+}
+
+/// Sums over pairs i ≠ j, whole and without each of the samples.
+pub(super) struct PairMean {
+    total: f64,
+    rows: Vec<f64>,
+    counts: Vec<f64>,
+    count: f64,
+}
+
+impl PairMean {
+    pub fn new(samples: usize) -> Self {
+        Self { total: 0.0, rows: vec![0.0; samples], counts: vec![0.0; samples], count: 0.0 }
+    }
+    pub fn push(&mut self, i: usize, j: usize, value: f64) {
+        self.total += value;
+        self.count += 1.0;
+        for k in [i, j] {
+            self.rows[k] += value;
+            self.counts[k] += 1.0;
+        }
+    }
+    /// The mean of all pairs, or of those without sample i; 0 where there are none.
+    pub fn mean(&self, without: Option<usize>) -> f64 {
+        let (sum, count) = match without {
+            Some(i) => (self.total - self.rows[i], self.count - self.counts[i]),
+            None => (self.total, self.count),
+        };
+        if count > 0.5 {
+            sum / count
+        } else {
+            0.0
+        }
+    }
+}
+
+/// What is asked of the pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondMoment {
+    /// ‖A‖_F.
+    Frobenius,
+    /// tr(A)² / ‖A‖_F².
+    EffectiveRank,
+}
+
+/// Estimates ‖A‖_F, or the effective rank, of A = FFᵀ from products with Fᵀ alone by a U-statistic: the mean of ⟨Fᵀx_i, Fᵀx_j⟩² over all
+/// pairs i ≠ j is unbiased for ‖A‖_F² (Hoeffding 1948), and the mean of ‖Fᵀx_i‖² for tr A. Collective.
+///
+/// `adjoint` is the problem of Fᵀ; `replicated` says that every rank holds all of what it writes. **Cost**: half a product a sample, and so it is
+/// counted; 2·256 numbers of Fᵀx's size are kept, pairs are taken within groups of 256 samples. **Accuracy**: m samples make m(m − 1)/2 pairs;
+/// bias corrected and standard error by the jackknife over samples.
+pub fn pair_statistic<T: Real>(
+    adjoint: &Problem<'_, T>,
+    budget: &Budget,
+    what: SecondMoment,
+    replicated: bool,
+) -> Estimate {
+    let mut pairs = Pairs::new(adjoint);
+    let sweeps = Budget { max_matvecs: budget.max_matvecs.saturating_mul(2), ..*budget };
+    in_products(sample(adjoint, &sweeps, |first, m| {
+        pairs.extend(adjoint, first, m, replicated);
+        let traces = pairs.traces();
+        let n = traces.len();
+        let mut squares = PairMean::new(n);
+        pairs.each(|i, j, g| squares.push(i, j, g * g));
+        let sum: f64 = traces.iter().sum();
+        statistic(n, |without| {
+            let square = squares.mean(without);
+            match what {
+                SecondMoment::Frobenius => square.max(0.0).sqrt(),
+                SecondMoment::EffectiveRank => ratio(trace_mean(sum, &traces, without).powi(2), square),
+            }
+        })
+    }))
+}
+
+/// Estimates ⟨A, B⟩/(‖A‖_F‖B‖_F) of A = FFᵀ and B = GGᵀ from the pairs of both, back-propagated from the same probes. Collective.
+///
+/// **Cost** and **accuracy** as [`pair_statistic`]'s, for each operator. The problems must have the same seed.
+pub fn pair_alignment<T: Real>(a: &Problem<'_, T>, b: &Problem<'_, T>, budget: &Budget, replicated: bool) -> Estimate {
+    let (mut of_a, mut of_b) = (Pairs::new(a), Pairs::new(b));
+    let sweeps = Budget { max_matvecs: budget.max_matvecs.saturating_mul(2), ..*budget };
+    in_products(sample(a, &sweeps, |first, m| {
+        of_a.extend(a, first, m, replicated);
+        of_b.extend(b, first, m, replicated);
+        let n = of_a.rows.len();
+        let mut means = [PairMean::new(n), PairMean::new(n), PairMean::new(n)];
+        of_a.each(|i, j, g| means[0].push(i, j, g * g));
+        of_b.each(|i, j, g| means[1].push(i, j, g * g));
+        let mut other = Vec::new();
+        of_b.each(|_, _, g| other.push(g));
+        let mut k = 0;
+        of_a.each(|i, j, g| {
+            means[2].push(i, j, g * other[k]);
+            k += 1;
+        });
+        statistic(n, |without| {
+            let [aa, bb, ab] = [0, 1, 2].map(|k| means[k].mean(without));
+            ratio(ab, (aa * bb).max(0.0).sqrt())
+        })
+    }))
+}
+
+/// The jackknife of a statistic of pairs: below three samples there is no pair without one of them.
+fn statistic(n: usize, f: impl Fn(Option<usize>) -> f64) -> ValueError {
+    match n {
+        0..=2 => (f(None), f64::INFINITY),
+        _ => jackknife(n, f),
+    }
+}
+
+/// The mean of all numbers, or of those without one.
+pub(super) fn trace_mean(sum: f64, all: &[f64], without: Option<usize>) -> f64 {
+    match without {
+        Some(i) => (sum - all[i]) / (all.len() - 1) as f64,
+        None => sum / all.len() as f64,
+    }
+}
+
+/// a / b, and 0 for the zero operator.
+pub(super) fn ratio(a: f64, b: f64) -> f64 {
+    if b == 0.0 {
+        0.0
+    } else {
+        a / b
+    }
+}

@@ -1,0 +1,178 @@
+//! Traces, norms of Frobenius, the ranks that are their ratios, and alignments.
+
+use super::analyse::{closed, require_finite, Setting};
+use super::operators::{factor_adjoint, operator};
+use crate::engine::Real;
+use crate::error::{Error, Result};
+use crate::estimate::{self, Chosen, Closed, Estimate, Exact, Problem, SecondMoment, StopReason};
+use crate::job::{Job, Method, Operator};
+use crate::model::Loaded;
+use kpflow_core::model::Linearization;
+use kpflow_core::ntk::Coupling;
+
+type Chose = (Estimate, Method);
+
+impl<T: Real> Setting<'_, '_, T> {
+    /// Flops of all products that may be spent: what an exact method may cost before an estimate is better.
+    fn affordable(&self) -> f64 {
+        self.analysis.max_matvecs as f64 * self.loaded.product_flops
+    }
+
+    /// The closed form of the trace and what it costs in products, where there is one.
+    fn exact_trace(&self) -> Option<(Closed, f64)> {
+        let which = closed(self.analysis.operator).filter(|_| self.analysis.part.is_all())?;
+        let flops = estimate::exact_trace_flops(self.lin, self.loaded.trajectories, which)?;
+        // P has no Kronecker core between its sweeps, but costs of the same order.
+        Some((which, flops / self.loaded.product_flops))
+    }
+
+    pub fn trace(&self, method: Method, rtol: f64) -> Result<Chose> {
+        let budget = self.budget(rtol);
+        let exact = |which| estimate::exact_trace(self.lin, self.engine, which);
+        let by_trajectories = closed(self.analysis.operator).is_some() && !self.analysis.part.average;
+        let found = match method {
+            Method::Auto if self.exact_trace().is_some_and(|(_, products)| products <= 1.0) => {
+                return self.trace(Method::Exact, rtol);
+            }
+            Method::Auto if self.small() => return self.trace(Method::Dense, rtol),
+            Method::Auto if !by_trajectories => return self.trace(Method::Xnystrace, rtol),
+            Method::Auto => {
+                let form = self.exact_trace();
+                let run = || exact(form.map_or(Closed::Ntk, |f| f.0));
+                let exact = form.map(|(_, products)| Exact { products, run: &run });
+                let (found, chosen) = estimate::auto(&self.diagonal(), &budget, exact)?;
+                let method = match chosen {
+                    Chosen::Exact => Method::Exact,
+                    Chosen::PerTrajectory => Method::PerTrajectory,
+                    Chosen::PerTrajectoryXnystrace => Method::PerTrajectoryXnystrace,
+                };
+                return Ok((found, method));
+            }
+            Method::Exact => exact(closed(self.analysis.operator).unwrap_or(Closed::Ntk))?,
+            Method::Dense => self.dense()?.trace(),
+            Method::PerTrajectory => estimate::per_trajectory(&self.diagonal(), &budget),
+            Method::PerTrajectoryXnystrace => estimate::per_trajectory_xnystrace(&self.diagonal(), &budget)?,
+            Method::Hutchpp => estimate::hutchpp(&self.all(), &budget)?,
+            Method::Nystrompp => estimate::nystrompp(&self.all(), &budget)?,
+            Method::Xtrace => estimate::xtrace(&self.all(), &budget)?,
+            Method::Xnystrace => estimate::xnystrace(&self.all(), &budget)?,
+            Method::OneSided if self.analysis.forward => self.one_sided(true, |p, _| estimate::forward(p, &budget))?,
+            Method::OneSided => self.one_sided(false, |p, replicated| estimate::reverse(p, &budget, replicated))?,
+            _ => estimate::hutchinson(&self.all(), &budget),
+        };
+        Ok((found, method))
+    }
+
+    pub fn frobenius(&self, rtol: f64) -> Result<Chose> {
+        let budget = self.budget(rtol);
+        let k = self.analysis.operator == Operator::Parameter && self.analysis.part.is_all();
+        let flops = estimate::exact_frobenius_flops(self.lin, self.loaded.trajectories).filter(|_| k);
+        let method = match self.analysis.method {
+            Method::Auto if flops.is_some_and(|f| f <= self.affordable()) => Method::Exact,
+            Method::Auto if self.small() => Method::Dense,
+            Method::Auto => Method::Hutchpp,
+            other => other,
+        };
+        let found = match method {
+            Method::Exact => estimate::exact_frobenius(self.lin, self.engine)?,
+            Method::Dense => self.dense()?.frobenius(),
+            Method::Hutchpp => estimate::frobenius_deflated(&self.all(), &budget)?,
+            Method::OneSided => self.pairs(SecondMoment::Frobenius, rtol)?,
+            _ => estimate::frobenius(&self.all(), &budget),
+        };
+        Ok((found, method))
+    }
+
+    fn pairs(&self, what: SecondMoment, rtol: f64) -> Result<Estimate> {
+        let budget = self.budget(rtol);
+        self.one_sided(false, |p, replicated| estimate::pair_statistic(p, &budget, what, replicated))
+    }
+
+    /// ‖P‖_F² = tr P Pᵀ has a closed form; ‖P⁻¹‖_F is sampled.
+    pub fn frobenius_of_any(&self) -> Result<Chose> {
+        let flops = estimate::exact_trace_flops(self.lin, self.loaded.trajectories, Closed::PropagatorGram);
+        let known = self.analysis.operator == Operator::Propagator && flops.is_some_and(|f| f <= self.affordable());
+        if self.analysis.method == Method::Auto && known {
+            let square = estimate::exact_trace(self.lin, self.engine, Closed::PropagatorGram)?.value;
+            return Ok((Estimate::exact(square.sqrt(), 0), Method::Exact));
+        }
+        Ok((estimate::frobenius(&self.all(), &self.budget(self.analysis.rtol)), Method::Hutchinson))
+    }
+
+    pub fn effective_rank(&self) -> Result<Chose> {
+        let a = self.analysis;
+        match a.method {
+            _ if self.by_matrix() => return Ok((self.dense()?.effective_rank(), Method::Dense)),
+            Method::Hutchinson => {
+                return Ok((estimate::effective_rank_sampled(&self.all(), &self.budget(a.rtol)), a.method));
+            }
+            Method::OneSided => return Ok((self.pairs(SecondMoment::EffectiveRank, a.rtol)?, a.method)),
+            _ => {}
+        }
+        // The rank's relative error is twice its parts': an exact trace leaves all of it to the norm.
+        let (trace, _) = self.trace(Method::Auto, a.rtol / 8f64.sqrt())?;
+        let share = if trace.stop == StopReason::Exact { 2.0 } else { 8f64.sqrt() };
+        let (norm, method) = self.frobenius(a.rtol / share)?;
+        Ok((estimate::effective_rank(&trace, &norm, a.rtol), method))
+    }
+
+    pub fn stable_rank(&self) -> Result<Chose> {
+        let a = self.analysis;
+        if self.by_matrix() {
+            let spectrum = self.dense()?;
+            let (norm, frobenius) = (spectrum.norm(), spectrum.frobenius());
+            return Ok((estimate::stable_rank(&frobenius, &norm, a.rtol), Method::Dense));
+        }
+        let (frobenius, method) = self.frobenius(a.rtol / 8f64.sqrt())?;
+        let (norm, _) = self.norm_to(a.rtol / 8f64.sqrt())?;
+        Ok((estimate::stable_rank(&frobenius, &norm, a.rtol), method))
+    }
+
+    /// ⟨A, B⟩/(‖A‖‖B‖), B the same operator of the same model with other weights on the same inputs.
+    pub fn alignment(&self) -> Result<Chose> {
+        let a = self.analysis;
+        let Some(with) = &a.with else { return Err(Error::usage("with is missing")) };
+        let mut model = self.job.model.clone();
+        model.weights.clone_from(&with.path);
+        let job = Job { model, ..self.job.clone() };
+        let other = Loaded::<T>::load(&job, self.engine)?;
+        if other.shape != self.loaded.shape {
+            let (found, expected) = (other.shape, self.loaded.shape);
+            return Err(Error::input(&with.path, format!("makes a state of shape {found}; it is {expected} here")));
+        }
+        other.linearized(other.weights(), self.engine, |lin| {
+            let finite = other.state(lin).iter().all(|x| x.is_finite());
+            let wrong = || Error::input(&with.path, "the state overflows on these inputs");
+            self.engine.comm().agree(if finite { Ok(()) } else { Err(wrong()) })?;
+            self.align(lin)
+        })?
+    }
+
+    fn align(&self, lin: &Linearization<'_, T>) -> Result<Chose> {
+        let a = self.analysis;
+        let budget = self.budget(a.rtol);
+        let second = operator(a.operator, lin, self.engine, Coupling::All)?;
+        let trajectories = (self.loaded.first, self.loaded.trajectories);
+        let problem = |op| Problem::new(op, self.engine, trajectories, self.job.seed, self.loaded.block, self.progress);
+        let (first, other) = (self.all(), problem(&*second));
+        if self.by_matrix() {
+            let (x, y) = (self.dense()?, estimate::dense(&other)?);
+            let inner: f64 = x.matrix.iter().zip(&y.matrix).map(|(x, y)| x * y).sum();
+            let norms = x.frobenius().value * y.frobenius().value;
+            let value = if norms > 0.0 { inner / norms } else { 0.0 };
+            return Ok((Estimate::exact(value, first.len()), Method::Dense));
+        }
+        if a.method == Method::OneSided {
+            let back = factor_adjoint(a.operator, lin, self.engine);
+            let (back, _) = back.ok_or_else(|| Error::usage("method = \"one_sided\" is for A = FFᵀ"))?;
+            let other = problem(&*back);
+            let found =
+                self.one_sided(false, |p, replicated| estimate::pair_alignment(p, &other, &budget, replicated))?;
+            return Ok((found, a.method));
+        }
+        let deflate = a.method != Method::Hutchinson;
+        let found = estimate::alignment(&first, &other, &budget, deflate);
+        require_finite(found.stop, found.value)?;
+        Ok((found, if deflate { Method::Hutchpp } else { Method::Hutchinson }))
+    }
+}

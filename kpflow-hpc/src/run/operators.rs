@@ -1,0 +1,124 @@
+//! The operators that an analysis names, and what all analyses of a job share of their products.
+
+use crate::engine::{Engine, Real};
+use crate::error::{Error, Result};
+use crate::estimate::Memo;
+use crate::job::{Job, Operator};
+use kpflow_core::model::Linearization;
+use kpflow_core::ntk::{
+    Constraint, Coupling, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side,
+};
+use kpflow_core::operator::{Adjoint, Gram};
+use kpflow_core::LinearOperator;
+use std::cell::OnceCell;
+
+/// An operator, whatever it is made of.
+pub(super) type Boxed<'a, T> = Box<dyn LinearOperator<T> + 'a>;
+
+/// Makes an operator: whole, or its block diagonal over trajectories. Collective.
+pub(super) fn operator<'a, T: Real>(
+    which: Operator,
+    lin: &'a Linearization<'a, T>,
+    engine: &'a Engine,
+    coupling: Coupling,
+) -> Result<Boxed<'a, T>> {
+    Ok(match which {
+        Operator::Ntk => Box::new(Ntk::with(lin, engine, coupling, Side::Weight)),
+        Operator::Parameter => Box::new(ParameterOperator::with(lin, engine, coupling, Side::Weight)),
+        // P is block diagonal over trajectories already.
+        Operator::PropagatorGram => Box::new(Gram(Propagator::new(lin, engine))),
+        Operator::Propagator => Box::new(Propagator::new(lin, engine)),
+        Operator::Constraint => Box::new(Constraint::new(lin, engine)),
+        Operator::Core => Box::new(KroneckerCore::new(lin, engine).ok_or_else(|| {
+            Error::usage(
+                "operator = \"core\" is for models whose weights all act once a step, as matrices; take parameter",
+            )
+        })?),
+    })
+}
+
+/// F with A = F Fᵀ, and whether every rank holds all of what Fᵀ writes.
+pub(super) fn factor<'a, T: Real>(
+    which: Operator,
+    lin: &'a Linearization<'a, T>,
+    engine: &'a Engine,
+) -> Option<(Boxed<'a, T>, bool)> {
+    match which {
+        Operator::Ntk => Some((Box::new(ParameterJacobian::total(lin, engine)), true)),
+        Operator::Parameter => Some((Box::new(ParameterJacobian::immediate(lin, engine)), true)),
+        Operator::PropagatorGram => Some((Box::new(Propagator::new(lin, engine)), false)),
+        _ => None,
+    }
+}
+
+/// Fᵀ, and whether every rank holds all of what it writes.
+pub(super) fn factor_adjoint<'a, T: Real>(
+    which: Operator,
+    lin: &'a Linearization<'a, T>,
+    engine: &'a Engine,
+) -> Option<(Boxed<'a, T>, bool)> {
+    match which {
+        Operator::Ntk => Some((Box::new(Adjoint(ParameterJacobian::total(lin, engine))), true)),
+        Operator::Parameter => Some((Box::new(Adjoint(ParameterJacobian::immediate(lin, engine))), true)),
+        Operator::PropagatorGram => Some((Box::new(Adjoint(Propagator::new(lin, engine))), false)),
+        _ => None,
+    }
+}
+
+/// Bytes of products that a rank keeps for later analyses, at most.
+const KEPT_BYTES: usize = 1 << 30;
+
+/// The products of one operator that several analyses share: of all of it, of its block diagonal, of its factor back and forward.
+pub(super) struct Shared<T> {
+    pub all: Memo<T>,
+    pub diagonal: Memo<T>,
+    pub reverse: Memo<T>,
+    pub forward: Memo<T>,
+}
+
+impl<T: Real> Shared<T> {
+    /// Products that were computed, two sweeps for one.
+    pub fn computed(&self) -> usize {
+        let sweeps = self.reverse.computed() + self.forward.computed();
+        self.all.computed() + self.diagonal.computed() + sweeps.div_ceil(2)
+    }
+}
+
+/// What the analyses of a job share.
+pub(super) struct Memos<T>(Vec<(Operator, OnceCell<Shared<T>>)>);
+
+impl<T: Real> Memos<T> {
+    /// Makes memos for every operator that two or more analyses are of.
+    pub fn new(job: &Job) -> Self {
+        let mut list: Vec<(Operator, OnceCell<Shared<T>>)> = Vec::new();
+        for a in &job.analyses {
+            let uses = job.analyses.iter().filter(|b| b.operator == a.operator && b.part.is_all()).count();
+            if uses > 1 && list.iter().all(|m| m.0 != a.operator) {
+                list.push((a.operator, OnceCell::new()));
+            }
+        }
+        Self(list)
+    }
+
+    /// The memos of an operator, for vectors of `n` numbers on a rank at most.
+    pub fn of(&self, which: Operator, n: usize) -> Option<&Shared<T>> {
+        let capacity = capacity::<T>(n);
+        let make = || Shared {
+            all: Memo::new(capacity),
+            diagonal: Memo::new(capacity),
+            reverse: Memo::new(capacity),
+            forward: Memo::new(capacity),
+        };
+        self.0.iter().find(|m| m.0 == which).map(|m| m.1.get_or_init(make))
+    }
+}
+
+/// Vectors of `n` numbers that a memo keeps at most.
+pub(super) fn capacity<T>(n: usize) -> usize {
+    KEPT_BYTES / (n.max(1) * std::mem::size_of::<T>()).max(1)
+}
+
+/// How many analyses share the products of one's operator.
+pub(super) fn shares(job: &Job, which: Operator) -> bool {
+    job.analyses.iter().filter(|b| b.operator == which && b.part.is_all()).count() > 1
+}
