@@ -9,12 +9,15 @@ use crate::load::{Array, Checkpoint};
 use crate::network::{Network, OwnedWeight};
 use crate::onnx;
 use kpflow_core::machine::Tasks;
-use kpflow_core::model::{Flow, Graph, Linearization, Sweep};
+use kpflow_core::model::{Flow, Graph, Linearization, LinearizeError, Sweep};
 use kpflow_core::{BlockMut, Shape};
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// Everything that was loaded.
 pub struct Loaded<T> {
+    /// The file of the weights.
+    file: PathBuf,
     network: Network<T>,
     inputs: Vec<Vec<T>>,
     initial: Option<Vec<T>>,
@@ -99,7 +102,8 @@ impl<T: Real> Loaded<T> {
         let tile = tile(&graph, block, work).min(range.len().div_ceil(engine.lanes())).max(1);
         let product_flops = graph.product_flops() * trajectories as f64;
         let first = range.start;
-        Ok(Self { network, inputs, initial, shape, first, trajectories, block, product_flops, tile })
+        let file = job.model.weights.clone();
+        Ok(Self { file, network, inputs, initial, shape, first, trajectories, block, product_flops, tile })
     }
 
     /// The model.
@@ -136,7 +140,18 @@ impl<T: Real> Loaded<T> {
         let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
         let (initial, count) = (self.initial.as_deref(), self.shape.trajectories);
         let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, engine);
-        Ok(f(&lin.map_err(Error::run)?))
+        // A token is refused by the rank that reads it: the others must not wait for it.
+        let lin = engine.comm().agree(lin.map_err(|e| self.refused(e)))?;
+        Ok(f(&lin))
+    }
+
+    /// What the core refuses, in the user's words.
+    fn refused(&self, e: LinearizeError) -> Error {
+        let LinearizeError::Token { weight, trajectory, token, rows } = e else { return Error::run(e) };
+        let (name, trajectory) = (&self.weights()[weight].name, self.first + trajectory);
+        let what =
+            format!("{name} has {rows} rows; trajectory {trajectory} names token {token} (they are 0 to {})", rows - 1);
+        Error::input(&self.file, what)
     }
 
     /// The state of a linearised model.
