@@ -152,9 +152,12 @@ impl Source<'_> {
         }
     }
 
-    /// How many numbered groups of tensors there are, such as `h.0.`, `h.1.`; `layers` in the job must agree.
-    fn layers(&self, name: impl Fn(usize) -> String) -> Result<usize> {
+    /// How many numbered layers there are, such as `h.0.`, `h.1.`, each with the tensor `PREFIX l SUFFIX`; the job must agree, and no layer
+    /// may lie beyond a gap: without this, what lacks a tensor would run as a smaller model.
+    fn layers(&self, prefix: &str, suffix: &str) -> Result<usize> {
+        let name = |l: usize| format!("{prefix}{l}{suffix}");
         let found = (0..).take_while(|&l| self.checkpoint.shape(&name(l)).is_some()).count();
+        self.no_gap(found, &name(found), |n| number(n.strip_prefix(prefix)?))?;
         match self.spec.layers {
             Some(asked) if asked != found => {
                 Err(self.wrong(format!("has {found} layers and the job says layers = {asked}")))
@@ -163,6 +166,24 @@ impl Source<'_> {
             _ => Ok(found),
         }
     }
+
+    /// Fails if a tensor has the number of a layer beyond those found: then `missing` is.
+    fn no_gap(&self, found: usize, missing: &str, layer: impl Fn(&str) -> Option<usize>) -> Result<()> {
+        let beyond = self.checkpoint.names().iter().find(|n| layer(n).is_some_and(|l| l >= found));
+        match beyond {
+            Some(there) => {
+                let prefix = &self.spec.prefix;
+                Err(self.wrong(format!("has no tensor {prefix}{missing}, but {prefix}{there} of a layer like it")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The number that a text begins with.
+fn number(text: &str) -> Option<usize> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().ok()
 }
 
 /// The weight that an operand's site has.

@@ -3,7 +3,7 @@
 //! State of a step: layer after layer, forward before reverse, each h and then, for an LSTM, c. The layer above reads h as it was
 //! recorded (φ(z), for a leaky integrator). θ: layer after layer, direction after direction, W_ih, b_ih, W_hh, b_hh.
 
-use super::Source;
+use super::{number, Source};
 use crate::error::Result;
 use crate::job::Kind;
 use crate::network::{Network, OwnedWeight};
@@ -105,8 +105,13 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
         );
     }
     let has = |name: &str| checkpoint.shape(name).is_some();
-    let layers = (0..).take_while(|l| has(&format!("weight_hh_l{l}"))).count().max(1);
+    let found = (0..).take_while(|l| has(&format!("weight_hh_l{l}"))).count();
+    // A cell's tensors have no numbers.
+    let layers = if has("weight_hh") { found.max(1) } else { found };
     let directions = if has("weight_hh_l0_reverse") { 2 } else { 1 };
+    source.no_gap(layers, &format!("weight_hh_l{found}"), |n| layer_of(n).map(|(l, _)| l))?;
+    source.no_gap(directions, "weight_hh_l0_reverse", |n| layer_of(n).map(|(_, reverse)| usize::from(reverse)))?;
+    let layers = layers.max(1);
     if let Some(asked) = source.spec.layers.filter(|&asked| asked != layers) {
         return Err(source.wrong(format!("has {layers} layers and the job says layers = {asked}")));
     }
@@ -170,6 +175,13 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     }
     network.default_state(state, false);
     Ok(network)
+}
+
+/// The layer that a tensor's name tells, and whether it is of the reverse direction.
+fn layer_of(name: &str) -> Option<(usize, bool)> {
+    let starts = ["weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l"];
+    let rest = starts.iter().find_map(|s| name.strip_prefix(s))?;
+    Some((number(rest)?, rest.ends_with("_reverse")))
 }
 
 /// The weights of a layer and direction: `weight_ih_l0` or, of a cell, `weight_ih`.
