@@ -122,12 +122,21 @@ pub(super) fn numbers<T: Scalar>(dtype: Dtype, bytes: &[u8]) -> Option<Vec<T>> {
     })
 }
 
-/// Whole numbers too: tokens are inputs, never weights.
+/// Whole numbers and truth values too: tokens and masks are inputs, never weights.
 pub(super) fn numbers_or_integers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
-    let each = |width: usize, f: &dyn Fn(&[u8]) -> f64| bytes.chunks_exact(width).map(f).collect();
+    fn each<const W: usize>(bytes: &[u8], f: impl Fn([u8; W]) -> f64) -> Vec<f64> {
+        bytes.chunks_exact(W).map(|c| f(c.try_into().unwrap_or([0; W]))).collect()
+    }
     Some(match dtype {
-        Dtype::I64 => each(8, &|b| i64::from_le_bytes(b.try_into().unwrap_or_default()) as f64),
-        Dtype::I32 => each(4, &|b| i32::from_le_bytes(b.try_into().unwrap_or_default()).into()),
+        Dtype::BOOL => each(bytes, |[b]| f64::from(u8::from(b != 0))),
+        Dtype::U8 => each(bytes, |[b]| b.into()),
+        Dtype::I8 => each(bytes, |b| i8::from_le_bytes(b).into()),
+        Dtype::U16 => each(bytes, |b| u16::from_le_bytes(b).into()),
+        Dtype::I16 => each(bytes, |b| i16::from_le_bytes(b).into()),
+        Dtype::U32 => each(bytes, |b| u32::from_le_bytes(b).into()),
+        Dtype::I32 => each(bytes, |b| i32::from_le_bytes(b).into()),
+        Dtype::U64 => each(bytes, |b| u64::from_le_bytes(b) as f64),
+        Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
         other => return numbers(other, bytes),
     })
 }
