@@ -114,8 +114,9 @@ impl<T: Scalar> Network<T> {
     fn by_name(&self, patterns: &[String]) -> Result<Vec<usize>, String> {
         let there: Vec<usize> = (0..self.variables.len()).filter(|&v| self.is_computed(v)).collect();
         let names: Vec<String> = there.iter().map(|&v| self.variables[v].name.clone()).collect();
-        for pattern in patterns.iter().filter(|p| !p.starts_with('!')) {
-            if !names.iter().any(|n| chosen(n, std::slice::from_ref(pattern))) {
+        for pattern in patterns {
+            let alone = [pattern.trim_start_matches('!').to_string()];
+            if !names.iter().any(|n| chosen(n, &alone)) {
                 return Err(format!(
                     "state names \"{pattern}\", which the model does not have; it has {}",
                     some_of(&names)
