@@ -76,6 +76,7 @@ fn golden_nets_have_their_sizes() {
 #[test]
 fn state_and_parameters_are_chosen_by_name() {
     let gru = |lines: &str| network(&golden("gru.safetensors"), &format!("kind = \"gru\"\n{lines}"), &[6, 3]);
+    assert_eq!(gru("state = [\"!weight_*\"]").unwrap().watched()[0].name, "h");
     assert_eq!(gru("state = \"sites\"").unwrap().state_shape(), (6, 30));
     assert_eq!(gru("parameters = [\"*.weight_hh*\"]").unwrap().parameters(), 75);
     assert_eq!(gru("parameters = [\"!*.bias*\"]").unwrap().parameters(), 120);
@@ -97,6 +98,7 @@ fn state_and_parameters_are_chosen_by_name() {
             "state names \"z\", which the model does not have; it has h, weight_ih_l0, weight_hh_l0",
         ),
         (mlp("state = [\"a_0\"]\nparameters = [\"layers.3*\"]"), "depends on none of the parameters chosen"),
+        (gru("state = [\"h\", \"!z\"]"), "state names \"!z\", which the model does not have; it has h,"),
         (mlp("readout = \"fc\""), "readout = \"fc\" is neither a variable of the model nor a layer fc.weight"),
     ] {
         let found = line(found);
@@ -138,6 +140,25 @@ fn wrong_layers_say_why() {
     }
     let found = line(load(&[ih, hh], f32::NAN));
     assert!(found.contains("tensor weight_ih is NaN at index [11, 1]"), "{found}");
+}
+
+/// A matrix that no number places is not taken for a last layer; as a readout it comes after the net.
+#[test]
+fn an_mlp_is_its_numbered_layers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    let load = |tensors: &[(&str, &[usize])], lines: &str| {
+        checkpoint(&path, tensors, 1.0);
+        network(&path, &format!("kind = \"mlp\"\n{lines}"), &[2])
+    };
+    let net: [(&str, &[usize]); 3] = [("0.weight", &[3, 2]), ("2.weight", &[3, 3]), ("head.weight", &[3, 3])];
+    let found = line(load(&net, ""));
+    assert!(found.contains("has layers 2.weight and head.weight; their numbers do not say which"), "{found}");
+    assert_eq!(load(&net, "readout = \"head\"").unwrap().parameters(), 6 + 9 + 9);
+    assert_eq!(load(&net[..2], "").unwrap().state_shape(), (2, 3));
+    assert_eq!(load(&[("fc.weight", &[3, 2])], "").unwrap().state_shape(), (1, 3));
+    let found = line(load(&[("0.weight", &[3, 2]), ("2.weight", &[3, 4])], ""));
+    assert!(found.contains("tensor 2.weight has shape [3, 4]; it should be [3, 3]"), "{found}");
 }
 
 /// What lacks a tensor of a layer is not run as a model of fewer layers or directions.
