@@ -65,10 +65,9 @@ impl<T: Real> Loaded<T> {
             return Err(Error::input(&job.path, "in [data]: inputs is missing, and there is no initial_state either"));
         };
         let trajectories = first.shape().first().copied().unwrap_or(0);
-        if trajectories == 0 || first.shape().contains(&0) {
-            return Err(
-                first.error(format!("has shape {:?}; its first axis is the trajectory, and none is 0", first.shape()))
-            );
+        if let Some(empty) = arrays.iter().chain(&initial).find(|a| a.shape().is_empty() || a.shape().contains(&0)) {
+            let what = "it should hold numbers, its first axis the trajectory";
+            return Err(empty.error(format!("has shape {:?}; {what}", empty.shape())));
         }
         for other in arrays.iter().chain(&initial).chain(&mask) {
             if other.shape().first() != Some(&trajectories) {
@@ -203,7 +202,11 @@ fn whole_numbers(array: &Array, range: Range<usize>) -> Result<Vec<usize>> {
     let whole = |x: f64| Some(x as usize).filter(|&t| t as f64 == x && t < MOST_TOKENS);
     let read = array.read_rows::<f64>(range)?;
     read.into_iter()
-        .map(|x| whole(x).ok_or_else(|| array.error(format!("holds {x}; tokens are whole numbers from 0"))))
+        .map(|x| {
+            whole(x).ok_or_else(|| {
+                array.error(format!("holds {x}; tokens are whole numbers from 0 to {}", MOST_TOKENS - 1))
+            })
+        })
         .collect()
 }
 

@@ -101,8 +101,8 @@ impl Source<'_> {
 
     /// An error about the inputs, whose trajectories should be of this form.
     fn wrong_input(&self, form: &str) -> Error {
-        let given = joined(self.input.unwrap_or(&[]));
-        Error::input(self.input_file, format!("has inputs of shape [B, {given}]; this model reads {form}"))
+        let given: String = self.input.unwrap_or(&[]).iter().map(|d| format!(", {d}")).collect();
+        Error::input(self.input_file, format!("has inputs of shape [B{given}]; this model reads {form}"))
     }
 
     /// The shape of a trajectory's input, which must be of this form.
