@@ -77,10 +77,13 @@ impl<T: Real> Loaded<T> {
             }
         }
         let range = shard(trajectories, comm.size(), comm.rank());
-        let network = network::<T>(job, &arrays, mask.is_some())?;
+        // Which rows of an embedding are held depends on the tokens of all trajectories: they are read once, here.
+        let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
+        let tokens = arrays.first().filter(|_| reads_tokens).map(whole_numbers).transpose()?;
+        let network = network::<T>(job, &arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some())?;
         let (steps, units) = network.state_shape();
         let shape = Shape::new(range.len(), steps, units);
-        let inputs = read_inputs(&network, &arrays, mask.as_ref(), range.clone())?;
+        let inputs = read_inputs(&network, &arrays, tokens.as_deref(), mask.as_ref(), range.clone())?;
         let initial = match initial {
             None => None,
             Some(array) => {
@@ -175,7 +178,7 @@ fn tile<T: Real>(graph: &Graph<'_, T>, block: usize, work: usize) -> usize {
 }
 
 /// The network of a job, for inputs of these shapes.
-fn network<T: Real>(job: &Job, arrays: &[Array], masked: bool) -> Result<Network<T>> {
+fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool) -> Result<Network<T>> {
     if job.model.kind == Kind::Onnx {
         let names: Vec<Option<String>> = job.inputs.iter().map(|(name, _)| name.clone()).collect();
         let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape()[1..]).collect();
@@ -183,11 +186,7 @@ fn network<T: Real>(job: &Job, arrays: &[Array], masked: bool) -> Result<Network
         kinds::choose(&mut network, &job.model)?;
         return Ok(network);
     }
-    let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
-    let mut tokens = match arrays.first().filter(|_| reads_tokens) {
-        Some(array) => whole_numbers(array, 0..array.shape()[0])?,
-        None => Vec::new(),
-    };
+    let mut tokens = tokens.to_vec();
     tokens.sort_unstable();
     tokens.dedup();
     let checkpoint = Checkpoint::open(&job.model.weights, &job.model.prefix)?;
@@ -197,10 +196,10 @@ fn network<T: Real>(job: &Job, arrays: &[Array], masked: bool) -> Result<Network
     kinds::build(&kinds::Source { spec, checkpoint: &checkpoint, input, input_file, tokens, masked })
 }
 
-/// Tokens: whole numbers from 0.
-fn whole_numbers(array: &Array, range: Range<usize>) -> Result<Vec<usize>> {
+/// The tokens of all trajectories: whole numbers from 0.
+fn whole_numbers(array: &Array) -> Result<Vec<usize>> {
     let whole = |x: f64| Some(x as usize).filter(|&t| t as f64 == x && t < MOST_TOKENS);
-    let read = array.read_rows::<f64>(range)?;
+    let read = array.read_rows::<f64>(0..array.shape()[0])?;
     read.into_iter()
         .map(|x| {
             whole(x).ok_or_else(|| {
@@ -214,6 +213,7 @@ fn whole_numbers(array: &Array, range: Range<usize>) -> Result<Vec<usize>> {
 fn read_inputs<T: Real>(
     network: &Network<T>,
     arrays: &[Array],
+    tokens: Option<&[usize]>,
     mask: Option<&Array>,
     range: Range<usize>,
 ) -> Result<Vec<Vec<T>>> {
@@ -224,10 +224,10 @@ fn read_inputs<T: Real>(
             let what = format!("has shape {:?}; a trajectory's part should be [{positions}, {width}]", array.shape());
             return Err(array.error(what));
         }
-        inputs.push(match (&network.tokens, arrays.get(slot)) {
-            (Some(rows), Some(_)) => {
-                let place = |t: usize| T::of(rows.binary_search(&t).unwrap_or(0) as f64);
-                whole_numbers(array, range.clone())?.into_iter().map(place).collect()
+        inputs.push(match (network.tokens.as_ref().zip(tokens), arrays.get(slot)) {
+            (Some((rows, tokens)), Some(_)) => {
+                let place = |t: &usize| T::of(rows.binary_search(t).unwrap_or(0) as f64);
+                tokens[range.start * positions..range.end * positions].iter().map(place).collect()
             }
             (_, Some(_)) => array.read_rows(range.clone())?,
             // What may not be read is −∞ before the softmax.
