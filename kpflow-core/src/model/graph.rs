@@ -115,13 +115,17 @@ impl<'a, T> Weight<'a, T> {
     pub fn new(matrix: &'a [T], bias: Option<&'a [T]>, n_out: usize, n_in: usize) -> Self {
         Self { matrix, bias, n_out, n_in, train_matrix: true, train_bias: true }
     }
-    /// The trainable numbers of the matrix.
-    pub fn matrix_parameters(&self) -> usize {
+    /// The columns of a dense site's u that G is made of: n_in, or none where the matrix is frozen.
+    pub fn columns(&self) -> usize {
         if self.train_matrix {
-            self.matrix.len()
+            self.n_in
         } else {
             0
         }
+    }
+    /// The trainable numbers of the matrix.
+    pub fn matrix_parameters(&self) -> usize {
+        self.columns() * self.n_out
     }
     /// The trainable numbers of the bias.
     pub fn bias_parameters(&self) -> usize {
