@@ -68,5 +68,5 @@ pub use graph::{
 };
 pub use mixing::Mixing;
 pub use real::{Dual, Real};
-pub use recurrent::{Cell, RecurrentWeights, Role};
+pub use recurrent::{Cell, CellInputs, RecurrentWeights};
 pub use sweep::{Flow, Mode, Sweep};

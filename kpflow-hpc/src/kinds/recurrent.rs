@@ -7,7 +7,7 @@ use super::{number, Source};
 use crate::error::Result;
 use crate::job::Kind;
 use crate::network::{Network, OwnedWeight};
-use kpflow_core::model::{Activation, Cell, Cluster, Edge, Form, Operand, Role, Scan};
+use kpflow_core::model::{Activation, Cell, CellInputs, Cluster, Edge, Form, Operand, Scan};
 use kpflow_core::Scalar;
 use std::sync::Arc;
 
@@ -79,16 +79,7 @@ pub fn add_layer<T: Scalar>(
         _ => network.delayed(h),
     };
     network.site_into(Form::Dense, hh, before, s_hh);
-    let reads: Vec<Operand> = cell
-        .wiring()
-        .iter()
-        .map(|role| match *role {
-            Role::Input(i) => network.piece(s_ih, i, hidden),
-            Role::Recurrent(i) => network.piece(s_hh, i, hidden),
-            Role::Hidden => network.delayed(h),
-            Role::Memory => network.delayed(c.unwrap_or(h)),
-        })
-        .collect();
+    let reads: Vec<Operand> = cell.reads(CellInputs { ih: s_ih, hh: s_hh, h, c, hidden }).collect();
     let writes: Vec<usize> = [h].into_iter().chain(c).collect();
     network.cluster_into(function(cell), &reads, &writes);
     network.segment(Scan::Parallel);
@@ -211,10 +202,8 @@ fn load<T: Scalar>(source: &Source<'_>, cell: Cell, suffix: &str) -> Result<(Own
     let n_in = ih_shape.get(1).copied().unwrap_or(0);
     let weight = |name: &str, n_in: usize| -> Result<OwnedWeight<T>> {
         let matrix = source.tensor(name, &[gates * hidden, n_in])?;
-        let bias = source.optional(&name.replace("weight_", "bias_"), &[gates * hidden])?;
-        let bias_name = bias.as_ref().map(|b| b.name.clone()).unwrap_or_default();
         let weight = OwnedWeight::new(matrix.name, matrix.data, gates * hidden, n_in);
-        Ok(weight.with_bias(bias_name, bias.map(|b| b.data)))
+        source.with_bias(weight, &name.replace("weight_", "bias_"))
     };
     Ok((weight(&ih_name, n_in)?, weight(&hh_name, hidden)?, hidden))
 }
