@@ -128,11 +128,12 @@ impl Source<'_> {
     /// The weight `NAME.weight` `[n_out, n_in]` with `NAME.bias`, if there is one.
     fn linear<T: Scalar>(&self, name: &str, n_out: usize, n_in: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor(&format!("{name}.weight"), &[n_out, n_in])?;
-        self.with_bias(OwnedWeight::new(weight.name, weight.data, n_out, n_in), name)
+        self.with_bias(OwnedWeight::new(weight.name, weight.data, n_out, n_in), &format!("{name}.bias"))
     }
 
-    fn with_bias<T: Scalar>(&self, weight: OwnedWeight<T>, name: &str) -> Result<OwnedWeight<T>> {
-        let bias = self.optional(&format!("{name}.bias"), &[weight.n_out])?;
+    /// The weight with the tensor `bias`, if there is one.
+    fn with_bias<T: Scalar>(&self, weight: OwnedWeight<T>, bias: &str) -> Result<OwnedWeight<T>> {
+        let bias = self.optional(bias, &[weight.n_out])?;
         let bias_name = bias.as_ref().map(|b| b.name.clone()).unwrap_or_default();
         Ok(weight.with_bias(bias_name, bias.map(|b| b.data)))
     }
@@ -140,7 +141,7 @@ impl Source<'_> {
     /// A gain with its bias: `NAME.weight`, `NAME.bias`.
     fn gain<T: Scalar>(&self, name: &str, n: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor(&format!("{name}.weight"), &[n])?;
-        self.with_bias(OwnedWeight::new(weight.name, weight.data, n, 1), name)
+        self.with_bias(OwnedWeight::new(weight.name, weight.data, n, 1), &format!("{name}.bias"))
     }
 
     /// The length of an axis of a tensor that must be there.

@@ -184,15 +184,13 @@ impl Source<'_> {
     fn conv1d<T: Scalar>(&self, name: &str, n_out: usize, n_in: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor::<T>(&format!("{name}.weight"), &[n_in, n_out])?;
         let matrix = (0..n_out * n_in).map(|i| weight.data[i % n_in * n_out + i / n_in]).collect();
-        self.with_bias(OwnedWeight::new(weight.name, matrix, n_out, n_in), name)
+        self.with_bias(OwnedWeight::new(weight.name, matrix, n_out, n_in), &format!("{name}.bias"))
     }
 
     /// PyTorch's stacked q, k, v.
     fn in_proj<T: Scalar>(&self, name: &str, d: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor::<T>(&format!("{name}.in_proj_weight"), &[3 * d, d])?;
-        let bias = self.optional(&format!("{name}.in_proj_bias"), &[3 * d])?;
-        let bias_name = bias.as_ref().map(|b| b.name.clone()).unwrap_or_default();
-        Ok(OwnedWeight::new(weight.name, weight.data, 3 * d, d).with_bias(bias_name, bias.map(|b| b.data)))
+        self.with_bias(OwnedWeight::new(weight.name, weight.data, 3 * d, d), &format!("{name}.in_proj_bias"))
     }
 }
 
