@@ -1,7 +1,7 @@
 //! Checkpoints in safetensors files.
 
 use super::require_finite;
-use crate::error::{Error, Result};
+use crate::error::{some_of, Error, Result};
 use half::{bf16, f16};
 use kpflow_core::Scalar;
 use safetensors::{Dtype, SafeTensors};
@@ -49,7 +49,7 @@ impl Checkpoint {
             there.sort();
             return Err(Error::input(
                 path,
-                format!("has no tensor that begins with \"{prefix}\"; it has {}", list(&there)),
+                format!("has no tensor that begins with \"{prefix}\"; it has {}", some_of(&there)),
             ));
         }
         Ok(Self { path: path.into(), prefix: prefix.into(), bytes, names, shapes })
@@ -87,24 +87,14 @@ impl Checkpoint {
     /// Like [`tensor`](Checkpoint::tensor), but the tensor must be there and of this shape.
     pub fn required<T: Scalar>(&self, names: &[&str], shape: &[usize]) -> Result<Tensor<T>> {
         let Some(tensor) = self.tensor(names)? else {
-            let there: Vec<&str> = self.names.iter().map(|n| n.as_str()).collect();
             let what = names.iter().map(|n| format!("{}{n}", self.prefix)).collect::<Vec<_>>().join(" or ");
-            return Err(Error::input(&self.path, format!("has no tensor {what}; it has {}", list(&there))));
+            return Err(Error::input(&self.path, format!("has no tensor {what}; it has {}", some_of(&self.names))));
         };
         if tensor.shape != shape {
             let (name, found) = (&tensor.name, &tensor.shape);
             return Err(Error::input(&self.path, format!("tensor {name} has shape {found:?}; it should be {shape:?}")));
         }
         Ok(tensor)
-    }
-}
-
-/// The first few of many names.
-pub(super) fn list(names: &[&str]) -> String {
-    match names.len() {
-        0 => "none".into(),
-        1..=12 => names.join(", "),
-        n => format!("{}, … ({n} in all)", names[..12].join(", ")),
     }
 }
 

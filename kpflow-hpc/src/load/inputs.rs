@@ -1,8 +1,8 @@
 //! Arrays of inputs in HDF5, .npy and safetensors files, read a few trajectories at a time.
 
-use super::checkpoint::{list, numbers_or_integers};
+use super::checkpoint::numbers_or_integers;
 use super::require_finite;
-use crate::error::{Error, Result};
+use crate::error::{some_of, Error, Result};
 use crate::job::Source;
 use hdf5::types::TypeDescriptor;
 use kpflow_core::Scalar;
@@ -96,9 +96,11 @@ fn hdf5_dataset(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, 
         (Some(name), _) => name,
         (None, [only]) => only,
         (None, []) => return Err(wrong("has no dataset at its root; name one as FILE:DATASET".into())),
-        (None, _) => return Err(wrong(format!("has several datasets; name one as FILE:DATASET of {}", list(&names)))),
+        (None, _) => {
+            return Err(wrong(format!("has several datasets; name one as FILE:DATASET of {}", some_of(&names))))
+        }
     };
-    let missing = |_| wrong(format!("has no dataset {name}; at its root are {}", list(&names)));
+    let missing = |_| wrong(format!("has no dataset {name}; at its root are {}", some_of(&names)));
     let dataset = file.dataset(name).map_err(missing)?;
     let kind = dataset.dtype().and_then(|t| t.to_descriptor()).map_err(|e| wrong(e.to_string()))?;
     if !matches!(kind, TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)) {
@@ -150,9 +152,9 @@ fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)>
     let name = match (name, &names[..]) {
         (Some(name), _) => name.trim_start_matches('/'),
         (None, [only]) => only,
-        (None, _) => return Err(wrong(format!("has several tensors; name one as FILE:TENSOR of {}", list(&names)))),
+        (None, _) => return Err(wrong(format!("has several tensors; name one as FILE:TENSOR of {}", some_of(&names)))),
     };
-    let view = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}; it has {}", list(&names))))?;
+    let view = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}; it has {}", some_of(&names))))?;
     let kind = view.dtype();
     let data = numbers_or_integers(kind, view.data())
         .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should hold numbers")))?;
