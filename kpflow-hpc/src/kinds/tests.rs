@@ -248,6 +248,7 @@ fn the_head_of_gpt2() {
         let network = network(&path, lines, &[3]).unwrap();
         let weights: usize = block.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
         assert_eq!(network.parameters(), weights + if head { 20 } else { 0 });
+        assert_eq!(network.weights().iter().any(|w| w.name == "lm_head.weight" && w.train_matrix), head);
         assert_eq!(network.state_shape(), (3, 5));
     }
 }

@@ -103,6 +103,12 @@ fn hdf5_dataset(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, 
     let missing = |_| wrong(format!("has no dataset {name}; at its root are {}", some_of(&names)));
     let dataset = file.dataset(name).map_err(missing)?;
     let kind = dataset.dtype().and_then(|t| t.to_descriptor()).map_err(|e| wrong(e.to_string()))?;
+    if kind == TypeDescriptor::Boolean {
+        // HDF5 itself makes no numbers of these.
+        let all = dataset.read_raw::<bool>().map_err(|e| wrong(format!("dataset {name} cannot be read: {e}")))?;
+        let data = all.into_iter().map(|b| f64::from(u8::from(b))).collect();
+        return Ok((format!("dataset {name}"), dataset.shape(), Data::Memory(data)));
+    }
     if !matches!(kind, TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)) {
         return Err(wrong(format!("dataset {name} is of type {kind}; it should hold numbers")));
     }

@@ -100,6 +100,12 @@ fn whole_numbers_of_every_width() {
             assert_eq!(read(path), [1.0, 0.0, 0.0, last], "{descr}");
         }
     }
+    let h5 = dir.path().join("x.h5");
+    let file = hdf5::File::create(&h5).unwrap();
+    let truths = ndarray::arr2(&[[true, false], [false, true]]);
+    file.new_dataset_builder().with_data(&truths).create("mask").unwrap();
+    file.close().unwrap();
+    assert_eq!(read(&h5), [1.0, 0.0, 0.0, 1.0]);
     npy(&np, "{'descr': '>i4', 'fortran_order': False, 'shape': (1, 1), }\n", &[0, 0, 0, 1]);
     assert!(line(Array::open(&source(&np, None))).contains("is of type"));
 }
