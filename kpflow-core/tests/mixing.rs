@@ -7,7 +7,7 @@ use kpflow_core::machine::Portable;
 use kpflow_core::model::functions::{Activation, Arithmetic};
 use kpflow_core::model::mixing::{Along, Normalize, Product, Run, Softmax, Sparse};
 use kpflow_core::model::{
-    BuildError, Edge, Form, Graph, GraphBuffer, Linearization, Mixing, Scan, Unitwise, Watch, Weight,
+    BuildError, Edge, Form, Graph, GraphBuffer, Linearization, LinearizeError, Mixing, Scan, Unitwise, Watch, Weight,
 };
 use kpflow_core::ntk::{Constraint, Coupling, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side};
 use kpflow_core::{BlockMut, LinearOperator, Scalar, Shape};
@@ -204,6 +204,28 @@ fn tangents_are_the_derivatives_of_the_forward_pass() {
     let tangent = run(&base, &direction).1;
     let off = common::distance(&difference, &tangent) / common::norm(&tangent);
     assert!(off < 1e-8, "the tangent differs from central differences by {off:e}");
+}
+
+/// Beyond the table, below it, between two rows: an error that says which, whatever the tile; the last row is read.
+#[test]
+fn tokens_that_are_no_row_are_refused() {
+    let (b, parts, weights) = (3, Parts::<f32>::new(), weights::<f32>());
+    let mut buffer = GraphBuffer::default();
+    let graph = build(&parts, &weights, false, &mut buffer).unwrap();
+    for (token, tile) in [(TOKENS as f32, 1), (1e9, 2), (-1.0, 3), (-0.5, 2), (1.5, 1), (f32::NAN, 1)] {
+        let mut tokens = tokens::<f32>(b);
+        let mut arena = vec![0.0; Linearization::arena_len(&graph, b)];
+        tokens[T] = TOKENS as f32 - 1.0;
+        assert!(Linearization::new(&graph, &[&tokens], None, b, tile, &mut arena, &Portable).is_ok());
+        tokens[2 * T + 1] = token;
+        let error = Linearization::new(&graph, &[&tokens], None, b, tile, &mut arena, &Portable).err();
+        match error {
+            Some(LinearizeError::Token { weight: 0, trajectory: 2, token: found, rows: TOKENS }) => {
+                assert!(found == f64::from(token) || found.is_nan() && token.is_nan());
+            }
+            other => panic!("{token} gives {other:?}"),
+        }
+    }
 }
 
 #[test]

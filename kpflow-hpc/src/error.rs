@@ -62,6 +62,16 @@ impl Error {
     }
 }
 
+/// The first few of many names, for an error that says what there is.
+pub fn some_of<S: AsRef<str>>(names: &[S]) -> String {
+    let first: Vec<&str> = names.iter().take(12).map(AsRef::as_ref).collect();
+    match names.len() {
+        0 => "none".into(),
+        n if n > first.len() => format!("{}, … ({n} in all)", first.join(", ")),
+        _ => first.join(", "),
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = self.message.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -76,7 +86,15 @@ impl std::error::Error for Error {}
 
 #[cfg(test)]
 mod tests {
-    use super::Error;
+    use super::{some_of, Error};
+
+    #[test]
+    fn many_names_are_cut() {
+        let names: Vec<String> = (0..13).map(|i| i.to_string()).collect();
+        assert_eq!(some_of::<&str>(&[]), "none");
+        assert_eq!(some_of(&names[..12]), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11");
+        assert_eq!(some_of(&names), "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, … (13 in all)");
+    }
 
     #[test]
     fn one_line_and_back() {

@@ -9,12 +9,15 @@ use crate::load::{Array, Checkpoint};
 use crate::network::{Network, OwnedWeight};
 use crate::onnx;
 use kpflow_core::machine::Tasks;
-use kpflow_core::model::{Flow, Graph, Linearization, Sweep};
+use kpflow_core::model::{Flow, Graph, Linearization, LinearizeError, Sweep};
 use kpflow_core::{BlockMut, Shape};
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// Everything that was loaded.
 pub struct Loaded<T> {
+    /// The file of the weights.
+    file: PathBuf,
     network: Network<T>,
     inputs: Vec<Vec<T>>,
     initial: Option<Vec<T>>,
@@ -62,10 +65,9 @@ impl<T: Real> Loaded<T> {
             return Err(Error::input(&job.path, "in [data]: inputs is missing, and there is no initial_state either"));
         };
         let trajectories = first.shape().first().copied().unwrap_or(0);
-        if trajectories == 0 || first.shape().contains(&0) {
-            return Err(
-                first.error(format!("has shape {:?}; its first axis is the trajectory, and none is 0", first.shape()))
-            );
+        if let Some(empty) = arrays.iter().chain(&initial).find(|a| a.shape().is_empty() || a.shape().contains(&0)) {
+            let what = "it should hold numbers, its first axis the trajectory";
+            return Err(empty.error(format!("has shape {:?}; {what}", empty.shape())));
         }
         for other in arrays.iter().chain(&initial).chain(&mask) {
             if other.shape().first() != Some(&trajectories) {
@@ -75,10 +77,13 @@ impl<T: Real> Loaded<T> {
             }
         }
         let range = shard(trajectories, comm.size(), comm.rank());
-        let network = network::<T>(job, &arrays, mask.is_some())?;
+        // Which rows of an embedding are held depends on the tokens of all trajectories: they are read once, here.
+        let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
+        let tokens = arrays.first().filter(|_| reads_tokens).map(whole_numbers).transpose()?;
+        let network = network::<T>(job, &arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some())?;
         let (steps, units) = network.state_shape();
         let shape = Shape::new(range.len(), steps, units);
-        let inputs = read_inputs(&network, &arrays, mask.as_ref(), range.clone())?;
+        let inputs = read_inputs(&network, &arrays, tokens.as_deref(), mask.as_ref(), range.clone())?;
         let initial = match initial {
             None => None,
             Some(array) => {
@@ -99,7 +104,8 @@ impl<T: Real> Loaded<T> {
         let tile = tile(&graph, block, work).min(range.len().div_ceil(engine.lanes())).max(1);
         let product_flops = graph.product_flops() * trajectories as f64;
         let first = range.start;
-        Ok(Self { network, inputs, initial, shape, first, trajectories, block, product_flops, tile })
+        let file = job.model.weights.clone();
+        Ok(Self { file, network, inputs, initial, shape, first, trajectories, block, product_flops, tile })
     }
 
     /// The model.
@@ -136,7 +142,18 @@ impl<T: Real> Loaded<T> {
         let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
         let (initial, count) = (self.initial.as_deref(), self.shape.trajectories);
         let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, engine);
-        Ok(f(&lin.map_err(Error::run)?))
+        // A token is refused by the rank that reads it: the others must not wait for it.
+        let lin = engine.comm().agree(lin.map_err(|e| self.refused(e)))?;
+        Ok(f(&lin))
+    }
+
+    /// What the core refuses, in the user's words.
+    fn refused(&self, e: LinearizeError) -> Error {
+        let LinearizeError::Token { weight, trajectory, token, rows } = e else { return Error::run(e) };
+        let (name, trajectory) = (&self.weights()[weight].name, self.first + trajectory);
+        let what =
+            format!("{name} has {rows} rows; trajectory {trajectory} names token {token} (they are 0 to {})", rows - 1);
+        Error::input(&self.file, what)
     }
 
     /// The state of a linearised model.
@@ -161,7 +178,7 @@ fn tile<T: Real>(graph: &Graph<'_, T>, block: usize, work: usize) -> usize {
 }
 
 /// The network of a job, for inputs of these shapes.
-fn network<T: Real>(job: &Job, arrays: &[Array], masked: bool) -> Result<Network<T>> {
+fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool) -> Result<Network<T>> {
     if job.model.kind == Kind::Onnx {
         let names: Vec<Option<String>> = job.inputs.iter().map(|(name, _)| name.clone()).collect();
         let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape()[1..]).collect();
@@ -169,11 +186,7 @@ fn network<T: Real>(job: &Job, arrays: &[Array], masked: bool) -> Result<Network
         kinds::choose(&mut network, &job.model)?;
         return Ok(network);
     }
-    let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
-    let mut tokens = match arrays.first().filter(|_| reads_tokens) {
-        Some(array) => whole_numbers(array, 0..array.shape()[0])?,
-        None => Vec::new(),
-    };
+    let mut tokens = tokens.to_vec();
     tokens.sort_unstable();
     tokens.dedup();
     let checkpoint = Checkpoint::open(&job.model.weights, &job.model.prefix)?;
@@ -183,12 +196,16 @@ fn network<T: Real>(job: &Job, arrays: &[Array], masked: bool) -> Result<Network
     kinds::build(&kinds::Source { spec, checkpoint: &checkpoint, input, input_file, tokens, masked })
 }
 
-/// Tokens: whole numbers from 0.
-fn whole_numbers(array: &Array, range: Range<usize>) -> Result<Vec<usize>> {
+/// The tokens of all trajectories: whole numbers from 0.
+fn whole_numbers(array: &Array) -> Result<Vec<usize>> {
     let whole = |x: f64| Some(x as usize).filter(|&t| t as f64 == x && t < MOST_TOKENS);
-    let read = array.read_rows::<f64>(range)?;
+    let read = array.read_rows::<f64>(0..array.shape()[0])?;
     read.into_iter()
-        .map(|x| whole(x).ok_or_else(|| array.error(format!("holds {x}; tokens are whole numbers from 0"))))
+        .map(|x| {
+            whole(x).ok_or_else(|| {
+                array.error(format!("holds {x}; tokens are whole numbers from 0 to {}", MOST_TOKENS - 1))
+            })
+        })
         .collect()
 }
 
@@ -196,6 +213,7 @@ fn whole_numbers(array: &Array, range: Range<usize>) -> Result<Vec<usize>> {
 fn read_inputs<T: Real>(
     network: &Network<T>,
     arrays: &[Array],
+    tokens: Option<&[usize]>,
     mask: Option<&Array>,
     range: Range<usize>,
 ) -> Result<Vec<Vec<T>>> {
@@ -206,10 +224,10 @@ fn read_inputs<T: Real>(
             let what = format!("has shape {:?}; a trajectory's part should be [{positions}, {width}]", array.shape());
             return Err(array.error(what));
         }
-        inputs.push(match (&network.tokens, arrays.get(slot)) {
-            (Some(rows), Some(_)) => {
-                let place = |t: usize| T::of(rows.binary_search(&t).unwrap_or(0) as f64);
-                whole_numbers(array, range.clone())?.into_iter().map(place).collect()
+        inputs.push(match (network.tokens.as_ref().zip(tokens), arrays.get(slot)) {
+            (Some((rows, tokens)), Some(_)) => {
+                let place = |t: &usize| T::of(rows.binary_search(t).unwrap_or(0) as f64);
+                tokens[range.start * positions..range.end * positions].iter().map(place).collect()
             }
             (_, Some(_)) => array.read_rows(range.clone())?,
             // What may not be read is −∞ before the softmax.

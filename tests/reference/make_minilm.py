@@ -6,7 +6,7 @@
 
 OUT/five.h5     inputs int64 [5, T], mask [5, T], hidden_states [L+1, 5, T, 384]: five sentences, padded to the longest
 OUT/eight.h5    inputs int64 [8, 32]: eight sentences cut to 32 tokens, [CLS] and [SEP] included, without padding
-The forward pass is that of make_kinds.py; it is checked against transformers (skipped where it is absent).
+The forward pass is that of hugging_face.py; it is checked against transformers (skipped where it is absent).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from make_kinds import assert_same, bert_states, transformers
+from case import assert_same
+from hugging_face import bert_states, transformers
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 

@@ -120,6 +120,31 @@ fn wrong_shapes() {
     refused(&gru("kind = \"gru\"", "kind = \"lstm\""), &["weight_hh", "[15, 5]"]);
 }
 
+/// Axes too few or without length, and tokens that no table has, said in the words of the inputs.
+#[test]
+fn inputs_without_numbers_and_tokens_too_large() {
+    let of_shape = |kind: &str, weights: &Path, shape: &[usize], x: f64| {
+        let job = Job::new(format!(
+            "[model]\nkind = \"{kind}\"\nweights = {weights:?}\n[data]\ninputs = \"changed.h5:/inputs\"\n{TRACE}"
+        ));
+        let file = hdf5::File::create(job.path("changed.h5")).unwrap();
+        file.new_dataset_builder().with_data(&ndarray::ArrayD::from_elem(shape, x)).create("inputs").unwrap();
+        file.close().unwrap();
+        job
+    };
+    let gru = golden("gru.safetensors");
+    let empty = "it should hold numbers, its first axis the trajectory";
+    refused(&of_shape("gru", &gru, &[4, 6, 0], 0.0), &["changed.h5", "[4, 6, 0]", empty]);
+    refused_alone(&of_shape("gru", &gru, &[0, 6, 3], 0.0), &["changed.h5", "[0, 6, 3]", empty]);
+    refused_alone(&of_shape("gru", &gru, &[4], 0.0), &["changed.h5", "shape [B];", "reads [B, T, 3]"]);
+    let gpt2 = kpflow_tests::reference("data/gpt2_small.safetensors");
+    let job = |x: f64| of_shape("gpt2\"\nheads = 3\nprefix = \"", &gpt2, &[2, 5], x);
+    refused(&job(16777216.0), &["changed.h5", "holds 16777216", "from 0 to 16777215"]);
+    refused_alone(&job(-1.0), &["changed.h5", "holds -1"]);
+    refused_alone(&job(11.0), &["gpt2_small.safetensors", "has 11 tokens", "token 11"]);
+    job(10.0).run(1);
+}
+
 #[test]
 fn missing_tensors() {
     refused(&with_weights(|name, _, _| !name.contains("weight_hh")), &["weight_hh"]);

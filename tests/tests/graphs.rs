@@ -92,6 +92,31 @@ fn wrong_graphs_say_what_is_wrong() {
     );
 }
 
+/// A token that the table has no row for is an error of the rank that reads it, and of the whole job; never another row's numbers.
+#[test]
+fn tokens_beyond_the_table_are_refused() {
+    let graph = reference("onnx/tokens.onnx");
+    let text = format!(
+        "[model]\nkind = \"onnx\"\nweights = \"{}\"\n[data]\ninputs = \"tokens.h5:/inputs\"\n",
+        graph.display()
+    );
+    let job = Job::new(text).analysis("t", "ntk", "trace", "");
+    let write = |token: f64| {
+        let mut tokens = ndarray::Array2::from_shape_fn((3, 5), |(b, t)| ((3 * b + t) % 11) as f64);
+        tokens[[2, 1]] = token;
+        let file = hdf5::File::create(job.path("tokens.h5")).unwrap();
+        file.new_dataset_builder().with_data(&tokens).create("inputs").unwrap();
+        file.close().unwrap();
+    };
+    for token in [11.0, -1.0, 0.5] {
+        write(token);
+        let named = format!("names token {token} (they are 0 to 10)");
+        job.refused_on(&[1, 3], &["tokens.onnx", "has 11 rows; trajectory 2", &named]);
+    }
+    write(10.0);
+    job.run(3);
+}
+
 /// In the configuration space K is exactly ⊕ G ⊗ I: equal for all units of a site, nothing between units or sites.
 #[test]
 fn sites_are_the_kronecker_core() {

@@ -1,9 +1,8 @@
 //! Building a graph, node after node, in memory that the caller lends; and checking it.
 
 use super::check::{activate, check};
-use super::graph::{
-    BuildError, Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS,
-};
+use super::error::BuildError;
+use super::graph::{Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS};
 use super::{Cluster, Form, Mixing};
 use crate::Scalar;
 

@@ -1,6 +1,7 @@
 //! What must hold of a graph before it runs, and which variables a sweep reaches.
 
-use super::graph::{BuildError, Edge, Form, Node, Operand, Scan, Segment, Variable, Weight, MAX_INPUTS};
+use super::error::BuildError;
+use super::graph::{Edge, Form, Node, Operand, Scan, Segment, Variable, Weight, MAX_INPUTS};
 use super::Flow;
 use crate::Scalar;
 

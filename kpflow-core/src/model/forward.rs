@@ -1,43 +1,12 @@
 //! Running a model forward once, and what is kept of it.
 
+use super::error::LinearizeError;
 use super::graph::{At, Form, Graph, Node, Operand, Variable, MAX_INPUTS, MAX_OUTPUTS};
 use super::mixing::{Rows, RowsMut};
 use super::Flow;
 use crate::machine::{Kernel, MatMut, MatRef, Tasks};
 use crate::{BlockMut, Scalar, Shape};
 use core::ops::Range;
-
-/// Why a model cannot be run on these inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LinearizeError {
-    /// The arena is too short.
-    Arena {
-        /// The numbers needed.
-        needed: usize,
-        /// The numbers given.
-        given: usize,
-    },
-    /// An input is not `[trajectories, positions, width]` long, or there is none for a slot.
-    Input {
-        /// Which input.
-        slot: usize,
-    },
-    /// The initial state is not `[trajectories, units]` long.
-    InitialState,
-}
-
-impl core::fmt::Display for LinearizeError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Arena { needed, given } => write!(f, "the arena holds {given} numbers; {needed} are needed"),
-            Self::Input { slot } => write!(f, "input {slot} is missing or not of the model's size"),
-            Self::InitialState => write!(f, "the initial state is not [trajectories, units]"),
-        }
-    }
-}
-
-impl core::error::Error for LinearizeError {}
 
 /// A model run on fixed inputs: every value that its weights read, and the diagonal coefficients of its clusters.
 ///
@@ -61,7 +30,7 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     /// Runs the model on `inputs` (each `[B, positions, width]`) from `initial` (`[B, N]`; zeros if `None`).
     ///
     /// **Cost**: one inference plus one evaluation of every cluster in dual numbers.
-    /// **Errors**: [`LinearizeError`] if a length does not fit.
+    /// **Errors**: [`LinearizeError`] if a length does not fit, or a token is no row of its embedding.
     pub fn new<M: Kernel<T> + Tasks>(
         graph: &Graph<'a, T>,
         inputs: &[&[T]],
@@ -96,7 +65,27 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         };
         let (value_len, coefficient_len) = (tile * graph.sizes[0], tile * graph.coefficients);
         machine.for_each(trajectories.div_ceil(tile), values, value_len, coefficients, coefficient_len, run);
-        Ok(Self { graph: *graph, trajectories, tile, values, coefficients })
+        let lin = Self { graph: *graph, trajectories, tile, values, coefficients };
+        lin.require_tokens()?;
+        Ok(lin)
+    }
+
+    /// Fails if an embedding was asked for a row that it does not have. Tokens may be computed, so this is known after the run alone.
+    fn require_tokens(&self) -> Result<(), LinearizeError> {
+        for node in self.graph.nodes {
+            let Node::Site { weight, form: Form::Embedding, input, output } = *node else { continue };
+            let (w, positions) = (&self.graph.weights[weight], self.graph.variables[output].positions);
+            for i in 0..self.tiles() {
+                let tile = self.view(i);
+                for (b, trajectory) in self.tile_range(i).enumerate() {
+                    let token = |p: usize| tile.row(input, p, b)[0];
+                    if let Some(token) = (0..positions).map(token).find(|&x| w.row(x).is_none()) {
+                        return Err(LinearizeError::Token { weight, trajectory, token: token.f64(), rows: w.n_out });
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The model.
@@ -341,9 +330,11 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
             Form::Gain => self.machine.diagonal(w.matrix, u.data, ld, out, width, rows),
             Form::Embedding => {
                 for (r, row) in out.chunks_exact_mut(width).enumerate() {
-                    // What is not a row of the matrix is caught where it is read; here it must only not be out of bounds.
-                    let k = u.data[r * ld].to_usize().unwrap_or(0).min(w.n_out.saturating_sub(1));
-                    row.copy_from_slice(&w.matrix[k * width..][..width]);
+                    match w.row(u.data[r * ld]) {
+                        Some(k) => row.copy_from_slice(&w.matrix[k * width..][..width]),
+                        // Refused when all has run.
+                        None => row.fill(T::nan()),
+                    }
                 }
             }
         }

@@ -115,13 +115,17 @@ impl<'a, T> Weight<'a, T> {
     pub fn new(matrix: &'a [T], bias: Option<&'a [T]>, n_out: usize, n_in: usize) -> Self {
         Self { matrix, bias, n_out, n_in, train_matrix: true, train_bias: true }
     }
-    /// The trainable numbers of the matrix.
-    pub fn matrix_parameters(&self) -> usize {
+    /// The columns of a dense site's u that G is made of: n_in, or none where the matrix is frozen.
+    pub fn columns(&self) -> usize {
         if self.train_matrix {
-            self.matrix.len()
+            self.n_in
         } else {
             0
         }
+    }
+    /// The trainable numbers of the matrix.
+    pub fn matrix_parameters(&self) -> usize {
+        self.columns() * self.n_out
     }
     /// The trainable numbers of the bias.
     pub fn bias_parameters(&self) -> usize {
@@ -130,6 +134,13 @@ impl<'a, T> Weight<'a, T> {
     /// The trainable numbers, bias included.
     pub fn parameters(&self) -> usize {
         self.matrix_parameters() + self.bias_parameters()
+    }
+}
+
+impl<T: Scalar> Weight<'_, T> {
+    /// The row that a token names; `None` if it is not a whole number from 0 to n_out − 1.
+    pub fn row(&self, token: T) -> Option<usize> {
+        token.to_usize().filter(|&k| k < self.n_out && T::of(k as f64) == token)
     }
 }
 
@@ -236,46 +247,6 @@ pub struct Segment {
     /// Their order in time.
     pub scan: Scan,
 }
-
-/// Why a graph is not one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The buffers are too small for this model.
-    Capacity,
-    /// A node reads columns that its variable does not have, or sizes that must agree do not.
-    Size {
-        /// Which node.
-        node: usize,
-    },
-    /// A delayed read of a variable without an initial row, or across directions of time.
-    Delay {
-        /// Which node.
-        node: usize,
-    },
-    /// The watched variables do not fill the state exactly.
-    State {
-        /// Numbers in a trajectory's state.
-        expected: usize,
-        /// Numbers watched.
-        found: usize,
-    },
-}
-
-impl core::fmt::Display for BuildError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Capacity => write!(f, "the graph's buffers are too small for this model"),
-            Self::Size { node } => write!(f, "node {node} reads or writes sizes that do not agree"),
-            Self::Delay { node } => write!(f, "node {node} reads a variable delayed that has no initial row"),
-            Self::State { expected, found } => {
-                write!(f, "the watched variables hold {found} numbers; the state has {expected}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for BuildError {}
 
 /// A model: a slice of nodes, and of everything that they refer to.
 #[derive(Clone, Copy)]

@@ -47,6 +47,7 @@ mod builder;
 pub mod cells;
 mod check;
 mod cluster;
+mod error;
 mod forward;
 pub mod functions;
 mod graph;
@@ -59,12 +60,13 @@ mod sweep;
 
 pub use builder::{GraphBuffer, GraphBuilder};
 pub use cluster::{Cluster, UnitWise, Unitwise};
-pub use forward::{Linearization, LinearizeError, Tile};
+pub use error::{BuildError, LinearizeError};
+pub use forward::{Linearization, Tile};
 pub use functions::Activation;
 pub use graph::{
-    BuildError, Edge, Form, Graph, Node, Operand, Scan, Segment, Site, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS,
+    Edge, Form, Graph, Node, Operand, Scan, Segment, Site, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS,
 };
 pub use mixing::Mixing;
 pub use real::{Dual, Real};
-pub use recurrent::{Cell, RecurrentWeights, Role};
+pub use recurrent::{Cell, CellInputs, RecurrentWeights};
 pub use sweep::{Flow, Mode, Sweep};

@@ -1,7 +1,9 @@
 //! The recurrent cells as graphs: `rnn`, `leaky_rnn`, `gru`, `lstm`.
 
 use super::cells::{Gru, Leaky, Lstm, Rnn};
-use super::{Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, Scan, Unitwise, Watch, Weight, MAX_INPUTS};
+use super::{
+    Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, Operand, Scan, Unitwise, Watch, Weight, MAX_INPUTS,
+};
 use crate::Scalar;
 
 /// A recurrent cell: how one step's state follows from the last one's and the input.
@@ -51,29 +53,35 @@ impl Cell {
     }
 }
 
-/// What a cell's function reads as one of its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Gate i of s_ih = W_ih x + b_ih.
-    Input(usize),
-    /// Gate i of s_hh = W_hh h + b_hh.
-    Recurrent(usize),
-    /// h of the step before.
-    Hidden,
-    /// The LSTM's c of the step before.
-    Memory,
+/// The variables that a cell's function reads.
+#[derive(Clone, Copy, Debug)]
+pub struct CellInputs {
+    /// s_ih = W_ih x + b_ih, `[gates·H]`.
+    pub ih: usize,
+    /// s_hh = W_hh h + b_hh, `[gates·H]`.
+    pub hh: usize,
+    /// h, of which the step before is read.
+    pub h: usize,
+    /// The LSTM's c, of which the step before is read.
+    pub c: Option<usize>,
+    /// H.
+    pub hidden: usize,
 }
 
 impl Cell {
-    /// The arguments of the cell's function, in order.
-    pub fn wiring(&self) -> &'static [Role] {
-        use Role::{Hidden, Input as I, Memory, Recurrent as R};
-        match self {
-            Cell::Rnn(_) => &[I(0), R(0)],
-            Cell::Leaky(..) => &[I(0), R(0), Hidden],
-            Cell::Gru(_) => &[I(0), I(1), I(2), R(0), R(1), R(2), Hidden],
-            Cell::Lstm(_) => &[I(0), I(1), I(2), I(3), R(0), R(1), R(2), R(3), Memory],
-        }
+    /// What the cell's function reads, in the order of its arguments: the gates of s_ih, those of s_hh, and what it remembers.
+    pub fn reads(&self, inputs: CellInputs) -> impl Iterator<Item = Operand> {
+        let CellInputs { ih, hh, h, c, hidden: width } = inputs;
+        let gates = self.gates();
+        let piece =
+            move |variable| (0..gates).map(move |i| Operand { variable, offset: i * width, width, delayed: false });
+        let memory = match self {
+            Cell::Rnn(_) => None,
+            Cell::Leaky(..) | Cell::Gru(_) => Some(h),
+            Cell::Lstm(_) => c,
+        };
+        let past = memory.map(|variable| Operand { variable, offset: 0, width, delayed: true });
+        piece(ih).chain(piece(hh)).chain(past)
     }
     /// The cell's function: h (and c) of the step from its arguments.
     pub fn function<T: Scalar>(&self) -> &dyn Cluster<T> {
@@ -138,14 +146,9 @@ impl Cell {
         g.input(0, x);
         g.site(ih, g.read(x), s_ih);
         g.segment(Scan::Forward);
-        let mut reads = [g.read(h); MAX_INPUTS];
-        for (read, role) in reads.iter_mut().zip(self.wiring()) {
-            *read = match *role {
-                Role::Input(i) => g.piece(s_ih, i, hidden),
-                Role::Recurrent(i) => g.piece(s_hh, i, hidden),
-                Role::Hidden => g.delayed(h),
-                Role::Memory => g.delayed(c.unwrap_or(h)),
-            };
+        let (mut reads, mut count) = ([g.read(h); MAX_INPUTS], 0);
+        for read in self.reads(CellInputs { ih: s_ih, hh: s_hh, h, c, hidden }) {
+            (reads[count], count) = (read, count + 1);
         }
         if let Some(rate) = self.rate() {
             let r = g.variable(steps, hidden, Edge::None, None);
@@ -155,7 +158,7 @@ impl Cell {
             g.site(hh, g.delayed(h), s_hh);
         }
         let writes = [h, c.unwrap_or(h)];
-        g.cluster(self.function(), &reads[..self.wiring().len()], &writes[..self.states()]);
+        g.cluster(self.function(), &reads[..count], &writes[..self.states()]);
         g.finish(steps, units)
     }
 }

@@ -23,12 +23,7 @@ impl<'a, T: Scalar, M: Machine<T>> KroneckerCore<'a, T, M> {
     }
 
     fn columns(&self, site: &Site) -> usize {
-        let weight = &self.lin.graph().weights()[site.weight];
-        if weight.train_matrix {
-            weight.n_in
-        } else {
-            0
-        }
+        self.lin.graph().weights()[site.weight].columns()
     }
 
     fn total_columns(&self) -> usize {

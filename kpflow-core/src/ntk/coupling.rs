@@ -2,7 +2,7 @@
 
 use super::forms::{gram_block, has_gram, pull, push, sites, sites_of, weight_place, width, Stripe};
 use crate::machine::{Kernel, Machine, MatMut, MatRef};
-use crate::model::{Flow, Graph, Linearization, Tile, Weight};
+use crate::model::{Flow, Graph, Linearization, Site, Tile, Weight};
 use crate::Scalar;
 use core::ops::Range;
 
@@ -134,82 +134,80 @@ pub(super) fn per_trajectory<T: Scalar, K: Kernel<T>>(
     let graph = tile.graph();
     for (w, weight) in graph.weights().iter().enumerate().filter(|(_, w)| w.parameters() > 0) {
         for b in 0..tile.count() {
+            let own = Own { tile, flow, m, w, weight, b };
             match trajectory_side(graph, w) {
-                Side::Weight => weight_side(tile, flow, m, w, weight, b, work, scratch, kernel),
-                Side::Gram => gram_side(tile, flow, m, w, weight, b, work, scratch, kernel),
+                Side::Weight => own.weight_side(work, scratch, kernel),
+                Side::Gram => own.gram_side(work, scratch, kernel),
             }
         }
     }
 }
 
-/// Both halves by δW of one weight and trajectory.
-fn weight_side<T: Scalar, K: Kernel<T>>(
-    tile: &Tile<'_, T>,
+/// What one weight does in one trajectory of a tile, for m vectors.
+struct Own<'t, 'a, T> {
+    tile: &'t Tile<'a, T>,
     flow: Flow,
     m: usize,
     w: usize,
-    weight: &Weight<'_, T>,
+    weight: &'t Weight<'a, T>,
     b: usize,
-    work: &mut [T],
-    scratch: &mut [T],
-    kernel: &K,
-) {
-    let (graph, count) = (tile.graph(), tile.count());
-    let dw = &mut scratch[..m * weight.parameters()];
-    dw.fill(T::zero());
-    let (matrix, bias) = dw.split_at_mut(m * weight.matrix_parameters());
-    let mut stripe = Stripe { rows: 0..m * weight.n_out, matrix, bias };
-    for site in sites_of(graph, w) {
-        let columns = m * width(graph, &site);
-        let u = rows_of(tile.reads(site.input), count, b);
-        let s = &work[tile.span(site.output, flow, m)];
-        let s = rows_of(MatRef::new(s, u.rows * count, columns, columns), count, b);
-        pull(site.form, weight, m, s, u, &mut stripe, kernel);
-    }
-    for site in sites_of(graph, w) {
-        let columns = m * width(graph, &site);
-        let u = rows_of(tile.reads(site.input), count, b);
-        let s = &mut work[tile.span(site.output, flow, m)][b * columns..];
-        let s = MatMut::new(s, u.rows, columns, count * columns);
-        push(site.form, weight, m, u, (stripe.matrix, stripe.bias), s, kernel);
-    }
 }
 
-/// G, formed, times S of one weight and trajectory.
-fn gram_side<T: Scalar, K: Kernel<T>>(
-    tile: &Tile<'_, T>,
-    flow: Flow,
-    m: usize,
-    w: usize,
-    weight: &Weight<'_, T>,
-    b: usize,
-    work: &mut [T],
-    scratch: &mut [T],
-    kernel: &K,
-) {
-    let (graph, count) = (tile.graph(), tile.count());
-    let total: usize = sites_of(graph, w).map(|s| s.positions * m * width(graph, &s)).sum();
-    let (old, gram) = scratch.split_at_mut(total);
-    let mut at = 0;
-    for site in sites_of(graph, w) {
-        let columns = m * width(graph, &site);
-        let s = &work[tile.span(site.output, flow, m)];
-        for p in 0..site.positions {
-            old[at..at + columns].copy_from_slice(&s[(p * count + b) * columns..][..columns]);
-            at += columns;
+impl<T: Scalar> Own<'_, '_, T> {
+    /// The trajectory's rows of U.
+    fn reads(&self, site: &Site) -> MatRef<'_, T> {
+        rows_of(self.tile.reads(site.input), self.tile.count(), self.b)
+    }
+
+    /// Both halves by δW.
+    fn weight_side<K: Kernel<T>>(&self, work: &mut [T], scratch: &mut [T], kernel: &K) {
+        let Self { tile, flow, m, w, weight, b } = *self;
+        let (graph, count) = (tile.graph(), tile.count());
+        let dw = &mut scratch[..m * weight.parameters()];
+        dw.fill(T::zero());
+        let (matrix, bias) = dw.split_at_mut(m * weight.matrix_parameters());
+        let mut stripe = Stripe { rows: 0..m * weight.n_out, matrix, bias };
+        for site in sites_of(graph, w) {
+            let (columns, u) = (m * width(graph, &site), self.reads(&site));
+            let s = &work[tile.span(site.output, flow, m)];
+            let s = rows_of(MatRef::new(s, u.rows * count, columns, columns), count, b);
+            pull(site.form, weight, m, s, u, &mut stripe, kernel);
+        }
+        for site in sites_of(graph, w) {
+            let (columns, u) = (m * width(graph, &site), self.reads(&site));
+            let s = &mut work[tile.span(site.output, flow, m)][b * columns..];
+            let s = MatMut::new(s, u.rows, columns, count * columns);
+            push(site.form, weight, m, u, (stripe.matrix, stripe.bias), s, kernel);
         }
     }
-    for to in sites_of(graph, w) {
-        let columns = m * width(graph, &to);
+
+    /// G, formed, times S.
+    fn gram_side<K: Kernel<T>>(&self, work: &mut [T], scratch: &mut [T], kernel: &K) {
+        let Self { tile, flow, m, w, weight, b } = *self;
+        let (graph, count) = (tile.graph(), tile.count());
+        let total: usize = sites_of(graph, w).map(|s| s.positions * m * width(graph, &s)).sum();
+        let (old, gram) = scratch.split_at_mut(total);
         let mut at = 0;
-        for from in sites_of(graph, w) {
-            let (u, v) = (rows_of(tile.reads(to.input), count, b), rows_of(tile.reads(from.input), count, b));
-            let g = gram_block(to.form, weight, u, v, gram, kernel);
-            let old = MatRef::new(&old[at..], v.rows, columns, columns);
-            let s = &mut work[tile.span(to.output, flow, m)][b * columns..];
-            let beta = if at == 0 { T::zero() } else { T::one() };
-            kernel.gemm(T::one(), g, old, beta, MatMut::new(s, u.rows, columns, count * columns));
-            at += v.rows * columns;
+        for site in sites_of(graph, w) {
+            let columns = m * width(graph, &site);
+            let s = &work[tile.span(site.output, flow, m)];
+            for p in 0..site.positions {
+                old[at..at + columns].copy_from_slice(&s[(p * count + b) * columns..][..columns]);
+                at += columns;
+            }
+        }
+        for to in sites_of(graph, w) {
+            let columns = m * width(graph, &to);
+            let mut at = 0;
+            for from in sites_of(graph, w) {
+                let (u, v) = (self.reads(&to), self.reads(&from));
+                let g = gram_block(to.form, weight, u, v, gram, kernel);
+                let old = MatRef::new(&old[at..], v.rows, columns, columns);
+                let s = &mut work[tile.span(to.output, flow, m)][b * columns..];
+                let beta = if at == 0 { T::zero() } else { T::one() };
+                kernel.gemm(T::one(), g, old, beta, MatMut::new(s, u.rows, columns, count * columns));
+                at += v.rows * columns;
+            }
         }
     }
 }

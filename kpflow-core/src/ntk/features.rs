@@ -86,12 +86,11 @@ impl<'a, T: Scalar> Features<'a, T> {
         let graph = self.lin.graph();
         let mut at = 0;
         for site in sites(graph) {
-            if graph.weights()[site.weight].train_matrix {
-                let u = tile.row(site.input, t, b);
-                out[at..at + u.len()].copy_from_slice(u);
-                at += u.len();
-            }
-            if graph.weights()[site.weight].bias_parameters() > 0 {
+            let weight = &graph.weights()[site.weight];
+            let u = &tile.row(site.input, t, b)[..weight.columns()];
+            out[at..at + u.len()].copy_from_slice(u);
+            at += u.len();
+            if weight.bias_parameters() > 0 {
                 out[at] = T::one();
                 at += 1;
             }
@@ -172,8 +171,7 @@ impl<'a, T: Scalar> Features<'a, T> {
 
 fn input_len<T: Scalar>(graph: &Graph<'_, T>, site: &Site) -> usize {
     let weight = &graph.weights()[site.weight];
-    let columns = if weight.train_matrix { site.input.width } else { 0 };
-    columns + usize::from(weight.bias_parameters() > 0)
+    weight.columns() + usize::from(weight.bias_parameters() > 0)
 }
 
 fn inputs_len<T: Scalar>(graph: &Graph<'_, T>) -> usize {

@@ -53,7 +53,7 @@ pub(super) fn pull<T: Scalar, K: Kernel<T>>(
     let (first, count) = (stripe.rows.start, stripe.rows.len());
     if form == Form::Embedding {
         for r in 0..s.rows {
-            let Some(row) = token(u.data[r * u.ld], weight) else { continue };
+            let Some(row) = weight.row(u.data[r * u.ld]) else { continue };
             for v in 0..m {
                 let Some(k) = (v * weight.n_out + row).checked_sub(first).filter(|&k| k < count) else { continue };
                 let from = &s.data[r * s.ld + v * weight.n_in..][..weight.n_in];
@@ -96,7 +96,7 @@ pub(super) fn push<T: Scalar, K: Kernel<T>>(
     for r in 0..rows {
         let s = &mut s[r * ld..][..cols];
         if form == Form::Embedding {
-            let row = token(u.data[r * u.ld], weight);
+            let row = weight.row(u.data[r * u.ld]);
             for (v, s) in s.chunks_exact_mut(weight.n_in).take(m).enumerate() {
                 match row {
                     Some(row) => s.copy_from_slice(&matrix[(v * weight.n_out + row) * weight.n_in..][..weight.n_in]),
@@ -144,10 +144,6 @@ pub(super) fn gram_block<'m, T: Scalar, K: Kernel<T>>(
         kernel.gemm(T::one(), u, v.t(), T::one(), MatMut::new(g, rows, cols, cols));
     }
     MatRef::new(g, rows, cols, cols)
-}
-
-fn token<T: Scalar>(x: T, weight: &Weight<'_, T>) -> Option<usize> {
-    x.to_usize().filter(|&k| k < weight.n_out)
 }
 
 fn add<T: Scalar>(x: &[T], y: &mut [T]) {

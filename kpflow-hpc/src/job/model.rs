@@ -167,6 +167,32 @@ fn keys(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+/// Fails if a table of this kind has a key that is for others alone; `common` are for all.
+fn only(
+    s: &Section<'_>,
+    table: &toml::Table,
+    common: &[&str],
+    (key, kind): (&str, &str),
+    kinds: &[(&str, &[&str])],
+) -> Result<()> {
+    let own = kinds.iter().find(|k| k.0 == kind).map_or(&[][..], |k| k.1);
+    let Some(foreign) = table.keys().find(|k| !common.contains(&k.as_str()) && !own.contains(&k.as_str())) else {
+        return Ok(());
+    };
+    let with: Vec<&str> = kinds.iter().filter(|k| k.1.contains(&foreign.as_str())).map(|k| k.0).collect();
+    Err(s.error(format!("{foreign} is not for {key} = \"{kind}\"; it is for {}", with.join(", "))))
+}
+
+/// What is added to a variance: a number from 0.
+fn eps(s: &Section<'_>) -> Result<Option<f64>> {
+    match s.number("eps")? {
+        Some(eps) if !(eps >= 0.0 && eps.is_finite()) => {
+            Err(s.error(format!("eps = {eps} is outside of its range; it is a number from 0")))
+        }
+        other => Ok(other),
+    }
+}
+
 /// Reads the section.
 pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> Result<ModelSpec> {
     let common = ["kind", "weights", "prefix", "state", "parameters", "readout"];
@@ -176,12 +202,8 @@ pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> 
     }
     let s = Section::new(path, "[model]", table, &all)?;
     let kind = s.required_choice("kind", Kind::ALL)?;
-    let foreign = |k: &&String| !common.contains(&k.as_str()) && !keys(kind).contains(&k.as_str());
-    if let Some(key) = table.keys().find(foreign) {
-        let with = |k: &&(&str, Kind)| keys(k.1).contains(&key.as_str());
-        let kinds: Vec<&str> = Kind::ALL.iter().filter(with).map(|k| k.0).collect();
-        return Err(s.error(format!("{key} is not for kind = \"{}\"; it is for {}", kind.name(), kinds.join(", "))));
-    }
+    let kinds: Vec<(&str, &[&str])> = Kind::ALL.iter().map(|(name, k)| (*name, keys(*k))).collect();
+    only(&s, table, &common, ("kind", kind.name()), &kinds)?;
     let activation = |key: &str| match s.has(key) {
         true => s.choice(key, Activation::Tanh, ACTIVATIONS).map(Some),
         false => Ok(None),
@@ -231,7 +253,7 @@ pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> 
         layers: if conv { None } else { s.integer("layers", 1)? },
         bidirectional: s.boolean("bidirectional")?,
         heads: s.integer("heads", 1)?,
-        eps: s.number("eps")?,
+        eps: eps(&s)?,
         solver: if s.has("solver") { Some(s.choice("solver", Solver::Euler, &solvers)?) } else { None },
         steps: s.integer("steps", 1)?,
         sequence: if conv { sequence(path, &s)? } else { Vec::new() },
@@ -249,12 +271,23 @@ fn sequence(path: &Path, s: &Section<'_>) -> Result<Vec<Layer>> {
 
 fn layer(path: &Path, i: usize, table: &toml::Table) -> Result<Layer> {
     let label = format!("[model] layers, number {i}");
-    let keys = ["type", "name", "size", "stride", "padding", "dilation", "groups", "eps", "from"];
-    let s = Section::new(path, &label, table, &keys)?;
-    let kinds = ["conv", "maxpool", "avgpool", "global_avgpool", "batchnorm", "flatten", "linear", "add"];
-    let words: Vec<(&str, &str)> =
-        kinds.iter().copied().chain(ACTIVATIONS.iter().map(|a| a.0)).map(|w| (w, w)).collect();
+    let pool: &[&str] = &["size", "stride", "padding", "dilation"];
+    let mut kinds: Vec<(&str, &[&str])> = vec![
+        ("conv", &["name", "stride", "padding", "dilation", "groups"]),
+        ("maxpool", pool),
+        ("avgpool", pool),
+        ("global_avgpool", &[]),
+        ("batchnorm", &["name", "eps"]),
+        ("flatten", &[]),
+        ("linear", &["name"]),
+        ("add", &["from"]),
+    ];
+    kinds.extend(ACTIVATIONS.iter().map(|a| (a.0, &[][..])));
+    let all: Vec<&str> = ["type"].into_iter().chain(kinds.iter().flat_map(|k| k.1.iter().copied())).collect();
+    let s = Section::new(path, &label, table, &all)?;
+    let words: Vec<(&str, &str)> = kinds.iter().map(|k| (k.0, k.0)).collect();
     let kind = s.required_choice("type", &words)?;
+    only(&s, table, &["type"], ("type", kind), &kinds)?;
     let pair = |key: &str, default: usize, least: usize| -> Result<[usize; 2]> {
         let wrong = || s.error(format!("{key} is a whole number from {least}, or two of them (height, width)"));
         let one = |v: &toml::Value| v.as_integer().and_then(|i| usize::try_from(i).ok()).filter(|&i| i >= least);
@@ -283,7 +316,7 @@ fn layer(path: &Path, i: usize, table: &toml::Table) -> Result<Layer> {
         "maxpool" => Layer::MaxPool { window: window(true)? },
         "avgpool" => Layer::AvgPool { window: window(true)? },
         "global_avgpool" => Layer::GlobalAvgPool,
-        "batchnorm" => Layer::BatchNorm { name: name()?, eps: s.number("eps")?.unwrap_or(1e-5) },
+        "batchnorm" => Layer::BatchNorm { name: name()?, eps: eps(&s)?.unwrap_or(1e-5) },
         "flatten" => Layer::Flatten,
         "linear" => Layer::Linear { name: name()? },
         "add" => Layer::Add { from: s.integer("from", 0)?.ok_or_else(|| s.missing("from"))? },

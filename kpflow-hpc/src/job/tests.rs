@@ -38,6 +38,20 @@ fn every_mistake_is_named_with_what_would_be_right() {
             GOOD.replace("'gru'", "'conv'\nlayers = [{ type = 'conv', stride = [1, 0] }]"),
             "stride is a whole number from 1",
         ),
+        (
+            GOOD.replace("'gru'", "'conv'\nlayers = [{ type = 'relu', stride = 2 }]"),
+            "number 0: stride is not for type = \"relu\"; it is for conv, maxpool, avgpool",
+        ),
+        (
+            GOOD.replace("'gru'", "'conv'\nlayers = [{ type = 'conv', size = 3 }]"),
+            "size is not for type = \"conv\"; it is for maxpool, avgpool",
+        ),
+        (
+            GOOD.replace("'gru'", "'conv'\nlayers = [{ type = 'batchnorm', eps = -1.0 }]"),
+            "number 0: eps = -1 is outside",
+        ),
+        (GOOD.replace("'gru'", "'bert'\neps = inf"), "in [model]: eps = inf is outside"),
+        (GOOD.replace("'gru'", "'bert'\neps = nan"), "in [model]: eps = NaN is outside"),
         (GOOD.replace("'gru'", "'gru'\nstate = []"), "state is an empty list"),
         (GOOD.replace("'gru'", "'gru'\nstate = 'h'\nreadout = 'h'"), "only one of them"),
         (GOOD.replace("'gru'", "'gru'\nparameters = [1]"), "parameters is a list of strings"),

@@ -226,7 +226,7 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
                 let per = map.channels / groups;
                 let matrix = source.tensor::<T>(&tensor, &[n_out, per, window.size[0], window.size[1]])?;
                 let weight = OwnedWeight::new(matrix.name, matrix.data, n_out, per * window.size[0] * window.size[1]);
-                let weight = source.with_bias(weight, name)?;
+                let weight = source.with_bias(weight, &format!("{name}.bias"))?;
                 let patches = patches(&mut network, map, &window, groups).ok_or_else(|| small(map))?;
                 let weights = grouped(&mut network, weight, window.size[0] * window.size[1], groups);
                 map = convolved(&mut network, patches, &weights);

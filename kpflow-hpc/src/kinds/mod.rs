@@ -101,8 +101,8 @@ impl Source<'_> {
 
     /// An error about the inputs, whose trajectories should be of this form.
     fn wrong_input(&self, form: &str) -> Error {
-        let given = joined(self.input.unwrap_or(&[]));
-        Error::input(self.input_file, format!("has inputs of shape [B, {given}]; this model reads {form}"))
+        let given: String = self.input.unwrap_or(&[]).iter().map(|d| format!(", {d}")).collect();
+        Error::input(self.input_file, format!("has inputs of shape [B{given}]; this model reads {form}"))
     }
 
     /// The shape of a trajectory's input, which must be of this form.
@@ -128,11 +128,12 @@ impl Source<'_> {
     /// The weight `NAME.weight` `[n_out, n_in]` with `NAME.bias`, if there is one.
     fn linear<T: Scalar>(&self, name: &str, n_out: usize, n_in: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor(&format!("{name}.weight"), &[n_out, n_in])?;
-        self.with_bias(OwnedWeight::new(weight.name, weight.data, n_out, n_in), name)
+        self.with_bias(OwnedWeight::new(weight.name, weight.data, n_out, n_in), &format!("{name}.bias"))
     }
 
-    fn with_bias<T: Scalar>(&self, weight: OwnedWeight<T>, name: &str) -> Result<OwnedWeight<T>> {
-        let bias = self.optional(&format!("{name}.bias"), &[weight.n_out])?;
+    /// The weight with the tensor `bias`, if there is one.
+    fn with_bias<T: Scalar>(&self, weight: OwnedWeight<T>, bias: &str) -> Result<OwnedWeight<T>> {
+        let bias = self.optional(bias, &[weight.n_out])?;
         let bias_name = bias.as_ref().map(|b| b.name.clone()).unwrap_or_default();
         Ok(weight.with_bias(bias_name, bias.map(|b| b.data)))
     }
@@ -140,7 +141,7 @@ impl Source<'_> {
     /// A gain with its bias: `NAME.weight`, `NAME.bias`.
     fn gain<T: Scalar>(&self, name: &str, n: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor(&format!("{name}.weight"), &[n])?;
-        self.with_bias(OwnedWeight::new(weight.name, weight.data, n, 1), name)
+        self.with_bias(OwnedWeight::new(weight.name, weight.data, n, 1), &format!("{name}.bias"))
     }
 
     /// The length of an axis of a tensor that must be there.
@@ -152,9 +153,12 @@ impl Source<'_> {
         }
     }
 
-    /// How many numbered groups of tensors there are, such as `h.0.`, `h.1.`; `layers` in the job must agree.
-    fn layers(&self, name: impl Fn(usize) -> String) -> Result<usize> {
+    /// How many numbered layers there are, such as `h.0.`, `h.1.`, each with the tensor `PREFIX l SUFFIX`; the job must agree, and no layer
+    /// may lie beyond a gap: without this, what lacks a tensor would run as a smaller model.
+    fn layers(&self, prefix: &str, suffix: &str) -> Result<usize> {
+        let name = |l: usize| format!("{prefix}{l}{suffix}");
         let found = (0..).take_while(|&l| self.checkpoint.shape(&name(l)).is_some()).count();
+        self.no_gap(found, &name(found), |n| number(n.strip_prefix(prefix)?))?;
         match self.spec.layers {
             Some(asked) if asked != found => {
                 Err(self.wrong(format!("has {found} layers and the job says layers = {asked}")))
@@ -163,6 +167,24 @@ impl Source<'_> {
             _ => Ok(found),
         }
     }
+
+    /// Fails if a tensor has the number of a layer beyond those found: then `missing` is.
+    fn no_gap(&self, found: usize, missing: &str, layer: impl Fn(&str) -> Option<usize>) -> Result<()> {
+        let beyond = self.checkpoint.names().iter().find(|n| layer(n).is_some_and(|l| l >= found));
+        match beyond {
+            Some(there) => {
+                let prefix = &self.spec.prefix;
+                Err(self.wrong(format!("has no tensor {prefix}{missing}, but {prefix}{there} of a layer like it")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The number that a text begins with.
+fn number(text: &str) -> Option<usize> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().ok()
 }
 
 /// The weight that an operand's site has.

@@ -3,11 +3,11 @@
 //! State of a step: layer after layer, forward before reverse, each h and then, for an LSTM, c. The layer above reads h as it was
 //! recorded (φ(z), for a leaky integrator). θ: layer after layer, direction after direction, W_ih, b_ih, W_hh, b_hh.
 
-use super::Source;
+use super::{number, Source};
 use crate::error::Result;
 use crate::job::Kind;
 use crate::network::{Network, OwnedWeight};
-use kpflow_core::model::{Activation, Cell, Cluster, Edge, Form, Operand, Role, Scan};
+use kpflow_core::model::{Activation, Cell, CellInputs, Cluster, Edge, Form, Operand, Scan};
 use kpflow_core::Scalar;
 use std::sync::Arc;
 
@@ -79,16 +79,7 @@ pub fn add_layer<T: Scalar>(
         _ => network.delayed(h),
     };
     network.site_into(Form::Dense, hh, before, s_hh);
-    let reads: Vec<Operand> = cell
-        .wiring()
-        .iter()
-        .map(|role| match *role {
-            Role::Input(i) => network.piece(s_ih, i, hidden),
-            Role::Recurrent(i) => network.piece(s_hh, i, hidden),
-            Role::Hidden => network.delayed(h),
-            Role::Memory => network.delayed(c.unwrap_or(h)),
-        })
-        .collect();
+    let reads: Vec<Operand> = cell.reads(CellInputs { ih: s_ih, hh: s_hh, h, c, hidden }).collect();
     let writes: Vec<usize> = [h].into_iter().chain(c).collect();
     network.cluster_into(function(cell), &reads, &writes);
     network.segment(Scan::Parallel);
@@ -105,8 +96,13 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
         );
     }
     let has = |name: &str| checkpoint.shape(name).is_some();
-    let layers = (0..).take_while(|l| has(&format!("weight_hh_l{l}"))).count().max(1);
+    let found = (0..).take_while(|l| has(&format!("weight_hh_l{l}"))).count();
+    // A cell's tensors have no numbers.
+    let layers = if has("weight_hh") { found.max(1) } else { found };
     let directions = if has("weight_hh_l0_reverse") { 2 } else { 1 };
+    source.no_gap(layers, &format!("weight_hh_l{found}"), |n| layer_of(n).map(|(l, _)| l))?;
+    source.no_gap(directions, "weight_hh_l0_reverse", |n| layer_of(n).map(|(_, reverse)| usize::from(reverse)))?;
+    let layers = layers.max(1);
     if let Some(asked) = source.spec.layers.filter(|&asked| asked != layers) {
         return Err(source.wrong(format!("has {layers} layers and the job says layers = {asked}")));
     }
@@ -172,6 +168,13 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     Ok(network)
 }
 
+/// The layer that a tensor's name tells, and whether it is of the reverse direction.
+fn layer_of(name: &str) -> Option<(usize, bool)> {
+    let starts = ["weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l"];
+    let rest = starts.iter().find_map(|s| name.strip_prefix(s))?;
+    Some((number(rest)?, rest.ends_with("_reverse")))
+}
+
 /// The weights of a layer and direction: `weight_ih_l0` or, of a cell, `weight_ih`.
 fn load<T: Scalar>(source: &Source<'_>, cell: Cell, suffix: &str) -> Result<(OwnedWeight<T>, OwnedWeight<T>, usize)> {
     let (checkpoint, gates) = (source.checkpoint, cell.gates());
@@ -199,10 +202,8 @@ fn load<T: Scalar>(source: &Source<'_>, cell: Cell, suffix: &str) -> Result<(Own
     let n_in = ih_shape.get(1).copied().unwrap_or(0);
     let weight = |name: &str, n_in: usize| -> Result<OwnedWeight<T>> {
         let matrix = source.tensor(name, &[gates * hidden, n_in])?;
-        let bias = source.optional(&name.replace("weight_", "bias_"), &[gates * hidden])?;
-        let bias_name = bias.as_ref().map(|b| b.name.clone()).unwrap_or_default();
         let weight = OwnedWeight::new(matrix.name, matrix.data, gates * hidden, n_in);
-        Ok(weight.with_bias(bias_name, bias.map(|b| b.data)))
+        source.with_bias(weight, &name.replace("weight_", "bias_"))
     };
     Ok((weight(&ih_name, n_in)?, weight(&hh_name, hidden)?, hidden))
 }

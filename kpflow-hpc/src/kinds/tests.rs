@@ -76,6 +76,7 @@ fn golden_nets_have_their_sizes() {
 #[test]
 fn state_and_parameters_are_chosen_by_name() {
     let gru = |lines: &str| network(&golden("gru.safetensors"), &format!("kind = \"gru\"\n{lines}"), &[6, 3]);
+    assert_eq!(gru("state = [\"!weight_*\"]").unwrap().watched()[0].name, "h");
     assert_eq!(gru("state = \"sites\"").unwrap().state_shape(), (6, 30));
     assert_eq!(gru("parameters = [\"*.weight_hh*\"]").unwrap().parameters(), 75);
     assert_eq!(gru("parameters = [\"!*.bias*\"]").unwrap().parameters(), 120);
@@ -97,6 +98,7 @@ fn state_and_parameters_are_chosen_by_name() {
             "state names \"z\", which the model does not have; it has h, weight_ih_l0, weight_hh_l0",
         ),
         (mlp("state = [\"a_0\"]\nparameters = [\"layers.3*\"]"), "depends on none of the parameters chosen"),
+        (gru("state = [\"h\", \"!z\"]"), "state names \"!z\", which the model does not have; it has h,"),
         (mlp("readout = \"fc\""), "readout = \"fc\" is neither a variable of the model nor a layer fc.weight"),
     ] {
         let found = line(found);
@@ -140,6 +142,87 @@ fn wrong_layers_say_why() {
     assert!(found.contains("tensor weight_ih is NaN at index [11, 1]"), "{found}");
 }
 
+/// A matrix that no number places is not taken for a last layer; as a readout it comes after the net.
+#[test]
+fn an_mlp_is_its_numbered_layers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    let load = |tensors: &[(&str, &[usize])], lines: &str| {
+        checkpoint(&path, tensors, 1.0);
+        network(&path, &format!("kind = \"mlp\"\n{lines}"), &[2])
+    };
+    let net: [(&str, &[usize]); 3] = [("0.weight", &[3, 2]), ("2.weight", &[3, 3]), ("head.weight", &[3, 3])];
+    let found = line(load(&net, ""));
+    assert!(found.contains("has layers 2.weight and head.weight; their numbers do not say which"), "{found}");
+    assert_eq!(load(&net, "readout = \"head\"").unwrap().parameters(), 6 + 9 + 9);
+    assert_eq!(load(&net[..2], "").unwrap().state_shape(), (2, 3));
+    assert_eq!(load(&[("fc.weight", &[3, 2])], "").unwrap().state_shape(), (1, 3));
+    let found = line(load(&[("0.weight", &[3, 2]), ("2.weight", &[3, 4])], ""));
+    assert!(found.contains("tensor 2.weight has shape [3, 4]; it should be [3, 3]"), "{found}");
+}
+
+/// What lacks a tensor of a layer is not run as a model of fewer layers or directions.
+#[test]
+fn layers_beyond_a_gap_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("w.safetensors");
+    let refused = |tensors: &[(&str, &[usize])], lines: &str, input: &[usize], right: &str| {
+        checkpoint(&path, tensors, 1.0);
+        let found = line(network(&path, lines, input));
+        assert!(found.contains(right), "{found}\nlacks {right}");
+    };
+    let stacked: Vec<(String, [usize; 2])> = (0..3)
+        .flat_map(|l| ["", "_reverse"].map(|d| format!("_l{l}{d}")))
+        .flat_map(|s| {
+            [(format!("weight_ih{s}"), [12, if s.contains("l0") { 2 } else { 8 }]), (format!("weight_hh{s}"), [12, 4])]
+        })
+        .collect();
+    let all: Vec<(&str, &[usize])> = stacked.iter().map(|(n, s)| (n.as_str(), &s[..])).collect();
+    checkpoint(&path, &all, 1.0);
+    assert_eq!(network(&path, "kind = \"gru\"", &[6, 2]).unwrap().state_shape(), (6, 24));
+    for missing in
+        ["weight_hh_l0", "weight_hh_l1", "weight_ih_l1", "weight_hh_l2", "weight_hh_l0_reverse", "weight_hh_l2_reverse"]
+    {
+        let rest: Vec<_> = all.iter().copied().filter(|(n, _)| *n != missing).collect();
+        refused(&rest, "kind = \"gru\"", &[6, 2], &format!("has no tensor {missing}"));
+    }
+    // The golden net, its second block without the tensor by which blocks are counted.
+    let bytes = std::fs::read(golden("transformer.safetensors")).unwrap();
+    let golden = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let rest = golden.tensors().into_iter().filter(|(n, _)| n != "blocks.1.ln_1.weight");
+    safetensors::serialize_to_file(rest, None, &path).unwrap();
+    let found = line(network(&path, "kind = \"transformer\"\nheads = 2", &[5, 8]));
+    assert!(found.contains("has no tensor blocks.1.ln_1.weight, but blocks.1."), "{found}");
+}
+
+/// A config.json beside the weights is believed: what it says and the kind does otherwise is refused.
+#[test]
+fn what_config_json_says_is_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/data");
+    for (kind, right, wrong) in [
+        ("gpt2", r#"{"n_layer": 2, "activation_function": "gelu_new", "n_head": 3}"#, r#"{"n_layer": 3}"#),
+        ("gpt2", r#"{"scale_attn_weights": true, "n_head": 2}"#, r#"{"activation_function": "relu"}"#),
+        (
+            "bert",
+            r#"{"num_hidden_layers": 2, "hidden_act": "gelu", "num_attention_heads": 4}"#,
+            r#"{"hidden_act": "relu"}"#,
+        ),
+        ("bert", r#"{"position_embedding_type": "absolute", "num_attention_heads": 1}"#, r#"{"num_hidden_layers": 1}"#),
+    ] {
+        let path = dir.path().join("model.safetensors");
+        std::fs::copy(data.join(format!("{kind}_small.safetensors")), &path).unwrap();
+        let with = |config: &str| {
+            std::fs::write(dir.path().join("config.json"), config).unwrap();
+            network(&path, &format!("kind = \"{kind}\""), &[3])
+        };
+        assert_eq!(with(right).unwrap().state_shape(), (3, 60));
+        let key = wrong.split('"').nth(1).unwrap();
+        let found = line(with(wrong));
+        assert!(found.contains(&format!("config.json says: {key} = ")), "{found}");
+    }
+}
+
 /// A head of its own is found outside of the prefix, where Hugging Face's files have it; without one the head is the embedding.
 #[test]
 fn the_head_of_gpt2() {
@@ -165,6 +248,7 @@ fn the_head_of_gpt2() {
         let network = network(&path, lines, &[3]).unwrap();
         let weights: usize = block.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
         assert_eq!(network.parameters(), weights + if head { 20 } else { 0 });
+        assert_eq!(network.weights().iter().any(|w| w.name == "lm_head.weight" && w.train_matrix), head);
         assert_eq!(network.state_shape(), (3, 5));
     }
 }

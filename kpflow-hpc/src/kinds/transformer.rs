@@ -25,7 +25,8 @@ struct Stream<'s, 'a, T> {
 
 impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
     fn new(source: &'s Source<'a>, positions: usize, width: usize, eps: f64) -> Result<Self> {
-        let config = |keys: [&str; 2]| source.config(keys);
+        let json = source.config();
+        let config = |keys: [&str; 2]| keys.iter().find_map(|key| json.get(key)?.as_f64());
         let heads = source.spec.heads.or(config(["num_attention_heads", "n_head"]).map(|h| h as usize));
         let heads =
             heads.ok_or_else(|| source.wrong("does not tell the number of heads; the job has to say heads = …"))?;
@@ -161,32 +162,41 @@ struct PreNorm {
 }
 
 impl Source<'_> {
-    /// A number of the config.json that Hugging Face puts beside a checkpoint.
-    fn config(&self, keys: [&str; 2]) -> Option<f64> {
-        let text = std::fs::read_to_string(self.checkpoint.path().with_file_name("config.json")).ok()?;
-        let json: serde_json::Value = serde_json::from_str(&text).ok()?;
-        keys.iter().find_map(|key| json.get(key)?.as_f64())
+    /// The config.json that Hugging Face puts beside a checkpoint; null where there is none.
+    fn config(&self) -> serde_json::Value {
+        let text = std::fs::read_to_string(self.checkpoint.path().with_file_name("config.json"));
+        text.ok().and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default()
+    }
+
+    /// Fails where config.json says of the model what it is not here: each key with the values that are right.
+    fn same_as_config(&self, right: &[(&str, &[serde_json::Value])]) -> Result<()> {
+        let config = self.config();
+        for (key, values) in right {
+            if let Some(said) = config.get(key).filter(|said| !values.contains(said)) {
+                let what = format!("is not what its config.json says: {key} = {said}; here it is {}", values[0]);
+                return Err(self.wrong(what));
+            }
+        }
+        Ok(())
     }
 
     /// GPT-2's Conv1D: `[n_in, n_out]`.
     fn conv1d<T: Scalar>(&self, name: &str, n_out: usize, n_in: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor::<T>(&format!("{name}.weight"), &[n_in, n_out])?;
         let matrix = (0..n_out * n_in).map(|i| weight.data[i % n_in * n_out + i / n_in]).collect();
-        self.with_bias(OwnedWeight::new(weight.name, matrix, n_out, n_in), name)
+        self.with_bias(OwnedWeight::new(weight.name, matrix, n_out, n_in), &format!("{name}.bias"))
     }
 
     /// PyTorch's stacked q, k, v.
     fn in_proj<T: Scalar>(&self, name: &str, d: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor::<T>(&format!("{name}.in_proj_weight"), &[3 * d, d])?;
-        let bias = self.optional(&format!("{name}.in_proj_bias"), &[3 * d])?;
-        let bias_name = bias.as_ref().map(|b| b.name.clone()).unwrap_or_default();
-        Ok(OwnedWeight::new(weight.name, weight.data, 3 * d, d).with_bias(bias_name, bias.map(|b| b.data)))
+        self.with_bias(OwnedWeight::new(weight.name, weight.data, 3 * d, d), &format!("{name}.in_proj_bias"))
     }
 }
 
 /// `transformer`: pre-LayerNorm, causal, MLP with GELU (tanh); inputs `[B, T, d]` enter the residual stream.
 pub fn plain<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
-    let layers = source.layers(|l| format!("blocks.{l}.ln_1.weight"))?;
+    let layers = source.layers("blocks.", ".ln_1.weight")?;
     let d = source.axis("blocks.0.ln_1.weight", 0)?;
     let [steps, width] = source.input_shape(&format!("[B, T, {d}]"))?;
     if width != d {
@@ -206,7 +216,14 @@ pub fn plain<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
 
 /// `gpt2`: inputs are tokens `[B, T]`. `final` is the stream after ln_f; `logits`, if asked for, what lm_head (or wte) makes of it.
 pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
-    let layers = source.layers(|l| format!("h.{l}.ln_1.weight"))?;
+    let layers = source.layers("h.", ".ln_1.weight")?;
+    source.same_as_config(&[
+        ("n_layer", &[layers.into()]),
+        ("num_hidden_layers", &[layers.into()]),
+        ("activation_function", &["gelu_new".into(), "gelu_pytorch_tanh".into()]),
+        ("scale_attn_weights", &[true.into()]),
+        ("scale_attn_by_inverse_layer_idx", &[false.into()]),
+    ])?;
     let d = source.axis("wte.weight", 1)?;
     let [steps] = source.input_shape("[B, T] (tokens)")?;
     let mut s = Stream::<T>::new(source, steps, d, 1e-5)?;
@@ -263,7 +280,13 @@ pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
 /// `bert`: inputs are tokens `[B, T]`, all of type 0; a mask `[B, T]` says which of them may be read.
 pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     let layer = |l: usize, s: &str| format!("encoder.layer.{l}.{s}");
-    let layers = source.layers(|l| layer(l, "attention.self.query.weight"))?;
+    let layers = source.layers("encoder.layer.", ".attention.self.query.weight")?;
+    source.same_as_config(&[
+        ("num_hidden_layers", &[layers.into()]),
+        ("hidden_act", &["gelu".into()]),
+        ("position_embedding_type", &["absolute".into()]),
+        ("is_decoder", &[false.into()]),
+    ])?;
     let d = source.axis("embeddings.word_embeddings.weight", 1)?;
     let [steps] = source.input_shape("[B, T] (tokens)")?;
     let mut s = Stream::<T>::new(source, steps, d, 1e-12)?;

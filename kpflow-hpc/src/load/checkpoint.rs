@@ -1,7 +1,7 @@
 //! Checkpoints in safetensors files.
 
 use super::require_finite;
-use crate::error::{Error, Result};
+use crate::error::{some_of, Error, Result};
 use half::{bf16, f16};
 use kpflow_core::Scalar;
 use safetensors::{Dtype, SafeTensors};
@@ -49,7 +49,7 @@ impl Checkpoint {
             there.sort();
             return Err(Error::input(
                 path,
-                format!("has no tensor that begins with \"{prefix}\"; it has {}", list(&there)),
+                format!("has no tensor that begins with \"{prefix}\"; it has {}", some_of(&there)),
             ));
         }
         Ok(Self { path: path.into(), prefix: prefix.into(), bytes, names, shapes })
@@ -87,24 +87,14 @@ impl Checkpoint {
     /// Like [`tensor`](Checkpoint::tensor), but the tensor must be there and of this shape.
     pub fn required<T: Scalar>(&self, names: &[&str], shape: &[usize]) -> Result<Tensor<T>> {
         let Some(tensor) = self.tensor(names)? else {
-            let there: Vec<&str> = self.names.iter().map(|n| n.as_str()).collect();
             let what = names.iter().map(|n| format!("{}{n}", self.prefix)).collect::<Vec<_>>().join(" or ");
-            return Err(Error::input(&self.path, format!("has no tensor {what}; it has {}", list(&there))));
+            return Err(Error::input(&self.path, format!("has no tensor {what}; it has {}", some_of(&self.names))));
         };
         if tensor.shape != shape {
             let (name, found) = (&tensor.name, &tensor.shape);
             return Err(Error::input(&self.path, format!("tensor {name} has shape {found:?}; it should be {shape:?}")));
         }
         Ok(tensor)
-    }
-}
-
-/// The first few of many names.
-pub(super) fn list(names: &[&str]) -> String {
-    match names.len() {
-        0 => "none".into(),
-        1..=12 => names.join(", "),
-        n => format!("{}, … ({n} in all)", names[..12].join(", ")),
     }
 }
 
@@ -122,12 +112,21 @@ pub(super) fn numbers<T: Scalar>(dtype: Dtype, bytes: &[u8]) -> Option<Vec<T>> {
     })
 }
 
-/// Whole numbers too: tokens are inputs, never weights.
+/// Whole numbers and truth values too: tokens and masks are inputs, never weights.
 pub(super) fn numbers_or_integers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
-    let each = |width: usize, f: &dyn Fn(&[u8]) -> f64| bytes.chunks_exact(width).map(f).collect();
+    fn each<const W: usize>(bytes: &[u8], f: impl Fn([u8; W]) -> f64) -> Vec<f64> {
+        bytes.chunks_exact(W).map(|c| f(c.try_into().unwrap_or([0; W]))).collect()
+    }
     Some(match dtype {
-        Dtype::I64 => each(8, &|b| i64::from_le_bytes(b.try_into().unwrap_or_default()) as f64),
-        Dtype::I32 => each(4, &|b| i32::from_le_bytes(b.try_into().unwrap_or_default()).into()),
+        Dtype::BOOL => each(bytes, |[b]| f64::from(u8::from(b != 0))),
+        Dtype::U8 => each(bytes, |[b]| b.into()),
+        Dtype::I8 => each(bytes, |b| i8::from_le_bytes(b).into()),
+        Dtype::U16 => each(bytes, |b| u16::from_le_bytes(b).into()),
+        Dtype::I16 => each(bytes, |b| i16::from_le_bytes(b).into()),
+        Dtype::U32 => each(bytes, |b| u32::from_le_bytes(b).into()),
+        Dtype::I32 => each(bytes, |b| i32::from_le_bytes(b).into()),
+        Dtype::U64 => each(bytes, |b| u64::from_le_bytes(b) as f64),
+        Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
         other => return numbers(other, bytes),
     })
 }

@@ -1,15 +1,15 @@
 //! Arrays of inputs in HDF5, .npy and safetensors files, read a few trajectories at a time.
 
-use super::checkpoint::{list, numbers_or_integers};
+use super::checkpoint::numbers_or_integers;
 use super::require_finite;
-use crate::error::{Error, Result};
+use crate::error::{some_of, Error, Result};
 use crate::job::Source;
 use hdf5::types::TypeDescriptor;
 use kpflow_core::Scalar;
-use npyz::{NpyFile, Order};
-use safetensors::SafeTensors;
+use npyz::{NpyHeader, Order};
+use safetensors::{Dtype, SafeTensors};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -96,11 +96,19 @@ fn hdf5_dataset(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, 
         (Some(name), _) => name,
         (None, [only]) => only,
         (None, []) => return Err(wrong("has no dataset at its root; name one as FILE:DATASET".into())),
-        (None, _) => return Err(wrong(format!("has several datasets; name one as FILE:DATASET of {}", list(&names)))),
+        (None, _) => {
+            return Err(wrong(format!("has several datasets; name one as FILE:DATASET of {}", some_of(&names))))
+        }
     };
-    let missing = |_| wrong(format!("has no dataset {name}; at its root are {}", list(&names)));
+    let missing = |_| wrong(format!("has no dataset {name}; at its root are {}", some_of(&names)));
     let dataset = file.dataset(name).map_err(missing)?;
     let kind = dataset.dtype().and_then(|t| t.to_descriptor()).map_err(|e| wrong(e.to_string()))?;
+    if kind == TypeDescriptor::Boolean {
+        // HDF5 itself makes no numbers of these.
+        let all = dataset.read_raw::<bool>().map_err(|e| wrong(format!("dataset {name} cannot be read: {e}")))?;
+        let data = all.into_iter().map(|b| f64::from(u8::from(b))).collect();
+        return Ok((format!("dataset {name}"), dataset.shape(), Data::Memory(data)));
+    }
     if !matches!(kind, TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)) {
         return Err(wrong(format!("dataset {name} is of type {kind}; it should hold numbers")));
     }
@@ -111,25 +119,34 @@ fn npy(path: &Path) -> Result<(String, Vec<usize>, Data)> {
     let wrong = |m: String| Error::input(path, m);
     let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
     let len = file.metadata().map_or(0, |m| m.len());
-    let npy = NpyFile::new(BufReader::new(file)).map_err(|e| wrong(format!("is not a .npy file: {e}")))?;
-    let shape: Vec<usize> = npy.shape().iter().map(|&d| d as usize).collect();
-    if npy.order() != Order::C {
+    let mut reader = BufReader::new(file);
+    let header = NpyHeader::from_reader(&mut reader).map_err(|e| wrong(format!("is not a .npy file: {e}")))?;
+    let shape: Vec<usize> = header.shape().iter().map(|&d| d as usize).collect();
+    if header.order() != Order::C {
         return Err(wrong("is in Fortran order; save numpy.ascontiguousarray of it".into()));
     }
-    // A header may claim any size: what the file cannot hold is not allocated.
-    let count = shape.iter().try_fold(1u64, |p, &d| p.checked_mul(d as u64)).unwrap_or(u64::MAX);
-    if count > len {
-        return Err(wrong(format!("is cut short: its header says {shape:?}")));
-    }
-    let kind = npy.dtype().descr();
-    let cut = |e: std::io::Error| wrong(format!("is cut short or damaged: {e}"));
-    let data: Vec<f64> = match kind.trim_matches('\'') {
-        "<f8" => npy.into_vec::<f64>().map_err(cut)?,
-        "<f4" => npy.into_vec::<f32>().map_err(cut)?.into_iter().map(f64::from).collect(),
-        "<i8" => npy.into_vec::<i64>().map_err(cut)?.into_iter().map(|x| x as f64).collect(),
-        "<i4" => npy.into_vec::<i32>().map_err(cut)?.into_iter().map(f64::from).collect(),
-        other => return Err(wrong(format!("is of type {other}; save it as float32, float64, int32 or int64"))),
+    let kind = header.dtype().descr();
+    let dtype = match kind.trim_matches('\'').trim_start_matches(['<', '|']) {
+        "f8" => Dtype::F64,
+        "f4" => Dtype::F32,
+        "f2" => Dtype::F16,
+        "b1" => Dtype::BOOL,
+        "u1" => Dtype::U8,
+        "i1" => Dtype::I8,
+        "u2" => Dtype::U16,
+        "i2" => Dtype::I16,
+        "u4" => Dtype::U32,
+        "i4" => Dtype::I32,
+        "u8" => Dtype::U64,
+        "i8" => Dtype::I64,
+        _ => return Err(wrong(format!("is of type {kind}; save it as float32, float64, int32 or int64"))),
     };
+    // A header may claim any size: what the file cannot hold is not allocated.
+    let size = shape.iter().try_fold(dtype.bitsize() as u64 / 8, |p, &d| p.checked_mul(d as u64));
+    let cut = || wrong(format!("is cut short: its header says {shape:?}"));
+    let mut bytes = vec![0; size.filter(|&s| s <= len).ok_or_else(cut)? as usize];
+    reader.read_exact(&mut bytes).map_err(|_| cut())?;
+    let data = numbers_or_integers(dtype, &bytes).ok_or_else(|| wrong(format!("is of type {kind}")))?;
     Ok(("the array".into(), shape, Data::Memory(data)))
 }
 
@@ -141,11 +158,11 @@ fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)>
     let name = match (name, &names[..]) {
         (Some(name), _) => name.trim_start_matches('/'),
         (None, [only]) => only,
-        (None, _) => return Err(wrong(format!("has several tensors; name one as FILE:TENSOR of {}", list(&names)))),
+        (None, _) => return Err(wrong(format!("has several tensors; name one as FILE:TENSOR of {}", some_of(&names)))),
     };
-    let view = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}; it has {}", list(&names))))?;
+    let view = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}; it has {}", some_of(&names))))?;
     let kind = view.dtype();
     let data = numbers_or_integers(kind, view.data())
-        .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should be a float, I32 or I64")))?;
+        .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should hold numbers")))?;
     Ok((format!("tensor {name}"), view.shape().to_vec(), Data::Memory(data)))
 }

@@ -67,6 +67,49 @@ fn every_container_reads_the_same_rows() {
     );
 }
 
+/// Tokens and masks come as whole numbers or truth values of any width.
+#[test]
+fn whole_numbers_of_every_width() {
+    let dir = tempfile::tempdir().unwrap();
+    let (np, st) = (dir.path().join("x.npy"), dir.path().join("x.safetensors"));
+    let read = |path: &Path| Array::open(&source(path, None)).unwrap().read_rows::<f64>(0..2).unwrap();
+    for (descr, dtype, width, signed) in [
+        ("|b1", Dtype::BOOL, 1, false),
+        ("|u1", Dtype::U8, 1, false),
+        ("|i1", Dtype::I8, 1, true),
+        ("<u2", Dtype::U16, 2, false),
+        ("<i2", Dtype::I16, 2, true),
+        ("<u4", Dtype::U32, 4, false),
+        ("<i4", Dtype::I32, 4, true),
+        ("<u8", Dtype::U64, 8, false),
+        ("<i8", Dtype::I64, 8, true),
+    ] {
+        // The highest bit tells a sign from a magnitude.
+        let high = if dtype == Dtype::BOOL { 1 } else { 0x80 };
+        let mut bytes = vec![0u8; 4 * width];
+        (bytes[0], bytes[width - 1 + 3 * width]) = (1, high);
+        let last = match (dtype, signed) {
+            (Dtype::BOOL, _) => 1.0,
+            (_, true) => -(2f64.powi(8 * width as i32 - 1)),
+            (_, false) => 2f64.powi(8 * width as i32 - 1),
+        };
+        npy(&np, &format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (2, 2), }}\n"), &bytes);
+        let view = TensorView::new(dtype, vec![2, 2], &bytes).unwrap();
+        safetensors::serialize_to_file([("x", view)], None, &st).unwrap();
+        for path in [&np, &st] {
+            assert_eq!(read(path), [1.0, 0.0, 0.0, last], "{descr}");
+        }
+    }
+    let h5 = dir.path().join("x.h5");
+    let file = hdf5::File::create(&h5).unwrap();
+    let truths = ndarray::arr2(&[[true, false], [false, true]]);
+    file.new_dataset_builder().with_data(&truths).create("mask").unwrap();
+    file.close().unwrap();
+    assert_eq!(read(&h5), [1.0, 0.0, 0.0, 1.0]);
+    npy(&np, "{'descr': '>i4', 'fortran_order': False, 'shape': (1, 1), }\n", &[0, 0, 0, 1]);
+    assert!(line(Array::open(&source(&np, None))).contains("is of type"));
+}
+
 #[test]
 fn wrong_inputs_say_where() {
     let dir = tempfile::tempdir().unwrap();

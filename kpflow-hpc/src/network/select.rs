@@ -1,6 +1,7 @@
 //! What the user watches and trains: state, readout and parameters, chosen by name.
 
 use super::{Network, OwnedNode, OwnedWeight};
+use crate::error::some_of;
 use kpflow_core::model::{Edge, Operand, Watch};
 use kpflow_core::Scalar;
 use wildmatch::WildMatch;
@@ -98,7 +99,8 @@ impl<T: Scalar> Network<T> {
 
     /// The variable of a name, if a node that is not fixed data writes it.
     pub fn find(&self, name: &str) -> Option<usize> {
-        (0..self.variables.len()).find(|&v| self.variables[v].name == name && self.is_computed(v))
+        let computed = self.computed();
+        (0..self.variables.len()).find(|&v| self.variables[v].name == name && computed[v])
     }
 
     /// What a readout reads.
@@ -106,16 +108,22 @@ impl<T: Scalar> Network<T> {
         self.output
     }
 
-    fn is_computed(&self, v: usize) -> bool {
-        let fixed = |n: &OwnedNode<T>| matches!(n, OwnedNode::Input { .. } | OwnedNode::Constant { .. });
-        !self.variables[v].name.is_empty() && self.nodes.iter().any(|n| n.writes().contains(&v) && !fixed(n))
+    /// Which variables can be chosen: those that have a name and are no fixed data.
+    fn computed(&self) -> Vec<bool> {
+        let mut computed = vec![false; self.variables.len()];
+        for node in self.nodes.iter().filter(|n| !matches!(n, OwnedNode::Input { .. } | OwnedNode::Constant { .. })) {
+            node.writes().iter().for_each(|&v| computed[v] = !self.variables[v].name.is_empty());
+        }
+        computed
     }
 
     fn by_name(&self, patterns: &[String]) -> Result<Vec<usize>, String> {
-        let there: Vec<usize> = (0..self.variables.len()).filter(|&v| self.is_computed(v)).collect();
+        let computed = self.computed();
+        let there: Vec<usize> = (0..self.variables.len()).filter(|&v| computed[v]).collect();
         let names: Vec<String> = there.iter().map(|&v| self.variables[v].name.clone()).collect();
-        for pattern in patterns.iter().filter(|p| !p.starts_with('!')) {
-            if !names.iter().any(|n| chosen(n, std::slice::from_ref(pattern))) {
+        for pattern in patterns {
+            let alone = [pattern.trim_start_matches('!').to_string()];
+            if !names.iter().any(|n| chosen(n, &alone)) {
                 return Err(format!(
                     "state names \"{pattern}\", which the model does not have; it has {}",
                     some_of(&names)
@@ -189,20 +197,12 @@ impl<T: Scalar> Network<T> {
             w.train_matrix &= used;
             w.train_bias &= used;
         }
-        let inputs: Vec<usize> = self.nodes.iter().flat_map(|n| n.writes().to_vec()).collect();
-        for (i, v) in self.variables.iter_mut().enumerate().filter(|(i, _)| !inputs.contains(i)) {
+        let mut written = vec![false; self.variables.len()];
+        self.nodes.iter().flat_map(|n| n.writes()).for_each(|&v| written[v] = true);
+        for (i, v) in self.variables.iter_mut().enumerate().filter(|(i, _)| !written[*i]) {
             debug_assert!(!live[i]);
             (v.positions, v.width, v.edge) = (0, 0, Edge::None);
         }
-    }
-}
-
-/// The first few of many names.
-pub fn some_of(names: &[String]) -> String {
-    match names.len() {
-        0 => "none".into(),
-        1..=16 => names.join(", "),
-        n => format!("{}, … ({n} in all)", names[..16].join(", ")),
     }
 }
 

@@ -244,15 +244,24 @@ fn group_norm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     reader.binary(Arithmetic::Add, &y, &bias.clone().reshaped(column))
 }
 
+/// What is to be reduced as a matrix: a row for each number that is left, the numbers it is made of in its columns. And the shape that is left.
+fn gathered<T: Scalar>(reader: &mut Reader<T>, x: &Value, axes: &[usize]) -> Op<(Value, Vec<usize>)> {
+    let keep: Vec<usize> = (0..x.shape().len()).filter(|a| !axes.contains(a)).collect();
+    let size = |axes: &[usize]| axes.iter().map(|&a| x.shape()[a]).collect::<Vec<usize>>();
+    let (kept, count) = (size(&keep), size(axes).iter().product());
+    if count == 0 {
+        return Err("reduces no numbers".into());
+    }
+    let order: Vec<usize> = keep.iter().chain(axes).copied().collect();
+    let matrix = permuted(reader, x, &order)?.reshaped(vec![kept.iter().product(), count]);
+    Ok((matrix, kept))
+}
+
 /// The sum over some axes, which are then gone.
 pub(super) fn summed<T: Scalar>(reader: &mut Reader<T>, x: &Value, axes: &[usize]) -> Op<Value> {
-    let ones: usize = axes.iter().map(|&a| x.shape()[a]).product();
-    let keep: Vec<usize> = (0..x.shape().len()).filter(|a| !axes.contains(a)).collect();
-    let kept: Vec<usize> = keep.iter().map(|&a| x.shape()[a]).collect();
-    let order: Vec<usize> = keep.iter().chain(axes).copied().collect();
-    let rows: usize = kept.iter().product();
-    let x = permuted(reader, x, &order)?.reshaped(vec![rows, ones]);
-    let row = super::file::Array { shape: vec![ones, 1], data: vec![1.0; ones], integer: false };
+    let (x, kept) = gathered(reader, x, axes)?;
+    let count = x.shape()[1];
+    let row = super::file::Array { shape: vec![count, 1], data: vec![1.0; count], integer: false };
     Ok(matmul(reader, &x, &Value::Known(row))?.reshaped(kept))
 }
 
@@ -272,19 +281,12 @@ fn reduce<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     };
     axes.sort_unstable();
     axes.dedup();
-    let keep: Vec<usize> = (0..rank).filter(|a| !axes.contains(a)).collect();
-    let count: usize = axes.iter().map(|&a| shape[a]).product();
-    let kept: Vec<usize> = keep.iter().map(|&a| shape[a]).collect();
-    let order: Vec<usize> = keep.iter().chain(&axes).copied().collect();
+    let (x, kept) = gathered(reader, x, &axes)?;
+    let (rows, count) = (x.shape()[0], x.shape()[1]);
     let out: Vec<usize> = match n.integer("keepdims", 1) {
-        0 => kept.clone(),
+        0 => kept,
         _ => (0..rank).map(|a| if axes.contains(&a) { 1 } else { shape[a] }).collect(),
     };
-    if count == 0 {
-        return Err("reduces no numbers".into());
-    }
-    let x = permuted(reader, x, &order)?;
-    let rows: usize = kept.iter().product();
     if let Value::Known(a) = &x {
         let f = |c: &[f64]| match n.kind() {
             "ReduceSum" => c.iter().sum(),

@@ -354,7 +354,13 @@ fn gather<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
         // Rows that are read more than once are an embedding's, not parameters of their own.
         let mut seen = std::collections::HashSet::new();
         if axis == 0 && view.shape.len() == 2 && !known.data.iter().all(|i| seen.insert(*i as i64)) {
-            return embedding(reader, x, indices);
+            // As ONNX has it, a negative index counts from the end.
+            let row = |&i: &f64| if i < 0.0 { i + view.shape[0] as f64 } else { i };
+            let data: Vec<f64> = known.data.iter().map(row).collect();
+            if data.iter().any(|&i| i < 0.0 || i >= view.shape[0] as f64) {
+                return Err(impossible("gathers beyond the ends of", x.shape()));
+            }
+            return embedding(reader, x, &Value::Known(Array { data, ..known.clone() }));
         }
     }
     match indices {

@@ -1,0 +1,142 @@
+"""Transformers with the names of Hugging Face, checked against transformers (skipped where it is absent)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from case import Case, Weights, assert_same, conv1d, linear, norm
+from torch import Tensor
+
+try:
+    import transformers
+except ImportError:
+    transformers = None
+
+
+def layer_norm(p: Weights, name: str, x: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], p[f"{name}.weight"], p[f"{name}.bias"], eps)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, allowed: Tensor) -> Tensor:
+    """q, k, v [B, T, d]; allowed, of a shape that broadcasts to [B, heads, T, T]: which keys a query may see."""
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    scores = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).masked_fill(~allowed, -math.inf)
+    return (torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2)
+
+
+def gpt2_states(p: Weights, ids: Tensor, layers: int, heads: int) -> list[Tensor]:
+    """The embedding e, then of each block the residual stream after attention, m, and after the MLP, r."""
+    t = ids.shape[1]
+    causal = torch.ones(t, t, dtype=torch.bool).tril()
+    x = p["wte.weight"][ids] + p["wpe.weight"][:t]
+    states = [x]
+    for i in range(layers):
+
+        def affine(name: str, x: Tensor) -> Tensor:
+            return x @ p[f"h.{i}.{name}.weight"] + p[f"h.{i}.{name}.bias"]
+
+        q, k, v = affine("attn.c_attn", layer_norm(p, f"h.{i}.ln_1", x, 1e-5)).chunk(3, -1)
+        x = x + affine("attn.c_proj", attention(q, k, v, heads, causal))
+        states.append(x)
+        hidden = F.gelu(affine("mlp.c_fc", layer_norm(p, f"h.{i}.ln_2", x, 1e-5)), approximate="tanh")
+        x = x + affine("mlp.c_proj", hidden)
+        states.append(x)
+    return states
+
+
+def bert_states(p: Weights, ids: Tensor, mask: Tensor, layers: int, heads: int) -> list[Tensor]:
+    """The embedding e, then of each layer a (after attention.output.LayerNorm) and r (after output.LayerNorm)."""
+    allowed = mask.bool()[:, None, None]
+    e = "embeddings"
+    x = p[f"{e}.word_embeddings.weight"][ids] + p[f"{e}.position_embeddings.weight"][: ids.shape[1]]
+    x = layer_norm(p, f"{e}.LayerNorm", x + p[f"{e}.token_type_embeddings.weight"][0], 1e-12)
+    states = [x]
+    for i in range(layers):
+        name = f"encoder.layer.{i}"
+
+        def affine(part: str, x: Tensor) -> Tensor:
+            return F.linear(x, p[f"{name}.{part}.weight"], p[f"{name}.{part}.bias"])
+
+        q, k, v = (affine(f"attention.self.{part}", x) for part in ("query", "key", "value"))
+        mixed = affine("attention.output.dense", attention(q, k, v, heads, allowed))
+        x = layer_norm(p, f"{name}.attention.output.LayerNorm", x + mixed, 1e-12)
+        states.append(x)
+        hidden = F.gelu(affine("intermediate.dense", x))
+        x = layer_norm(p, f"{name}.output.LayerNorm", x + affine("output.dense", hidden), 1e-12)
+        states.append(x)
+    return states
+
+
+def gpt2_small() -> Case:
+    layers, heads, d, vocabulary, positions = 2, 3, 12, 11, 9
+    theta = {"wte.weight": torch.randn(vocabulary, d), "wpe.weight": torch.randn(positions, d)}
+    for i in range(layers):
+        theta |= norm(f"h.{i}.ln_1", d) | conv1d(f"h.{i}.attn.c_attn", d, 3 * d) | conv1d(f"h.{i}.attn.c_proj", d, d)
+        theta |= norm(f"h.{i}.ln_2", d) | conv1d(f"h.{i}.mlp.c_fc", d, 4 * d) | conv1d(f"h.{i}.mlp.c_proj", 4 * d, d)
+    constants = norm("ln_f", d)  # after the last state
+    ids = torch.randint(vocabulary, (2, 5))
+
+    if transformers is not None:
+        config = transformers.GPT2Config(
+            n_embd=d,
+            n_head=heads,
+            n_layer=layers,
+            n_positions=positions,
+            vocab_size=vocabulary,
+            bos_token_id=None,
+            eos_token_id=None,
+            attn_implementation="eager",
+        )
+        net = transformers.GPT2Model(config).eval()
+        net.load_state_dict(theta | constants)
+        with torch.no_grad():
+            theirs = net(ids, output_hidden_states=True).hidden_states
+            ours = gpt2_states(theta, ids, layers, heads)[::2]
+        ours[-1] = layer_norm(constants, "ln_f", ours[-1], 1e-5)  # theirs have the last one normalised
+        assert_same(torch.stack(ours), torch.stack(theirs), "gpt2")
+
+    def state(p: Weights) -> Tensor:
+        return torch.cat(gpt2_states(p, ids, layers, heads), -1)
+
+    return Case("gpt2", {"heads": heads}, theta, state, {"inputs": ids}, constants)
+
+
+def bert_small() -> Case:
+    layers, heads, d, intermediate, vocabulary, positions = 2, 3, 12, 20, 11, 9
+    sizes = {"word": vocabulary, "position": positions, "token_type": 2}
+    theta = {f"embeddings.{k}_embeddings.weight": torch.randn(v, d) for k, v in sizes.items()}
+    theta |= norm("embeddings.LayerNorm", d)
+    for i in range(layers):
+        name = f"encoder.layer.{i}"
+        for part in ("self.query", "self.key", "self.value", "output.dense"):
+            theta |= linear(f"{name}.attention.{part}", d, d)
+        theta |= norm(f"{name}.attention.output.LayerNorm", d) | norm(f"{name}.output.LayerNorm", d)
+        theta |= linear(f"{name}.intermediate.dense", d, intermediate)
+        theta |= linear(f"{name}.output.dense", intermediate, d)
+    ids = torch.randint(vocabulary, (2, 6))
+    mask = torch.ones(2, 6, dtype=torch.int64)
+    mask[1, -2:] = 0  # no keys there, but states still
+
+    if transformers is not None:
+        config = transformers.BertConfig(
+            hidden_size=d,
+            num_attention_heads=heads,
+            num_hidden_layers=layers,
+            intermediate_size=intermediate,
+            vocab_size=vocabulary,
+            max_position_embeddings=positions,
+            attn_implementation="eager",
+        )
+        net = transformers.BertModel(config, add_pooling_layer=False).eval()
+        net.load_state_dict(theta)
+        with torch.no_grad():
+            theirs = net(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+            ours = bert_states(theta, ids, mask, layers, heads)[::2]
+        assert_same(torch.stack(ours), torch.stack(theirs), "bert")
+
+    def state(p: Weights) -> Tensor:
+        return torch.cat(bert_states(p, ids, mask, layers, heads), -1)
+
+    return Case("bert", {"heads": heads}, theta, state, {"inputs": ids, "mask": mask})
