@@ -75,7 +75,7 @@ impl Case<'_, '_> {
                         let flops = estimate::exact_trace_flops(lin, lin.shape().trajectories, Closed::Ntk);
                         let run = || estimate::exact_trace(lin, engine, Closed::Ntk);
                         let exact = flops.map(|f| Exact { products: f / self.product_flops, run: &run });
-                        estimate::auto(&diagonal, &budget, exact)?.0
+                        estimate::auto(&diagonal, &budget, exact)?
                     }
                 };
                 errors.entry((m, b)).or_default().push((estimate.value / self.truth - 1.0).abs());

@@ -43,7 +43,7 @@ impl<T: Scalar> Graph<'_, T> {
     }
 
     /// Work memory of [`Linearization::step_jacobian`].
-    pub(crate) fn step_len(&self) -> usize {
+    pub fn step_len(&self) -> usize {
         self.step_columns(self.variables().len()) * self.units()
     }
 
@@ -58,7 +58,7 @@ impl<T: Scalar> Linearization<'_, T> {
     /// Writes A_t = ∂z_t/∂z_{t−1} of trajectory `b`, row-major `[N, N]`: N unit tangents through one step.
     ///
     /// For a [single recurrence](Graph::is_single_recurrence) and t ≥ 1. **Cost**: 2·N·(site outputs)·H flops.
-    pub(crate) fn step_jacobian<K: Kernel<T>>(&self, b: usize, t: usize, a: &mut [T], work: &mut [T], kernel: &K) {
+    pub fn step_jacobian<K: Kernel<T>>(&self, b: usize, t: usize, a: &mut [T], work: &mut [T], kernel: &K) {
         let graph = self.graph();
         let n = graph.units();
         let work = &mut work[..graph.step_len()];

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 /// tolerance continues from what is there, and no number depends on which analyses ran before. The first products are kept, up to the
 /// capacity: those are the ones that others begin with.
 pub struct Memo<T> {
-    columns: RefCell<HashMap<u128, Vec<T>>>,
+    columns: RefCell<HashMap<(u64, u64), Vec<T>>>,
     capacity: usize,
     computed: Cell<usize>,
 }
@@ -30,7 +30,7 @@ impl<T: Real> Memo<T> {
         self.computed.get()
     }
 
-    /// A x, `compute`d only for those columns that are not here on some rank. Collective: one sum of a number a column.
+    /// A x, `compute`d only for those columns that are not here. Collective: one sum of two numbers a column.
     pub(super) fn complete(
         &self,
         x: &Tall<T>,
@@ -38,11 +38,9 @@ impl<T: Real> Memo<T> {
         comm: Comm,
         compute: impl FnOnce(&Tall<T>) -> Tall<T>,
     ) -> Tall<T> {
-        let keys: Vec<u128> = (0..x.vectors).map(|v| key(x, v)).collect();
+        let keys = keys(x, comm);
         let mut columns = self.columns.borrow_mut();
-        let mut missing: Vec<u64> = keys.iter().map(|k| u64::from(!columns.contains_key(k))).collect();
-        comm.sum(&mut missing);
-        let missing: Vec<usize> = (0..x.vectors).filter(|&v| missing[v] > 0).collect();
+        let missing: Vec<usize> = (0..x.vectors).filter(|&v| !columns.contains_key(&keys[v])).collect();
         self.computed.set(self.computed.get() + missing.len());
         if missing.len() == x.vectors {
             let y = compute(x);
@@ -65,7 +63,7 @@ impl<T: Real> Memo<T> {
         y
     }
 
-    fn keep(&self, columns: &mut HashMap<u128, Vec<T>>, key: u128, y: &Tall<T>, v: usize) {
+    fn keep(&self, columns: &mut HashMap<(u64, u64), Vec<T>>, key: (u64, u64), y: &Tall<T>, v: usize) {
         if columns.len() < self.capacity {
             columns.insert(key, (0..y.shape.trajectories).flat_map(|b| y.part(b, v)).copied().collect());
         }
@@ -81,14 +79,21 @@ fn select<T: Real>(x: &Tall<T>, which: &[usize]) -> Tall<T> {
     out
 }
 
-/// What this rank's part of column `v` is known by: 128 bits never agree by chance.
-fn key<T: Real>(x: &Tall<T>, v: usize) -> u128 {
-    let mut hash = Xxh3::new();
-    for b in 0..x.shape.trajectories {
-        let part = x.part(b, v);
-        // SAFETY: numbers have no padding, and any byte is a u8.
-        let bytes = unsafe { std::slice::from_raw_parts(part.as_ptr().cast::<u8>(), std::mem::size_of_val(part)) };
-        hash.update(bytes);
-    }
-    hash.digest128()
+/// What the columns are known by, the same on every rank: the sum of the hashes of all ranks' parts. 128 bits never agree by chance.
+fn keys<T: Real>(x: &Tall<T>, comm: Comm) -> Vec<(u64, u64)> {
+    let hash = |v: usize| {
+        let mut hash = Xxh3::with_seed(comm.rank() as u64);
+        for b in 0..x.shape.trajectories {
+            let part = x.part(b, v);
+            // SAFETY: numbers have no padding, and any byte is a u8.
+            let bytes = unsafe { std::slice::from_raw_parts(part.as_ptr().cast::<u8>(), std::mem::size_of_val(part)) };
+            hash.update(bytes);
+        }
+        let both = hash.digest128();
+        [both as u64, (both >> 64) as u64]
+    };
+    let mut hashes: Vec<u64> = (0..x.vectors).flat_map(hash).collect();
+    // Sums of unsigned numbers wrap.
+    comm.sum(&mut hashes);
+    hashes.chunks(2).map(|h| (h[0], h[1])).collect()
 }

@@ -11,10 +11,13 @@ mod effective_rank;
 mod exact;
 mod factor;
 mod frobenius;
+mod learnability;
+mod lyapunov;
 mod memo;
 mod pair_statistic;
 mod problem;
 mod sampling;
+mod singular_triplets;
 mod small;
 mod tall;
 mod trace;
@@ -26,14 +29,17 @@ pub use dense::{dense, DenseSpectrum, DENSE_LIMIT};
 pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
 pub use exact::{exact_frobenius, exact_frobenius_flops, exact_trace, exact_trace_flops, Closed};
 pub use frobenius::{frobenius, frobenius_deflated};
+pub use learnability::{learnability, Learnability};
+pub use lyapunov::lyapunov;
 pub use memo::Memo;
 pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
 pub use problem::{Budget, Family, Problem, SKETCHES, TESTS};
+pub use singular_triplets::{singular_triplets, Triplets};
 pub use small::eigen as symmetric_eigen;
 pub use tall::Tall;
 pub use trace::{
     auto, forward, hutchinson, hutchpp, largest_sketch, nystrompp, per_trajectory, per_trajectory_xnystrace, reverse,
-    xnystrace, xtrace, Chosen, Exact,
+    xnystrace, xtrace, Exact,
 };
 
 /// Why a run ended.
@@ -118,5 +124,7 @@ pub struct Eigenpairs<T> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_trace;
 #[cfg(test)]
 mod twins;

@@ -1,5 +1,6 @@
 //! Every estimator against a naive twin: the same probes one by one, plain loops, textbook formulas; equal to rounding.
 
+use super::sampling::student;
 use super::*;
 use crate::comm::Comm;
 use crate::engine::Engine;
@@ -36,17 +37,13 @@ pub(super) fn dot(x: &[f64], y: &[f64]) -> f64 {
 pub(super) fn mean(samples: &[f64]) -> (f64, f64) {
     let n = samples.len() as f64;
     let mean = samples.iter().sum::<f64>() / n;
-    (mean, (samples.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt())
+    (mean, (samples.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt() * student(n - 1.0))
 }
 
 #[track_caller]
 pub(super) fn same(found: &Estimate, (value, standard_error): (f64, f64)) {
     assert!((found.value - value).abs() <= 1e-11 * value, "{} against {value}", found.value);
-    assert!(
-        (found.standard_error - standard_error).abs() <= 1e-9 * value,
-        "{} {standard_error}",
-        found.standard_error
-    );
+    assert!((found.standard_error - standard_error).abs() <= 1e-9 * value, "{} {standard_error}", found.standard_error);
 }
 
 pub(super) fn run(a: &[f64], budget: usize, f: impl Fn(&Problem<'_, f64>, &Budget) -> Result<Estimate>) -> Estimate {
@@ -71,7 +68,7 @@ fn hutchinson_twin() {
 fn per_trajectory_twin() {
     let (per, mut a) = (SHAPE.per_trajectory(), matrix());
     (0..N * N).filter(|i| i / N / per != i % N / per).for_each(|i| a[i] = 0.0);
-    let (mut value, mut variance) = (0.0, 0.0);
+    let (mut value, mut variance, mut fourth) = (0.0, 0.0, 0.0);
     for b in 0..3 {
         let sample = |v| {
             let x = probe(Distribution::Rademacher, 0, v);
@@ -79,11 +76,12 @@ fn per_trajectory_twin() {
         };
         let (m, e) = mean(&(0..40).map(sample).collect::<Vec<_>>());
         value += m;
-        variance += e * e;
+        variance += (e / student(39.0)).powi(2);
+        fourth += (e / student(39.0)).powi(4);
     }
-    same(&run(&a, 40, |p, b| Ok(per_trajectory(p, b))), (value, variance.sqrt()));
+    let error = variance.sqrt() * student(variance * variance / fourth * 39.0);
+    same(&run(&a, 40, |p, b| Ok(per_trajectory(p, b))), (value, error));
 }
-
 
 /// The probes of sketches, and of tests.
 fn sketches(count: usize) -> Vec<Vec<f64>> {
@@ -193,28 +191,34 @@ fn nystrompp_twin() {
 fn xtrace_twin() {
     let (a, m) = (matrix(), 12);
     let omega = sketches(m);
-    let y: Vec<Vec<f64>> = omega.iter().map(|x| times(&a, x)).collect();
-    let one = |i: usize| {
-        let q = orthonormal(&without(&y, i));
-        let x = outside(omega[i].clone(), &q);
-        let scale = (N - (m - 1)) as f64 / dot(&x, &x);
-        q.iter().map(|q| dot(q, &times(&a, q))).sum::<f64>() + scale * dot(&x, &times(&a, &x))
+    let of = |omega: &[Vec<f64>]| {
+        let y: Vec<Vec<f64>> = omega.iter().map(|x| times(&a, x)).collect();
+        let one = |i: usize| {
+            let q = orthonormal(&without(&y, i));
+            let x = outside(omega[i].clone(), &q);
+            let scale = (N - (omega.len() - 1)) as f64 / dot(&x, &x);
+            q.iter().map(|q| dot(q, &times(&a, q))).sum::<f64>() + scale * dot(&x, &times(&a, &x))
+        };
+        average(&(0..omega.len()).map(one).collect::<Vec<_>>())
     };
-    same(&run(&a, 2 * m, xtrace), mean(&(0..m).map(one).collect::<Vec<_>>()));
+    same(&run(&a, 2 * m, xtrace), (of(&omega), jackknifed(&omega, of).1));
 }
 
-/// XNysTrace of a matrix, leaving out in earnest.
+/// XNysTrace of a matrix, leaving out in earnest; and its error, from leaving out once more.
 fn xnystrace_of(a: &[Vec<f64>], omega: &[Vec<f64>]) -> (f64, f64) {
-    let (n, m) = (a.len(), omega.len());
-    let y: Vec<Vec<f64>> = omega.iter().map(|x| a.iter().map(|row| dot(row, x)).collect()).collect();
-    let one = |i: usize| {
-        let others = without(omega, i);
-        let approximation = nystrom(&others, &without(&y, i));
-        let x = outside(omega[i].clone(), &orthonormal(&others));
-        let scale = (n - (m - 1)) as f64 / dot(&x, &x);
-        trace(&approximation) + scale * (form(a, &omega[i]) - form(&approximation, &omega[i]))
+    let of = |omega: &[Vec<f64>]| {
+        let (n, m) = (a.len(), omega.len());
+        let y: Vec<Vec<f64>> = omega.iter().map(|x| a.iter().map(|row| dot(row, x)).collect()).collect();
+        let one = |i: usize| {
+            let others = without(omega, i);
+            let approximation = nystrom(&others, &without(&y, i));
+            let x = outside(omega[i].clone(), &orthonormal(&others));
+            let scale = (n - (m - 1)) as f64 / dot(&x, &x);
+            trace(&approximation) + scale * (form(a, &omega[i]) - form(&approximation, &omega[i]))
+        };
+        average(&(0..m).map(one).collect::<Vec<_>>())
     };
-    mean(&(0..m).map(one).collect::<Vec<_>>())
+    (of(omega), jackknifed(omega, of).1)
 }
 
 #[test]
@@ -227,16 +231,18 @@ fn xnystrace_twin() {
 fn per_trajectory_xnystrace_twin() {
     let (per, mut a, m) = (SHAPE.per_trajectory(), matrix(), 7);
     (0..N * N).filter(|i| i / N / per != i % N / per).for_each(|i| a[i] = 0.0);
-    let (mut value, mut variance) = (0.0, 0.0);
+    let (mut value, mut variance, mut fourth) = (0.0, 0.0, 0.0);
     for b in 0..3 {
         let range = b * per..(b + 1) * per;
         let block: Vec<Vec<f64>> = as_rows(&a, N)[range.clone()].iter().map(|r| r[range.clone()].to_vec()).collect();
         let omega: Vec<Vec<f64>> = sketches(m).iter().map(|x| x[range.clone()].to_vec()).collect();
         let (v, e) = xnystrace_of(&block, &omega);
         value += v;
-        variance += e * e;
+        variance += (e / student(m as f64 - 1.0)).powi(2);
+        fourth += (e / student(m as f64 - 1.0)).powi(4);
     }
-    same(&run(&a, m, per_trajectory_xnystrace), (value, variance.sqrt()));
+    let error = variance.sqrt() * student(variance * variance / fourth * (m as f64 - 1.0));
+    same(&run(&a, m, per_trajectory_xnystrace), (value, error));
 }
 
 /// The jackknife in earnest: the statistic of all samples but one.
@@ -245,7 +251,7 @@ fn jackknifed<X: Clone>(samples: &[X], f: impl Fn(&[X]) -> f64) -> (f64, f64) {
     let all: Vec<f64> = (0..samples.len()).map(|i| f(&without(samples, i))).collect();
     let average = all.iter().sum::<f64>() / n;
     let scatter = all.iter().map(|x| (x - average).powi(2)).sum::<f64>();
-    (n * f(samples) - (n - 1.0) * average, ((n - 1.0) / n * scatter).sqrt())
+    (n * f(samples) - (n - 1.0) * average, ((n - 1.0) / n * scatter).sqrt() * student(n - 1.0))
 }
 
 fn average(samples: &[f64]) -> f64 {
@@ -326,7 +332,10 @@ fn one_sided_twins() {
 
 #[test]
 fn alignment_twins() {
-    let (a, other) = (matrix(), matrix().iter().enumerate().map(|(i, x)| if i / N == i % N { 2.0 * x + 1.0 } else { *x }).collect::<Vec<_>>());
+    let (a, other) = (
+        matrix(),
+        matrix().iter().enumerate().map(|(i, x)| if i / N == i % N { 2.0 * x + 1.0 } else { *x }).collect::<Vec<_>>(),
+    );
     let engine = Engine::new(Comm::alone(), 2).unwrap();
     let (first, second) = (Dense::new(&a, SHAPE, SHAPE), Dense::new(&other, SHAPE, SHAPE));
     let problem = |op| Problem::new(op, &engine, (0, 3), SEED, 7, &|_, _, _| ());

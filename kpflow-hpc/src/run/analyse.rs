@@ -70,7 +70,7 @@ impl<T: Real> Setting<'_, '_, T> {
         Budget { rtol, max_matvecs: self.analysis.max_matvecs }
     }
 
-    fn problem<'p>(&'p self, op: &'p Boxed<'_, T>) -> Problem<'p, T> {
+    pub fn problem<'p>(&'p self, op: &'p Boxed<'_, T>) -> Problem<'p, T> {
         let Self { loaded, engine, job, .. } = *self;
         let trajectories = (loaded.first, loaded.trajectories);
         Problem::new(&**op, engine, trajectories, job.seed, loaded.block, self.progress)
@@ -129,8 +129,12 @@ impl<T: Real> Setting<'_, '_, T> {
             Quantity::EffectiveRank => self.scalar(self.effective_rank()?),
             Quantity::StableRank => self.scalar(self.stable_rank()?),
             Quantity::Alignment => self.scalar(self.alignment()?),
+            Quantity::Norm if !symmetric => self.scalar(self.norm_of_any()?),
             Quantity::Norm => self.scalar(self.norm()?),
             Quantity::Eigenpairs => self.eigenpairs(),
+            Quantity::SingularTriplets => self.singular_triplets(),
+            Quantity::Learnability => self.learnability(),
+            Quantity::Lyapunov => self.lyapunov(),
             _ => Ok((self.structure()?, Vec::new())),
         }
     }

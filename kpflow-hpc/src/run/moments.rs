@@ -4,7 +4,7 @@ use super::analyse::{closed, require_finite, Setting};
 use super::operators::{factor_adjoint, operator};
 use crate::engine::Real;
 use crate::error::{Error, Result};
-use crate::estimate::{self, Chosen, Closed, Estimate, Exact, Problem, SecondMoment, StopReason};
+use crate::estimate::{self, Closed, Estimate, Exact, Problem, SecondMoment, StopReason};
 use crate::job::{Job, Method, Operator};
 use crate::model::Loaded;
 use kpflow_core::model::Linearization;
@@ -40,11 +40,10 @@ impl<T: Real> Setting<'_, '_, T> {
                 let form = self.exact_trace();
                 let run = || exact(form.map_or(Closed::Ntk, |f| f.0));
                 let exact = form.map(|(_, products)| Exact { products, run: &run });
-                let (found, chosen) = estimate::auto(&self.diagonal(), &budget, exact)?;
-                let method = match chosen {
-                    Chosen::Exact => Method::Exact,
-                    Chosen::PerTrajectory => Method::PerTrajectory,
-                    Chosen::PerTrajectoryXnystrace => Method::PerTrajectoryXnystrace,
+                let found = estimate::auto(&self.diagonal(), &budget, exact)?;
+                let method = match found.stop {
+                    StopReason::Exact => Method::Exact,
+                    _ => Method::PerTrajectoryXnystrace,
                 };
                 return Ok((found, method));
             }

@@ -37,6 +37,20 @@ pub(super) fn operator<'a, T: Real>(
     })
 }
 
+/// A Aᵀ and Aᵀ of an operator that is not symmetric.
+pub(super) fn gram_and_adjoint<'a, T: Real>(
+    which: Operator,
+    lin: &'a Linearization<'a, T>,
+    engine: &'a Engine,
+) -> (Boxed<'a, T>, Boxed<'a, T>) {
+    match which {
+        Operator::Constraint => {
+            (Box::new(Gram(Constraint::new(lin, engine))), Box::new(Adjoint(Constraint::new(lin, engine))))
+        }
+        _ => (Box::new(Gram(Propagator::new(lin, engine))), Box::new(Adjoint(Propagator::new(lin, engine)))),
+    }
+}
+
 /// F with A = F Fᵀ, and whether every rank holds all of what Fᵀ writes.
 pub(super) fn factor<'a, T: Real>(
     which: Operator,

@@ -1,10 +1,12 @@
-//! Eigenpairs and the norm.
+//! Eigenpairs, singular triplets, the norm; Lyapunov exponents.
 
 use super::analyse::{require_finite, Found, Setting};
+use super::operators::gram_and_adjoint;
 use crate::engine::Real;
-use crate::error::Result;
-use crate::estimate::{self, Budget, Eigenpairs, Estimate};
+use crate::error::{Error, Result};
+use crate::estimate::{self, Budget, Eigenpairs, Estimate, Tall, Triplets};
 use crate::job::Method;
+use crate::load::Array;
 use crate::results::Record;
 
 impl<T: Real> Setting<'_, '_, T> {
@@ -49,5 +51,97 @@ impl<T: Real> Setting<'_, '_, T> {
         let Eigenpairs { matvecs, stop, history, .. } = pairs;
         let history = history.into_iter().map(|h| [h[0], h[1], h[1] * h[2]]).collect();
         Ok((Estimate { value, standard_error, matvecs, stop, history }, method))
+    }
+
+    fn triplets(&self, count: usize) -> Result<Triplets<T>> {
+        let (gram, adjoint) = gram_and_adjoint(self.analysis.operator, self.lin, self.engine);
+        let (gram, adjoint, budget) = (self.problem(&gram), self.problem(&adjoint), self.budget(self.analysis.rtol));
+        let found = estimate::singular_triplets(&gram, &self.all(), &adjoint, &budget, count);
+        require_finite(found.stop, found.values.first().copied().unwrap_or(0.0))?;
+        Ok(found)
+    }
+
+    pub fn singular_triplets(&self) -> Result<Found<T>> {
+        let found = self.triplets(self.analysis.count)?;
+        let record = Record {
+            method: Method::BlockKrylov.name().into(),
+            converged: found.stop.converged(),
+            matvecs: found.matvecs,
+            status: found.stop.describe().into(),
+            history: found.history,
+            residuals: Some(found.residuals),
+            arrays: vec![("singular_values", vec![found.values.len()], found.values)],
+            ..Record::default()
+        };
+        let kept = vec![("left_vectors", found.left), ("right_vectors", found.right)];
+        Ok((record, if self.analysis.vectors { kept } else { Vec::new() }))
+    }
+
+    /// The norm of any operator is its largest singular value.
+    pub fn norm_of_any(&self) -> Result<(Estimate, Method)> {
+        let Triplets { values, residuals, matvecs, stop, history, .. } = self.triplets(1)?;
+        let value = values.first().copied().unwrap_or(0.0);
+        let standard_error = value * residuals.first().copied().unwrap_or(f64::INFINITY);
+        Ok((Estimate { value, standard_error, matvecs, stop, history }, Method::BlockKrylov))
+    }
+
+    pub fn lyapunov(&self) -> Result<Found<T>> {
+        let local = estimate::lyapunov(self.lin, self.engine)?;
+        let (b, n) = (self.loaded.trajectories, self.loaded.shape.units);
+        let mut all = vec![0.0; b * n];
+        self.engine.comm().gather(&local, &mut all);
+        let record = Record {
+            method: Method::Exact.name().into(),
+            converged: true,
+            status: "exact".into(),
+            value: Some(all.chunks(n.max(1)).map(|x| x[0]).sum::<f64>() / b as f64),
+            standard_error: Some(0.0),
+            arrays: vec![("exponents", vec![b, n], all)],
+            ..Record::default()
+        };
+        Ok((record, Vec::new()))
+    }
+
+    /// An error signal against the modes of the operator.
+    pub fn learnability(&self) -> Result<Found<T>> {
+        let e = self.error_signal()?;
+        let (pairs, method) = self.pairs_to(self.analysis.count, self.analysis.rtol)?;
+        require_finite(pairs.stop, pairs.values.first().copied().unwrap_or(0.0))?;
+        let found = estimate::learnability(&self.all(), &e, &pairs, self.analysis.learning_rate)?;
+        let k = pairs.values.len();
+        let record = Record {
+            method: method.name().into(),
+            converged: pairs.stop.converged(),
+            matvecs: pairs.matvecs + 1,
+            status: pairs.stop.describe().into(),
+            value: Some(found.value),
+            standard_error: Some(found.standard_error),
+            history: pairs.history,
+            residuals: Some(pairs.residuals),
+            arrays: vec![
+                ("energies", vec![k], found.energies),
+                ("time_constants", vec![k], found.time_constants),
+                ("predicted_decrease", vec![], vec![found.predicted_decrease]),
+            ],
+            eigenvalues: Some(pairs.values),
+            ..Record::default()
+        };
+        Ok((record, Vec::new()))
+    }
+
+    fn error_signal(&self) -> Result<Tall<T>> {
+        let shape = self.loaded.shape;
+        let comm = self.engine.comm();
+        let read = || {
+            let Some(with) = &self.analysis.with else { return Err(Error::usage("with is missing")) };
+            let array = Array::open(with)?;
+            let expected = [self.loaded.trajectories, shape.steps, shape.units];
+            if array.shape() != expected {
+                let found = array.shape();
+                return Err(array.error(format!("has shape {found:?}; an error signal is as the state, {expected:?}")));
+            }
+            array.read_rows(self.loaded.first..self.loaded.first + shape.trajectories)
+        };
+        Ok(Tall { shape, vectors: 1, data: comm.agree(read())? })
     }
 }

@@ -1,7 +1,7 @@
 //! Hutchinson's trace estimator (1990).
 
 use crate::engine::Real;
-use crate::estimate::sampling::sample;
+use crate::estimate::sampling::{of, sample};
 use crate::estimate::{Budget, Estimate, Problem, TESTS};
 use kpflow_core::probe::Running;
 
@@ -14,6 +14,6 @@ pub fn hutchinson<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Estimat
         let x = problem.draw(TESTS, first, m);
         let y = problem.apply(&x);
         problem.dots(&x, &y).into_iter().for_each(|q| running.push(q));
-        (running.mean(), running.standard_error())
+        of(&running)
     })
 }

@@ -11,7 +11,7 @@ mod range;
 mod xnystrace;
 mod xtrace;
 
-pub use auto::{auto, Chosen, Exact};
+pub use auto::{auto, Exact};
 pub use hutchinson::hutchinson;
 pub use hutchpp::hutchpp;
 pub use nystrompp::nystrompp;

@@ -1,7 +1,7 @@
 //! The trace of A = F Fᵀ by one sweep a sample.
 
 use crate::engine::Real;
-use crate::estimate::sampling::sample;
+use crate::estimate::sampling::{of, sample};
 use crate::estimate::{Budget, Estimate, Problem, Tall, TESTS};
 use kpflow_core::probe::Running;
 
@@ -26,7 +26,7 @@ fn one_sided<T: Real>(problem: &Problem<'_, T>, budget: &Budget, squares: impl F
     let estimate = sample(problem, &sweeps, |first, m| {
         let y = problem.apply(&problem.draw(TESTS, first, m));
         squares(&y).into_iter().for_each(|s| running.push(s));
-        (running.mean(), running.standard_error())
+        of(&running)
     });
     in_products(estimate)
 }

@@ -1,7 +1,7 @@
 //! Hutchinson's estimator on every trajectory by itself.
 
 use crate::engine::Real;
-use crate::estimate::sampling::sample;
+use crate::estimate::sampling::{pooled, sample};
 use crate::estimate::{Budget, Estimate, Problem, TESTS};
 use kpflow_core::probe::Running;
 
@@ -19,12 +19,12 @@ pub fn per_trajectory<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Est
         for (i, (x, y)) in x.data.chunks(n).zip(y.data.chunks(n)).enumerate() {
             running[i / m].push(x.iter().zip(y).map(|(a, b)| a.f64() * b.f64()).sum());
         }
-        let mut sums = [0.0, 0.0];
+        let mut sums = [0.0; 3];
         for r in &running {
-            sums[0] += r.mean();
-            sums[1] += r.standard_error().powi(2);
+            let square = r.standard_error().powi(2);
+            sums.iter_mut().zip([r.mean(), square, square * square]).for_each(|(s, x)| *s += x);
         }
         problem.comm().sum(&mut sums);
-        (sums[0], sums[1].sqrt())
+        (sums[0], pooled(sums[1], sums[2], (first + m) as f64 - 1.0))
     })
 }

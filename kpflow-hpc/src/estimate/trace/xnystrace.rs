@@ -4,10 +4,9 @@ use super::Sketch;
 use crate::engine::Real;
 use crate::error::Result;
 use crate::estimate::factor::{squares, symmetric, triangle_of_all, Core};
-use crate::estimate::sampling::{grow, mean, ValueError};
+use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
 use faer::Mat;
-use kpflow_core::probe::Distribution;
 
 /// Estimates the trace of a positive semidefinite operator: each probe in turn is the test of the Nyström approximation Â_i by the others,
 /// `tr Â_i + ω_iᵀ(A − Â_i)ω_i`, and the mean over i is taken. Collective.
@@ -18,7 +17,8 @@ use kpflow_core::probe::Distribution;
 /// approximation is A itself, and there is nothing left to sample.
 ///
 /// **Cost**: one product a probe, O(n m²) flops beside it, 3 m vectors. **Accuracy**: unbiased; the error falls as fast as the spectrum does, and
-/// as 1/√m at worst. The standard error is √(variance of the m estimates / m), which is right in practice (Epperly, Tropp and Webber, §3).
+/// as 1/√m at worst. The standard error is the jackknife's, from the m estimates without one of the probes altogether (Epperly and Tropp 2024), which
+/// are two-by-two downdates: the scatter of the m estimates around their mean is too small where the spectrum decays, as they share all probes but one.
 /// **Errors**: A is not positive semidefinite.
 pub fn xnystrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<Estimate> {
     let n = problem.len();
@@ -35,12 +35,12 @@ pub fn xnystrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
         let own = symmetric(&problem.gram(&sketch.omega, &sketch.omega), total);
         let h = symmetric(&problem.gram(&sketch.omega, &y), total);
         let r = triangle_of_all(problem, &y);
-        let values = leave_one_out(&Small { n, shift, own, h, r, distribution: SKETCHES.distribution }, epsilon)?;
-        Ok(summary(&values, epsilon))
+        let (value, error) = exchangeable(&Small { n, shift, own, h, r }, epsilon)?;
+        Ok((value, floor(error * student(total as f64 - 1.0), value, epsilon)))
     })
 }
 
-/// What a leave-one-out estimate needs to know of probes and products.
+/// What an exchangeable Nyström estimate needs to know of normal probes and their products.
 pub(super) struct Small {
     /// Numbers of a vector.
     pub n: usize,
@@ -52,39 +52,45 @@ pub(super) struct Small {
     pub h: Mat<f64>,
     /// R with RᵀR = Yᵀ Y, Y = (A + ν)Ω.
     pub r: Mat<f64>,
-    /// Of the probes.
-    pub distribution: Distribution,
 }
 
-/// The m estimates of the trace, each with another probe left out.
-pub(super) fn leave_one_out(small: &Small, epsilon: f64) -> Result<Vec<f64>> {
-    let Small { n, shift, own, h, r, distribution } = small;
-    let m = h.nrows();
+/// The mean of the m estimates of the trace, each with another probe left out, and its standard error by the jackknife.
+pub(super) fn exchangeable(small: &Small, epsilon: f64) -> Result<ValueError> {
+    let Small { n, shift, own, h, r } = small;
+    let (n, m) = (*n as f64, h.nrows());
     let core = Core::new(h, epsilon)?;
     let b = core.whiten(r.transpose());
-    let trace = squares(&b).iter().sum::<f64>() - shift * *n as f64;
-    if core.is_deficient() {
-        return Ok(vec![trace; m]);
+    let trace = squares(&b).iter().sum::<f64>() - shift * n;
+    let own = Core::new(own, epsilon)?;
+    if core.is_deficient() || own.is_deficient() {
+        return Ok((trace, 0.0));
     }
-    let inverse = core.whiten(Mat::identity(m, m).as_ref());
-    let diagonal = squares(&inverse);
-    let lost = squares(&(b.transpose() * &inverse));
-    let scale = match distribution {
-        // The part of ω_i outside of the others' span has the squared norm 1/((ΩᵀΩ)⁻¹)_ii; in the mean it has n − m + 1.
-        Distribution::Gaussian => match Core::new(own, epsilon)? {
-            core if core.is_deficient() => vec![1.0; m],
-            core => {
-                let outside = squares(&core.whiten(Mat::identity(m, m).as_ref()));
-                outside.into_iter().map(|s| s * (n + 1 - m) as f64).collect()
-            }
-        },
-        Distribution::Rademacher => vec![1.0; m],
+    let inverse = |core: &Core| {
+        let root = core.whiten(Mat::identity(m, m).as_ref());
+        (root.transpose() * &root, root)
     };
-    Ok((0..m).map(|i| trace - lost[i] / diagonal[i] + scale[i] / diagonal[i]).collect())
+    let ((p, root), (o, _)) = (inverse(&core), inverse(&own));
+    // M = H⁻¹YᵀYH⁻¹: what leaving probes out takes from tr Â.
+    let z = b.transpose() * &root;
+    let lost = z.transpose() * &z;
+    // Probe i is left out and what is left of it outside of the others, of squared norm 1/o_ii, counts as it should, n − m + 1 in the mean.
+    let one = |i: usize| trace - lost[(i, i)] / p[(i, i)] + (n - m as f64 + 1.0) * o[(i, i)] / p[(i, i)];
+    let value = (0..m).map(one).sum::<f64>() / m as f64;
+    // Without probe i altogether, j is left out of the others.
+    let two = |i: usize, j: usize| {
+        let determinant = p[(i, i)] * p[(j, j)] - p[(i, j)] * p[(i, j)];
+        let both = p[(j, j)] * lost[(i, i)] + p[(i, i)] * lost[(j, j)] - 2.0 * p[(i, j)] * lost[(i, j)];
+        let outside = o[(j, j)] - o[(i, j)] * o[(i, j)] / o[(i, i)];
+        trace + (-both + (n - m as f64 + 2.0) * outside * p[(i, i)]) / determinant
+    };
+    let without = |i: usize| (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
+    let error = if m < 2 { f64::INFINITY } else { jackknife_error(&(0..m).map(without).collect::<Vec<_>>()) };
+    // As many probes as there are numbers leave nothing out.
+    Ok((value, if m as f64 == n { 0.0 } else { error }))
 }
 
-/// Mean and standard error, never below rounding.
-pub(super) fn summary(values: &[f64], epsilon: f64) -> ValueError {
-    let (value, error) = mean(values);
-    (value, error.max(epsilon * value.abs()))
+/// An error is never below rounding.
+pub(super) fn floor(error: f64, value: f64, epsilon: f64) -> f64 {
+    let error = if error.is_nan() { 0.0 } else { error };
+    error.max(epsilon * value.abs())
 }

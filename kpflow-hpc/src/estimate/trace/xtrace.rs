@@ -1,11 +1,11 @@
 //! XTrace: the exchangeable trace estimator (Epperly, Tropp and Webber 2024).
 
 use super::range::Range;
-use super::xnystrace::summary;
+use super::xnystrace::floor;
 use crate::engine::Real;
 use crate::error::Result;
 use crate::estimate::factor::squares;
-use crate::estimate::sampling::grow;
+use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
 use crate::estimate::{Budget, Estimate, Problem};
 use faer::linalg::solvers::DenseSolveCore;
 use faer::Mat;
@@ -16,7 +16,7 @@ use faer::Mat;
 /// `tr(Q_iᵀAQ_i) + c_i x_iᵀAx_i` with x_i = (I − Q_iQ_iᵀ)ω_i, resphered by c_i = (n − m + 1)/‖x_i‖². Where R is rank-deficient leaving a probe
 /// out takes nothing from Q, and no triangle is inverted.
 /// **Cost**: two products a probe, O(n m²) flops beside it, 4 m vectors. **Accuracy**: unbiased; the error falls as fast as the singular values.
-/// The standard error is √(variance of the m estimates / m).
+/// The standard error is the jackknife's, from the m estimates without one of the probes altogether (Epperly and Tropp 2024).
 pub fn xtrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<Estimate> {
     let n = problem.len();
     let mut range = Range::new(problem);
@@ -40,23 +40,75 @@ pub fn xtrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<Esti
             return Ok((known, T::epsilon().f64() * known.abs()));
         }
         let (omega, y) = (&range.sketch.omega, &range.sketch.y);
-        let w = range.coordinates(problem, omega);
-        let (lengths, forms) = (problem.dots(omega, omega), problem.dots(omega, y));
-        let s = match range.r.nrows() == m {
-            true => directions(&range.r),
-            false => Mat::zeros(range.r.nrows(), m),
-        };
-        let along = |a: &Mat<f64>, b: &Mat<f64>, i: usize| a.col(i).transpose() * b.col(i);
-        let v = Mat::from_fn(w.nrows(), m, |p, i| w[(p, i)] - s[(p, i)] * along(&s, &w, i));
-        let (hs, hv, lost) = (&h * &s, &h * &v, squares(&v));
-        let estimates = (0..m).map(|i| {
-            let form = forms[i] - 2.0 * along(&v, &range.r, i) + along(&v, &hv, i);
-            let left = lengths[i] - lost[i];
-            let scale = if left > 1e-8 * lengths[i] { (n + 1 - m) as f64 / left } else { 0.0 };
-            known - along(&s, &hs, i) + scale * form
+        let (value, error) = exchangeable(&Small {
+            n: n as f64,
+            known,
+            s: directions(&range.r),
+            w: range.coordinates(problem, omega),
+            h: &h,
+            r: &range.r,
+            lengths: problem.dots(omega, omega),
+            forms: problem.dots(omega, y),
         });
-        Ok(summary(&estimates.collect::<Vec<f64>>(), T::epsilon().f64()))
+        Ok((value, floor(error * student(m as f64 - 1.0), value, T::epsilon().f64())))
     })
+}
+
+/// What an exchangeable estimate needs to know of normal probes and their products, in the coordinates of Q.
+struct Small<'a> {
+    n: f64,
+    /// tr(QᵀAQ).
+    known: f64,
+    /// The direction that leaving a probe out takes from Q, a column a probe.
+    s: Mat<f64>,
+    /// QᵀΩ.
+    w: Mat<f64>,
+    /// QᵀAQ.
+    h: &'a Mat<f64>,
+    /// QᵀAΩ.
+    r: &'a Mat<f64>,
+    /// ‖ω‖².
+    lengths: Vec<f64>,
+    /// ωᵀAω.
+    forms: Vec<f64>,
+}
+
+/// The mean of the m estimates, each with another probe left out, and its standard error by the jackknife.
+fn exchangeable(small: &Small<'_>) -> ValueError {
+    let Small { n, known, s, w, h, r, lengths, forms } = small;
+    let m = w.ncols();
+    let (hs, hw) = (*h * s, *h * w);
+    // Inner products of directions and probes, plain and through A: all that a pair needs.
+    let (ss, shs) = (s.transpose() * s, s.transpose() * &hs);
+    let (sw, shw, sr) = (s.transpose() * w, s.transpose() * &hw, s.transpose() * *r);
+    let along = |a: &Mat<f64>, b: &Mat<f64>, j: usize| a.col(j).transpose() * b.col(j);
+    // Probe j as the test, the directions u (orthonormal, as columns of coefficients of s_i and s_j) taken from Q, `left` probes in the basis.
+    let test = |j: usize, u: &[[f64; 2]], i: usize, left: f64| {
+        let pick = |x: &Mat<f64>, u: &[f64; 2]| u[0] * x[(i, j)] + u[1] * x[(j, j)];
+        let form_of = |u: &[f64; 2], v: &[f64; 2], x: &Mat<f64>| {
+            u[0] * (v[0] * x[(i, i)] + v[1] * x[(i, j)]) + u[1] * (v[0] * x[(j, i)] + v[1] * x[(j, j)])
+        };
+        let (mut taken, mut square, mut half, mut form) = (0.0, along(w, w, j), along(w, r, j), along(w, &hw, j));
+        for a in u {
+            let c = pick(&sw, a);
+            taken += form_of(a, a, &shs);
+            square -= c * c;
+            half -= c * pick(&sr, a);
+            form -= 2.0 * c * pick(&shw, a);
+            form += u.iter().map(|b| c * pick(&sw, b) * form_of(a, b, &shs)).sum::<f64>();
+        }
+        let outside = lengths[j] - square;
+        let scale = if outside > 1e-8 * lengths[j] { (n - left) / outside } else { 0.0 };
+        known - taken + scale * (forms[j] - 2.0 * half + form)
+    };
+    let value = (0..m).map(|j| test(j, &[[0.0, 1.0]], j, m as f64 - 1.0)).sum::<f64>() / m as f64;
+    let two = |i: usize, j: usize| {
+        let (c, rest) = (ss[(i, j)], (1.0 - ss[(i, j)].powi(2)).max(1e-14).sqrt());
+        test(j, &[[1.0, 0.0], [-c / rest, 1.0 / rest]], i, m as f64 - 2.0)
+    };
+    let without = |i: usize| (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
+    let error = if m < 2 { f64::INFINITY } else { jackknife_error(&(0..m).map(without).collect::<Vec<_>>()) };
+    (value, error)
 }
 
 /// The columns of R⁻ᵀ, normalised.

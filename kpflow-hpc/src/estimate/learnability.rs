@@ -1,0 +1,52 @@
+//! What gradient descent makes of an error signal, and in which order.
+
+use super::{Eigenpairs, Problem, Tall};
+use crate::engine::Real;
+use crate::error::{Error, Result};
+
+/// How learnable an error signal is.
+#[derive(Clone, Debug)]
+pub struct Learnability {
+    /// eᵀAe / (‖e‖² λ_1): 1 where e is the leading mode, 0 where gradient descent cannot move it.
+    pub value: f64,
+    /// Its error, from the residual of λ_1.
+    pub standard_error: f64,
+    /// η eᵀAe: what one step of gradient descent takes off the loss, to first order.
+    pub predicted_decrease: f64,
+    /// (v_k·e)² / ‖e‖² of each mode.
+    pub energies: Vec<f64>,
+    /// 1/(η λ_k): steps in which a mode's error falls by a factor e; infinite for a mode of eigenvalue 0.
+    pub time_constants: Vec<f64>,
+}
+
+/// Computes the learnability of an error signal e (one vector: ∂L/∂z at the state) under A = NTK, mode by mode. Collective.
+///
+/// With δz = −η A e, mode k of the error decays as exp(−η λ_k s) in step s, and the loss falls at first by η eᵀAe = η Σ_k λ_k (v_k·e)².
+/// **Cost**: one product. **Accuracy**: exact but for λ_1, within residual·λ_1 of an eigenvalue. **Errors**: e is zero; there is no eigenpair.
+pub fn learnability<T: Real>(
+    problem: &Problem<'_, T>,
+    e: &Tall<T>,
+    pairs: &Eigenpairs<T>,
+    learning_rate: f64,
+) -> Result<Learnability> {
+    let square = problem.dots(e, e)[0];
+    if square == 0.0 || !square.is_finite() {
+        return Err(Error::run(format!(
+            "the error signal has squared norm {square}; there is nothing to learn from it"
+        )));
+    }
+    let (Some(&leading), Some(&residual)) = (pairs.values.first(), pairs.residuals.first()) else {
+        return Err(Error::run("there are no eigenpairs to compare the error signal with"));
+    };
+    let ae = problem.apply(e);
+    let form = problem.dots(e, &ae)[0];
+    let value = if leading > 0.0 { form / (square * leading) } else { 0.0 };
+    let along = problem.gram(&pairs.vectors, e);
+    Ok(Learnability {
+        value,
+        standard_error: value.abs() * residual,
+        predicted_decrease: learning_rate * form,
+        energies: along.iter().map(|c| c * c / square).collect(),
+        time_constants: pairs.values.iter().map(|l| 1.0 / (learning_rate * l.max(0.0))).collect(),
+    })
+}
