@@ -11,6 +11,7 @@ mod effective_rank;
 mod exact;
 mod factor;
 mod frobenius;
+mod lanczos;
 mod learnability;
 mod lyapunov;
 mod memo;
@@ -29,6 +30,7 @@ pub use dense::{dense, DenseSpectrum, DENSE_LIMIT};
 pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
 pub use exact::{exact_frobenius, exact_frobenius_flops, exact_trace, exact_trace_flops, Closed};
 pub use frobenius::{frobenius, frobenius_deflated};
+pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, log_det, log_det_of, Density};
 pub use learnability::{learnability, Learnability};
 pub use lyapunov::lyapunov;
 pub use memo::Memo;
@@ -124,6 +126,8 @@ pub struct Eigenpairs<T> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_spectra;
 #[cfg(test)]
 mod tests_trace;
 #[cfg(test)]
