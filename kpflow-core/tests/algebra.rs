@@ -3,7 +3,8 @@
 mod common;
 
 use common::{assert_algebra, assert_contract, dense, distance, norm, random};
-use kpflow_core::operator::{Adjoint, Compose, Dense, Gram, Identity, Scale, Sum};
+use kpflow_core::machine::Portable;
+use kpflow_core::operator::{Adjoint, Compose, Dense, Gram, Identity, Restriction, Scale, Sum, TrajectorySum};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
@@ -48,6 +49,16 @@ fn algebra<T: Scalar>(tolerance: f64) {
     assert_is("Compose", &Compose::new(b, a), &times(&n, &m, Q.len()), tolerance);
     assert_is("Gram", &Gram(a), &times(&m, &transpose(&m, P.len()), P.len()), tolerance);
 
+    // Steps 1 and 2 of three, units 2 and 0 of three; the block of B Bᵀ that belongs to them is R B (R B)ᵀ.
+    let part = Restriction::new(Q, 1..3, Some(&[2, 0]));
+    let row = |i: usize| i / 4 * 9 + (1 + i / 2 % 2) * 3 + [2, 0][i % 2];
+    let selection: Vec<T> = (0..8 * 18).map(|i| if row(i / 18) == i % 18 { T::one() } else { T::zero() }).collect();
+    assert_is("Restriction", &part, &selection, tolerance);
+    let block = times(&selection, &m, Q.len());
+    assert_is("R A", &Compose::new(part, a), &block, tolerance);
+    let sum: Vec<T> = (0..4 * 12).map(|i| if i / 12 == i % 12 % 4 { T::one() } else { T::zero() }).collect();
+    assert_is("TrajectorySum", &TrajectorySum::new(P, true, &Portable), &sum, tolerance);
+
     // An expression of all of them, one operand through a reference and one through a trait object.
     let object: &dyn LinearOperator<T> = &c;
     let inner = Compose::new(b, Sum::new(&a, Scale::new(T::of(2.0), object)));
@@ -84,6 +95,9 @@ fn factors_that_do_not_fit_are_refused() {
     assert!(catch_unwind(AssertUnwindSafe(|| Compose::new::<f64>(a, a))).is_err());
     assert!(catch_unwind(AssertUnwindSafe(|| Sum::new::<f64>(a, Adjoint(a)))).is_err());
     assert!(catch_unwind(AssertUnwindSafe(|| Dense::new(&m, P, R))).is_err());
+    for (window, units) in [(0..4, &[0usize][..]), (0..1, &[3]), (0..1, &[1, 1])] {
+        assert!(catch_unwind(|| Restriction::new(Q, window, Some(units))).is_err());
+    }
 }
 
 /// A wrong operator of each kind: the contract must see it.

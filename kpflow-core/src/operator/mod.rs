@@ -2,8 +2,10 @@
 
 mod algebra;
 pub mod contract;
+mod restriction;
 
 pub use algebra::{Adjoint, Compose, Dense, Gram, Identity, Scale, Sum};
+pub use restriction::{Restriction, TrajectorySum};
 
 use crate::{BlockMut, BlockRef, Scalar, Shape};
 

@@ -14,6 +14,7 @@ mod frobenius;
 mod lanczos;
 mod learnability;
 mod lyapunov;
+mod marginal;
 mod memo;
 mod pair_statistic;
 mod problem;
@@ -33,6 +34,7 @@ pub use frobenius::{frobenius, frobenius_deflated};
 pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, log_det, log_det_of, Density};
 pub use learnability::{learnability, Learnability};
 pub use lyapunov::lyapunov;
+pub use marginal::{marginal, marginal_of, Kept, Marginal, MARGINAL_LIMIT};
 pub use memo::Memo;
 pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
 pub use problem::{Budget, Family, Problem, SKETCHES, TESTS};
@@ -126,6 +128,8 @@ pub struct Eigenpairs<T> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_marginal;
 #[cfg(test)]
 mod tests_spectra;
 #[cfg(test)]

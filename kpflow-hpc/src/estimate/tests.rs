@@ -40,6 +40,11 @@ pub(super) fn decaying(n: usize) -> Vec<f64> {
     (0..n).map(|i| 0.8f64.powi(i as i32)).collect()
 }
 
+/// A tail that no sketch is done with.
+pub(super) fn slow(n: usize) -> Vec<f64> {
+    (0..n).map(|i| 1.0 / (1.0 + i as f64)).collect()
+}
+
 pub(super) fn flat(n: usize) -> Vec<f64> {
     (0..n).map(|i| 1.0 + 0.1 * (i as f64).sin()).collect()
 }

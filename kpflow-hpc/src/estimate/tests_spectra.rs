@@ -1,16 +1,12 @@
 //! Quadrature, densities and singular triplets on operators whose answers are known.
 
-use super::tests::{coverage, decaying, flat, hidden, with};
+use super::tests::{coverage, decaying, flat, hidden, slow, with};
 use super::*;
 use crate::comm::Comm;
 use crate::engine::Engine;
 use kpflow_core::operator::{Adjoint, Dense, Gram};
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, Shape};
-
-fn slow(n: usize) -> Vec<f64> {
-    (0..n).map(|i| 1.0 / (1.0 + i as f64)).collect()
-}
 
 #[test]
 fn error_bars_of_spectral_sums_cover_the_truth() {

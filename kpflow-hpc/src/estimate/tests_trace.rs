@@ -1,6 +1,6 @@
 //! Trace and moment estimators: error bars that cover, and operators that break the careless.
 
-use super::tests::{coverage, decaying, flat, hidden, with};
+use super::tests::{coverage, decaying, flat, hidden, slow, with};
 use super::*;
 use crate::comm::Comm;
 use crate::engine::Engine;
@@ -44,10 +44,6 @@ fn error_bars_of_traces_cover_the_truth() {
             }
         }
     }
-}
-
-fn slow(n: usize) -> Vec<f64> {
-    (0..n).map(|i| 1.0 / (1.0 + i as f64)).collect()
 }
 
 /// Three blocks that share nothing.

@@ -1,0 +1,278 @@
+//! Marginals: partial traces onto one or two axes of the state.
+
+use super::sampling::{jackknife, pooled, student, ValueError, MIN_SAMPLES};
+use super::small::eigen;
+use super::{Budget, Problem, StopReason, Tall, TESTS};
+use crate::engine::Real;
+use crate::error::{Error, Result};
+use kpflow_core::machine::{Kernel, MatMut, MatRef};
+use kpflow_core::probe::{Probe, Running};
+use kpflow_core::{BlockMut, Shape};
+
+/// The largest marginal.
+pub const MARGINAL_LIMIT: usize = 1024;
+/// Groups of samples that the jackknife leaves out one at a time.
+const GROUPS: usize = 32;
+
+/// Which axes of [trajectory, step, unit] are left; the others are traced out.
+pub type Kept = [bool; 3];
+
+/// A partial trace with its errors.
+#[derive(Clone, Debug)]
+pub struct Marginal {
+    /// d.
+    pub size: usize,
+    /// `[d, d]`, symmetric.
+    pub matrix: Vec<f64>,
+    /// Standard errors, `[d, d]`.
+    pub errors: Vec<f64>,
+    /// Largest first.
+    pub eigenvalues: Vec<f64>,
+    /// Vector i in row i: the modes along the axis.
+    pub eigenvectors: Vec<f64>,
+    /// tr(M)² / ‖M‖_F² and its standard error.
+    pub effective_rank: ValueError,
+    /// tr M and its standard error.
+    pub trace: ValueError,
+    /// Products spent.
+    pub matvecs: usize,
+    /// Why it stopped.
+    pub stop: StopReason,
+    /// Products, tr M and its standard error on the way.
+    pub history: Vec<[f64; 3]>,
+}
+
+/// The indices of a state split into those that are kept and those that are traced out.
+struct Split {
+    shape: Shape,
+    kept: Kept,
+}
+
+impl Split {
+    fn count(&self, kept: bool) -> usize {
+        let sizes = [self.shape.trajectories, self.shape.steps, self.shape.units];
+        sizes.iter().zip(self.kept).filter(|(_, k)| *k == kept).map(|(s, _)| s).product()
+    }
+    /// The number among the kept, or among the others, of the state's number (b, t, j).
+    fn index(&self, kept: bool, at: [usize; 3]) -> usize {
+        let sizes = [self.shape.trajectories, self.shape.steps, self.shape.units];
+        (0..3).filter(|&a| self.kept[a] == kept).fold(0, |i, a| i * sizes[a] + at[a])
+    }
+    /// Calls `f(place in a trajectory's numbers, b, kept, other)` for the trajectories `first .. first + count`.
+    fn each(&self, first: usize, count: usize, mut f: impl FnMut(usize, usize, usize, usize)) {
+        let (steps, units) = (self.shape.steps, self.shape.units);
+        for b in first..first + count {
+            for i in 0..steps * units {
+                let at = [b, i / units, i % units];
+                f(i, b - first, self.index(true, at), self.index(false, at));
+            }
+        }
+    }
+}
+
+/// Samples of a matrix: their mean, scatter, and groups for the jackknife.
+struct Samples {
+    size: usize,
+    entries: Vec<Running>,
+    trace: Running,
+    /// Sums of the samples of a group, and how many they are.
+    groups: Vec<(Vec<f64>, f64)>,
+}
+
+impl Samples {
+    fn push(&mut self, sample: Vec<f64>) {
+        let d = self.size;
+        let symmetric: Vec<f64> = (0..d * d).map(|i| 0.5 * (sample[i] + sample[i % d * d + i / d])).collect();
+        self.entries.iter_mut().zip(&symmetric).for_each(|(e, &x)| e.push(x));
+        self.trace.push((0..d).map(|i| symmetric[i * d + i]).sum());
+        let group = (self.trace.count() as usize - 1) % GROUPS;
+        match self.groups.get_mut(group) {
+            Some((sum, count)) => {
+                sum.iter_mut().zip(&symmetric).for_each(|(s, x)| *s += x);
+                *count += 1.0;
+            }
+            None => self.groups.push((symmetric, 1.0)),
+        }
+    }
+
+    /// tr²/‖M‖²: the square of a noisy matrix is too large, so it is taken from pairs of groups, which have no noise in common.
+    fn effective_rank(&self) -> ValueError {
+        let (d, n) = (self.size, self.groups.len());
+        let means: Vec<Vec<f64>> = self.groups.iter().map(|(s, c)| s.iter().map(|x| x / c).collect()).collect();
+        let traces: Vec<f64> = means.iter().map(|m| (0..d).map(|i| m[i * d + i]).sum()).collect();
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        let whole: Vec<f64> = (0..d * d).map(|i| means.iter().map(|m| m[i]).sum()).collect();
+        let (own, cross): (Vec<f64>, Vec<f64>) = means.iter().map(|m| (dot(m, m), dot(m, &whole))).unzip();
+        let (all, owns, trace) = (dot(&whole, &whole), own.iter().sum::<f64>(), traces.iter().sum::<f64>());
+        let statistic = |without: Option<usize>| {
+            let (count, pairs, trace) = match without {
+                None => (n as f64, all - owns, trace),
+                Some(i) => (n as f64 - 1.0, all - 2.0 * cross[i] + own[i] - (owns - own[i]), trace - traces[i]),
+            };
+            let square = pairs / (count * (count - 1.0));
+            if square > 0.0 {
+                (trace / count).powi(2) / square
+            } else {
+                f64::INFINITY
+            }
+        };
+        let plain = if all > 0.0 { trace * trace / all } else { 0.0 };
+        if n < 3 || all == 0.0 {
+            return (plain, if all == 0.0 { 0.0 } else { f64::INFINITY });
+        }
+        match jackknife(n, statistic) {
+            (value, error) if value.is_finite() && error.is_finite() => (value, error),
+            _ => (plain, f64::INFINITY),
+        }
+    }
+
+    fn finish(self, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Marginal {
+        let matrix: Vec<f64> = self.entries.iter().map(Running::mean).collect();
+        let errors = self.entries.iter().map(|e| widened(e).1).collect();
+        let (eigenvalues, eigenvectors) = eigen(&matrix, self.size);
+        let (effective_rank, trace) = (self.effective_rank(), widened(&self.trace));
+        Marginal {
+            size: self.size,
+            matrix,
+            errors,
+            eigenvalues,
+            eigenvectors,
+            effective_rank,
+            trace,
+            matvecs,
+            stop,
+            history,
+        }
+    }
+}
+
+fn widened(r: &Running) -> ValueError {
+    let error = r.standard_error();
+    (r.mean(), if error == 0.0 { 0.0 } else { error * student(r.count() as f64 - 1.0) })
+}
+
+/// Estimates the partial trace of a symmetric operator onto the kept axes: for the time axis `M[t, t'] = Σ_{b,j} A[(b,t,j), (b,t',j)]`. Collective.
+///
+/// Where ten samples of d products each are within the budget, the probes have structure, e_i ⊗ s with random signs s along the axes that are traced
+/// out: what A couples between different i makes no noise, and A = G ⊗ I is found exactly. Otherwise all signs are random, and one product is a sample of the
+/// whole matrix, Σ_rest x[i, rest] (A x)[i', rest]. A product says as much in the mean either way.
+/// For axes without the trajectory pass the block diagonal ⊕_b A_bb: it has the same marginals, and no noise between trajectories.
+/// **Cost**: the budget or less; GROUPS·d² numbers. **Accuracy**: entrywise standard errors over samples; ‖M‖_F² in the effective rank is
+/// a U-statistic of pairs of samples, its error the jackknife's. `rtol` is on ‖errors‖_F/‖M‖_F. **Errors**: d beyond [`MARGINAL_LIMIT`].
+pub fn marginal<T: Real>(problem: &Problem<'_, T>, budget: &Budget, kept: Kept) -> Result<Marginal> {
+    let split = Split { shape: problem.shape().with_trajectories(problem.trajectories), kept };
+    let d = split.count(true);
+    if d > MARGINAL_LIMIT {
+        let what = format!("the marginal would be a {d} × {d} matrix; it is at most {MARGINAL_LIMIT} wide");
+        return Err(Error::usage(format!("{what}, choose fewer axes, a window or units")));
+    }
+    let structured = budget.max_matvecs >= MIN_SAMPLES * d;
+    let mut samples =
+        Samples { size: d, entries: vec![Running::default(); d * d], trace: Running::default(), groups: Vec::new() };
+    let (mut history, mut stop, mut first) = (Vec::new(), StopReason::Budget, 0);
+    loop {
+        let each = if structured { d } else { 1 };
+        let left = budget.max_matvecs.saturating_sub(problem.matvecs()) / each;
+        let m = if structured { left.min(1) } else { left.min(problem.block) };
+        if m == 0 {
+            break;
+        }
+        let new = if structured { by_columns(problem, &split, first) } else { by_signs(problem, &split, first, m) };
+        first += m;
+        if new.iter().flatten().any(|x| !x.is_finite()) {
+            stop = StopReason::Overflow;
+            break;
+        }
+        new.into_iter().for_each(|s| samples.push(s));
+        let (value, error) = widened(&samples.trace);
+        history.push([problem.matvecs() as f64, value, error]);
+        (problem.progress)(problem.matvecs(), value, error);
+        let norm: f64 = samples.entries.iter().map(|e| e.mean().powi(2)).sum();
+        let squares: Vec<f64> = samples.entries.iter().map(|e| e.standard_error().powi(2)).collect();
+        let error = pooled(squares.iter().sum(), 0.0, samples.trace.count() as f64 - 1.0);
+        if samples.trace.count() as usize >= MIN_SAMPLES && error <= budget.rtol * norm.sqrt() {
+            stop = StopReason::Tolerance;
+            break;
+        }
+    }
+    Ok(samples.finish(problem.matvecs(), stop, history))
+}
+
+/// One sample a product: random signs everywhere.
+fn by_signs<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize, m: usize) -> Vec<Vec<f64>> {
+    let (d, rest) = (split.count(true), split.count(false));
+    let x = problem.draw(TESTS, first, m);
+    let y = problem.apply(&x);
+    let mut all = Vec::with_capacity(m * d * d);
+    for v in 0..m {
+        // The signs of all trajectories, if those are what is kept: any part of a probe can be made anywhere.
+        let (mut signs, mut images) = (vec![0.0f64; rest * d], vec![0.0f64; rest * d]);
+        if split.kept[0] {
+            let whole = whole_probe::<T>(problem, split, first + v);
+            split.each(0, problem.trajectories, |i, b, k, r| signs[r * d + k] = whole.part(b, 0)[i].f64());
+        } else {
+            split.each(problem.first, x.shape.trajectories, |i, b, k, r| signs[r * d + k] = x.part(b, v)[i].f64());
+        }
+        split.each(problem.first, y.shape.trajectories, |i, b, k, r| images[r * d + k] = y.part(b, v)[i].f64());
+        let mut sample = vec![0.0f64; d * d];
+        let (s, y) = (MatRef::new(&signs, rest, d, d), MatRef::new(&images, rest, d, d));
+        problem.engine.gemm(1.0, s.t(), y, 0.0, MatMut::new(&mut sample, d, d, d));
+        all.extend(sample);
+    }
+    problem.comm().sum(&mut all);
+    all.chunks(d * d).map(<[f64]>::to_vec).collect()
+}
+
+/// One sample of d products: the same signs along what is traced out, one kept index a product.
+fn by_columns<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize) -> Vec<Vec<f64>> {
+    let d = split.count(true);
+    let count = problem.shape().trajectories;
+    let whole = if split.kept[0] { whole_probe::<T>(problem, split, first) } else { problem.draw(TESTS, first, 1) };
+    // The sign of what is traced out is the one that the probe has at the first of the kept.
+    let start = if split.kept[0] { 0 } else { problem.first };
+    let mut signs = vec![0.0f64; split.count(false)];
+    split.each(start, whole.shape.trajectories, |i, b, k, r| {
+        if k == 0 {
+            signs[r] = whole.part(b, 0)[i].f64();
+        }
+    });
+    let mut sample = vec![0.0f64; d * d];
+    for from in (0..d).step_by(problem.block) {
+        let m = problem.block.min(d - from);
+        let mut x = Tall::zeros(problem.shape(), m);
+        split.each(problem.first, count, |i, b, k, r| {
+            if (from..from + m).contains(&k) {
+                x.part_mut(b, k - from)[i] = T::of(signs[r]);
+            }
+        });
+        let y = problem.apply(&x);
+        for v in 0..m {
+            split.each(problem.first, count, |i, b, k, r| sample[k * d + from + v] += signs[r] * y.part(b, v)[i].f64());
+        }
+    }
+    problem.comm().sum(&mut sample);
+    vec![sample]
+}
+
+/// A probe in all trajectories of all ranks.
+fn whole_probe<T: Real>(problem: &Problem<'_, T>, split: &Split, vector: usize) -> Tall<T> {
+    let mut x = Tall::zeros(split.shape, 1);
+    let probe = Probe { seed: problem.seed, stream: TESTS.stream, distribution: TESTS.distribution };
+    probe.fill(0, vector, BlockMut::new(split.shape, 1, &mut x.data));
+    x
+}
+
+/// The partial trace of a whole matrix over the state `shape`, row-major: `[d, d]`, and d.
+pub fn marginal_of(matrix: &[f64], shape: Shape, kept: Kept) -> (Vec<f64>, usize) {
+    let split = Split { shape, kept };
+    let (d, n) = (split.count(true), shape.len());
+    let mut places = vec![Vec::new(); split.count(false)];
+    split.each(0, shape.trajectories, |i, b, k, r| places[r].push((k, b * shape.per_trajectory() + i)));
+    let mut out = vec![0.0; d * d];
+    for group in &places {
+        for &(i, row) in group {
+            group.iter().for_each(|&(j, column)| out[i * d + j] += matrix[row * n + column]);
+        }
+    }
+    (out, d)
+}
