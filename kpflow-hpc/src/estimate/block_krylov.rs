@@ -1,9 +1,10 @@
 //! Leading eigenpairs by randomised block Krylov iteration: block Lanczos with full reorthogonalisation and thick restart.
 
+use super::nystrom::nystrom;
 use super::small::{eigen, orthogonalise};
-use super::{Budget, Eigenpairs, Problem, StopReason, Tall};
+use super::trace::Sketch;
+use super::{Budget, Eigenpairs, Problem, StopReason, Tall, SKETCHES};
 use crate::engine::Real;
-use kpflow_core::probe::Distribution;
 
 /// Computes the `count` largest eigenpairs of a symmetric positive semidefinite operator. Collective.
 ///
@@ -23,13 +24,27 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
     let Sizes { width, longest } = sizes(count, problem.block, n);
     let mut history = Vec::new();
     let mut stop = StopReason::Budget;
-    let mut next = state.random(width, &[]);
-    state.drawn = width;
     // A's image of a random block, rather than the block itself, makes a far better start for one block of products.
-    if budget.max_matvecs > next.vectors + count && next.vectors > 0 {
-        let y = problem.apply(&next);
-        let largest = problem.dots(&y, &y).into_iter().fold(0.0, f64::max).sqrt();
-        next = orthogonalise(problem, &[], y, largest, 0.0).q;
+    let mut next = Tall::zeros(problem.shape(), 0);
+    if budget.max_matvecs > width + count && width > 0 {
+        let mut sketch = Sketch::new(problem, SKETCHES);
+        sketch.extend(problem, width);
+        state.drawn = width;
+        let squares = problem.dots(&sketch.y, &sketch.y);
+        let largest = squares.iter().fold(0.0, |m: f64, &s| m.max(s)).sqrt();
+        if squares.iter().all(|s| s.is_finite()) {
+            // What this block alone says of the spectrum; nothing is known of its residuals.
+            if let Ok((values, _)) = nystrom(problem, &sketch, count) {
+                history.push([problem.matvecs() as f64, values.first().copied().unwrap_or(0.0), f64::INFINITY]);
+            }
+            next = orthogonalise(problem, &[], sketch.y, largest, 0.0).q;
+        }
+    } else if width > 0 {
+        if let Some(pairs) = few(problem, budget, count) {
+            return pairs;
+        }
+        next = state.random(width, &[]);
+        state.drawn = width;
     }
     let mut ritz = (Vec::new(), Vec::new());
     let mut residuals = Vec::new();
@@ -95,6 +110,36 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
     finish(problem, budget, &state, &ritz, count, stop, history)
 }
 
+/// What can be had of fewer products than two blocks: the eigenpairs of a Nyström approximation, and residuals as far as products are left to measure
+/// them. `None` for a single product, which as a Ritz pair comes with its residual, or where A is not positive semidefinite.
+fn few<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: usize) -> Option<Eigenpairs<T>> {
+    let measured = count.min(budget.max_matvecs / 2);
+    let mut sketch = Sketch::new(problem, SKETCHES);
+    if measured == 0 {
+        return None;
+    }
+    sketch.extend(problem, (budget.max_matvecs - measured).min(problem.len()));
+    if problem.dots(&sketch.y, &sketch.y).iter().any(|s| !s.is_finite()) {
+        let vectors = Tall::zeros(problem.shape(), 0);
+        let (matvecs, stop) = (problem.matvecs(), StopReason::Overflow);
+        return Some(Eigenpairs {
+            values: Vec::new(),
+            residuals: Vec::new(),
+            vectors,
+            matvecs,
+            stop,
+            history: Vec::new(),
+        });
+    }
+    let (values, vectors) = nystrom(problem, &sketch, count).ok()?;
+    let history = vec![[problem.matvecs() as f64, values.first().copied().unwrap_or(0.0), f64::INFINITY]];
+    let size = values.len();
+    let one = orthogonalise(problem, &[], vectors.columns(0..size), 1.0, 0.5);
+    let basis = Basis { problem, h: Vec::new(), size: one.q.vectors, blocks: vec![one.q], drawn: 0 };
+    let ritz = (values, identity(basis.size));
+    Some(finish(problem, budget, &basis, &ritz, count, StopReason::Budget, history))
+}
+
 struct Sizes {
     /// Vectors of a block.
     width: usize,
@@ -141,7 +186,7 @@ struct Basis<'p, 'a, T> {
 
 impl<T: Real> Basis<'_, '_, T> {
     fn random(&self, vectors: usize, beside: &[&Tall<T>]) -> Tall<T> {
-        let omega = self.problem.probes(Distribution::Gaussian, 3, self.drawn, vectors);
+        let omega = self.problem.draw(SKETCHES, self.drawn, vectors);
         let size = (self.problem.len() as f64).sqrt();
         orthogonalise(self.problem, beside, omega, size, 8.0 * T::epsilon().f64() * size).q
     }

@@ -14,8 +14,8 @@ pub struct DenseSpectrum {
     pub matrix: Vec<f64>,
     trace: f64,
     frobenius: f64,
-    /// Largest first.
-    values: Vec<f64>,
+    /// The eigenvalues, largest first.
+    pub values: Vec<f64>,
     /// Vector i in row i.
     vectors: Vec<f64>,
     /// ‖A v − λ v‖.

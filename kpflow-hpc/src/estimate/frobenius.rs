@@ -39,7 +39,7 @@ pub fn frobenius_deflated<T: Real>(problem: &Problem<'_, T>, budget: &Budget) ->
         if k > 0 && range.spans(problem) {
             return Ok((known.sqrt(), T::epsilon().f64() * known.sqrt()));
         }
-        tests.extend(problem, total - k - range.q.vectors);
+        tests.extend(problem, total - 2 * k);
         let c = problem.gram(&range.q, &tests.omega);
         let mut rest = tests.y.clone();
         rest.add_product(-1.0, &range.aq, &c, problem.engine);

@@ -5,8 +5,9 @@ use super::small::eigen;
 use super::{Budget, Estimate, Problem, StopReason, Tall, TESTS};
 use crate::engine::Real;
 
-/// Steps of a recurrence, at most.
+/// Steps of a recurrence, at most: for a density, whose resolution they are, and for a sum, where probes are worth more.
 const STEPS: usize = 60;
+const STEPS_OF_SUMS: usize = 30;
 /// Probes that go through together, at most: each keeps all its vectors.
 const TOGETHER: usize = 8;
 
@@ -260,10 +261,11 @@ fn subtract<T: Real>(w: &mut Tall<T>, c: &[f64], q: &Tall<T>) {
 fn run<T: Real>(
     problem: &Problem<'_, T>,
     budget: &Budget,
+    steps: usize,
     value: impl Fn(&Quadrature) -> ValueError,
 ) -> (Quadrature, Estimate) {
     let n = problem.len();
-    let steps = STEPS.min(n).min((budget.max_matvecs / 4).max(1));
+    let steps = steps.min(n).min(budget.max_matvecs).max(1);
     let mut quadrature = Quadrature { n, probes: Vec::new() };
     let (mut history, mut stop) = (Vec::<[f64; 3]>::new(), StopReason::Budget);
     loop {
@@ -292,6 +294,11 @@ fn run<T: Real>(
     (quadrature, Estimate { value, standard_error, matvecs: problem.matvecs(), stop, history })
 }
 
+/// Ten probes at least, where the budget allows: fewer say little of their own scatter.
+fn steps_of_sums(budget: &Budget) -> usize {
+    STEPS_OF_SUMS.min((budget.max_matvecs / 10).max(3))
+}
+
 /// Estimates the spectral density of a symmetric operator by stochastic Lanczos quadrature (Golub and Meurant 1994; Ubaru, Chen and Saad 2017).
 /// Collective. The estimate beside it is of tr A.
 ///
@@ -300,17 +307,18 @@ fn run<T: Real>(
 pub fn density<T: Real>(problem: &Problem<'_, T>, budget: &Budget, points: usize) -> (Density, Estimate) {
     let n = problem.len() as f64;
     let all = Budget { rtol: 0.0, ..*budget };
-    let (quadrature, estimate) = run(problem, &all, |q| q.statistic(|x| [n * x], |[t]| t));
+    let (quadrature, estimate) =
+        run(problem, &all, STEPS.min((budget.max_matvecs / 4).max(3)), |q| q.statistic(|x| [n * x], |[t]| t));
     (quadrature.density(points, T::epsilon().f64()), estimate)
 }
 
 /// Estimates log det(I + A/σ²) of a positive semidefinite operator by stochastic Lanczos quadrature. Collective.
 ///
-/// **Cost**: products as the tolerance asks; 60·8 vectors. **Accuracy**: standard error by the jackknife over probes, and what the last two steps of the
+/// **Cost**: products as the tolerance asks, recurrences of up to 30 steps; 30·8 vectors. **Accuracy**: standard error by the jackknife over probes, and what the last two steps of the
 /// recurrences have changed added to it.
 pub fn log_det<T: Real>(problem: &Problem<'_, T>, budget: &Budget, noise: f64) -> Estimate {
     let n = problem.len() as f64;
-    run(problem, budget, |q| q.statistic(|x| [n * (x.max(0.0) / noise).ln_1p()], |[s]| s)).1
+    run(problem, budget, steps_of_sums(budget), |q| q.statistic(|x| [n * (x.max(0.0) / noise).ln_1p()], |[s]| s)).1
 }
 
 /// Estimates the entropy rank exp(−Σ p log p), p = λ/tr A, of a positive semidefinite operator by stochastic Lanczos quadrature. Collective.
@@ -319,7 +327,10 @@ pub fn log_det<T: Real>(problem: &Problem<'_, T>, budget: &Budget, noise: f64) -
 pub fn entropy_rank<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Estimate {
     let n = problem.len() as f64;
     let parts = |x: f64| if x > 0.0 { [n * x, n * x * x.ln()] } else { [0.0, 0.0] };
-    run(problem, budget, |q| q.statistic(parts, |[t, s]| if t > 0.0 { t * (-s / t).exp() } else { 0.0 })).1
+    run(problem, budget, steps_of_sums(budget), |q| {
+        q.statistic(parts, |[t, s]| if t > 0.0 { t * (-s / t).exp() } else { 0.0 })
+    })
+    .1
 }
 
 /// log det(I + A/σ²) from all eigenvalues.

@@ -16,6 +16,7 @@ mod learnability;
 mod lyapunov;
 mod marginal;
 mod memo;
+mod nystrom;
 mod pair_statistic;
 mod problem;
 mod sampling;
@@ -33,7 +34,7 @@ pub use exact::{exact_frobenius, exact_frobenius_flops, exact_trace, exact_trace
 pub use frobenius::{frobenius, frobenius_deflated};
 pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, log_det, log_det_of, Density};
 pub use learnability::{learnability, Learnability};
-pub use lyapunov::lyapunov;
+pub use lyapunov::{lyapunov, require_recurrence};
 pub use marginal::{marginal, marginal_of, Kept, Marginal, MARGINAL_LIMIT};
 pub use memo::Memo;
 pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};

@@ -195,12 +195,11 @@ impl ResultFile {
             if !r.history.is_empty() {
                 array(&g, "history", &[r.history.len(), 3], r.history.concat())?;
             }
-            let k = r.eigenvalues.as_ref().map_or(0, Vec::len);
             if let Some(values) = r.eigenvalues {
-                array(&g, "eigenvalues", &[k], values)?;
+                array(&g, "eigenvalues", &[values.len()], values)?;
             }
             if let Some(residuals) = r.residuals {
-                array(&g, "residuals", &[k], residuals)?;
+                array(&g, "residuals", &[residuals.len()], residuals)?;
             }
             for (name, shape, data) in r.tensors {
                 array(&g, name, &shape, data)?;

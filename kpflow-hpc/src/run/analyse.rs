@@ -1,6 +1,7 @@
 //! One analysis: which operator, which method, what comes out.
 
 use super::operators::{factor, factor_adjoint, operator, Boxed, Memos, Shared};
+use super::part::OfPart;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::{Budget, DenseSpectrum};
@@ -35,6 +36,30 @@ pub(super) struct Setting<'a, 'l, T> {
     diagonal: Boxed<'a, T>,
 }
 
+/// Fails if an analysis asks for what this model does not have: before anything is spent or written.
+pub(super) fn check<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<'_, T>, engine: &Engine) -> Result<()> {
+    let one = |a: &Analysis| -> Result<()> {
+        super::part::check(&a.part, lin.shape())?;
+        match (a.quantity, &a.with) {
+            (Quantity::Lyapunov, _) => crate::estimate::require_recurrence(lin)?,
+            (Quantity::Learnability, Some(with)) => drop(super::spectra::open_signal(with, loaded)?),
+            _ => {}
+        }
+        operator(a.operator, lin, engine, Coupling::PerTrajectory).map(drop)
+    };
+    let named = |a: &Analysis| one(a).map_err(|e| in_analysis(job, a, e));
+    job.analyses.iter().try_for_each(named)
+}
+
+/// An error that says which analysis it is about.
+fn in_analysis(job: &Job, analysis: &Analysis, e: Error) -> Error {
+    Error {
+        message: format!("in [[analysis]] {}: {}", analysis.name, e.message),
+        file: e.file.or_else(|| Some(job.path.clone())),
+        ..e
+    }
+}
+
 /// Does one analysis. Collective. Returns what to write, and this rank's part of the tensors that are to be kept.
 pub(super) fn analyse<'a, T: Real>(
     job: &'a Job,
@@ -46,8 +71,17 @@ pub(super) fn analyse<'a, T: Real>(
     progress: &'a dyn Fn(usize, f64, f64),
 ) -> Result<Found<T>> {
     let work = || -> Result<Found<T>> {
-        let make = |coupling| operator(analysis.operator, lin, engine, coupling);
-        let (all, diagonal) = (make(Coupling::All)?, make(Coupling::PerTrajectory)?);
+        let make = |coupling| -> Result<Boxed<'a, T>> {
+            let whole = operator(analysis.operator, lin, engine, coupling)?;
+            if analysis.part.is_all() {
+                return Ok(whole);
+            }
+            let owns = loaded.first == 0 && lin.shape().trajectories > 0;
+            Ok(Box::new(OfPart::new(whole, &analysis.part, loaded.trajectories, owns, engine)?))
+        };
+        // A mean over trajectories is of the diagonal blocks alone.
+        let all = make(if analysis.part.average { Coupling::PerTrajectory } else { Coupling::All })?;
+        let diagonal = make(Coupling::PerTrajectory)?;
         // The same on every rank: by the largest part that any of them has.
         let most = loaded.trajectories.div_ceil(engine.comm().size()) * loaded.shape.per_trajectory();
         let shared = if analysis.part.is_all() { memos.of(analysis.operator, most) } else { None };
@@ -58,11 +92,7 @@ pub(super) fn analyse<'a, T: Real>(
         Ok((record, tensors))
     };
     // Whatever fails, fails on all ranks alike: it depends on the sizes of the whole job only.
-    work().map_err(|e| Error {
-        message: format!("in [[analysis]] {}: {}", analysis.name, e.message),
-        file: e.file.or_else(|| Some(job.path.clone())),
-        ..e
-    })
+    work().map_err(|e| in_analysis(job, analysis, e))
 }
 
 impl<T: Real> Setting<'_, '_, T> {
@@ -72,7 +102,10 @@ impl<T: Real> Setting<'_, '_, T> {
 
     pub fn problem<'p>(&'p self, op: &'p Boxed<'_, T>) -> Problem<'p, T> {
         let Self { loaded, engine, job, .. } = *self;
-        let trajectories = (loaded.first, loaded.trajectories);
+        let trajectories = match self.analysis.part.average {
+            true => (usize::from(op.domain().trajectories == 0), 1),
+            false => (loaded.first, loaded.trajectories),
+        };
         Problem::new(&**op, engine, trajectories, job.seed, loaded.block, self.progress)
     }
 
@@ -123,9 +156,9 @@ impl<T: Real> Setting<'_, '_, T> {
     fn analyse(&self) -> Result<Found<T>> {
         let symmetric = self.analysis.operator.symmetric();
         match self.analysis.quantity {
-            Quantity::Trace => self.scalar(self.trace(self.analysis.method, self.analysis.rtol)?),
+            Quantity::Trace => self.scalar(self.trace(self.analysis.method, self.budget(self.analysis.rtol))?),
             Quantity::Frobenius if !symmetric => self.scalar(self.frobenius_of_any()?),
-            Quantity::Frobenius => self.scalar(self.frobenius(self.analysis.rtol)?),
+            Quantity::Frobenius => self.scalar(self.frobenius(self.budget(self.analysis.rtol))?),
             Quantity::EffectiveRank => self.scalar(self.effective_rank()?),
             Quantity::StableRank => self.scalar(self.stable_rank()?),
             Quantity::Alignment => self.scalar(self.alignment()?),
@@ -135,7 +168,12 @@ impl<T: Real> Setting<'_, '_, T> {
             Quantity::SingularTriplets => self.singular_triplets(),
             Quantity::Learnability => self.learnability(),
             Quantity::Lyapunov => self.lyapunov(),
-            _ => Ok((self.structure()?, Vec::new())),
+            Quantity::LogDet => self.scalar(self.log_det()?),
+            Quantity::EntropyRank => self.scalar(self.entropy_rank()?),
+            Quantity::Density => self.density(),
+            Quantity::Matrix => self.matrix(),
+            Quantity::Marginal => self.marginal(),
+            Quantity::Blocks => self.blocks(),
         }
     }
 

@@ -4,6 +4,7 @@ mod analyse;
 mod memory;
 mod moments;
 mod operators;
+mod part;
 mod spectra;
 mod structure;
 
@@ -83,6 +84,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             );
         }
         comm.agree(require_memory(bytes))?;
+        comm.agree(analyse::check(job, &loaded, lin, engine))?;
         if comm.is_root() && options.verbose {
             let flops = loaded.product_flops;
             let (block, tile) = (loaded.block, lin.tile());
@@ -178,16 +180,26 @@ fn collect<T: Real>(v: &Tall<T>, comm: Comm) -> Vec<T> {
 
 /// What a person reads of one analysis.
 fn line<T>(name: &str, quantity: Quantity, r: &Record<T>) -> String {
-    let value = match (&r.eigenvalues, r.value) {
-        (Some(values), _) => {
-            let first: Vec<String> = values.iter().take(5).map(|v| format!("{v:.6e}")).collect();
-            let worst = r.residuals.iter().flatten().fold(0.0, |a: f64, &b| a.max(b));
-            format!("{}{} (residuals ≤ {worst:.1e})", first.join(" "), if values.len() > 5 { " …" } else { "" })
+    let few = |values: &[f64]| {
+        let first: Vec<String> = values.iter().take(5).map(|v| format!("{v:.6e}")).collect();
+        format!("{}{}", first.join(" "), if values.len() > 5 { " …" } else { "" })
+    };
+    let residuals = || r.residuals.iter().flatten().fold(0.0, |a: f64, &b| a.max(b));
+    let array = |name: &str| r.arrays.iter().find(|a| a.0 == name);
+    let number = |v: f64| match r.standard_error {
+        Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
+        _ => format!("{v:.12e}"),
+    };
+    let value = match (quantity, &r.eigenvalues, r.value) {
+        (Quantity::Eigenpairs, Some(values), _) => format!("{} (residuals ≤ {:.1e})", few(values), residuals()),
+        (Quantity::SingularTriplets, ..) => {
+            let values = array("singular_values").map_or(String::new(), |a| few(&a.2));
+            format!("{values} (residuals ≤ {:.1e})", residuals())
         }
-        (None, Some(v)) if !r.arrays.is_empty() => format!("a matrix {:?} of trace {v:.8e}", r.arrays[0].1),
-        (None, Some(v)) => match r.standard_error {
-            Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
-            _ => format!("{v:.12e}"),
+        (Quantity::Density, _, Some(v)) => format!("a density of trace {}", number(v)),
+        (_, _, Some(v)) => match array("matrix") {
+            Some((_, shape, _)) => format!("a matrix {shape:?} of trace {}", number(v)),
+            None => number(v),
         },
         _ => String::new(),
     };

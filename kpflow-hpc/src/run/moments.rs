@@ -4,7 +4,7 @@ use super::analyse::{closed, require_finite, Setting};
 use super::operators::{factor_adjoint, operator};
 use crate::engine::Real;
 use crate::error::{Error, Result};
-use crate::estimate::{self, Closed, Estimate, Exact, Problem, SecondMoment, StopReason};
+use crate::estimate::{self, Budget, Closed, Estimate, Exact, Problem, SecondMoment, StopReason};
 use crate::job::{Job, Method, Operator};
 use crate::model::Loaded;
 use kpflow_core::model::Linearization;
@@ -26,16 +26,15 @@ impl<T: Real> Setting<'_, '_, T> {
         Some((which, flops / self.loaded.product_flops))
     }
 
-    pub fn trace(&self, method: Method, rtol: f64) -> Result<Chose> {
-        let budget = self.budget(rtol);
+    pub fn trace(&self, method: Method, budget: Budget) -> Result<Chose> {
         let exact = |which| estimate::exact_trace(self.lin, self.engine, which);
         let by_trajectories = closed(self.analysis.operator).is_some() && !self.analysis.part.average;
         let found = match method {
             Method::Auto if self.exact_trace().is_some_and(|(_, products)| products <= 1.0) => {
-                return self.trace(Method::Exact, rtol);
+                return self.trace(Method::Exact, budget);
             }
-            Method::Auto if self.small() => return self.trace(Method::Dense, rtol),
-            Method::Auto if !by_trajectories => return self.trace(Method::Xnystrace, rtol),
+            Method::Auto if self.small() => return self.trace(Method::Dense, budget),
+            Method::Auto if !by_trajectories => return self.trace(Method::Xnystrace, budget),
             Method::Auto => {
                 let form = self.exact_trace();
                 let run = || exact(form.map_or(Closed::Ntk, |f| f.0));
@@ -62,8 +61,7 @@ impl<T: Real> Setting<'_, '_, T> {
         Ok((found, method))
     }
 
-    pub fn frobenius(&self, rtol: f64) -> Result<Chose> {
-        let budget = self.budget(rtol);
+    pub fn frobenius(&self, budget: Budget) -> Result<Chose> {
         let k = self.analysis.operator == Operator::Parameter && self.analysis.part.is_all();
         let flops = estimate::exact_frobenius_flops(self.lin, self.loaded.trajectories).filter(|_| k);
         let method = match self.analysis.method {
@@ -76,7 +74,7 @@ impl<T: Real> Setting<'_, '_, T> {
             Method::Exact => estimate::exact_frobenius(self.lin, self.engine)?,
             Method::Dense => self.dense()?.frobenius(),
             Method::Hutchpp => estimate::frobenius_deflated(&self.all(), &budget)?,
-            Method::OneSided => self.pairs(SecondMoment::Frobenius, rtol)?,
+            Method::OneSided => self.pairs(SecondMoment::Frobenius, budget.rtol)?,
             _ => estimate::frobenius(&self.all(), &budget),
         };
         Ok((found, method))
@@ -108,10 +106,14 @@ impl<T: Real> Setting<'_, '_, T> {
             Method::OneSided => return Ok((self.pairs(SecondMoment::EffectiveRank, a.rtol)?, a.method)),
             _ => {}
         }
-        // The rank's relative error is twice its parts': an exact trace leaves all of it to the norm.
-        let (trace, _) = self.trace(Method::Auto, a.rtol / 8f64.sqrt())?;
-        let share = if trace.stop == StopReason::Exact { 2.0 } else { 8f64.sqrt() };
-        let (norm, method) = self.frobenius(a.rtol / share)?;
+        // The rank's relative error is twice its parts': an exact trace leaves all of it, and of the products, to the norm.
+        let all = self.budget(a.rtol / 8f64.sqrt());
+        let (trace, _) = self.trace(Method::Auto, Budget { max_matvecs: all.max_matvecs.div_ceil(3), ..all })?;
+        let rest = match trace.stop {
+            StopReason::Exact => Budget { rtol: a.rtol / 2.0, ..all },
+            _ => Budget { max_matvecs: all.max_matvecs - all.max_matvecs.div_ceil(3), ..all },
+        };
+        let (norm, method) = self.frobenius(rest)?;
         Ok((estimate::effective_rank(&trace, &norm, a.rtol), method))
     }
 
@@ -122,8 +124,11 @@ impl<T: Real> Setting<'_, '_, T> {
             let (norm, frobenius) = (spectrum.norm(), spectrum.frobenius());
             return Ok((estimate::stable_rank(&frobenius, &norm, a.rtol), Method::Dense));
         }
-        let (frobenius, method) = self.frobenius(a.rtol / 8f64.sqrt())?;
-        let (norm, _) = self.norm_to(a.rtol / 8f64.sqrt())?;
+        // A third of the products for the norm, which converges fast and shares the first of them with the sketch.
+        let all = self.budget(a.rtol / 8f64.sqrt());
+        let (norm, _) = self.norm_to(Budget { max_matvecs: all.max_matvecs.div_ceil(3), ..all })?;
+        let rest = Budget { max_matvecs: all.max_matvecs - all.max_matvecs.div_ceil(3), ..all };
+        let (frobenius, method) = self.frobenius(rest)?;
         Ok((estimate::stable_rank(&frobenius, &norm, a.rtol), method))
     }
 

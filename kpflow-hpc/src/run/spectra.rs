@@ -2,24 +2,25 @@
 
 use super::analyse::{require_finite, Found, Setting};
 use super::operators::gram_and_adjoint;
+use super::structure::exact;
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::estimate::{self, Budget, Eigenpairs, Estimate, Tall, Triplets};
-use crate::job::Method;
+use crate::job::{Method, Source};
 use crate::load::Array;
+use crate::model::Loaded;
 use crate::results::Record;
 
 impl<T: Real> Setting<'_, '_, T> {
-    pub fn pairs_to(&self, count: usize, rtol: f64) -> Result<(Eigenpairs<T>, Method)> {
+    pub fn pairs_to(&self, count: usize, budget: Budget) -> Result<(Eigenpairs<T>, Method)> {
         if self.by_matrix() {
             return Ok((self.dense()?.eigenpairs(&self.all(), count), Method::Dense));
         }
-        let budget = Budget { rtol, ..self.budget(rtol) };
         Ok((estimate::block_krylov(&self.all(), &budget, count), Method::BlockKrylov))
     }
 
     pub fn eigenpairs(&self) -> Result<Found<T>> {
-        let (pairs, method) = self.pairs_to(self.analysis.count, self.analysis.rtol)?;
+        let (pairs, method) = self.pairs_to(self.analysis.count, self.budget(self.analysis.rtol))?;
         require_finite(pairs.stop, pairs.values.first().copied().unwrap_or(0.0))?;
         let record = Record {
             method: method.name().into(),
@@ -36,12 +37,12 @@ impl<T: Real> Setting<'_, '_, T> {
     }
 
     pub fn norm(&self) -> Result<(Estimate, Method)> {
-        self.norm_to(self.analysis.rtol)
+        self.norm_to(self.budget(self.analysis.rtol))
     }
 
     /// The norm of a positive semidefinite operator is its largest eigenvalue, and its residual a bound of the error.
-    pub fn norm_to(&self, rtol: f64) -> Result<(Estimate, Method)> {
-        let (pairs, method) = self.pairs_to(1, rtol)?;
+    pub fn norm_to(&self, budget: Budget) -> Result<(Estimate, Method)> {
+        let (pairs, method) = self.pairs_to(1, budget)?;
         let value = pairs.values.first().copied().unwrap_or(0.0);
         require_finite(pairs.stop, value)?;
         let standard_error = match method {
@@ -105,7 +106,7 @@ impl<T: Real> Setting<'_, '_, T> {
     /// An error signal against the modes of the operator.
     pub fn learnability(&self) -> Result<Found<T>> {
         let e = self.error_signal()?;
-        let (pairs, method) = self.pairs_to(self.analysis.count, self.analysis.rtol)?;
+        let (pairs, method) = self.pairs_to(self.analysis.count, self.budget(self.analysis.rtol))?;
         require_finite(pairs.stop, pairs.values.first().copied().unwrap_or(0.0))?;
         let found = estimate::learnability(&self.all(), &e, &pairs, self.analysis.learning_rate)?;
         let k = pairs.values.len();
@@ -134,14 +135,65 @@ impl<T: Real> Setting<'_, '_, T> {
         let comm = self.engine.comm();
         let read = || {
             let Some(with) = &self.analysis.with else { return Err(Error::usage("with is missing")) };
-            let array = Array::open(with)?;
-            let expected = [self.loaded.trajectories, shape.steps, shape.units];
-            if array.shape() != expected {
-                let found = array.shape();
-                return Err(array.error(format!("has shape {found:?}; an error signal is as the state, {expected:?}")));
-            }
-            array.read_rows(self.loaded.first..self.loaded.first + shape.trajectories)
+            open_signal(with, self.loaded)?.read_rows(self.loaded.first..self.loaded.first + shape.trajectories)
         };
         Ok(Tall { shape, vectors: 1, data: comm.agree(read())? })
     }
+
+    pub fn log_det(&self) -> Result<(Estimate, Method)> {
+        let a = self.analysis;
+        if self.by_matrix() {
+            let value = estimate::log_det_of(&self.dense()?.values, a.noise);
+            return Ok((Estimate::exact(value, self.all().len()), Method::Dense));
+        }
+        Ok((estimate::log_det(&self.all(), &self.budget(a.rtol), a.noise), Method::Lanczos))
+    }
+
+    pub fn entropy_rank(&self) -> Result<(Estimate, Method)> {
+        if self.by_matrix() {
+            let value = estimate::entropy_rank_of(&self.dense()?.values);
+            return Ok((Estimate::exact(value, self.all().len()), Method::Dense));
+        }
+        Ok((estimate::entropy_rank(&self.all(), &self.budget(self.analysis.rtol)), Method::Lanczos))
+    }
+
+    pub fn density(&self) -> Result<Found<T>> {
+        let (density, record) = if self.by_matrix() {
+            let spectrum = self.dense()?;
+            let density = estimate::density_of(&spectrum.values, POINTS, T::epsilon().f64());
+            (density, Record { value: Some(spectrum.trace().value), ..exact(Method::Dense, self.all().len()) })
+        } else {
+            let (density, trace) = estimate::density(&self.all(), &self.budget(self.analysis.rtol), POINTS);
+            let ((record, _), spent) = (self.scalar((trace, Method::Lanczos))?, "all products allowed are in it");
+            (density, Record { converged: true, status: spent.into(), ..record })
+        };
+        let curve = |name, x: Vec<f64>| (name, vec![x.len()], x);
+        let number = |name, x| (name, Vec::new(), vec![x]);
+        let arrays = vec![
+            curve("grid", density.grid),
+            curve("density", density.density),
+            curve("density_errors", density.error),
+            number("width", density.width),
+            curve("log10_grid", density.log_grid),
+            curve("log10_density", density.log_density),
+            number("zero_mass", density.zero_mass),
+            number("zero_mass_error", density.zero_mass_error),
+            number("zero_mass_bound", density.zero_mass_bound),
+        ];
+        Ok((Record { arrays, ..record }, Vec::new()))
+    }
 }
+
+/// Opens an error signal, which is as the state.
+pub(super) fn open_signal<T: Real>(with: &Source, loaded: &Loaded<T>) -> Result<Array> {
+    let array = Array::open(with)?;
+    let expected = [loaded.trajectories, loaded.shape.steps, loaded.shape.units];
+    if array.shape() != expected {
+        let found = array.shape();
+        return Err(array.error(format!("has shape {found:?}; an error signal is as the state, {expected:?}")));
+    }
+    Ok(array)
+}
+
+/// Points of a density.
+const POINTS: usize = 401;

@@ -1,46 +1,81 @@
 //! What an operator looks like between parts of the state: the whole matrix, its marginals, its blocks.
 
-use super::analyse::Setting;
+use super::analyse::{require_finite, Found, Setting};
 use crate::engine::Real;
-use crate::error::Result;
-use crate::estimate;
-use crate::job::{Axis, Method, Quantity};
+use crate::error::{Error, Result};
+use crate::estimate::{self, StopReason};
+use crate::job::{Axis, Method};
 use crate::model::Loaded;
 use crate::results::Record;
 
 impl<T: Real> Setting<'_, '_, T> {
-    /// The blocks between variables, the matrix, marginals.
-    pub fn structure(&self) -> Result<Record<T>> {
-        match self.analysis.quantity {
-            Quantity::Blocks => self.blocks(),
-            quantity => {
-                let spectrum = self.dense()?;
-                let (matrix, d) = match quantity {
-                    Quantity::Matrix => (spectrum.matrix.clone(), self.all().len()),
-                    _ => marginal(&spectrum.matrix, self.loaded, self.analysis.axes[0]),
-                };
-                let (values, _) = estimate::symmetric_eigen(&matrix, d);
-                let (trace, square) = values.iter().fold((0.0, 0.0), |(t, s), v| (t + v, s + v * v));
-                let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
-                Ok(Record {
-                    method: Method::Dense.name().into(),
-                    converged: true,
-                    matvecs: self.all().len(),
-                    status: "exact".into(),
-                    value: Some(trace),
-                    standard_error: Some(0.0),
-                    arrays: vec![
-                        ("matrix", vec![d, d], matrix),
-                        ("eigenvalues", vec![d], values),
-                        ("effective_rank", vec![], vec![rank]),
-                    ],
-                    ..Record::default()
-                })
-            }
-        }
+    /// The whole matrix.
+    pub fn matrix(&self) -> Result<Found<T>> {
+        let (spectrum, n) = (self.dense()?, self.all().len());
+        let (values, square) = (&spectrum.values, spectrum.frobenius().value.powi(2));
+        let trace: f64 = spectrum.trace().value;
+        let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
+        let record = Record {
+            value: Some(trace),
+            arrays: vec![
+                ("matrix", vec![n, n], spectrum.matrix.clone()),
+                ("eigenvalues", vec![n], values.clone()),
+                ("effective_rank", vec![], vec![rank]),
+            ],
+            ..exact(Method::Dense, n)
+        };
+        Ok((record, Vec::new()))
     }
 
-    fn blocks(&self) -> Result<Record<T>> {
+    /// A partial trace onto one or two axes.
+    pub fn marginal(&self) -> Result<Found<T>> {
+        let kept = [Axis::Trajectory, Axis::Time, Axis::Unit].map(|a| self.analysis.axes.contains(&a));
+        let all = self.all();
+        if self.by_matrix() {
+            let shape = all.shape().with_trajectories(all.trajectories);
+            let (matrix, d) = estimate::marginal_of(&self.dense()?.matrix, shape, kept);
+            if d > estimate::MARGINAL_LIMIT {
+                return Err(Error::usage(format!(
+                    "the marginal would be a {d} × {d} matrix; take quantity = \"matrix\""
+                )));
+            }
+            let (values, vectors) = estimate::symmetric_eigen(&matrix, d);
+            let (trace, square) = values.iter().fold((0.0, 0.0), |(t, s), v| (t + v, s + v * v));
+            let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
+            let record = Record {
+                value: Some(trace),
+                arrays: marginal_arrays(d, matrix, vec![0.0; d * d], values, vectors, (rank, 0.0)),
+                ..exact(Method::Dense, all.len())
+            };
+            return Ok((record, Vec::new()));
+        }
+        // The same partial traces, without the noise between trajectories, where they are not what is asked for.
+        let problem = if kept[0] { all } else { self.diagonal() };
+        let found = estimate::marginal(&problem, &self.budget(self.analysis.rtol), kept)?;
+        require_finite(found.stop, found.trace.0)?;
+        let record = Record {
+            method: Method::Hutchinson.name().into(),
+            converged: found.stop.converged(),
+            matvecs: found.matvecs,
+            status: found.stop.describe().into(),
+            value: Some(found.trace.0),
+            standard_error: Some(found.trace.1),
+            history: found.history,
+            arrays: marginal_arrays(
+                found.size,
+                found.matrix,
+                found.errors,
+                found.eigenvalues,
+                found.eigenvectors,
+                found.effective_rank,
+            ),
+            ..Record::default()
+        };
+        Ok((record, Vec::new()))
+    }
+
+    /// The blocks between variables.
+    pub fn blocks(&self) -> Result<Found<T>> {
         let (part_of, parts) = parts(self.loaded);
         let by_matrix = self.by_matrix();
         let blocks = match by_matrix {
@@ -48,7 +83,7 @@ impl<T: Real> Setting<'_, '_, T> {
             false => estimate::blocks(&self.all(), &self.budget(self.analysis.rtol), &part_of, parts),
         };
         let method = if by_matrix { Method::Dense } else { Method::Hutchinson };
-        Ok(Record {
+        let record = Record {
             method: method.name().into(),
             converged: true,
             matvecs: blocks.matvecs,
@@ -62,7 +97,8 @@ impl<T: Real> Setting<'_, '_, T> {
                 ("trace_errors", vec![parts], blocks.trace_errors),
             ],
             ..Record::default()
-        })
+        };
+        Ok((record, Vec::new()))
     }
 }
 
@@ -78,20 +114,34 @@ fn parts<T: Real>(loaded: &Loaded<T>) -> (Vec<usize>, usize) {
     (part_of, watched.len())
 }
 
-/// The partial trace of a matrix onto one axis of the state: M[i, i'] = Σ of the entries whose other two indices agree.
-fn marginal<T: Real>(matrix: &[f64], loaded: &Loaded<T>, axis: Axis) -> (Vec<f64>, usize) {
-    let (b, t, u) = (loaded.trajectories, loaded.shape.steps, loaded.shape.units);
-    let n = b * t * u;
-    let (d, stride) = match axis {
-        Axis::Trajectory => (b, t * u),
-        Axis::Time => (t, u),
-        Axis::Unit => (u, 1),
-    };
-    let mut out = vec![0.0; d * d];
-    for row in 0..n {
-        let i = row / stride % d;
-        let rest = row - i * stride;
-        (0..d).for_each(|j| out[i * d + j] += matrix[row * n + rest + j * stride]);
+/// A record of a method without randomness.
+pub(super) fn exact<T: Real>(method: Method, matvecs: usize) -> Record<T> {
+    Record {
+        method: method.name().into(),
+        converged: true,
+        matvecs,
+        status: StopReason::Exact.describe().into(),
+        standard_error: Some(0.0),
+        ..Record::default()
     }
-    (out, d)
+}
+
+type Arrays = Vec<(&'static str, Vec<usize>, Vec<f64>)>;
+
+fn marginal_arrays(
+    d: usize,
+    matrix: Vec<f64>,
+    errors: Vec<f64>,
+    values: Vec<f64>,
+    vectors: Vec<f64>,
+    rank: (f64, f64),
+) -> Arrays {
+    vec![
+        ("matrix", vec![d, d], matrix),
+        ("standard_errors", vec![d, d], errors),
+        ("eigenvalues", vec![d], values),
+        ("modes", vec![d, d], vectors),
+        ("effective_rank", vec![], vec![rank.0]),
+        ("effective_rank_error", vec![], vec![rank.1]),
+    ]
 }

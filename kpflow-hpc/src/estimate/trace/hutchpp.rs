@@ -25,7 +25,7 @@ pub fn hutchpp<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<Est
         if k > 0 && range.spans(problem) {
             return Ok((known, T::epsilon().f64() * known.abs()));
         }
-        tests.extend(problem, total - k - range.q.vectors);
+        tests.extend(problem, total - 2 * k);
         let (c, d) = (range.coordinates(problem, &tests.omega), range.coordinates(problem, &tests.y));
         let hc = &h * &c;
         let forms = problem.dots(&tests.omega, &tests.y);

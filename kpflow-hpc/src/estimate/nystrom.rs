@@ -1,0 +1,41 @@
+//! Leading eigenpairs from one block of products.
+
+use super::factor::{symmetric, triangle_of_all, Core};
+use super::trace::Sketch;
+use super::{Problem, Tall};
+use crate::engine::Real;
+use crate::error::Result;
+use faer::Mat;
+
+/// Computes the leading eigenpairs of the Nyström approximation Â = Y (ΩᵀY)⁺ Yᵀ, Y = AΩ, of a positive semidefinite operator (Tropp, Yurtsever, Udell and
+/// Cevher 2017). Collective.
+///
+/// A is shifted by ν = ε‖Y‖_F/√n, and the shift undone; a rank-deficient ΩᵀY is seen, not inverted.
+/// **Cost**: no product beyond Y; O(n m²) flops. **Accuracy**: the values are at most A's, and near them where the spectrum has decayed by the end of the sketch.
+/// **Errors**: A is not positive semidefinite.
+pub(super) fn nystrom<T: Real>(
+    problem: &Problem<'_, T>,
+    sketch: &Sketch<T>,
+    count: usize,
+) -> Result<(Vec<f64>, Tall<T>)> {
+    let squared: f64 = problem.dots(&sketch.y, &sketch.y).iter().sum();
+    let (m, epsilon) = (sketch.y.vectors, T::epsilon().f64());
+    let shift = epsilon * (squared / problem.len() as f64).sqrt();
+    let y = sketch.shifted(shift);
+    let core = Core::new(&symmetric(&problem.gram(&sketch.omega, &y), m), epsilon)?;
+    // Â = (Y Fᵀ)(Y Fᵀ)ᵀ with Y Fᵀ = Q (R Fᵀ): its singular values are the roots of the eigenvalues.
+    let f = core.whiten(Mat::identity(m, m).as_ref());
+    let small = triangle_of_all(problem, &y) * f.transpose();
+    let gram = small.transpose() * &small;
+    let rank = gram.nrows();
+    let flat: Vec<f64> = (0..rank * rank).map(|i| gram[(i / rank, i % rank)]).collect();
+    let (values, vectors) = super::small::eigen(&flat, rank);
+    let k = count.min(values.iter().take_while(|v| **v > shift.max(epsilon * values[0])).count());
+    let mut c = vec![0.0; m * k];
+    for (j, value) in values.iter().enumerate().take(k) {
+        for i in 0..m {
+            c[i * k + j] = (0..rank).map(|p| f[(p, i)] * vectors[j * rank + p]).sum::<f64>() / value.sqrt();
+        }
+    }
+    Ok((values[..k].iter().map(|v| v - shift).collect(), y.product(&c, k, problem.engine)))
+}

@@ -1,0 +1,78 @@
+//! An operator on a part of the state: a window of steps, some units, the mean over trajectories.
+
+use super::operators::Boxed;
+use crate::engine::{Engine, Real};
+use crate::error::{Error, Result};
+use crate::job::Part;
+use kpflow_core::operator::{Adjoint, Compose, Restriction, Scale, TrajectorySum};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
+
+/// `R A Rᵀ`, or `E R A Rᵀ Eᵀ / B`: R restricts, E sums over trajectories.
+pub(super) struct OfPart<'a, T> {
+    whole: Boxed<'a, T>,
+    restriction: Restriction<'a>,
+    mean: Option<(TrajectorySum<'a, Engine>, T)>,
+}
+
+/// Fails unless the state has all steps and units of a part.
+pub(super) fn check(part: &Part, shape: Shape) -> Result<()> {
+    if let Some(window) = part.window.as_ref().filter(|w| w.end > shape.steps) {
+        let what = format!("window = [{}, {}] goes beyond the {} steps", window.start, window.end, shape.steps);
+        return Err(Error::usage(format!("{what} of the state")));
+    }
+    match part.units.iter().flatten().find(|u| **u >= shape.units) {
+        Some(unit) => Err(Error::usage(format!("units names {unit}; the state's are 0 to {}", shape.units - 1))),
+        None => Ok(()),
+    }
+}
+
+impl<'a, T: Real> OfPart<'a, T> {
+    /// Makes the operator of a part from that of the whole state (for a mean: block diagonal), which has so many `trajectories` on all ranks.
+    ///
+    /// **Errors**: a step or a unit that the state does not have.
+    pub fn new(
+        whole: Boxed<'a, T>,
+        part: &'a Part,
+        trajectories: usize,
+        owns: bool,
+        engine: &'a Engine,
+    ) -> Result<Self> {
+        let shape = whole.domain();
+        check(part, shape)?;
+        let window = part.window.clone().unwrap_or(0..shape.steps);
+        let restriction = Restriction::new(shape, window, part.units.as_deref());
+        let scale = T::of(1.0 / trajectories as f64);
+        let mean = part.average.then(|| (TrajectorySum::new(restriction.part(), owns, engine), scale));
+        Ok(Self { whole, restriction, mean })
+    }
+
+    fn expression<R>(&self, f: impl FnOnce(&dyn LinearOperator<T>) -> R) -> R {
+        let r = &self.restriction;
+        let restricted = Compose::new::<T>(r, Compose::new::<T>(&*self.whole, Adjoint(r)));
+        match &self.mean {
+            None => f(&restricted),
+            Some((e, scale)) => {
+                let sum = Compose::new::<T>(e, Compose::new::<T>(restricted, Adjoint(e)));
+                f(&Scale::new(*scale, sum))
+            }
+        }
+    }
+}
+
+impl<T: Real> LinearOperator<T> for OfPart<'_, T> {
+    fn domain(&self) -> Shape {
+        self.expression(|a| a.domain())
+    }
+    fn codomain(&self) -> Shape {
+        self.expression(|a| a.codomain())
+    }
+    fn scratch_len(&self, vectors: usize) -> usize {
+        self.expression(|a| a.scratch_len(vectors))
+    }
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+        self.expression(|a| a.apply(x, y, scratch));
+    }
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+        self.expression(|a| a.apply_adjoint(x, y, scratch));
+    }
+}
