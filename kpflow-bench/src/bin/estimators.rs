@@ -9,10 +9,11 @@ use kpflow_core::operator::Adjoint;
 use kpflow_core::LinearOperator;
 use kpflow_hpc::comm::Comm;
 use kpflow_hpc::engine::Engine;
-use kpflow_hpc::error::Result;
+use kpflow_hpc::error::{Error, Result};
 use kpflow_hpc::estimate::{self, Budget, Closed, Estimate, Exact, Memo, Problem};
 use kpflow_hpc::job::Job;
 use kpflow_hpc::model::Loaded;
+use plotters::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -35,6 +36,8 @@ const METHODS: [&str; 9] = [
     "auto",
 ];
 
+/// Medians of one case.
+type Medians = BTreeMap<(usize, usize), f64>;
 /// Errors of one method at one budget.
 type Errors = BTreeMap<(usize, usize), Vec<f64>>;
 
@@ -116,21 +119,90 @@ fn run() -> Result<()> {
             }
             Ok(errors)
         })??;
-        let medians: BTreeMap<(usize, usize), f64> = errors.into_iter().map(|(k, v)| (k, median(v))).collect();
+        let medians: Medians = errors.into_iter().map(|(k, v)| (k, median(v))).collect();
         results.push((name, medians));
     }
+    let budgets: Vec<usize> = BUDGETS.iter().copied().filter(|&b| b <= most).collect();
     for (name, medians) in &results {
-        println!("\n{name}, median relative error of {seeds} seeds");
+        println!("\n{name}: median relative error of {seeds} seeds");
         print!("{:26}", "products");
-        let budgets: Vec<(usize, usize)> = BUDGETS.iter().copied().enumerate().filter(|b| b.1 <= most).collect();
-        budgets.iter().for_each(|b| print!("{:>9}", b.1));
+        budgets.iter().for_each(|b| print!("{b:>9}"));
         println!();
         for (m, method) in METHODS.iter().enumerate() {
             print!("{method:26}");
-            budgets.iter().for_each(|b| print!("{:9.1e}", medians[&(m, b.0)]));
+            (0..budgets.len()).for_each(|b| print!("{:9.1e}", medians[&(m, b)]));
             println!();
         }
     }
+    summary(&results, &budgets);
+    let directory = Path::new(arguments.get(1).map_or(".", String::as_str));
+    let wrong = |e: &dyn std::fmt::Display| Error::run(format!("{} cannot be written: {e}", directory.display()));
+    write_csv(&directory.join("estimators.csv"), &results, &budgets).map_err(|e| wrong(&e))?;
+    plot(&directory.join("estimators.svg"), &results, &budgets).map_err(|e| wrong(&e))
+}
+
+/// How much closer than Hutch++ the per-trajectory estimate is, and how far the automatic choice is from the best of all, budget by budget.
+fn summary(results: &[(&str, Medians)], budgets: &[usize]) {
+    let place = |name: &str| METHODS.iter().position(|m| *m == name).unwrap_or(0);
+    let (published, ours, auto) = (place("hutchpp"), place("per_trajectory_xnystrace"), place("auto"));
+    println!();
+    for (b, budget) in budgets.iter().enumerate() {
+        let logs = results.iter().map(|(_, m)| (m[&(published, b)] / m[&(ours, b)].max(1e-16)).ln()).sum::<f64>();
+        let best = |m: &Medians| (0..METHODS.len()).map(|k| m[&(k, b)]).fold(f64::INFINITY, f64::min);
+        let worst = results.iter().map(|(_, m)| m[&(auto, b)].max(1e-14) / best(m).max(1e-14)).fold(0.0, f64::max);
+        let mean = (logs / results.len() as f64).exp();
+        println!("{budget:5} products: per_trajectory_xnystrace {mean:5.1} times closer than hutchpp in the geometric mean; auto at worst {worst:.2} times the best");
+    }
+}
+
+fn write_csv(path: &Path, results: &[(&str, Medians)], budgets: &[usize]) -> std::io::Result<()> {
+    let mut text = String::from("case,method,products,median_relative_error\n");
+    for (name, medians) in results {
+        for ((m, b), error) in medians {
+            text.push_str(&format!("{name},{},{},{error:e}\n", METHODS[*m], budgets[*b]));
+        }
+    }
+    std::fs::write(path, text)
+}
+
+/// Four panels, a line a method, both axes logarithmic. What is exact lies on the floor.
+fn plot(
+    path: &Path,
+    results: &[(&str, Medians)],
+    budgets: &[usize],
+) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    const FLOOR: f64 = 1e-6;
+    let root = SVGBackend::new(path, (1200, 900)).into_drawing_area();
+    root.fill(&WHITE)?;
+    for (area, (name, medians)) in root.split_evenly((2, 2)).iter().zip(results) {
+        let last = *budgets.last().unwrap_or(&1) as f64;
+        let mut chart = ChartBuilder::on(area)
+            .caption(format!("{name}: median relative error against products"), ("sans-serif", 16))
+            .margin(12)
+            .x_label_area_size(30)
+            .y_label_area_size(60)
+            .build_cartesian_2d((budgets[0] as f64..last).log_scale(), (FLOOR..0.3).log_scale())?;
+        chart
+            .configure_mesh()
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .y_label_formatter(&|y| format!("{y:.0e}"))
+            .draw()?;
+        for (m, method) in METHODS.iter().enumerate() {
+            let color = Palette99::pick(m).mix(1.0);
+            let width = if method.starts_with("auto") || method.ends_with("y_xnystrace") { 3 } else { 1 };
+            let points = budgets.iter().enumerate().map(|(b, &x)| (x as f64, medians[&(m, b)].max(FLOOR)));
+            chart
+                .draw_series(LineSeries::new(points, color.stroke_width(width)).point_size(3))?
+                .label(*method)
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], color.stroke_width(width)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerLeft)
+            .background_style(WHITE.mix(0.8))
+            .draw()?;
+    }
+    root.present()?;
     Ok(())
 }
 

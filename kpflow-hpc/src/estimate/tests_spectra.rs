@@ -12,7 +12,8 @@ use kpflow_core::{BlockMut, Shape};
 fn error_bars_of_spectral_sums_cover_the_truth() {
     let budget = Budget { rtol: 0.0, max_matvecs: 360 };
     for (kind, values) in [("decaying", decaying(60)), ("flat", flat(60)), ("slow", slow(60))] {
-        let cases: [(&str, f64, &dyn Fn(&Problem<'_, f64>) -> Estimate); 2] = [
+        type Method<'a> = &'a dyn Fn(&Problem<'_, f64>) -> Estimate;
+        let cases: [(&str, f64, Method<'_>); 2] = [
             ("log det", log_det_of(&values, 0.1), &|p| log_det(p, &budget, 0.1)),
             ("entropy rank", entropy_rank_of(&values), &|p| entropy_rank(p, &budget)),
         ];

@@ -115,11 +115,8 @@ fn analysis(path: &Path, directory: &Path, label: &str, table: &toml::Table) -> 
         let what = format!("method = \"{}\" is not for the {} of {}", method.name(), quantity.name(), operator.name());
         return Err(s.error(format!("{what}; it is one of {}", list.join(", "))));
     }
-    for (key, _) in KEYS.iter().filter(|(key, of)| s.has(key) && !of.contains(&quantity)) {
-        let of = KEYS
-            .iter()
-            .find(|k| k.0 == *key)
-            .map_or(String::new(), |k| k.1.iter().map(|q| q.name()).collect::<Vec<_>>().join(", "));
+    if let Some((key, of)) = KEYS.iter().find(|(key, of)| s.has(key) && !of.contains(&quantity)) {
+        let of = of.iter().map(|q| q.name()).collect::<Vec<_>>().join(", ");
         return Err(s.error(format!("{key} means nothing for quantity = \"{}\"; it is for {of}", quantity.name())));
     }
     let with = s.text("with")?.map(|text| source(directory, text));
