@@ -1,8 +1,8 @@
 //! The alignment of two operators.
 
 use super::pair_statistic::{ratio, trace_mean};
+use super::qr::orthogonalise;
 use super::sampling::{jackknife, sample};
-use super::small::orthogonalise;
 use super::{Budget, Estimate, Problem, Tall, SKETCHES, TESTS};
 use crate::engine::Real;
 

@@ -1,7 +1,8 @@
 //! Leading eigenpairs by randomised block Krylov iteration: block Lanczos with full reorthogonalisation and thick restart.
 
 use super::nystrom::nystrom;
-use super::small::{eigen, orthogonalise};
+use super::qr::orthogonalise;
+use super::small::eigen;
 use super::trace::Sketch;
 use super::{Budget, Eigenpairs, Problem, StopReason, Tall, SKETCHES};
 use crate::engine::Real;

@@ -19,6 +19,7 @@ mod memo;
 mod nystrom;
 mod pair_statistic;
 mod problem;
+mod qr;
 mod sampling;
 mod singular_triplets;
 mod small;
@@ -131,6 +132,8 @@ pub struct Eigenpairs<T> {
 mod tests;
 #[cfg(test)]
 mod tests_marginal;
+#[cfg(test)]
+mod tests_qr;
 #[cfg(test)]
 mod tests_spectra;
 #[cfg(test)]

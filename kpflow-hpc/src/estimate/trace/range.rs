@@ -2,7 +2,7 @@
 
 use super::Sketch;
 use crate::engine::Real;
-use crate::estimate::small::orthogonalise;
+use crate::estimate::qr::orthogonalise;
 use crate::estimate::{Problem, Tall, SKETCHES};
 use faer::Mat;
 
