@@ -11,7 +11,9 @@ use crate::engine::Real;
 ///
 /// The basis begins with A's image of a Gaussian block and grows by one block product at a time; every new block is orthogonalised against
 /// the whole basis twice (Golub and Underwood 1977; Musco and Musco 2015 for the random start). A basis that has grown too long is
-/// replaced by its best Ritz vectors (thick restart: Wu and Simon 2000), which loses nothing of the Krylov recurrence.
+/// replaced by its best Ritz vectors (thick restart: Wu and Simon 2000), which loses nothing of the Krylov recurrence. Those of them that are found to a
+/// hundredth of what is asked are locked: later blocks stay orthogonal to them, and the Rayleigh–Ritz problem is without them (Lehoucq and Sorensen 1996).
+/// A larger eigenvalue that shows up after that still comes first in what is returned.
 /// A block as wide as `count` holds, with probability 1, every copy of a multiple eigenvalue that belongs among the largest; a narrower
 /// one would miss copies, converge, and not know: K = G ⊗ I has every eigenvalue as often as a site has outputs.
 /// **Cost**: one product a basis vector, max(block, count) of them a step, 4·n·(basis) flops beside it, and `count` products for the true
@@ -21,7 +23,7 @@ use crate::engine::Real;
 pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: usize) -> Eigenpairs<T> {
     let n = problem.len();
     let count = count.min(n);
-    let mut state = Basis { problem, blocks: Vec::new(), h: Vec::new(), size: 0, drawn: 0 };
+    let mut state = Basis::new(problem, Vec::new());
     let Sizes { width, longest } = sizes(count, problem.block, n);
     let mut history = Vec::new();
     let mut stop = StopReason::Budget;
@@ -35,7 +37,7 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
         let largest = squares.iter().fold(0.0, |m: f64, &s| m.max(s)).sqrt();
         if squares.iter().all(|s| s.is_finite()) {
             // What this block alone says of the spectrum; nothing is known of its residuals.
-            if let Ok((values, _)) = nystrom(problem, &sketch, count) {
+            if let Ok((values, _)) = nystrom(problem, &mut sketch, count) {
                 history.push([problem.matvecs() as f64, values.first().copied().unwrap_or(0.0), f64::INFINITY]);
             }
             next = orthogonalise(problem, &[], sketch.y, largest, 0.0).q;
@@ -44,7 +46,7 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
         if let Some(pairs) = few(problem, budget, count) {
             return pairs;
         }
-        next = state.random(width, &[]);
+        next = state.random(width);
         state.drawn = width;
     }
     let mut ritz = (Vec::new(), Vec::new());
@@ -62,13 +64,12 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
             next = next.columns(0..m);
         }
         if next.vectors == 0 {
-            if state.size >= count {
+            if state.found() >= count {
                 stop = StopReason::Tolerance;
                 break;
             }
             // An invariant subspace too small for what is asked: what is left is looked for from elsewhere.
-            let blocks: Vec<&Tall<T>> = state.blocks.iter().collect();
-            next = state.random(width.min(n - state.size), &blocks);
+            next = state.random(width.min(n - state.found()));
             state.drawn += width;
             if next.vectors == 0 {
                 break;
@@ -82,33 +83,36 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
             return Eigenpairs { values, residuals, vectors, matvecs, stop, history };
         }
         ritz = eigen(&state.h, state.size);
-        scale = ritz.0[0].abs();
         residuals = ritz_residuals(&ritz.1, state.size, &r, rest.vectors);
-        let worst = residuals.iter().take(count).fold(0.0, |a: f64, &b| a.max(b)) / scale.max(f64::MIN_POSITIVE);
-        history.push([problem.matvecs() as f64, ritz.0[0], worst]);
-        (problem.progress)(problem.matvecs(), ritz.0[0], worst);
+        let best = state.best(&ritz.0, &residuals, count);
+        scale = best[0].value.abs();
+        let worst = best.iter().fold(0.0, |a: f64, one| a.max(one.residual)) / scale.max(f64::MIN_POSITIVE);
+        history.push([problem.matvecs() as f64, best[0].value, worst]);
+        (problem.progress)(problem.matvecs(), best[0].value, worst);
         // A tenth of the tolerance: the true residual, measured at the end, is to be within it.
-        if state.size >= count && worst <= 0.1 * budget.rtol {
+        if state.found() >= count && worst <= 0.1 * budget.rtol {
             stop = StopReason::Tolerance;
             break;
         }
-        if state.size + rest.vectors > longest && state.size > count {
+        if state.found() + rest.vectors > longest && state.size > count {
             let keep = (count + (state.size - count) / 2).min(2 * count + problem.block).min(state.size - 1);
-            state.restart(&ritz, keep);
-            ritz = (ritz.0[..keep].to_vec(), identity(keep));
+            let good = |r: &&f64| **r <= 0.01 * budget.rtol * scale;
+            let lock = residuals.iter().take(count.min(keep - 1)).take_while(good).count();
+            state.restart(&ritz, &residuals, lock, keep);
+            ritz = (ritz.0[lock..keep].to_vec(), identity(keep - lock));
+            residuals = residuals[lock..keep].to_vec();
         }
         next = rest;
     }
+    let best = state.best(&ritz.0, &residuals, count);
     if problem.matvecs() >= budget.max_matvecs && state.size > 0 {
         // Nothing is left to measure with: the recurrence knows the residuals as well, to rounding.
-        let k = count.min(state.size);
-        let (vectors, matvecs) = (state.combine(&ritz.1, k), problem.matvecs());
-        let of = |r: &f64| if scale > 0.0 { r / scale } else { 0.0 };
-        let residuals = residuals.iter().take(k).map(of).collect();
-        let stop = StopReason::Budget;
-        return Eigenpairs { values: ritz.0[..k].to_vec(), residuals, vectors, matvecs, stop, history };
+        let (vectors, matvecs) = (state.combine(&ritz.1, &best), problem.matvecs());
+        let of = |one: &Pair| if scale > 0.0 { one.residual / scale } else { 0.0 };
+        let (values, residuals) = (best.iter().map(|one| one.value).collect(), best.iter().map(of).collect());
+        return Eigenpairs { values, residuals, vectors, matvecs, stop: StopReason::Budget, history };
     }
-    finish(problem, budget, &state, &ritz, count, stop, history)
+    finish(budget, &state, &ritz.1, &best, count, stop, history)
 }
 
 /// What can be had of fewer products than two blocks: the eigenpairs of a Nyström approximation, and residuals as far as products are left to measure
@@ -132,13 +136,12 @@ fn few<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: usize) -> Opti
             history: Vec::new(),
         });
     }
-    let (values, vectors) = nystrom(problem, &sketch, count).ok()?;
+    let (values, vectors) = nystrom(problem, &mut sketch, count).ok()?;
     let history = vec![[problem.matvecs() as f64, values.first().copied().unwrap_or(0.0), f64::INFINITY]];
-    let size = values.len();
-    let one = orthogonalise(problem, &[], vectors.columns(0..size), 1.0, 0.5);
-    let basis = Basis { problem, h: Vec::new(), size: one.q.vectors, blocks: vec![one.q], drawn: 0 };
-    let ritz = (values, identity(basis.size));
-    Some(finish(problem, budget, &basis, &ritz, count, StopReason::Budget, history))
+    let one = orthogonalise(problem, &[], vectors, 1.0, 0.5);
+    let basis = Basis::new(problem, vec![one.q]);
+    let best = basis.best(&values[..basis.size], &[], count);
+    Some(finish(budget, &basis, &identity(basis.size), &best, count, StopReason::Budget, history))
 }
 
 struct Sizes {
@@ -177,6 +180,9 @@ fn ritz_residuals(vectors: &[f64], size: usize, r: &[f64], rest: usize) -> Vec<f
 
 struct Basis<'p, 'a, T> {
     problem: &'p Problem<'a, T>,
+    /// Vectors that are found, out of the Rayleigh–Ritz problem, and what is known of them.
+    locked: Tall<T>,
+    locked_pairs: Vec<(f64, f64)>,
     blocks: Vec<Tall<T>>,
     /// Qᵀ A Q, row-major `[size, size]`.
     h: Vec<f64>,
@@ -185,11 +191,53 @@ struct Basis<'p, 'a, T> {
     drawn: usize,
 }
 
-impl<T: Real> Basis<'_, '_, T> {
-    fn random(&self, vectors: usize, beside: &[&Tall<T>]) -> Tall<T> {
+/// One of the best pairs so far.
+struct Pair {
+    value: f64,
+    residual: f64,
+    /// Its place among the locked vectors, or among the Ritz vectors.
+    place: Place,
+}
+
+enum Place {
+    Locked(usize),
+    Ritz(usize),
+}
+
+impl<'p, 'a, T: Real> Basis<'p, 'a, T> {
+    fn new(problem: &'p Problem<'a, T>, blocks: Vec<Tall<T>>) -> Self {
+        let size = blocks.iter().map(|b| b.vectors).sum();
+        let locked = Tall::zeros(problem.shape(), 0);
+        Self { problem, locked, locked_pairs: Vec::new(), blocks, h: Vec::new(), size, drawn: 0 }
+    }
+
+    /// Vectors of the basis, locked ones too.
+    fn found(&self) -> usize {
+        self.size + self.locked.vectors
+    }
+
+    fn all(&self) -> Vec<&Tall<T>> {
+        std::iter::once(&self.locked).chain(&self.blocks).collect()
+    }
+
+    /// The `count` largest of the locked and the Ritz values, largest first.
+    fn best(&self, values: &[f64], residuals: &[f64], count: usize) -> Vec<Pair> {
+        let locked = self.locked_pairs.iter().enumerate();
+        let locked = locked.map(|(i, &(value, residual))| Pair { value, residual, place: Place::Locked(i) });
+        let ritz = values.iter().enumerate().map(|(i, &value)| {
+            let residual = residuals.get(i).copied().unwrap_or(f64::INFINITY);
+            Pair { value, residual, place: Place::Ritz(i) }
+        });
+        let mut pairs: Vec<Pair> = locked.chain(ritz).collect();
+        pairs.sort_by(|a, b| b.value.total_cmp(&a.value));
+        pairs.truncate(count);
+        pairs
+    }
+
+    fn random(&self, vectors: usize) -> Tall<T> {
         let omega = self.problem.draw(SKETCHES, self.drawn, vectors);
         let size = (self.problem.len() as f64).sqrt();
-        orthogonalise(self.problem, beside, omega, size, 8.0 * T::epsilon().f64() * size).q
+        orthogonalise(self.problem, &self.all(), omega, size, 8.0 * T::epsilon().f64() * size).q
     }
 
     /// Takes `next` into the basis. Returns what A makes of it outside of the basis: Q_next and R.
@@ -198,10 +246,10 @@ impl<T: Real> Basis<'_, '_, T> {
         let m = next.vectors;
         let largest = self.problem.dots(&w, &w).into_iter().fold(0.0, f64::max).sqrt();
         self.blocks.push(next);
-        let blocks: Vec<&Tall<T>> = self.blocks.iter().collect();
         // A remainder of the size of rounding is noise: taken for a direction it would never end.
         let floor = 8.0 * T::epsilon().f64() * largest.max(scale);
-        let o = orthogonalise(self.problem, &blocks, w, largest, floor);
+        let o = orthogonalise(self.problem, &self.all(), w, largest, floor);
+        let c = &o.c[self.locked.vectors * m..];
         let size = self.size + m;
         let mut h = vec![0.0; size * size];
         for i in 0..self.size {
@@ -209,48 +257,62 @@ impl<T: Real> Basis<'_, '_, T> {
         }
         for i in 0..size {
             for j in 0..m {
-                h[i * size + self.size + j] = o.c[i * m + j];
-                h[(self.size + j) * size + i] = o.c[i * m + j];
+                h[i * size + self.size + j] = c[i * m + j];
+                h[(self.size + j) * size + i] = c[i * m + j];
             }
         }
         (self.h, self.size) = (h, size);
         (o.q, o.r)
     }
 
-    /// The vectors Σ_j y_ij q_j for the first `keep` rows y_i.
-    fn combine(&self, y: &[f64], keep: usize) -> Tall<T> {
-        let mut out = Tall::zeros(self.problem.shape(), keep);
+    /// These pairs' vectors, Σ_j y_ij q_j for the i-th Ritz vector, whose row of `y` is i.
+    fn combine(&self, y: &[f64], pairs: &[Pair]) -> Tall<T> {
+        let mut out = Tall::zeros(self.problem.shape(), pairs.len());
+        let mut add = |block: &Tall<T>, entry: &dyn Fn(&Place, usize) -> f64| {
+            let c: Vec<f64> = (0..block.vectors).flat_map(|j| pairs.iter().map(move |p| entry(&p.place, j))).collect();
+            out.add_product(1.0, block, &c, self.problem.engine);
+        };
+        add(&self.locked, &|place, j| match *place {
+            Place::Locked(i) => f64::from(u8::from(i == j)),
+            Place::Ritz(_) => 0.0,
+        });
         let mut at = 0;
         for block in &self.blocks {
-            let m = block.vectors;
-            let c: Vec<f64> = (0..m).flat_map(|j| (0..keep).map(move |i| y[i * self.size + at + j])).collect();
-            out.add_product(1.0, block, &c, self.problem.engine);
-            at += m;
+            add(block, &|place, j| match *place {
+                Place::Locked(_) => 0.0,
+                Place::Ritz(i) => y[i * self.size + at + j],
+            });
+            at += block.vectors;
         }
         out
     }
 
-    fn restart(&mut self, (values, vectors): &(Vec<f64>, Vec<f64>), keep: usize) {
-        self.blocks = vec![self.combine(vectors, keep)];
-        self.h = identity(keep);
-        (0..keep).for_each(|i| self.h[i * keep + i] = values[i]);
-        self.size = keep;
+    /// Makes the first `keep` Ritz vectors the basis, the first `lock` of them locked.
+    fn restart(&mut self, (values, y): &(Vec<f64>, Vec<f64>), residuals: &[f64], lock: usize, keep: usize) {
+        let pair = |i: usize| Pair { value: values[i], residual: residuals[i], place: Place::Ritz(i) };
+        let pairs: Vec<Pair> = (0..keep).map(pair).collect();
+        self.locked = self.locked.beside(&self.combine(y, &pairs[..lock]));
+        self.locked_pairs.extend(pairs[..lock].iter().map(|p| (p.value, p.residual)));
+        self.blocks = vec![self.combine(y, &pairs[lock..])];
+        self.size = keep - lock;
+        self.h = identity(self.size);
+        (0..self.size).for_each(|i| self.h[i * self.size + i] = values[lock + i]);
     }
 }
 
 /// Rayleigh–Ritz once more on the vectors to be returned, with the products that measure their residuals.
 fn finish<T: Real>(
-    problem: &Problem<'_, T>,
     budget: &Budget,
     basis: &Basis<'_, '_, T>,
-    (values, vectors): &(Vec<f64>, Vec<f64>),
+    vectors: &[f64],
+    best: &[Pair],
     count: usize,
     stop: StopReason,
     history: Vec<[f64; 3]>,
 ) -> Eigenpairs<T> {
-    let left = budget.max_matvecs.saturating_sub(problem.matvecs());
-    let k = count.min(values.len()).min(left);
-    let v = basis.combine(vectors, k);
+    let problem = basis.problem;
+    let k = best.len().min(budget.max_matvecs.saturating_sub(problem.matvecs()));
+    let v = basis.combine(vectors, &best[..k]);
     let av = problem.apply(&v);
     let (values, y) = eigen(&problem.gram(&v, &av), k);
     // Columns y_i: C[j, i] = y_i[j].

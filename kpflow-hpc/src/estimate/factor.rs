@@ -6,6 +6,16 @@ use crate::error::{Error, Result};
 use faer::{Mat, MatRef, Side};
 use kpflow_core::machine::Tasks;
 
+/// R with RᵀR = G by Cholesky where G is conditioned so mildly that R is as good as a QR's: its smallest singular value is right to 10⁻¹¹.
+/// Never in single precision, whose Gram matrices are worse than f64's.
+pub(super) fn triangle_of_gram(g: &Mat<f64>, epsilon: f64) -> Option<Mat<f64>> {
+    const MILD: f64 = 1e-4;
+    let n = g.nrows();
+    let l = if epsilon < 1e-10 { g.llt(Side::Lower).ok()?.L().to_owned() } else { return None };
+    let (least, most) = (0..n).fold((f64::INFINITY, 0.0), |(a, b): (f64, f64), i| (a.min(l[(i, i)]), b.max(l[(i, i)])));
+    (least > MILD * most).then(|| Mat::from_fn(n, n, |i, j| if j >= i { l[(j, i)] } else { 0.0 }))
+}
+
 /// The triangle of a Householder QR, `[min(rows, columns), columns]`.
 fn triangle(x: MatRef<'_, f64>) -> Mat<f64> {
     x.qr().thin_R().to_owned()

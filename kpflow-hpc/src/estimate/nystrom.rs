@@ -1,10 +1,10 @@
 //! Leading eigenpairs from one block of products.
 
-use super::factor::{symmetric, triangle_of_all, Core};
+use super::factor::Core;
 use super::trace::Sketch;
 use super::{Problem, Tall};
 use crate::engine::Real;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use faer::Mat;
 
 /// Computes the leading eigenpairs of the Nyström approximation Â = Y (ΩᵀY)⁺ Yᵀ, Y = AΩ, of a positive semidefinite operator (Tropp, Yurtsever, Udell and
@@ -15,17 +15,15 @@ use faer::Mat;
 /// **Errors**: A is not positive semidefinite.
 pub(super) fn nystrom<T: Real>(
     problem: &Problem<'_, T>,
-    sketch: &Sketch<T>,
+    sketch: &mut Sketch<T>,
     count: usize,
 ) -> Result<(Vec<f64>, Tall<T>)> {
-    let squared: f64 = problem.dots(&sketch.y, &sketch.y).iter().sum();
     let (m, epsilon) = (sketch.y.vectors, T::epsilon().f64());
-    let shift = epsilon * (squared / problem.len() as f64).sqrt();
-    let y = sketch.shifted(shift);
-    let core = Core::new(&symmetric(&problem.gram(&sketch.omega, &y), m), epsilon)?;
+    let factors = sketch.factors(problem).ok_or_else(|| Error::run("the products are not finite"))?;
+    let (shift, core) = (factors.shift, Core::new(&factors.h, epsilon)?);
     // Â = (Y Fᵀ)(Y Fᵀ)ᵀ with Y Fᵀ = Q (R Fᵀ): its singular values are the roots of the eigenvalues.
     let f = core.whiten(Mat::identity(m, m).as_ref());
-    let small = triangle_of_all(problem, &y) * f.transpose();
+    let small = &factors.r * f.transpose();
     let gram = small.transpose() * &small;
     let rank = gram.nrows();
     let flat: Vec<f64> = (0..rank * rank).map(|i| gram[(i / rank, i % rank)]).collect();
@@ -37,5 +35,5 @@ pub(super) fn nystrom<T: Real>(
             c[i * k + j] = (0..rank).map(|p| f[(p, i)] * vectors[j * rank + p]).sum::<f64>() / value.sqrt();
         }
     }
-    Ok((values[..k].iter().map(|v| v - shift).collect(), y.product(&c, k, problem.engine)))
+    Ok((values[..k].iter().map(|v| v - shift).collect(), sketch.shifted(shift).product(&c, k, problem.engine)))
 }

@@ -6,6 +6,7 @@ use crate::engine::{Engine, Real};
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 
 /// When to stop.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +176,12 @@ impl<'a, T: Real> Problem<'a, T> {
 
     /// Xᵀ Y over all ranks, row-major `[x.vectors, y.vectors]`, summed in double precision.
     pub fn gram(&self, x: &Tall<T>, y: &Tall<T>) -> Vec<f64> {
-        let mut g = x.local_gram(y, self.engine);
+        self.gram_of(x, 0..x.vectors, y, 0..y.vectors)
+    }
+
+    /// The part of Xᵀ Y of these columns.
+    pub fn gram_of(&self, x: &Tall<T>, rows: Range<usize>, y: &Tall<T>, columns: Range<usize>) -> Vec<f64> {
+        let mut g = x.local_gram(rows, y, columns, self.engine);
         self.comm().sum(&mut g);
         g
     }

@@ -45,13 +45,16 @@ pub(super) fn orthogonalise<T: Real>(
         for q in basis {
             let part = problem.gram(q, &w);
             w.add_product(-1.0, q, &part, problem.engine);
-            let part = multiply(&part, &r, q.vectors, k, m);
+            let part = multiply(problem.engine, &part, &r, [q.vectors, k, m]);
             c[at * m..][..part.len()].iter_mut().zip(&part).for_each(|(c, p)| *c += p);
             at += q.vectors;
         }
-        let Step { down, up, rank } = step(problem, &w, if round == 0 { floor } else { 0.1 }, round);
+        let Step { down, up, rank, last } = step(problem, &w, if round == 0 { floor } else { 0.1 }, round);
         w = w.product(&down, rank, problem.engine);
-        r = multiply(&up, &r, rank, k, m);
+        r = multiply(problem.engine, &up, &r, [rank, k, m]);
+        if last {
+            break;
+        }
     }
     c.iter_mut().chain(&mut r).for_each(|x| *x *= scale);
     Orthogonal { q: w, r, c }
@@ -62,6 +65,8 @@ struct Step {
     down: Vec<f64>,
     up: Vec<f64>,
     rank: usize,
+    /// W was so near to orthonormal that W D is, to rounding.
+    last: bool,
 }
 
 fn step<T: Real>(problem: &Problem<'_, T>, w: &Tall<T>, floor: f64, round: usize) -> Step {
@@ -71,16 +76,19 @@ fn step<T: Real>(problem: &Problem<'_, T>, w: &Tall<T>, floor: f64, round: usize
     let live: Vec<usize> = (0..k).filter(|&i| norm[i] > floor && norm[i] > 0.0 && norm[i].is_finite()).collect();
     let n = live.len();
     if n == 0 {
-        return Step { down: Vec::new(), up: Vec::new(), rank: 0 };
+        return Step { down: Vec::new(), up: Vec::new(), rank: 0, last: true };
     }
     // Columns of norm 1: what is small against the others is as good a direction.
     let scaled = Mat::from_fn(n, n, |i, j| g[live[i] * k + live[j]] / (norm[live[i]] * norm[live[j]]));
-    let (down, up) = cholesky(&scaled, problem.len(), epsilon, round).unwrap_or_else(|| {
+    let (down, up) = cholesky(&scaled, epsilon, round).unwrap_or_else(|| {
         let unit: Vec<f64> = (0..k * n).map(|i| if live[i % n] == i / n { 1.0 / norm[i / n] } else { 0.0 }).collect();
         singular(&triangle_of_all(problem, &w.product(&unit, n, problem.engine)), epsilon)
     });
     let rank = down.ncols();
-    let mut out = Step { down: vec![0.0; k * rank], up: vec![0.0; rank * k], rank };
+    // ‖WᵀW − 1‖_F < 1/2: nothing that the round before left was lost to the basis or to other columns, and twice is enough.
+    let off = |(i, x): (usize, &f64)| (x - f64::from(u8::from(i / k == i % k))).powi(2);
+    let last = round > 0 && g.iter().enumerate().map(off).sum::<f64>() < 0.25;
+    let mut out = Step { down: vec![0.0; k * rank], up: vec![0.0; rank * k], rank, last };
     for (a, &i) in live.iter().enumerate() {
         for p in 0..rank {
             out.down[i * rank + p] = down[(a, p)] / norm[i];
@@ -91,14 +99,14 @@ fn step<T: Real>(problem: &Problem<'_, T>, w: &Tall<T>, floor: f64, round: usize
 }
 
 /// R⁻¹ and R of G + s = RᵀR, s = 0 but in the first round; `None` where the triangle is too near to singular to be trusted.
-fn cholesky(g: &Mat<f64>, rows: usize, epsilon: f64, round: usize) -> Option<(Mat<f64>, Mat<f64>)> {
+fn cholesky(g: &Mat<f64>, epsilon: f64, round: usize) -> Option<(Mat<f64>, Mat<f64>)> {
     let n = g.nrows();
-    let shift = if round == 0 { 11.0 * (n * (rows + n + 1)) as f64 * f64::EPSILON } else { 0.0 };
+    let shift = if round == 0 { 11.0 * n as f64 * f64::EPSILON } else { 0.0 };
     let shifted = Mat::from_fn(n, n, |i, j| 0.5 * (g[(i, j)] + g[(j, i)]) + if i == j { shift } else { 0.0 });
     let l = shifted.llt(Side::Lower).ok()?.L().to_owned();
     // The Gram matrix is right to the precision of the products that it is made of; below the root of that it is rounding.
     let least = (0..n).fold(f64::INFINITY, |m: f64, i| m.min(l[(i, i)]));
-    if least.is_nan() || least * least <= 1e3 * (n as f64) * (epsilon + shift) {
+    if least.is_nan() || least * least <= 1e3 * (n as f64) * epsilon {
         return None;
     }
     let mut inverse = Mat::<f64>::identity(n, n);

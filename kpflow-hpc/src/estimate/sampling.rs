@@ -34,7 +34,7 @@ pub(super) fn sample<T: Real>(
     }
 }
 
-/// Enlarges a sketch, by half of itself at a time, until the standard error is within the tolerance, the budget is spent or a sketch of
+/// Enlarges a sketch, by half of itself at a time (by all of itself once it is large), until the standard error is within the tolerance, the budget is spent or a sketch of
 /// `most` products, which is all that can be learned from, is there.
 ///
 /// `stage(total)` goes on from the products of the stages before to `total` of them and returns the value and its standard error.
@@ -53,10 +53,14 @@ pub(super) fn grow<T: Real>(
         if stop.is_some() || total == most {
             return Ok(log.end(stop.unwrap_or(StopReason::Budget)));
         }
-        total = (total + total / 2).next_multiple_of(problem.block).min(most);
+        let more = if total < LARGE { total / 2 } else { total };
+        total = (total + more).next_multiple_of(problem.block).min(most);
     }
     Ok(log.end(StopReason::Budget))
 }
+
+/// From so many products on looking at a sketch costs more than another product.
+const LARGE: usize = 500;
 
 /// Products of the smallest sketch that is worth looking at.
 const FIRST: usize = 12;

@@ -1,5 +1,8 @@
 //! Small dense problems.
 
+use crate::engine::Engine;
+use kpflow_core::machine::{Kernel, MatMut, MatRef, Tasks};
+
 /// Eigenvalues, largest first, and eigenvectors (vector i in row i) of a symmetric row-major n × n matrix.
 pub fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     if n == 0 {
@@ -13,14 +16,17 @@ pub fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     (values, vectors)
 }
 
-/// a b for row-major matrices `[m, k]` and `[k, n]`.
-pub(super) fn multiply(a: &[f64], b: &[f64], m: usize, k: usize, n: usize) -> Vec<f64> {
+/// a b for row-major matrices `[m, k]` and `[k, n]`, a panel of rows a task.
+pub(super) fn multiply(engine: &Engine, a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
+    const ROWS: usize = 128;
     let mut c = vec![0.0; m * n];
-    for i in 0..m {
-        for p in 0..k {
-            let f = a[i * k + p];
-            c[i * n..][..n].iter_mut().zip(&b[p * n..][..n]).for_each(|(c, b)| *c += f * b);
-        }
+    if c.is_empty() || k == 0 {
+        return c;
     }
+    engine.for_each(m.div_ceil(ROWS), &mut c, ROWS * n, &mut [], 0, |i, c, _: &mut [f64]| {
+        let rows = c.len() / n;
+        let a = MatRef::new(&a[i * ROWS * k..], rows, k, k);
+        engine.gemm(1.0, a, MatRef::new(b, k, n, n), 0.0, MatMut::new(c, rows, n, n));
+    });
     c
 }

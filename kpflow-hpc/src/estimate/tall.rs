@@ -66,32 +66,42 @@ impl<T: Real> Tall<T> {
         }
     }
 
-    /// This rank's part of Xᵀ Y.
-    pub(super) fn local_gram(&self, y: &Self, engine: &Engine) -> Vec<f64> {
-        let (m, k, n) = (self.vectors, y.vectors, self.shape.per_trajectory());
-        if m == 0 || k == 0 {
-            return Vec::new();
+    /// This rank's part of Xᵀ Y for these columns of both.
+    ///
+    /// A task is a panel of rows of the result and a share of the vectors' numbers; shares are added up in their order, and there are as many on any
+    /// number of threads, so that the sum is the same. Where there are panels enough there is one share.
+    pub(super) fn local_gram(&self, rows: Range<usize>, y: &Self, columns: Range<usize>, engine: &Engine) -> Vec<f64> {
+        const PANEL: usize = 128;
+        const SHARES: usize = 16;
+        let (m, k, n) = (rows.len(), columns.len(), self.shape.per_trajectory());
+        if m == 0 || k == 0 || n == 0 {
+            return vec![0.0; m * k];
         }
         let chunks = n.div_ceil(CHUNK);
         let pieces = self.shape.trajectories * chunks;
-        // A few pieces at a time, one Gram matrix each, added up in their order: the same sum on any number of threads.
-        let mut sum = vec![0.0; m * k];
-        let group = 4 * engine.lanes();
-        let mut grams = vec![T::zero(); group * m * k];
-        for first in (0..pieces).step_by(group) {
-            let count = group.min(pieces - first);
-            engine.for_each(count, &mut grams, m * k, &mut [], 0, |i, g, _: &mut [T]| {
-                let (b, c) = ((first + i) / chunks, (first + i) % chunks * CHUNK);
+        let panels = m.div_ceil(PANEL);
+        let shares = if panels >= SHARES { 1 } else { SHARES.min(pieces) };
+        let own = PANEL.min(m) * k;
+        let mut sums = vec![0.0; shares * panels * own];
+        engine.for_each(shares * panels, &mut sums, own, &mut [], 0, |i, sum, _: &mut [f64]| {
+            let (share, panel) = (i / panels, i % panels * PANEL);
+            let height = PANEL.min(m - panel);
+            let mut g = vec![T::zero(); height * k];
+            for piece in (share..pieces).step_by(shares) {
+                let (b, c) = (piece / chunks, piece % chunks * CHUNK);
                 let len = CHUNK.min(n - c);
-                let x = MatRef::new(&self.data[b * m * n + c..], m, len, n);
-                let y = MatRef::new(&y.data[b * k * n + c..], k, len, n);
-                engine.gemm(T::one(), x, y.t(), T::zero(), MatMut::new(g, m, k, k));
-            });
-            for g in grams.chunks(m * k).take(count) {
-                sum.iter_mut().zip(g).for_each(|(s, x)| *s += x.f64());
+                let x = MatRef::new(&self.data[(b * self.vectors + rows.start + panel) * n + c..], height, len, n);
+                let y = MatRef::new(&y.data[(b * y.vectors + columns.start) * n + c..], k, len, n);
+                engine.gemm(T::one(), x, y.t(), T::zero(), MatMut::new(&mut g, height, k, k));
+                sum.iter_mut().zip(&g).for_each(|(s, x)| *s += x.f64());
             }
+        });
+        let mut out = vec![0.0; m * k];
+        for (i, sum) in sums.chunks(own).enumerate() {
+            let to = &mut out[i % panels * PANEL * k..];
+            to.iter_mut().zip(sum).for_each(|(o, s)| *o += s);
         }
-        sum
+        out
     }
 
     /// Adds α X C to this, where C is row-major `[x.vectors, self.vectors]`.

@@ -23,8 +23,10 @@ pub(super) use range::Range;
 pub use xnystrace::xnystrace;
 pub use xtrace::xtrace;
 
+use super::factor::{triangle_of_all, triangle_of_gram};
 use super::{Family, Problem, Tall};
 use crate::engine::Real;
+use faer::Mat;
 
 /// Probes Ω of a family and the products Y = AΩ, more and more of them.
 pub(super) struct Sketch<T> {
@@ -34,6 +36,27 @@ pub(super) struct Sketch<T> {
     pub omega: Tall<T>,
     /// A Ω.
     pub y: Tall<T>,
+    grams: Grams,
+}
+
+/// The Gram matrices of a sketch, of as many of its probes as have been asked for.
+struct Grams {
+    /// ΩᵀΩ.
+    own: Mat<f64>,
+    /// ΩᵀY, symmetrised.
+    form: Mat<f64>,
+    /// YᵀY.
+    square: Mat<f64>,
+}
+
+/// What a Nyström approximation of A + ν, ν = ε‖Y‖_F/√n, is made of: with the shift its factors exist whatever the rank of A is.
+pub(super) struct Shifted {
+    /// ν.
+    pub shift: f64,
+    /// Ωᵀ(A + ν)Ω.
+    pub h: Mat<f64>,
+    /// R with RᵀR = Yᵀ Y, Y = (A + ν)Ω.
+    pub r: Mat<f64>,
 }
 
 impl<T: Real> Sketch<T> {
@@ -43,7 +66,8 @@ impl<T: Real> Sketch<T> {
 
     /// A sketch of the probes number `first ..`.
     pub fn from(problem: &Problem<'_, T>, family: Family, first: usize) -> Self {
-        Self { family, first, omega: Tall::zeros(problem.shape(), 0), y: Tall::zeros(problem.shape(), 0) }
+        let grams = Grams { own: Mat::zeros(0, 0), form: Mat::zeros(0, 0), square: Mat::zeros(0, 0) };
+        Self { family, first, omega: Tall::zeros(problem.shape(), 0), y: Tall::zeros(problem.shape(), 0), grams }
     }
 
     /// Goes on to `total` probes. Collective.
@@ -62,5 +86,44 @@ impl<T: Real> Sketch<T> {
         let shift = T::of(shift);
         y.data.iter_mut().zip(&self.omega.data).for_each(|(y, x)| *y += shift * *x);
         y
+    }
+
+    /// ΩᵀΩ, after [`Sketch::factors`].
+    pub fn own(&self) -> &Mat<f64> {
+        &self.grams.own
+    }
+
+    /// The factors of the Nyström approximation that this sketch makes; `None` where products are not finite. Collective.
+    ///
+    /// Gram matrices grow with the sketch: what is known of its first probes is not computed again.
+    pub fn factors(&mut self, problem: &Problem<'_, T>) -> Option<Shifted> {
+        let m = self.omega.vectors;
+        let grow = |old: &Mat<f64>, x: &Tall<T>, y: &Tall<T>| {
+            let (k, all) = (old.nrows(), problem.gram_of(x, 0..m, y, old.nrows()..m));
+            let new = |i: usize, j: usize| all[i * (m - k) + j - k];
+            Mat::from_fn(m, m, |i, j| match (i < k, j < k) {
+                (true, true) => old[(i, j)],
+                (true, false) => new(i, j),
+                (false, true) => new(j, i),
+                (false, false) => 0.5 * (new(i, j) + new(j, i)),
+            })
+        };
+        if self.grams.own.nrows() < m {
+            let own = grow(&self.grams.own, &self.omega, &self.omega);
+            let form = grow(&self.grams.form, &self.omega, &self.y);
+            let square = grow(&self.grams.square, &self.y, &self.y);
+            self.grams = Grams { own, form, square };
+        }
+        let Grams { own, form, square } = &self.grams;
+        let squared: f64 = (0..m).map(|i| square[(i, i)]).sum();
+        if !squared.is_finite() {
+            return None;
+        }
+        let epsilon = T::epsilon().f64();
+        let shift = epsilon * (squared / problem.len() as f64).sqrt();
+        let h = Mat::from_fn(m, m, |i, j| form[(i, j)] + shift * own[(i, j)]);
+        let g = Mat::from_fn(m, m, |i, j| square[(i, j)] + 2.0 * shift * form[(i, j)] + shift * shift * own[(i, j)]);
+        let r = triangle_of_gram(&g, epsilon).unwrap_or_else(|| triangle_of_all(problem, &self.shifted(shift)));
+        Some(Shifted { shift, h, r })
     }
 }

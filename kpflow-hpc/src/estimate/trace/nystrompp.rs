@@ -1,9 +1,9 @@
 //! Nyström++ (Persson, Cortinovis and Kressner 2022).
 
-use super::Sketch;
+use super::{Shifted, Sketch};
 use crate::engine::Real;
 use crate::error::Result;
-use crate::estimate::factor::{squares, symmetric, triangle_of_all, Core};
+use crate::estimate::factor::{squares, Core};
 use crate::estimate::sampling::{grow, mean};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES, TESTS};
 use faer::Mat;
@@ -21,18 +21,17 @@ pub fn nystrompp<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
         sketch.extend(problem, k);
         tests.extend(problem, total - k);
         let forms = problem.dots(&tests.omega, &tests.y);
-        let squared: f64 = problem.dots(&sketch.y, &sketch.y).iter().sum();
-        if !squared.is_finite() || forms.iter().any(|q| !q.is_finite()) {
+        if forms.iter().any(|q| !q.is_finite()) {
             return Ok((f64::NAN, f64::NAN));
         }
         if k == 0 {
             return Ok(mean(&forms));
         }
+        let Some(Shifted { shift, h, r }) = sketch.factors(problem) else { return Ok((f64::NAN, f64::NAN)) };
         let epsilon = T::epsilon().f64();
-        let y = sketch.shifted(epsilon * (squared / n as f64).sqrt());
-        let core = Core::new(&symmetric(&problem.gram(&sketch.omega, &y), k), epsilon)?;
-        let known: f64 = squares(&core.whiten(triangle_of_all(problem, &y).transpose())).iter().sum();
-        let c = problem.gram(&y, &tests.omega);
+        let core = Core::new(&h, epsilon)?;
+        let known: f64 = squares(&core.whiten(r.transpose())).iter().sum();
+        let c = problem.gram(&sketch.shifted(shift), &tests.omega);
         let inside = squares(&core.whiten(Mat::from_fn(k, forms.len(), |i, j| c[i * forms.len() + j]).as_ref()));
         let samples: Vec<f64> = forms.iter().zip(inside).map(|(form, inside)| form - inside).collect();
         let (rest, error) = mean(&samples);

@@ -4,7 +4,7 @@ use super::xnystrace::{exchangeable, floor, Small};
 use super::Sketch;
 use crate::engine::Real;
 use crate::error::{Error, Result};
-use crate::estimate::factor::{columns, squares};
+use crate::estimate::factor::{columns, squares, triangle_of_gram};
 use crate::estimate::sampling::{grow, pooled, ValueError};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
 use faer::Mat;
@@ -55,10 +55,16 @@ impl<T: Real> Ladder<T> {
         }
         let rest = total - self.done.len() * self.full;
         let last = if rest > 0 { Some(self.evaluate(problem, rest)?) } else { None };
-        // Independent estimates, weighed by their products.
-        let parts = self.done.iter().map(|part| (self.full, part)).chain(last.iter().map(|part| (rest, part)));
-        let weighed = parts.map(|(m, part)| (m as f64 / total as f64, part));
-        let (value, square) = weighed.fold((0.0, 0.0), |(v, s), (w, (x, e))| (v + w * x, s + (w * e).powi(2)));
+        // Independent estimates; full ones weigh the same. The last weighs by its products, and less where its error says so: a small sketch
+        // beside a full one, whose error is that of a spectrum's far end, would spoil it.
+        let best = self.done.iter().map(|part| part.1).fold(0.0, f64::max);
+        let of_last = |error: f64| {
+            let share = rest as f64 / self.full as f64;
+            if self.done.is_empty() || error.is_nan() || error <= best { share } else { share.min((best / error).powi(2)) }
+        };
+        let parts = self.done.iter().map(|part| (1.0, part)).chain(last.iter().map(|part| (of_last(part.1), part)));
+        let sum = self.done.len() as f64 + last.map_or(0.0, |part| of_last(part.1));
+        let (value, square) = parts.fold((0.0, 0.0), |(v, s), (w, (x, e))| (v + w / sum * x, s + (w / sum * e).powi(2)));
         Ok((value, square.sqrt()))
     }
 
@@ -97,6 +103,6 @@ fn trajectory<T: Real>(sketch: &Sketch<T>, b: usize) -> Result<ValueError> {
     y += faer::Scale(shift) * &omega;
     let h = omega.transpose() * &y;
     let h = Mat::from_fn(m, m, |i, j| 0.5 * (h[(i, j)] + h[(j, i)]));
-    let r = y.qr().thin_R().to_owned();
+    let r = triangle_of_gram(&(y.transpose() * &y), epsilon).unwrap_or_else(|| y.qr().thin_R().to_owned());
     exchangeable(&Small { n, shift, own: omega.transpose() * &omega, h, r }, epsilon)
 }

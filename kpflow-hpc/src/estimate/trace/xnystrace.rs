@@ -1,9 +1,9 @@
 //! XNysTrace: the exchangeable Nyström trace estimator (Epperly, Tropp and Webber 2024).
 
-use super::Sketch;
+use super::{Shifted, Sketch};
 use crate::engine::Real;
 use crate::error::Result;
-use crate::estimate::factor::{squares, symmetric, triangle_of_all, Core};
+use crate::estimate::factor::{squares, Core};
 use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
 use faer::Mat;
@@ -25,16 +25,8 @@ pub fn xnystrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
     let mut sketch = Sketch::new(problem, SKETCHES);
     grow(problem, budget, n, |total| {
         sketch.extend(problem, total);
-        let squared: f64 = problem.dots(&sketch.y, &sketch.y).iter().sum();
-        if !squared.is_finite() {
-            return Ok((f64::NAN, f64::NAN));
-        }
-        let epsilon = T::epsilon().f64();
-        let shift = epsilon * (squared / n as f64).sqrt();
-        let y = sketch.shifted(shift);
-        let own = symmetric(&problem.gram(&sketch.omega, &sketch.omega), total);
-        let h = symmetric(&problem.gram(&sketch.omega, &y), total);
-        let r = triangle_of_all(problem, &y);
+        let Some(Shifted { shift, h, r }) = sketch.factors(problem) else { return Ok((f64::NAN, f64::NAN)) };
+        let (own, epsilon) = (sketch.own().clone(), T::epsilon().f64());
         let (value, error) = exchangeable(&Small { n, shift, own, h, r }, epsilon)?;
         Ok((value, floor(error * student(total as f64 - 1.0), value, epsilon)))
     })
