@@ -1,7 +1,8 @@
 //! How near each estimator of the trace comes for how many products, on networks whose trace is known exactly.
 //!
 //! `cargo run --release -p kpflow-bench --bin estimators [-- SEEDS [DIRECTORY [MOST]]]`: median relative errors of SEEDS seeds (20) at budgets
-//! up to MOST (3000), as a table, and in DIRECTORY as `estimators.csv` and `estimators.svg`.
+//! up to MOST (3000), as a table, and in DIRECTORY as `estimators.csv` and `estimators.svg`. Every error that was measured is kept in
+//! `estimators.raw.csv`, and not measured again: a run that was stopped goes on.
 
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{Coupling, Ntk, ParameterJacobian, Side};
@@ -15,6 +16,7 @@ use kpflow_hpc::job::Job;
 use kpflow_hpc::model::Loaded;
 use plotters::prelude::*;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 const CASES: [(&str, &str, &str); 4] = [
@@ -36,10 +38,10 @@ const METHODS: [&str; 9] = [
     "auto",
 ];
 
-/// Medians of one case.
-type Medians = BTreeMap<(usize, usize), f64>;
-/// Errors of one method at one budget.
-type Errors = BTreeMap<(usize, usize), Vec<f64>>;
+/// Medians of one case by method and budget, each with the number of its seeds.
+type Medians = BTreeMap<(usize, usize), (f64, usize)>;
+/// Errors by method, budget and seed.
+type Errors = BTreeMap<(usize, usize, u64), f64>;
 
 struct Case<'a, 'l> {
     lin: &'a Linearization<'l, f64>,
@@ -50,7 +52,8 @@ struct Case<'a, 'l> {
 }
 
 impl Case<'_, '_> {
-    fn seed(&self, seed: u64, most: usize, errors: &mut Errors) -> Result<()> {
+    /// Measures what is not there yet, at one budget.
+    fn seed(&self, seed: u64, most: usize, errors: &mut Errors, mut keep: impl FnMut(&str, usize, f64)) -> Result<()> {
         let Case { lin, engine, .. } = *self;
         let (all, diagonal) = (Ntk::new(lin, engine), Ntk::with(lin, engine, Coupling::PerTrajectory, Side::Weight));
         let reverse = Adjoint(ParameterJacobian::total(lin, engine));
@@ -58,6 +61,9 @@ impl Case<'_, '_> {
         let memos = [Memo::new(3 * most), Memo::new(2 * most), Memo::new(0)];
         let quiet = |_: usize, _: f64, _: f64| ();
         for (b, &max_matvecs) in BUDGETS.iter().enumerate().filter(|(_, &m)| m <= most) {
+            if (0..METHODS.len()).all(|m| errors.contains_key(&(m, b, seed))) {
+                continue;
+            }
             let budget = Budget { rtol: 0.0, max_matvecs };
             for (m, method) in METHODS.iter().enumerate() {
                 let problem = |op, memo: usize| {
@@ -81,14 +87,33 @@ impl Case<'_, '_> {
                         estimate::auto(&diagonal, &budget, exact)?
                     }
                 };
-                errors.entry((m, b)).or_default().push((estimate.value / self.truth - 1.0).abs());
+                let error = (estimate.value / self.truth - 1.0).abs();
+                errors.insert((m, b, seed), error);
+                keep(method, max_matvecs, error);
             }
         }
         Ok(())
     }
 }
 
-fn median(mut x: Vec<f64>) -> f64 {
+/// What an earlier run measured, case by case.
+fn read_raw(path: &Path) -> Vec<Errors> {
+    let mut all = vec![Errors::new(); CASES.len()];
+    for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [name, seed, method, products, error] = fields[..] else { continue };
+        let place = CASES.iter().position(|c| c.0 == name);
+        let method = METHODS.iter().position(|m| *m == method);
+        let budget = BUDGETS.iter().position(|b| products.parse() == Ok(*b));
+        if let (Some(c), Some(m), Some(b), Ok(seed), Ok(error)) = (place, method, budget, seed.parse(), error.parse()) {
+            all[c].insert((m, b, seed), error);
+        }
+    }
+    all
+}
+
+fn median(x: &[f64]) -> f64 {
+    let mut x = x.to_vec();
     x.sort_by(f64::total_cmp);
     0.5 * (x[(x.len() - 1) / 2] + x[x.len() / 2])
 }
@@ -100,43 +125,58 @@ fn run() -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let engine = Engine::new(Comm::alone(), threads)?;
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
-    let mut results = Vec::new();
-    for (name, weights, prefix) in CASES {
-        let file = if name.starts_with("memory") { "memory_pro" } else { name };
-        let text = format!(
-            "[model]\nkind = \"gru\"\nweights = \"{weights}.safetensors\"\nprefix = \"{prefix}\"\n[data]\ninputs = \"{file}.h5:/inputs\"\n\
-             [[analysis]]\nname = \"x\"\nquantity = \"trace\"\n"
-        );
-        let job = Job::parse(&golden.join("job.toml"), text)?;
-        let loaded = Loaded::<f64>::load(&job, &engine)?;
-        let errors = loaded.linearized(loaded.weights(), &engine, |lin| {
-            let truth = estimate::exact_trace(lin, &engine, Closed::Ntk)?.value;
-            let case = Case { lin, engine: &engine, block: loaded.block, product_flops: loaded.product_flops, truth };
-            let mut errors = Errors::new();
-            for seed in 0..seeds as u64 {
-                case.seed(seed, most, &mut errors)?;
-                eprintln!("{name}: {} of {seeds} seeds", seed + 1);
+    let directory = Path::new(arguments.get(1).map_or(".", String::as_str));
+    let wrong = |e: &dyn std::fmt::Display| Error::run(format!("{} cannot be written: {e}", directory.display()));
+    let raw = directory.join("estimators.raw.csv");
+    let mut all = read_raw(&raw);
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&raw).map_err(|e| wrong(&e))?;
+    for seed in 0..seeds as u64 {
+        for ((name, weights, prefix), errors) in CASES.iter().zip(&mut all) {
+            let wanted = BUDGETS.iter().filter(|&&b| b <= most).count() * METHODS.len();
+            if errors.keys().filter(|k| k.2 == seed && BUDGETS[k.1] <= most).count() == wanted {
+                continue;
             }
-            Ok(errors)
-        })??;
-        let medians: Medians = errors.into_iter().map(|(k, v)| (k, median(v))).collect();
-        results.push((name, medians));
+            let data = if name.starts_with("memory") { "memory_pro" } else { name };
+            let text = format!(
+                "[model]\nkind = \"gru\"\nweights = \"{weights}.safetensors\"\nprefix = \"{prefix}\"\n[data]\ninputs = \"{data}.h5:/inputs\"\n\
+                 [[analysis]]\nname = \"x\"\nquantity = \"trace\"\n"
+            );
+            let job = Job::parse(&golden.join("job.toml"), text)?;
+            let loaded = Loaded::<f64>::load(&job, &engine)?;
+            loaded.linearized(loaded.weights(), &engine, |lin| {
+                let truth = estimate::exact_trace(lin, &engine, Closed::Ntk)?.value;
+                let case =
+                    Case { lin, engine: &engine, block: loaded.block, product_flops: loaded.product_flops, truth };
+                case.seed(seed, most, errors, |method, products, error| {
+                    // A row that could not be written is measured again.
+                    let _ = writeln!(file, "{name},{seed},{method},{products},{error:e}");
+                })
+            })??;
+        }
+        eprintln!("{} of {seeds} seeds", seed + 1);
+    }
+    let mut results = Vec::new();
+    for ((name, ..), errors) in CASES.iter().zip(all) {
+        let mut lists = BTreeMap::<(usize, usize), Vec<f64>>::new();
+        errors.into_iter().for_each(|((m, b, _), error)| lists.entry((m, b)).or_default().push(error));
+        results.push((*name, lists.into_iter().map(|(k, v)| (k, (median(&v), v.len()))).collect::<Medians>()));
     }
     let budgets: Vec<usize> = BUDGETS.iter().copied().filter(|&b| b <= most).collect();
+    let seeds_of = |b: usize| results.iter().map(|(_, m)| m.get(&(0, b)).map_or(0, |x| x.1)).min().unwrap_or(0);
     for (name, medians) in &results {
-        println!("\n{name}: median relative error of {seeds} seeds");
+        println!("\n{name}: median relative error");
         print!("{:26}", "products");
         budgets.iter().for_each(|b| print!("{b:>9}"));
+        print!("\n{:26}", "seeds");
+        (0..budgets.len()).for_each(|b| print!("{:>9}", seeds_of(b)));
         println!();
         for (m, method) in METHODS.iter().enumerate() {
             print!("{method:26}");
-            (0..budgets.len()).for_each(|b| print!("{:9.1e}", medians[&(m, b)]));
+            (0..budgets.len()).for_each(|b| print!("{:9.1e}", medians[&(m, b)].0));
             println!();
         }
     }
     summary(&results, &budgets);
-    let directory = Path::new(arguments.get(1).map_or(".", String::as_str));
-    let wrong = |e: &dyn std::fmt::Display| Error::run(format!("{} cannot be written: {e}", directory.display()));
     write_csv(&directory.join("estimators.csv"), &results, &budgets).map_err(|e| wrong(&e))?;
     plot(&directory.join("estimators.svg"), &results, &budgets).map_err(|e| wrong(&e))
 }
@@ -147,19 +187,19 @@ fn summary(results: &[(&str, Medians)], budgets: &[usize]) {
     let (published, ours, auto) = (place("hutchpp"), place("per_trajectory_xnystrace"), place("auto"));
     println!();
     for (b, budget) in budgets.iter().enumerate() {
-        let logs = results.iter().map(|(_, m)| (m[&(published, b)] / m[&(ours, b)].max(1e-16)).ln()).sum::<f64>();
-        let best = |m: &Medians| (0..METHODS.len()).map(|k| m[&(k, b)]).fold(f64::INFINITY, f64::min);
-        let worst = results.iter().map(|(_, m)| m[&(auto, b)].max(1e-14) / best(m).max(1e-14)).fold(0.0, f64::max);
+        let logs = results.iter().map(|(_, m)| (m[&(published, b)].0 / m[&(ours, b)].0.max(1e-16)).ln()).sum::<f64>();
+        let best = |m: &Medians| (0..METHODS.len()).map(|k| m[&(k, b)].0).fold(f64::INFINITY, f64::min);
+        let worst = results.iter().map(|(_, m)| m[&(auto, b)].0.max(1e-14) / best(m).max(1e-14)).fold(0.0, f64::max);
         let mean = (logs / results.len() as f64).exp();
         println!("{budget:5} products: per_trajectory_xnystrace {mean:5.1} times closer than hutchpp in the geometric mean; auto at worst {worst:.2} times the best");
     }
 }
 
 fn write_csv(path: &Path, results: &[(&str, Medians)], budgets: &[usize]) -> std::io::Result<()> {
-    let mut text = String::from("case,method,products,median_relative_error\n");
+    let mut text = String::from("case,method,products,seeds,median_relative_error\n");
     for (name, medians) in results {
-        for ((m, b), error) in medians {
-            text.push_str(&format!("{name},{},{},{error:e}\n", METHODS[*m], budgets[*b]));
+        for ((m, b), (error, seeds)) in medians.iter().filter(|((_, b), _)| *b < budgets.len()) {
+            text.push_str(&format!("{name},{},{},{seeds},{error:e}\n", METHODS[*m], budgets[*b]));
         }
     }
     std::fs::write(path, text)
@@ -190,7 +230,7 @@ fn plot(
         for (m, method) in METHODS.iter().enumerate() {
             let color = Palette99::pick(m).mix(1.0);
             let width = if method.starts_with("auto") || method.ends_with("y_xnystrace") { 3 } else { 1 };
-            let points = budgets.iter().enumerate().map(|(b, &x)| (x as f64, medians[&(m, b)].max(FLOOR)));
+            let points = budgets.iter().enumerate().map(|(b, &x)| (x as f64, medians[&(m, b)].0.max(FLOOR)));
             chart
                 .draw_series(LineSeries::new(points, color.stroke_width(width)).point_size(3))?
                 .label(*method)

@@ -28,8 +28,11 @@ impl<T: Real> Pairs<T> {
                 self.group = Tall::zeros(s.shape, 0);
             }
             self.group = self.group.beside(&one);
-            let row =
-                if replicated { self.group.local_gram(0..self.group.vectors, &one, 0..one.vectors, problem.engine) } else { problem.gram(&self.group, &one) };
+            let row = if replicated {
+                self.group.local_gram(0..self.group.vectors, &one, 0..one.vectors, problem.engine)
+            } else {
+                problem.gram(&self.group, &one)
+            };
             self.rows.push(row);
         }
     }

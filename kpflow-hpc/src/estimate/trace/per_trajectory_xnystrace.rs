@@ -60,11 +60,16 @@ impl<T: Real> Ladder<T> {
         let best = self.done.iter().map(|part| part.1).fold(0.0, f64::max);
         let of_last = |error: f64| {
             let share = rest as f64 / self.full as f64;
-            if self.done.is_empty() || error.is_nan() || error <= best { share } else { share.min((best / error).powi(2)) }
+            if self.done.is_empty() || error.is_nan() || error <= best {
+                share
+            } else {
+                share.min((best / error).powi(2))
+            }
         };
         let parts = self.done.iter().map(|part| (1.0, part)).chain(last.iter().map(|part| (of_last(part.1), part)));
         let sum = self.done.len() as f64 + last.map_or(0.0, |part| of_last(part.1));
-        let (value, square) = parts.fold((0.0, 0.0), |(v, s), (w, (x, e))| (v + w / sum * x, s + (w / sum * e).powi(2)));
+        let (value, square) =
+            parts.fold((0.0, 0.0), |(v, s), (w, (x, e))| (v + w / sum * x, s + (w / sum * e).powi(2)));
         Ok((value, square.sqrt()))
     }
 
