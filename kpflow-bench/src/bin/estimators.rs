@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p kpflow-bench --bin estimators [-- SEEDS [DIRECTORY [MOST]]]`: median relative errors of SEEDS seeds (20) at budgets
 //! up to MOST (3000), as a table, and in DIRECTORY as `estimators.csv` and `estimators.svg`. Every error that was measured is kept in
-//! `estimators.raw.csv`, and not measured again: a run that was stopped goes on.
+//! `estimators.raw.csv`, and not measured again: a run that was stopped goes on. Where an
+//! estimator has changed, that file is to be removed first.
 
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{Coupling, Ntk, ParameterJacobian, Side};
@@ -162,7 +163,16 @@ fn run() -> Result<()> {
         results.push((*name, lists.into_iter().map(|(k, v)| (k, (median(&v), v.len()))).collect::<Medians>()));
     }
     let budgets: Vec<usize> = BUDGETS.iter().copied().filter(|&b| b <= most).collect();
-    let seeds_of = |b: usize| results.iter().map(|(_, m)| m.get(&(0, b)).map_or(0, |x| x.1)).min().unwrap_or(0);
+    let seeds_of = |b: usize| {
+        let count = |m: &Medians| (0..METHODS.len()).map(|k| m.get(&(k, b)).map_or(0, |x| x.1)).min();
+        results.iter().filter_map(|(_, m)| count(m)).min().unwrap_or(0)
+    };
+    if let Some(b) = (0..budgets.len()).find(|&b| seeds_of(b) == 0) {
+        return Err(Error::run(format!(
+            "nothing has been measured at {} products; ask for one seed at least",
+            budgets[b]
+        )));
+    }
     for (name, medians) in &results {
         println!("\n{name}: median relative error");
         print!("{:26}", "products");

@@ -97,7 +97,7 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
         if state.found() + rest.vectors > longest && state.size > count {
             let keep = (count + (state.size - count) / 2).min(2 * count + problem.block).min(state.size - 1);
             let good = |r: &&f64| **r <= 0.01 * budget.rtol * scale;
-            let lock = residuals.iter().take(count.min(keep - 1)).take_while(good).count();
+            let lock = residuals.iter().take((count - state.locked.vectors).min(keep - 1)).take_while(good).count();
             state.restart(&ritz, &residuals, lock, keep);
             ritz = (ritz.0[lock..keep].to_vec(), identity(keep - lock));
             residuals = residuals[lock..keep].to_vec();

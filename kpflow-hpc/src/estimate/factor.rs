@@ -17,7 +17,7 @@ pub(super) fn triangle_of_gram(g: &Mat<f64>, epsilon: f64) -> Option<Mat<f64>> {
 }
 
 /// The triangle of a Householder QR, `[min(rows, columns), columns]`.
-fn triangle(x: MatRef<'_, f64>) -> Mat<f64> {
+pub(super) fn triangle(x: MatRef<'_, f64>) -> Mat<f64> {
     x.qr().thin_R().to_owned()
 }
 

@@ -18,10 +18,11 @@ pub(super) struct Orthogonal<T> {
 
 /// Orthogonalises W, whose largest column has norm `size`, against `basis` and within itself, dropping columns whose norm is below `floor`.
 ///
-/// Three rounds of block Gram–Schmidt, each followed by a Cholesky QR from a Gram matrix that is summed in double precision, the first one shifted:
-/// CholeskyQR3 (Fukaya, Kannan, Nakatsukasa, Yamamoto and Yanagisawa 2020). Where Cholesky breaks down, or W is too near to a lower rank for it to
-/// tell, R comes from a tall-skinny QR (Demmel, Grigori, Hoemmen and Langou 2012) and its singular values show the rank.
-/// **Cost**: 6·n·m² flops and three sums of m² numbers, beside 4·n·m per basis vector a round. **Accuracy**: Q is orthonormal to rounding, W = basis·C + QR to
+/// Two rounds of block Gram–Schmidt, and a third where the second still found something, each followed by a Cholesky QR from a Gram matrix that is summed
+/// in double precision, the first one shifted: CholeskyQR3 (Fukaya, Kannan, Nakatsukasa, Yamamoto and Yanagisawa 2020). Where Cholesky breaks down,
+/// or W is too near to a lower rank for it to tell, R comes from a tall-skinny QR (Demmel, Grigori, Hoemmen and Langou 2012) and its singular values
+/// show the rank.
+/// **Cost**: 4·n·m² flops a round and a sum of m² numbers, beside 4·n·m per basis vector a round. **Accuracy**: Q is orthonormal to rounding, W = basis·C + QR to
 /// rounding of `size`.
 pub(super) fn orthogonalise<T: Real>(
     problem: &Problem<'_, T>,

@@ -34,8 +34,8 @@ pub(super) fn sample<T: Real>(
     }
 }
 
-/// Enlarges a sketch, by half of itself at a time (by all of itself once it is large), until the standard error is within the tolerance, the budget is spent or a sketch of
-/// `most` products, which is all that can be learned from, is there.
+/// Enlarges a sketch, by half of itself at a time (by all of itself once it is large), until the standard error is within the tolerance, the budget
+/// is spent or a sketch of `most` products, which is all that can be learned from, is there.
 ///
 /// `stage(total)` goes on from the products of the stages before to `total` of them and returns the value and its standard error.
 pub(super) fn grow<T: Real>(

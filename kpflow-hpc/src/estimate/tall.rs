@@ -69,10 +69,10 @@ impl<T: Real> Tall<T> {
     /// This rank's part of Xᵀ Y for these columns of both.
     ///
     /// A task is a panel of rows of the result and a share of the vectors' numbers; shares are added up in their order, and there are as many on any
-    /// number of threads, so that the sum is the same. Where there are panels enough there is one share.
+    /// number of threads, so that the sum is the same. Where there are panels enough for all threads there is one share.
     pub(super) fn local_gram(&self, rows: Range<usize>, y: &Self, columns: Range<usize>, engine: &Engine) -> Vec<f64> {
         const PANEL: usize = 128;
-        const SHARES: usize = 16;
+        const TASKS: usize = 16;
         let (m, k, n) = (rows.len(), columns.len(), self.shape.per_trajectory());
         if m == 0 || k == 0 || n == 0 {
             return vec![0.0; m * k];
@@ -80,7 +80,7 @@ impl<T: Real> Tall<T> {
         let chunks = n.div_ceil(CHUNK);
         let pieces = self.shape.trajectories * chunks;
         let panels = m.div_ceil(PANEL);
-        let shares = if panels >= SHARES { 1 } else { SHARES.min(pieces) };
+        let shares = TASKS.div_ceil(panels).min(pieces);
         let own = PANEL.min(m) * k;
         let mut sums = vec![0.0; shares * panels * own];
         engine.for_each(shares * panels, &mut sums, own, &mut [], 0, |i, sum, _: &mut [f64]| {

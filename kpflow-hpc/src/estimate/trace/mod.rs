@@ -23,7 +23,7 @@ pub(super) use range::Range;
 pub use xnystrace::xnystrace;
 pub use xtrace::xtrace;
 
-use super::factor::{triangle_of_all, triangle_of_gram};
+use super::factor::{columns, triangle, triangle_of_all, triangle_of_gram};
 use super::{Family, Problem, Tall};
 use crate::engine::Real;
 use faer::Mat;
@@ -39,7 +39,8 @@ pub(super) struct Sketch<T> {
     grams: Grams,
 }
 
-/// The Gram matrices of a sketch, of as many of its probes as have been asked for.
+/// The Gram matrices of probes and their products.
+#[derive(Clone)]
 struct Grams {
     /// ΩᵀΩ.
     own: Mat<f64>,
@@ -50,13 +51,34 @@ struct Grams {
 }
 
 /// What a Nyström approximation of A + ν, ν = ε‖Y‖_F/√n, is made of: with the shift its factors exist whatever the rank of A is.
-pub(super) struct Shifted {
+pub(super) struct Factors {
+    /// Numbers of a vector.
+    pub n: usize,
     /// ν.
     pub shift: f64,
+    /// ΩᵀΩ.
+    pub own: Mat<f64>,
     /// Ωᵀ(A + ν)Ω.
     pub h: Mat<f64>,
     /// R with RᵀR = Yᵀ Y, Y = (A + ν)Ω.
     pub r: Mat<f64>,
+}
+
+impl Grams {
+    /// The factors; `triangle(ν)` makes R where a Gram matrix is not good enough for it. `None` where products are not finite.
+    fn factors(self, n: usize, epsilon: f64, triangle: impl FnOnce(f64) -> Mat<f64>) -> Option<Factors> {
+        let Grams { own, form, square } = self;
+        let m = own.nrows();
+        let squared: f64 = (0..m).map(|i| square[(i, i)]).sum();
+        if !squared.is_finite() {
+            return None;
+        }
+        let shift = epsilon * (squared / n as f64).sqrt();
+        let h = Mat::from_fn(m, m, |i, j| form[(i, j)] + shift * own[(i, j)]);
+        let g = Mat::from_fn(m, m, |i, j| square[(i, j)] + 2.0 * shift * form[(i, j)] + shift * shift * own[(i, j)]);
+        let r = triangle_of_gram(&g, epsilon).unwrap_or_else(|| triangle(shift));
+        Some(Factors { n, shift, own, h, r })
+    }
 }
 
 impl<T: Real> Sketch<T> {
@@ -88,15 +110,19 @@ impl<T: Real> Sketch<T> {
         y
     }
 
-    /// ΩᵀΩ, after [`Sketch::factors`].
-    pub fn own(&self) -> &Mat<f64> {
-        &self.grams.own
+    /// The factors of the Nyström approximation that one trajectory's part of this sketch makes of its diagonal block.
+    pub fn factors_of(&self, b: usize) -> Option<Factors> {
+        let (omega, y) = (columns(&self.omega, b), columns(&self.y, b));
+        let form = omega.transpose() * &y;
+        let form = Mat::from_fn(form.nrows(), form.ncols(), |i, j| 0.5 * (form[(i, j)] + form[(j, i)]));
+        let grams = Grams { own: omega.transpose() * &omega, form, square: y.transpose() * &y };
+        grams.factors(omega.nrows(), T::epsilon().f64(), |shift| triangle((y + faer::Scale(shift) * &omega).as_ref()))
     }
 
     /// The factors of the Nyström approximation that this sketch makes; `None` where products are not finite. Collective.
     ///
     /// Gram matrices grow with the sketch: what is known of its first probes is not computed again.
-    pub fn factors(&mut self, problem: &Problem<'_, T>) -> Option<Shifted> {
+    pub fn factors(&mut self, problem: &Problem<'_, T>) -> Option<Factors> {
         let m = self.omega.vectors;
         let grow = |old: &Mat<f64>, x: &Tall<T>, y: &Tall<T>| {
             let (k, all) = (old.nrows(), problem.gram_of(x, 0..m, y, old.nrows()..m));
@@ -114,16 +140,7 @@ impl<T: Real> Sketch<T> {
             let square = grow(&self.grams.square, &self.y, &self.y);
             self.grams = Grams { own, form, square };
         }
-        let Grams { own, form, square } = &self.grams;
-        let squared: f64 = (0..m).map(|i| square[(i, i)]).sum();
-        if !squared.is_finite() {
-            return None;
-        }
-        let epsilon = T::epsilon().f64();
-        let shift = epsilon * (squared / problem.len() as f64).sqrt();
-        let h = Mat::from_fn(m, m, |i, j| form[(i, j)] + shift * own[(i, j)]);
-        let g = Mat::from_fn(m, m, |i, j| square[(i, j)] + 2.0 * shift * form[(i, j)] + shift * shift * own[(i, j)]);
-        let r = triangle_of_gram(&g, epsilon).unwrap_or_else(|| triangle_of_all(problem, &self.shifted(shift)));
-        Some(Shifted { shift, h, r })
+        let grams = self.grams.clone();
+        grams.factors(problem.len(), T::epsilon().f64(), |shift| triangle_of_all(problem, &self.shifted(shift)))
     }
 }

@@ -1,6 +1,6 @@
 //! Nyström++ (Persson, Cortinovis and Kressner 2022).
 
-use super::{Shifted, Sketch};
+use super::{Factors, Sketch};
 use crate::engine::Real;
 use crate::error::Result;
 use crate::estimate::factor::{squares, Core};
@@ -27,7 +27,7 @@ pub fn nystrompp<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
         if k == 0 {
             return Ok(mean(&forms));
         }
-        let Some(Shifted { shift, h, r }) = sketch.factors(problem) else { return Ok((f64::NAN, f64::NAN)) };
+        let Some(Factors { shift, h, r, .. }) = sketch.factors(problem) else { return Ok((f64::NAN, f64::NAN)) };
         let epsilon = T::epsilon().f64();
         let core = Core::new(&h, epsilon)?;
         let known: f64 = squares(&core.whiten(r.transpose())).iter().sum();

@@ -1,13 +1,11 @@
 //! XNysTrace on every trajectory by itself.
 
-use super::xnystrace::{exchangeable, floor, Small};
+use super::xnystrace::{exchangeable, floor};
 use super::Sketch;
 use crate::engine::Real;
 use crate::error::{Error, Result};
-use crate::estimate::factor::{columns, squares, triangle_of_gram};
 use crate::estimate::sampling::{grow, pooled, ValueError};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
-use faer::Mat;
 use kpflow_core::machine::Tasks;
 
 /// Estimates tr A = Σ_b tr A_bb from the block diagonal ⊕_b A_bb, by [`super::xnystrace`] on each block. Collective.
@@ -57,19 +55,15 @@ impl<T: Real> Ladder<T> {
         let last = if rest > 0 { Some(self.evaluate(problem, rest)?) } else { None };
         // Independent estimates; full ones weigh the same. The last weighs by its products, and less where its error says so: a small sketch
         // beside a full one, whose error is that of a spectrum's far end, would spoil it.
-        let best = self.done.iter().map(|part| part.1).fold(0.0, f64::max);
-        let of_last = |error: f64| {
-            let share = rest as f64 / self.full as f64;
-            if self.done.is_empty() || error.is_nan() || error <= best {
-                share
-            } else {
-                share.min((best / error).powi(2))
-            }
+        let share = rest as f64 / self.full as f64;
+        let worst = self.done.iter().map(|part| part.1).fold(0.0, f64::max);
+        let weight = match last {
+            Some((_, error)) if !self.done.is_empty() && error > worst => share.min((worst / error).powi(2)),
+            _ => share,
         };
-        let parts = self.done.iter().map(|part| (1.0, part)).chain(last.iter().map(|part| (of_last(part.1), part)));
-        let sum = self.done.len() as f64 + last.map_or(0.0, |part| of_last(part.1));
-        let (value, square) =
-            parts.fold((0.0, 0.0), |(v, s), (w, (x, e))| (v + w / sum * x, s + (w / sum * e).powi(2)));
+        let sum = self.done.len() as f64 + weight;
+        let parts = self.done.iter().map(|part| (1.0 / sum, part)).chain(last.iter().map(|part| (weight / sum, part)));
+        let (value, square) = parts.fold((0.0, 0.0), |(v, s), (w, (x, e))| (v + w * x, s + (w * e).powi(2)));
         Ok((value, square.sqrt()))
     }
 
@@ -97,17 +91,8 @@ impl<T: Real> Ladder<T> {
 }
 
 fn trajectory<T: Real>(sketch: &Sketch<T>, b: usize) -> Result<ValueError> {
-    let epsilon = T::epsilon().f64();
-    let (omega, mut y) = (columns(&sketch.omega, b), columns(&sketch.y, b));
-    let (n, m) = (omega.nrows(), omega.ncols());
-    let squared: f64 = squares(&y).iter().sum();
-    if !squared.is_finite() {
-        return Ok((f64::NAN, f64::NAN));
+    match sketch.factors_of(b) {
+        Some(factors) => exchangeable(&factors, T::epsilon().f64()),
+        None => Ok((f64::NAN, f64::NAN)),
     }
-    let shift = epsilon * (squared / n as f64).sqrt();
-    y += faer::Scale(shift) * &omega;
-    let h = omega.transpose() * &y;
-    let h = Mat::from_fn(m, m, |i, j| 0.5 * (h[(i, j)] + h[(j, i)]));
-    let r = triangle_of_gram(&(y.transpose() * &y), epsilon).unwrap_or_else(|| y.qr().thin_R().to_owned());
-    exchangeable(&Small { n, shift, own: omega.transpose() * &omega, h, r }, epsilon)
 }

@@ -1,6 +1,6 @@
 //! XNysTrace: the exchangeable Nyström trace estimator (Epperly, Tropp and Webber 2024).
 
-use super::{Shifted, Sketch};
+use super::{Factors, Sketch};
 use crate::engine::Real;
 use crate::error::Result;
 use crate::estimate::factor::{squares, Core};
@@ -25,30 +25,16 @@ pub fn xnystrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
     let mut sketch = Sketch::new(problem, SKETCHES);
     grow(problem, budget, n, |total| {
         sketch.extend(problem, total);
-        let Some(Shifted { shift, h, r }) = sketch.factors(problem) else { return Ok((f64::NAN, f64::NAN)) };
-        let (own, epsilon) = (sketch.own().clone(), T::epsilon().f64());
-        let (value, error) = exchangeable(&Small { n, shift, own, h, r }, epsilon)?;
+        let Some(factors) = sketch.factors(problem) else { return Ok((f64::NAN, f64::NAN)) };
+        let epsilon = T::epsilon().f64();
+        let (value, error) = exchangeable(&factors, epsilon)?;
         Ok((value, floor(error * student(total as f64 - 1.0), value, epsilon)))
     })
 }
 
-/// What an exchangeable Nyström estimate needs to know of normal probes and their products.
-pub(super) struct Small {
-    /// Numbers of a vector.
-    pub n: usize,
-    /// ν.
-    pub shift: f64,
-    /// ΩᵀΩ.
-    pub own: Mat<f64>,
-    /// Ωᵀ(A + ν)Ω.
-    pub h: Mat<f64>,
-    /// R with RᵀR = Yᵀ Y, Y = (A + ν)Ω.
-    pub r: Mat<f64>,
-}
-
 /// The mean of the m estimates of the trace, each with another probe left out, and its standard error by the jackknife.
-pub(super) fn exchangeable(small: &Small, epsilon: f64) -> Result<ValueError> {
-    let Small { n, shift, own, h, r } = small;
+pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError> {
+    let Factors { n, shift, own, h, r } = factors;
     let (n, m) = (*n as f64, h.nrows());
     let core = Core::new(h, epsilon)?;
     let b = core.whiten(r.transpose());
