@@ -135,7 +135,17 @@ fn on_all<S: Scalar>(tile: usize, frozen: bool, tolerance: f64) {
     let graph = build(&parts, &weights, frozen, &mut buffer).unwrap();
     let mut arena = vec![S::nan(); Linearization::arena_len(&graph, b)];
     let tokens = tokens::<S>(b);
-    let lin = Linearization::new(&graph, &[&tokens], None, b, tile, &mut arena, &Portable).unwrap();
+    let lin = Linearization::new(
+        &graph,
+        &[&tokens],
+        None,
+        b,
+        tile,
+        &mut arena,
+        &mut vec![Default::default(); Linearization::scratch_len(&graph, b, tile, &Portable)],
+        &Portable,
+    )
+    .unwrap();
     let (lin, m) = (&lin, &Portable);
     let check = |what: &str, op: &dyn LinearOperator<S>| {
         assert_contract(&format!("{what}, tile {tile}, frozen {frozen}"), op, tolerance)
@@ -181,7 +191,17 @@ fn tangents_are_the_derivatives_of_the_forward_pass() {
         let mut buffer = GraphBuffer::default();
         let graph = build(&parts, weights, false, &mut buffer).unwrap();
         let mut arena = vec![0.0; Linearization::arena_len(&graph, b)];
-        let lin = Linearization::new(&graph, &[&tokens], None, b, 2, &mut arena, &Portable).unwrap();
+        let lin = Linearization::new(
+            &graph,
+            &[&tokens],
+            None,
+            b,
+            2,
+            &mut arena,
+            &mut vec![Default::default(); Linearization::scratch_len(&graph, b, 2, &Portable)],
+            &Portable,
+        )
+        .unwrap();
         let mut state = vec![0.0; lin.shape().len()];
         lin.state(BlockMut::new(lin.shape(), 1, &mut state));
         (state, product(&ParameterJacobian::total(&lin, &Portable), 1, direction))
@@ -216,9 +236,29 @@ fn tokens_that_are_no_row_are_refused() {
         let mut tokens = tokens::<f32>(b);
         let mut arena = vec![0.0; Linearization::arena_len(&graph, b)];
         tokens[T] = TOKENS as f32 - 1.0;
-        assert!(Linearization::new(&graph, &[&tokens], None, b, tile, &mut arena, &Portable).is_ok());
+        assert!(Linearization::new(
+            &graph,
+            &[&tokens],
+            None,
+            b,
+            tile,
+            &mut arena,
+            &mut vec![Default::default(); Linearization::scratch_len(&graph, b, tile, &Portable)],
+            &Portable
+        )
+        .is_ok());
         tokens[2 * T + 1] = token;
-        let error = Linearization::new(&graph, &[&tokens], None, b, tile, &mut arena, &Portable).err();
+        let error = Linearization::new(
+            &graph,
+            &[&tokens],
+            None,
+            b,
+            tile,
+            &mut arena,
+            &mut vec![Default::default(); Linearization::scratch_len(&graph, b, tile, &Portable)],
+            &Portable,
+        )
+        .err();
         match error {
             Some(LinearizeError::Token { weight: 0, trajectory: 2, token: found, rows: TOKENS }) => {
                 assert!(found == f64::from(token) || found.is_nan() && token.is_nan());

@@ -32,7 +32,9 @@ fn on_all_operators<T: Scalar>(name: &str, cell: &Cell, tile: usize, bias: bool,
     let mut buffer = GraphBuffer::default();
     let graph = cell.graph(weights, t, &mut buffer).unwrap();
     let mut arena = vec![T::nan(); Linearization::arena_len(&graph, b)];
-    let lin = Linearization::new(&graph, &[&inputs], Some(&initial), b, tile, &mut arena, &Portable).unwrap();
+    let mut scratch = vec![T::nan(); Linearization::scratch_len(&graph, b, tile, &Portable)];
+    let initial = Some(&initial[..]);
+    let lin = Linearization::new(&graph, &[&inputs], initial, b, tile, &mut arena, &mut scratch, &Portable).unwrap();
     let (lin, m) = (&lin, &Portable);
     let check =
         |what: &str, op: &dyn kpflow_core::LinearOperator<T>| assert_contract(&format!("{name} {what}"), op, tolerance);

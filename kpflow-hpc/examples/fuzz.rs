@@ -252,13 +252,13 @@ fn run(network: Result<Network<f32>>, refused: &mut usize) {
     let mut memory = network.memory();
     let Ok(graph) = network.graph(network.weights(), &mut memory) else { return };
     let len = Linearization::arena_len(&graph, 1);
-    if len > 1 << 20 {
+    if len.max(Linearization::scratch_len(&graph, 1, 1, &Portable)) > 1 << 20 {
         return;
     }
     let inputs: Vec<Vec<f32>> = network.slots().iter().map(|(p, w)| vec![1.0; p * w]).collect();
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-    let mut arena = vec![0.0; len];
-    let _ = Linearization::new(&graph, &inputs, None, 1, 1, &mut arena, &Portable);
+    let (mut arena, mut scratch) = (vec![0.0; len], vec![0.0; Linearization::scratch_len(&graph, 1, 1, &Portable)]);
+    let _ = Linearization::new(&graph, &inputs, None, 1, 1, &mut arena, &mut scratch, &Portable);
 }
 
 fn spec(kind: &str) -> ModelSpec {

@@ -144,7 +144,7 @@ impl Check<'_> {
     /// The two ways to apply the Kronecker core are equal up to rounding.
     fn sides(&mut self, lin: &Linearization<'_, f64>) {
         let x = self.random(self.loaded.shape, 13);
-        let weight_side = self.apply(&Ntk::new(lin, self.engine), &x, false);
+        let weight_side = self.apply(&Ntk::with(lin, self.engine, Coupling::All, Side::Weight), &x, false);
         let gram_side = self.apply(&Ntk::with(lin, self.engine, Coupling::All, Side::Gram), &x, false);
         let error = self.relative(&gram_side, &weight_side);
         self.report("NTK on the Gram side = on the weight side", format!("{error:.1e}"), error <= 1e-9);

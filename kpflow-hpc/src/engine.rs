@@ -3,7 +3,7 @@
 use crate::blas::{self, Blas};
 use crate::comm::{Comm, Number};
 use crate::error::{Error, Result};
-use kpflow_core::machine::{Kernel, MatMut, MatRef, Reduce, Tasks};
+use kpflow_core::machine::{Kernel, MatMut, MatRef, Reduce, Tasks, Term};
 use kpflow_core::Scalar;
 use rayon::prelude::*;
 
@@ -53,8 +53,8 @@ impl<T: Blas> Kernel<T> for Engine {
         T::gemm(alpha, a, b, beta, c);
     }
     #[inline]
-    fn diagonal(&self, c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usize, rows: usize) {
-        blas::diagonal(c, x, x_stride, y, y_stride, rows);
+    fn combine(&self, terms: &[Term<'_, T>], y: &mut [T], y_stride: usize, rows: usize, add: bool) {
+        blas::combine(terms, y, y_stride, rows, add);
     }
 }
 

@@ -18,3 +18,4 @@ pub mod onnx;
 pub mod progress;
 pub mod results;
 pub mod run;
+pub mod tiling;

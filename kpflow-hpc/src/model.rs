@@ -8,8 +8,9 @@ use crate::kinds;
 use crate::load::{Array, Checkpoint};
 use crate::network::{Network, OwnedWeight};
 use crate::onnx;
+use crate::tiling;
 use kpflow_core::machine::Tasks;
-use kpflow_core::model::{Flow, Graph, Linearization, LinearizeError, Sweep};
+use kpflow_core::model::{Linearization, LinearizeError};
 use kpflow_core::{BlockMut, Shape};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -34,12 +35,6 @@ pub struct Loaded<T> {
     tile: usize,
 }
 
-/// Rows of a product at a step that are worth a trip through the matrix kernel.
-const TILE_ROWS: usize = 64;
-/// Positions of a product over all positions that are worth one.
-const TILE_POSITIONS: usize = 128;
-/// Bytes of work memory that one trajectory may take for a whole block of vectors, and a tile for one lane.
-const WORK_BYTES: usize = 1 << 30;
 /// Whole numbers up to here are exact in single precision.
 const MOST_TOKENS: usize = 1 << 24;
 
@@ -97,11 +92,8 @@ impl<T: Real> Loaded<T> {
         };
         let mut memory = network.memory();
         let graph = network.graph(network.weights(), &mut memory).map_err(Error::run)?;
-        let work = Sweep::<T, Engine>::work_len(&graph, Flow::Total, 1, 1).max(1) * std::mem::size_of::<T>();
-        // Neither may depend on the number of ranks or threads: where an estimate stops depends on the block.
-        let auto = if units <= 128 { 32 } else { 16 };
-        let block = job.block.unwrap_or(auto.min(WORK_BYTES / work).max(1));
-        let tile = tile(&graph, block, work).min(range.len().div_ceil(engine.lanes())).max(1);
+        let block = job.block.unwrap_or(tiling::block(&graph));
+        let tile = tiling::tile(&graph, block, range.len(), engine.lanes());
         let product_flops = graph.product_flops() * trajectories as f64;
         let first = range.start;
         let file = job.model.weights.clone();
@@ -141,7 +133,9 @@ impl<T: Real> Loaded<T> {
         let mut arena = vec![T::zero(); len];
         let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
         let (initial, count) = (self.initial.as_deref(), self.shape.trajectories);
-        let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, engine);
+        let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, count, self.tile, engine)];
+        let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, &mut scratch, engine);
+        drop(scratch);
         // A token is refused by the rank that reads it: the others must not wait for it.
         let lin = engine.comm().agree(lin.map_err(|e| self.refused(e)))?;
         Ok(f(&lin))
@@ -167,14 +161,6 @@ impl<T: Real> Loaded<T> {
     pub fn run(&self, weights: &[OwnedWeight<T>], engine: &Engine) -> Result<Vec<T>> {
         self.linearized(weights, engine, |lin| self.state(lin))
     }
-}
-
-/// Trajectories of a tile: enough rows for the matrix kernel, no more work memory than a lane may have.
-fn tile<T: Real>(graph: &Graph<'_, T>, block: usize, work: usize) -> usize {
-    let most = graph.variables().iter().map(|v| v.positions).max().unwrap_or(1).max(1);
-    let scans = graph.segments().iter().any(|s| s.scan != kpflow_core::model::Scan::Parallel && !s.nodes.is_empty());
-    let rows = if scans { TILE_ROWS.div_ceil(block) } else { TILE_POSITIONS.div_ceil(most) };
-    rows.min(WORK_BYTES / (work * block).max(1)).max(1)
 }
 
 /// The network of a job, for inputs of these shapes.

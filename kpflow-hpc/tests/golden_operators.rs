@@ -84,6 +84,7 @@ impl<T: Scalar> Golden<T> {
             self.shape.trajectories,
             tile,
             &mut arena,
+            &mut vec![T::zero(); Linearization::scratch_len(&graph, self.shape.trajectories, tile, &Portable)],
             &Portable,
         )
         .unwrap();
@@ -149,9 +150,10 @@ fn check_case<T: Scalar>(name: &str, tolerance: f64) {
             lin.state(BlockMut::new(shape, 1, &mut state));
             assert_close("state", &state, &read::<T>(&golden.file, "state").unwrap(), tolerance);
             let (p, c) = (Propagator::new(lin, machine), Constraint::new(lin, machine));
-            let k = ParameterOperator::new(lin, machine);
+            let k = ParameterOperator::with(lin, machine, Coupling::All, Side::Weight);
             let k_gram = ParameterOperator::with(lin, machine, Coupling::All, Side::Gram);
-            let (ntk, ntk_gram) = (Ntk::new(lin, machine), Ntk::with(lin, machine, Coupling::All, Side::Gram));
+            let ntk = Ntk::with(lin, machine, Coupling::All, Side::Weight);
+            let ntk_gram = Ntk::with(lin, machine, Coupling::All, Side::Gram);
             let all: [(&str, &dyn LinearOperator<T>); 6] = [
                 ("propagator", &p),
                 ("constraint", &c),

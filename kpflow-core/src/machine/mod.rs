@@ -1,6 +1,6 @@
 //! What the mathematics needs from the machine that it runs on.
 //!
-//! Four things: a matrix product, a diagonal multiply-add, a sum over the trajectories that live elsewhere,
+//! Four things: a matrix product, sums of diagonals times rows, a sum over the trajectories that live elsewhere,
 //! and a way to do independent pieces of work. [`Portable`] has all of them in plain safe Rust, on one thread
 //! and one process; the runner brings OpenBLAS, rayon and MPI. The operators know only these traits.
 
@@ -8,7 +8,7 @@ mod matrix;
 mod portable;
 
 pub use matrix::{MatMut, MatRef};
-pub use portable::{diagonal, Portable};
+pub use portable::{combine, Portable};
 
 use crate::Scalar;
 
@@ -22,13 +22,29 @@ pub trait Kernel<T: Scalar>: Sync {
     /// Unless A is rows × inner, B inner × cols and C rows × cols.
     fn gemm(&self, alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>);
 
-    /// Adds a diagonal times each row: `y[v][j] += c[j] · x[v][j]` for every row v < `rows`.
+    /// Computes a sum of diagonals times rows: `y[v][j] (+)= Σ_i c_i[j] · x_i[v][j]` for every row v < `rows`, added or only written.
     ///
-    /// Row v of x begins at `v·x_stride`, of y at `v·y_stride`; `c.len()` numbers of each are used.
+    /// Row v of x_i begins at `v · stride`, of y at `v · y_stride`; as many numbers of each are used as every c has.
     #[inline]
-    fn diagonal(&self, c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usize, rows: usize) {
-        diagonal(c, x, x_stride, y, y_stride, rows);
+    fn combine(&self, terms: &[Term<'_, T>], y: &mut [T], y_stride: usize, rows: usize, add: bool) {
+        combine(terms, y, y_stride, rows, add);
     }
+}
+
+/// A diagonal and the rows that it multiplies.
+#[derive(Clone, Copy, Debug)]
+pub struct Term<'a, T> {
+    /// The diagonal.
+    pub c: &'a [T],
+    /// The rows.
+    pub x: &'a [T],
+    /// The distance between rows.
+    pub stride: usize,
+}
+
+impl<T> Term<'_, T> {
+    /// Nothing: what an array of terms is filled with.
+    pub const EMPTY: Self = Self { c: &[], x: &[], stride: 0 };
 }
 
 /// Sums and gathers over the processes that hold the other trajectories.

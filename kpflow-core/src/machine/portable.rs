@@ -1,6 +1,6 @@
 //! A machine of one thread and one process, in plain safe Rust.
 
-use super::{Kernel, MatMut, MatRef, Reduce, Tasks};
+use super::{Kernel, MatMut, MatRef, Reduce, Tasks, Term};
 use crate::Scalar;
 
 /// The machine that needs nothing but `core`: one thread, one process, portable kernels.
@@ -103,17 +103,56 @@ impl Tasks for Portable {
     }
 }
 
-/// Computes `y[v][j] += c[j] · x[v][j]` for every row v < `rows`: see [`Kernel::diagonal`].
+/// Computes `y[v][j] (+)= Σ_i c_i[j] · x_i[v][j]` for every row v < `rows`: see [`Kernel::combine`].
 ///
 /// Always inlined, so that a caller can have it compiled for the vector units of its processor.
 #[inline(always)]
-pub fn diagonal<T: Scalar>(c: &[T], x: &[T], x_stride: usize, y: &mut [T], y_stride: usize, rows: usize) {
-    let n = c.len();
+pub fn combine<T: Scalar>(terms: &[Term<'_, T>], y: &mut [T], y_stride: usize, rows: usize, add: bool) {
+    let mut add = add;
+    for terms in terms.chunks(5) {
+        let n = terms[0].c.len();
+        match *terms {
+            [a] => some(&[a], y, y_stride, rows, n, add),
+            [a, b] => some(&[a, b], y, y_stride, rows, n, add),
+            [a, b, c] => some(&[a, b, c], y, y_stride, rows, n, add),
+            [a, b, c, d] => some(&[a, b, c, d], y, y_stride, rows, n, add),
+            [a, b, c, d, e] => some(&[a, b, c, d, e], y, y_stride, rows, n, add),
+            _ => {}
+        }
+        add = true;
+    }
+}
+
+/// The same for a number of terms that the compiler knows: each row of y is read and written once.
+#[inline(always)]
+fn some<T: Scalar, const I: usize>(
+    terms: &[Term<'_, T>; I],
+    y: &mut [T],
+    y_stride: usize,
+    rows: usize,
+    n: usize,
+    add: bool,
+) {
+    let c: [&[T]; I] = core::array::from_fn(|i| &terms[i].c[..n]);
     for v in 0..rows {
-        let x = &x[v * x_stride..][..n];
+        let x: [&[T]; I] = core::array::from_fn(|i| &terms[i].x[v * terms[i].stride..][..n]);
         let y = &mut y[v * y_stride..][..n];
-        for j in 0..n {
-            y[j] += c[j] * x[j];
+        if add {
+            for j in 0..n {
+                let mut sum = y[j];
+                for i in 0..I {
+                    sum += c[i][j] * x[i][j];
+                }
+                y[j] = sum;
+            }
+        } else {
+            for j in 0..n {
+                let mut sum = T::zero();
+                for i in 0..I {
+                    sum += c[i][j] * x[i][j];
+                }
+                y[j] = sum;
+            }
         }
     }
 }

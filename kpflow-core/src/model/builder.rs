@@ -3,6 +3,7 @@
 use super::check::{activate, check};
 use super::error::BuildError;
 use super::graph::{Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS};
+use super::link::{link, Link};
 use super::{Cluster, Form, Mixing};
 use crate::Scalar;
 
@@ -139,14 +140,45 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         self.node(Node::Constant { data, output });
     }
 
-    /// Adds a weight site `output = W input (+ b)`.
+    /// Adds a weight site `output = W input (+ b)`. Several into the same output are summed.
     pub fn site(&mut self, weight: usize, input: Operand, output: usize) {
-        self.site_of(Form::Dense, weight, input, output);
+        self.site_rows(weight, 0, input, output);
+    }
+
+    /// Adds a site of the weight's rows from `row` on, as many as the output has columns.
+    pub fn site_rows(&mut self, weight: usize, row: usize, input: Operand, output: usize) {
+        self.node(Node::Site { weight, row, form: Form::Dense, input, output, link: Link::NONE });
     }
 
     /// Adds a weight site of any form.
     pub fn site_of(&mut self, form: Form, weight: usize, input: Operand, output: usize) {
-        self.node(Node::Site { weight, form, input, output });
+        self.node(Node::Site { weight, row: 0, form, input, output, link: Link::NONE });
+    }
+
+    /// Asks for the values of `right` to stand beside those of `left`, so that what both operands read at a position is one row: summed
+    /// sites that read them become one product. Ignored where one of the two has another neighbour already.
+    pub fn beside(&mut self, left: Operand, right: Operand) {
+        let n = self.variables.len();
+        let (l, r) = (left.variable, right.variable);
+        if l == r
+            || l >= n
+            || r >= n
+            || self.variables[l].panel.right.is_some()
+            || self.variables[r].panel.left.is_some()
+        {
+            return;
+        }
+        let mut last = r;
+        while let Some(next) = self.variables[last].panel.right {
+            last = next;
+        }
+        if last == l {
+            return;
+        }
+        let row = |v: &Variable, o: Operand| v.row(0, o.delayed) as isize;
+        self.variables[r].panel.shift = row(&self.variables[l], left) - row(&self.variables[r], right);
+        self.variables[l].panel.right = Some(r);
+        self.variables[r].panel.left = Some(l);
     }
 
     /// Adds a mixing block.
@@ -175,7 +207,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         let first = self.variables.get(writes[0]).copied().unwrap_or(Variable::EMPTY);
         let coefficients = self.coefficients;
         self.coefficients += first.positions * first.width * reads.len() * writes.len();
-        self.node(Node::Cluster { function, inputs, outputs, coefficients });
+        self.node(Node::Cluster { function, inputs, outputs, coefficients, first: [0; MAX_INPUTS] });
     }
 
     /// Checks the graph and works out what every sweep needs. The state has `steps` × `units` numbers a trajectory.
@@ -184,21 +216,22 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
             return Err(e);
         }
         let [v, n, s, w] = self.used;
-        let (variables, nodes) = (&mut self.variables[..v], &self.nodes[..n]);
+        let (variables, nodes) = (&mut self.variables[..v], &mut self.nodes[..n]);
         let (segments, weights) = (&self.segments[..s], &self.weights[..w]);
         check(variables, nodes, segments, weights, steps * units)?;
         activate(variables, nodes, weights);
+        let (kept, running) = link(variables, nodes, segments, weights)?;
         let given = |v: &&Variable| v.edge != Edge::None && v.initial.is_some();
         let read = variables.iter().filter(given).map(|v| v.initial.unwrap_or(0) + v.width).max();
-        let mut sizes = [0; 4];
+        let mut sizes = [kept, 0, 0, 0];
         for variable in variables.iter_mut() {
             if read.is_none() {
                 variable.initial =
                     variable.watch.filter(|_| variable.edge != Edge::None).map(|w| w.offset % units.max(1));
             }
-            for (i, size) in sizes.iter_mut().enumerate() {
+            for (i, size) in sizes.iter_mut().enumerate().skip(1) {
                 variable.place[i] = *size;
-                if i == 0 || variable.active & (1 << (i - 1)) != 0 {
+                if variable.active & (1 << (i - 1)) != 0 {
                     *size += variable.rows() * variable.width;
                 }
             }
@@ -215,6 +248,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
             steps,
             units,
             sizes,
+            running,
             coefficients,
             initial: self.initial_width.or(read).unwrap_or(units),
         })

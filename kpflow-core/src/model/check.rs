@@ -47,6 +47,7 @@ pub(super) fn check<T: Scalar>(
         let steps = |node: usize| outputs(&nodes[node]).first().and_then(|&o| variables.get(o)).map(|v| v.positions);
         for node in segment.nodes.clone() {
             check_node(variables, &nodes[node], segment.scan, weights, node)?;
+            check_sum(variables, nodes, node)?;
             if segment.scan != Scan::Parallel && steps(node) != steps(segment.nodes.start) {
                 return Err(BuildError::Size { node });
             }
@@ -56,6 +57,19 @@ pub(super) fn check<T: Scalar>(
     let found = watched.map(|v| v.positions * v.width).sum();
     if found != state {
         return Err(BuildError::State { expected: state, found });
+    }
+    Ok(())
+}
+
+/// Only dense sites may write what another node has written, and nobody may watch or read it before the sum is whole.
+fn check_sum<T: Scalar>(variables: &[Variable], nodes: &[Node<'_, T>], index: usize) -> Result<(), BuildError> {
+    let dense = |n: &Node<'_, T>| matches!(n, Node::Site { form: Form::Dense, .. });
+    for &o in outputs(&nodes[index]) {
+        let Some(first) = nodes[..index].iter().position(|n| outputs(n).contains(&o)) else { continue };
+        let early = nodes[first..index].iter().any(|n| operands(n).iter().any(|r| r.variable == o && !r.delayed));
+        if !dense(&nodes[index]) || !dense(&nodes[first]) || variables[o].watch.is_some() || early {
+            return Err(BuildError::Size { node: index });
+        }
     }
     Ok(())
 }
@@ -84,11 +98,11 @@ fn check_node<T: Scalar>(
     let fits = match node {
         Node::Input { .. } => first.watch.is_none(),
         Node::Constant { data, .. } => first.watch.is_none() && data.len() == first.positions * first.width,
-        Node::Site { weight, form, input, .. } => {
+        Node::Site { weight, row, form, input, .. } => {
             weights.get(*weight).filter(|_| first.width > 0).is_some_and(|w| match form {
-                Form::Dense => w.n_in == input.width && w.n_out == first.width,
-                Form::Gain => w.n_in == 1 && w.n_out == input.width && w.n_out == first.width,
-                Form::Embedding => input.width == 1 && w.n_in == first.width && w.bias.is_none(),
+                Form::Dense => w.n_in == input.width && row + first.width <= w.n_out,
+                Form::Gain => *row == 0 && w.n_in == 1 && w.n_out == input.width && w.n_out == first.width,
+                Form::Embedding => *row == 0 && input.width == 1 && w.n_in == first.width && w.bias.is_none(),
             })
         }
         Node::Cluster { .. } => {

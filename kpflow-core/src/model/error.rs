@@ -51,6 +51,13 @@ pub enum LinearizeError {
         /// The numbers given.
         given: usize,
     },
+    /// The scratch is too short.
+    Scratch {
+        /// The numbers needed.
+        needed: usize,
+        /// The numbers given.
+        given: usize,
+    },
     /// An input is not `[trajectories, positions, width]` long, or there is none for a slot.
     Input {
         /// Which input.
@@ -75,6 +82,7 @@ impl core::fmt::Display for LinearizeError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Arena { needed, given } => write!(f, "the arena holds {given} numbers; {needed} are needed"),
+            Self::Scratch { needed, given } => write!(f, "the scratch holds {given} numbers; {needed} are needed"),
             Self::Input { slot } => write!(f, "input {slot} is missing or not of the model's size"),
             Self::InitialState => write!(f, "the initial state is not [trajectories, units]"),
             Self::Token { weight, trajectory, token, rows } => {

@@ -1,24 +1,24 @@
 //! Running a model forward once, and what is kept of it.
 
 use super::error::LinearizeError;
-use super::graph::{At, Form, Graph, Node, Operand, Variable, MAX_INPUTS, MAX_OUTPUTS};
+use super::graph::{At, Form, Graph, Node, Operand, MAX_INPUTS, MAX_OUTPUTS};
 use super::mixing::{Rows, RowsMut};
-use super::Flow;
-use crate::machine::{Kernel, MatMut, MatRef, Tasks};
+use super::tile::Tile;
+use crate::machine::{Kernel, MatMut, MatRef, Tasks, Term};
 use crate::{BlockMut, Scalar, Shape};
 use core::ops::Range;
 
 /// A model run on fixed inputs: every value that its weights read, and the diagonal coefficients of its clusters.
 ///
-/// **Memory**: [`arena_len`](Linearization::arena_len) numbers, B·T·(values + cluster inputs × outputs) for a unit; no Jacobian
-/// of size `[B, T, N, N]`. Trajectories lie in tiles of `tile`; within a tile memory is `[variable][row][trajectory][column]`.
+/// **Memory**: [`arena_len`](Linearization::arena_len) numbers: what weights and mixing blocks read, the state, and one number for every
+/// input and output of a unit-wise cluster (a GRU: 6 N·B·T and its input); no Jacobian of size `[B, T, N, N]`. Trajectories lie in tiles of `tile`; within a tile memory is `[variable][row][trajectory][column]`.
 #[derive(Clone, Copy)]
 pub struct Linearization<'a, T> {
     graph: Graph<'a, T>,
     trajectories: usize,
     tile: usize,
-    values: &'a [T],
-    coefficients: &'a [T],
+    /// Of every tile: its values, then its coefficients.
+    memory: &'a [T],
 }
 
 impl<'a, T: Scalar> Linearization<'a, T> {
@@ -27,10 +27,18 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         trajectories * (graph.sizes[0] + graph.coefficients)
     }
 
+    /// The numbers of scratch that [`new`](Linearization::new) needs: all values of the tiles that run at the same time.
+    pub fn scratch_len<M: Tasks>(graph: &Graph<'_, T>, trajectories: usize, tile: usize, machine: &M) -> usize {
+        let tile = tile.clamp(1, trajectories.max(1));
+        (machine.lanes().max(1) * tile).min(trajectories) * graph.running
+    }
+
     /// Runs the model on `inputs` (each `[B, positions, width]`) from `initial` (`[B, N]`; zeros if `None`).
     ///
+    /// `arena` is what the linearisation keeps, `scratch` is free again afterwards.
     /// **Cost**: one inference plus one evaluation of every cluster in dual numbers.
     /// **Errors**: [`LinearizeError`] if a length does not fit, or a token is no row of its embedding.
+    #[allow(clippy::too_many_arguments)] // a builder would only give them names
     pub fn new<M: Kernel<T> + Tasks>(
         graph: &Graph<'a, T>,
         inputs: &[&[T]],
@@ -38,12 +46,17 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         trajectories: usize,
         tile: usize,
         arena: &'a mut [T],
+        scratch: &mut [T],
         machine: &M,
     ) -> Result<Self, LinearizeError> {
         let tile = tile.clamp(1, trajectories.max(1));
         let needed = Self::arena_len(graph, trajectories);
         if arena.len() < needed {
             return Err(LinearizeError::Arena { needed, given: arena.len() });
+        }
+        let needed = Self::scratch_len(graph, trajectories, tile, machine);
+        if scratch.len() < needed {
+            return Err(LinearizeError::Scratch { needed, given: scratch.len() });
         }
         for node in graph.nodes {
             if let Node::Input { slot, output } = *node {
@@ -56,16 +69,21 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         if initial.is_some_and(|x| x.len() != trajectories * graph.initial) {
             return Err(LinearizeError::InitialState);
         }
-        let (values, rest) = arena.split_at_mut(trajectories * graph.sizes[0]);
-        let coefficients = &mut rest[..trajectories * graph.coefficients];
-        let run = |i: usize, values: &mut [T], coefficients: &mut [T]| {
-            let first = i * tile;
-            let count = tile.min(trajectories - first);
-            Forward { graph, inputs, initial, first, count, machine, values, coefficients }.run();
-        };
-        let (value_len, coefficient_len) = (tile * graph.sizes[0], tile * graph.coefficients);
-        machine.for_each(trajectories.div_ceil(tile), values, value_len, coefficients, coefficient_len, run);
-        let lin = Self { graph: *graph, trajectories, tile, values, coefficients };
+        let per = Self::arena_len(graph, 1);
+        let together = machine.lanes().max(1) * tile;
+        for start in (0..trajectories).step_by(together) {
+            let end = trajectories.min(start + together);
+            let run = |i: usize, kept: &mut [T], values: &mut [T]| {
+                let first = start + i * tile;
+                let count = tile.min(end - first);
+                let (out, coefficients) = kept.split_at_mut(count * graph.sizes[0]);
+                Forward { graph, inputs, initial, first, count, machine, values: &mut *values, coefficients }.run();
+                out.copy_from_slice(&values[..out.len()]);
+            };
+            let arena = &mut arena[start * per..end * per];
+            machine.for_each((end - start).div_ceil(tile), arena, tile * per, scratch, tile * graph.running, run);
+        }
+        let lin = Self { graph: *graph, trajectories, tile, memory: &arena[..trajectories * per] };
         lin.require_tokens()?;
         Ok(lin)
     }
@@ -73,7 +91,7 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     /// Fails if an embedding was asked for a row that it does not have. Tokens may be computed, so this is known after the run alone.
     fn require_tokens(&self) -> Result<(), LinearizeError> {
         for node in self.graph.nodes {
-            let Node::Site { weight, form: Form::Embedding, input, output } = *node else { continue };
+            let Node::Site { weight, form: Form::Embedding, input, output, .. } = *node else { continue };
             let (w, positions) = (&self.graph.weights[weight], self.graph.variables[output].positions);
             for i in 0..self.tiles() {
                 let tile = self.view(i);
@@ -112,13 +130,10 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     /// A tile's part of the memory.
     pub fn view(&self, tile: usize) -> Tile<'a, T> {
         let range = self.tile_range(tile);
-        let (v, c) = (self.graph.sizes[0], self.graph.coefficients);
-        Tile {
-            graph: self.graph,
-            count: range.len(),
-            values: &self.values[range.start * v..range.end * v],
-            coefficients: &self.coefficients[range.start * c..range.end * c],
-        }
+        let per = Self::arena_len(&self.graph, 1);
+        let memory = &self.memory[range.start * per..range.end * per];
+        let (values, coefficients) = memory.split_at(range.len() * self.graph.sizes[0]);
+        Tile { graph: self.graph, count: range.len(), values, coefficients }
     }
 
     /// Copies the state z out, as one vector `[B, T, N]`.
@@ -139,73 +154,13 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     }
 }
 
-/// The values and coefficients of a few trajectories.
-#[derive(Clone, Copy)]
-pub struct Tile<'a, T> {
-    pub(super) graph: Graph<'a, T>,
-    pub(super) count: usize,
-    pub(super) values: &'a [T],
-    pub(super) coefficients: &'a [T],
-}
-
-impl<'a, T: Scalar> Tile<'a, T> {
-    /// The model.
-    pub fn graph(&self) -> &Graph<'a, T> {
-        &self.graph
-    }
-    /// The number of trajectories.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-    fn variable(&self, operand: Operand) -> &'a Variable {
-        &self.graph.variables[operand.variable]
-    }
-    /// A row's place among the tangents of a flow, in columns of one trajectory and one vector.
-    #[inline]
-    pub(super) fn place(&self, variable: usize, flow: Flow, p: usize, delayed: bool) -> usize {
-        let v = &self.graph.variables[variable];
-        v.place[1 + flow as usize] + v.row(p, delayed) * v.width
-    }
-    /// Where a variable's tangents of all positions lie in the work memory of a sweep of `vectors` vectors,
-    /// without the initial row: a matrix of `positions · trajectories` rows of `vectors · width` columns.
-    pub fn span(&self, variable: usize, flow: Flow, vectors: usize) -> Range<usize> {
-        let v = &self.graph.variables[variable];
-        let rows = self.count * vectors;
-        let start = self.place(variable, flow, 0, false) * rows;
-        start..start + v.positions * v.width * rows
-    }
-    /// What an operand reads at position `p` of trajectory `b` of the tile.
-    pub fn row(&self, operand: Operand, p: usize, b: usize) -> &'a [T] {
-        let v = self.variable(operand);
-        let row = v.row(p, operand.delayed) * self.count + b;
-        &self.values[v.place[0] * self.count + row * v.width + operand.offset..][..operand.width]
-    }
-    /// What a mixing block reads there.
-    pub(super) fn rows(&self, o: &Operand, at: &At, b: usize) -> Rows<'a, T> {
-        let rest = Rest { left: self.values, right: &[], end: self.values.len() };
-        self.graph.rows(o, at, self.count, b, &rest)
-    }
-    /// All that an operand reads in this tile: the matrix U, a row a position (p, b), p slowest.
-    pub fn reads(&self, operand: Operand) -> MatRef<'a, T> {
-        let v = self.variable(operand);
-        let start = v.place[0] * self.count + v.row(0, operand.delayed) * self.count * v.width + operand.offset;
-        MatRef::new(&self.values[start..], v.positions * self.count, operand.width, v.width)
-    }
-    /// Cluster coefficients at (p, b): `[output][input][unit]`, for a cluster of `arity` = inputs × outputs and `width` units.
-    #[inline]
-    pub fn coefficients(&self, place: usize, arity: usize, width: usize, p: usize, b: usize) -> &'a [T] {
-        let n = arity * width;
-        &self.coefficients[place * self.count + (p * self.count + b) * n..][..n]
-    }
-}
-
 impl<T: Scalar> Graph<'_, T> {
     /// The values that a mixing block reads in trajectory `b` of a tile.
-    fn rows<'r>(&self, o: &Operand, at: &At, count: usize, b: usize, values: &Rest<'r, T>) -> Rows<'r, T> {
+    pub(super) fn rows<'r>(&self, o: &Operand, at: &At, count: usize, b: usize, values: &Rest<'r, T>) -> Rows<'r, T> {
         let v = &self.variables[o.variable];
         let (p, positions) = v.window(at);
-        let at = (v.place[0] + v.row(p, o.delayed) * v.width) * count + b * v.width + o.offset;
-        Rows::new(values.from(at), positions, o.width, 1, (count * v.width, v.width))
+        let at = v.value_place(p, o.delayed, count) + b * v.panel.ld + o.offset;
+        Rows::new(values.from(at), positions, o.width, 1, (count * v.panel.ld, v.panel.ld))
     }
 }
 
@@ -230,9 +185,12 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
 
     fn initialize(&mut self) {
         for v in self.graph.variables {
+            for r in 0..if v.panel.ones { v.rows() * self.count } else { 0 } {
+                self.values[v.row_place(0, self.count) + r * v.panel.ld + v.width] = T::one();
+            }
             let Some(edge) = v.edge_row() else { continue };
             for b in 0..self.count {
-                let start = v.place[0] * self.count + (edge * self.count + b) * v.width;
+                let start = v.row_place(edge, self.count) + b * v.panel.ld;
                 let row = &mut self.values[start..start + v.width];
                 match (self.initial, v.initial) {
                     (Some(initial), Some(at)) => {
@@ -245,8 +203,7 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
     }
 
     fn place(&self, variable: usize, p: usize, delayed: bool) -> usize {
-        let v = &self.graph.variables[variable];
-        (v.place[0] + v.row(p, delayed) * v.width) * self.count
+        self.graph.variables[variable].value_place(p, delayed, self.count)
     }
 
     fn node(&mut self, node: &Node<'_, T>, at: At) {
@@ -258,7 +215,7 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
                 for p in range {
                     for b in 0..count {
                         let x = &self.inputs[slot][((self.first + b) * v.positions + p) * v.width..][..v.width];
-                        let at = self.place(output, p, false) + b * v.width;
+                        let at = self.place(output, p, false) + b * v.panel.ld;
                         self.values[at..at + v.width].copy_from_slice(x);
                     }
                 }
@@ -266,25 +223,29 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
             Node::Constant { data, output } => {
                 let v = &vars[output];
                 for (p, b) in range.flat_map(|p| (0..count).map(move |b| (p, b))) {
-                    let at = self.place(output, p, false) + b * v.width;
+                    let at = self.place(output, p, false) + b * v.panel.ld;
                     self.values[at..at + v.width].copy_from_slice(&data[p * v.width..][..v.width]);
                 }
             }
-            Node::Site { weight, form, input, output } => self.site(weight, form, &input, output, range),
+            Node::Site { weight, row, form, input, output, ref link } => {
+                self.site((weight, row), form, &input, output, range, link.opens_values());
+            }
             Node::Mixing { function, ref inputs, output } => {
                 let (v, rows) = (&vars[output], range.len());
                 let start = self.place(output, range.start, false);
-                let (rest, out) = split(self.values, start..start + rows * count * v.width);
+                let ld = v.panel.ld;
+                let len = if v.width == 0 { 0 } else { (rows * count).saturating_sub(1) * ld + v.width };
+                let (rest, out) = split(self.values, start..start + len);
                 for b in 0..count {
                     let mut x = [Rows::new(&[][..], 0, 0, 1, (0, 0)); MAX_INPUTS];
                     for (x, o) in x.iter_mut().zip(&inputs[..function.inputs()]) {
                         *x = self.graph.rows(o, &at, count, b, &rest);
                     }
-                    let y = RowsMut::new(&mut out[b * v.width..], rows, v.width, 1, (count * v.width, v.width));
+                    let y = RowsMut::new(&mut out[b * ld..], rows, v.width, 1, (count * ld, ld));
                     function.forward(&x[..function.inputs()], y, self.machine);
                 }
             }
-            Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
+            Node::Cluster { function, ref inputs, ref outputs, coefficients, .. } => {
                 let (ni, no) = (function.inputs(), function.outputs());
                 let width = vars[outputs[0]].width;
                 let mut x = [T::zero(); MAX_INPUTS];
@@ -293,12 +254,12 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
                 for (p, b) in range.flat_map(|p| (0..count).map(move |b| (p, b))) {
                     for j in 0..width {
                         for (xi, o) in x.iter_mut().zip(&inputs[..ni]) {
-                            let w = vars[o.variable].width;
-                            *xi = self.values[self.graph_place(o, p) + b * w + o.offset + j];
+                            let ld = vars[o.variable].panel.ld;
+                            *xi = self.values[self.place(o.variable, p, o.delayed) + b * ld + o.offset + j];
                         }
                         function.linearize(&x[..ni], &mut y[..no], &mut d[..ni * no]);
                         for (yo, &o) in y.iter().zip(&outputs[..no]) {
-                            let at = self.place(o, p, false) + b * width + j;
+                            let at = self.place(o, p, false) + b * vars[o].panel.ld + j;
                             self.values[at] = *yo;
                         }
                         let at = coefficients * count + (p * count + b) * ni * no * width + j;
@@ -311,46 +272,58 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
         }
     }
 
-    fn site(&mut self, weight: usize, form: Form, input: &Operand, output: usize, range: Range<usize>) {
-        let (w, width) = (&self.graph.weights[weight], self.graph.variables[output].width);
-        let (rows, ld) = (range.len() * self.count, self.graph.variables[input.variable].width);
+    fn site(
+        &mut self,
+        (weight, row): (usize, usize),
+        form: Form,
+        input: &Operand,
+        output: usize,
+        range: Range<usize>,
+        opens: bool,
+    ) {
+        let (w, v) = (&self.graph.weights[weight], &self.graph.variables[output]);
+        let (width, out_ld) = (v.width, v.panel.ld);
+        let (rows, ld) = (range.len() * self.count, self.graph.variables[input.variable].panel.ld);
         let start = self.place(output, range.start, false);
         let from = self.place(input.variable, range.start, input.delayed);
-        let (rest, out) = split(self.values, start..start + rows * width);
-        let u = MatRef::new(&rest.from(from)[input.offset..], rows, input.width, ld);
-        match w.bias {
-            Some(bias) => out.chunks_exact_mut(width).for_each(|row| row.copy_from_slice(bias)),
-            None => out.fill(T::zero()),
+        if rows == 0 || width == 0 {
+            return;
         }
+        let (rest, out) = split(self.values, start..start + (rows - 1) * out_ld + width);
+        for out in out.chunks_mut(out_ld) {
+            let out = &mut out[..width];
+            match w.bias {
+                Some(bias) if opens => out.copy_from_slice(&bias[row..row + width]),
+                Some(bias) => out.iter_mut().zip(&bias[row..row + width]).for_each(|(s, b)| *s += *b),
+                None if opens => out.fill(T::zero()),
+                None => {}
+            }
+        }
+        let u = MatRef::new(&rest.from(from)[input.offset..], rows, input.width, ld);
         match form {
             Form::Dense => {
-                let m = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
-                self.machine.gemm(T::one(), u, m.t(), T::one(), MatMut::new(out, rows, width, width));
+                let m = MatRef::new(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
+                self.machine.gemm(T::one(), u, m.t(), T::one(), MatMut::new(out, rows, width, out_ld));
             }
-            Form::Gain => self.machine.diagonal(w.matrix, u.data, ld, out, width, rows),
+            Form::Gain => self.machine.combine(&[Term { c: w.matrix, x: u.data, stride: ld }], out, out_ld, rows, true),
             Form::Embedding => {
-                for (r, row) in out.chunks_exact_mut(width).enumerate() {
+                for (r, row) in out.chunks_mut(out_ld).enumerate() {
                     match w.row(u.data[r * ld]) {
-                        Some(k) => row.copy_from_slice(&w.matrix[k * width..][..width]),
+                        Some(k) => row[..width].copy_from_slice(&w.matrix[k * width..][..width]),
                         // Refused when all has run.
-                        None => row.fill(T::nan()),
+                        None => row[..width].fill(T::nan()),
                     }
                 }
             }
         }
     }
-
-    #[inline]
-    fn graph_place(&self, o: &Operand, p: usize) -> usize {
-        self.place(o.variable, p, o.delayed)
-    }
 }
 
 /// What is left of a slice when a piece of it is borrowed to be written.
 pub(super) struct Rest<'a, T> {
-    left: &'a [T],
-    right: &'a [T],
-    end: usize,
+    pub(super) left: &'a [T],
+    pub(super) right: &'a [T],
+    pub(super) end: usize,
 }
 
 impl<'a, T> Rest<'a, T> {

@@ -1,6 +1,8 @@
 //! The step graph: variables, the nodes that compute them, and the order in which they do.
 
 use super::check::outputs;
+use super::link::Link;
+use super::panel::Panel;
 use super::{Cluster, Flow, Mixing};
 use crate::Scalar;
 use core::ops::Range;
@@ -45,15 +47,35 @@ pub struct Variable {
     pub initial: Option<usize>,
     /// Which sweeps reach it: bit i for flow i.
     pub(super) active: u8,
+    /// Which sweeps back have to clear its cotangents, since no pass is the first to write all of them: bit i for flow i.
+    pub(super) cleared: u8,
+    /// While that is found out: the columns that are written.
+    pub(super) covered: (usize, usize),
     /// Its place in a trajectory's memory: `[0]` among the values, `[1 + flow]` among that flow's tangents.
     pub(super) place: [usize; 4],
+    /// Where its values stand beside others'.
+    pub(super) panel: Panel,
 }
 
 impl Variable {
     /// A variable without numbers: what memory lent to a builder may be filled with.
-    pub const EMPTY: Self =
-        Self { positions: 0, width: 0, edge: Edge::None, watch: None, initial: None, active: 0, place: [0; 4] };
+    pub const EMPTY: Self = Self {
+        positions: 0,
+        width: 0,
+        edge: Edge::None,
+        watch: None,
+        initial: None,
+        active: 0,
+        cleared: 0,
+        covered: (0, 0),
+        place: [0; 4],
+        panel: Panel::ALONE,
+    };
 
+    /// Columns among the values, the ones included.
+    pub(super) fn columns(&self) -> usize {
+        self.width + usize::from(self.panel.ones)
+    }
     /// Rows in memory, the extra one included.
     pub fn rows(&self) -> usize {
         self.positions + usize::from(self.edge != Edge::None)
@@ -62,6 +84,18 @@ impl Variable {
     #[inline]
     pub fn row(&self, p: usize, delayed: bool) -> usize {
         p + usize::from(matches!((self.edge, delayed), (Edge::First, false) | (Edge::Last, true)))
+    }
+    /// Where the row that a read at position `p` finds begins, among the values of a tile of `count` trajectories; the rows of the
+    /// trajectories follow each other `panel.ld` apart.
+    #[inline]
+    pub(super) fn value_place(&self, p: usize, delayed: bool, count: usize) -> usize {
+        self.row_place(self.row(p, delayed), count)
+    }
+    /// The same for a row in memory.
+    #[inline]
+    pub(super) fn row_place(&self, row: usize, count: usize) -> usize {
+        let row = (row as isize + self.panel.shift) as usize;
+        (self.place[0] + row * self.panel.ld) * count + self.panel.column
     }
     /// What a mixing block reads: the first position and their number. All of them or, in a scan, the one at which it is.
     pub(super) fn window(&self, at: &At) -> (usize, usize) {
@@ -155,11 +189,13 @@ pub enum Form {
     Embedding,
 }
 
-/// One use of a weight.
+/// One use of a weight, or of some of its rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Site {
     /// Which weight.
     pub weight: usize,
+    /// The first row of the weight that is used; how many follows from the width of s.
+    pub row: usize,
     /// How it acts.
     pub form: Form,
     /// u.
@@ -188,16 +224,20 @@ pub enum Node<'a, T> {
         /// The variable that it fills.
         output: usize,
     },
-    /// A weight site, the same weight at every position.
+    /// A weight site, the same weight at every position. Dense sites of the same output are summed.
     Site {
         /// Which weight.
         weight: usize,
+        /// The first of its rows that are used.
+        row: usize,
         /// How it acts.
         form: Form,
         /// u.
         input: Operand,
         /// s, all columns of the variable.
         output: usize,
+        /// What follows from the graph around it.
+        link: Link,
     },
     /// A unit-wise cluster: every unit of the outputs from the same unit of the inputs.
     Cluster {
@@ -209,6 +249,8 @@ pub enum Node<'a, T> {
         outputs: [usize; MAX_OUTPUTS],
         /// Its coefficients' place in a trajectory's memory.
         coefficients: usize,
+        /// Which sweeps back find nothing yet in the cotangent of each input.
+        first: [u8; MAX_INPUTS],
     },
     /// A mixing block: its output's rows and columns may depend on all rows and columns of its inputs.
     Mixing {
@@ -257,8 +299,10 @@ pub struct Graph<'a, T> {
     pub(super) weights: &'a [Weight<'a, T>],
     pub(super) steps: usize,
     pub(super) units: usize,
-    /// Numbers a trajectory: values, and each flow's tangents.
+    /// Numbers a trajectory: values that are kept, and each flow's tangents.
     pub(super) sizes: [usize; 4],
+    /// Numbers of a trajectory's values while the model runs, those that are kept first.
+    pub(super) running: usize,
     pub(super) coefficients: usize,
     pub(super) initial: usize,
 }
@@ -278,7 +322,7 @@ impl<'a, T: Scalar> Graph<'a, T> {
             let w = &self.weights[s.weight];
             let sweeps = if self.reaches(Flow::Total, s.input.variable) { 4.0 } else { 0.0 };
             let core = if w.train_matrix { 4.0 } else { 0.0 };
-            let size = if s.form == Form::Embedding { w.n_in } else { w.n_in * w.n_out };
+            let size = if s.form == Form::Embedding { w.n_in } else { w.n_in * self.variables[s.output].width };
             (sweeps + core) * (s.positions * size) as f64
         };
         self.sites().map(site).sum()
@@ -315,8 +359,8 @@ impl<'a, T: Scalar> Graph<'a, T> {
     pub fn sites(&self) -> impl Iterator<Item = Site> + 'a {
         let (weights, variables) = (self.weights, self.variables);
         self.nodes.iter().filter_map(move |n| match *n {
-            Node::Site { weight, form, input, output } if weights[weight].parameters() > 0 => {
-                Some(Site { weight, form, input, output, positions: variables[output].positions })
+            Node::Site { weight, row, form, input, output, .. } if weights[weight].parameters() > 0 => {
+                Some(Site { weight, row, form, input, output, positions: variables[output].positions })
             }
             _ => None,
         })

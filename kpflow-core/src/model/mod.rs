@@ -35,9 +35,11 @@
 //! let mut memory = GraphBuffer::default();
 //! let graph = gated(&w, 5, 2, &mut memory).unwrap();
 //! let mut arena = vec![0.0; Linearization::arena_len(&graph, 1)];
-//! let lin = Linearization::new(&graph, &[&x], None, 1, 1, &mut arena, &Portable).unwrap();
+//! let mut scratch = vec![0.0; Linearization::scratch_len(&graph, 1, 1, &Portable)];
+//! let lin = Linearization::new(&graph, &[&x], None, 1, 1, &mut arena, &mut scratch, &Portable).unwrap();
 //! let ntk = Ntk::new(&lin, &Portable);
-//! let (mut a, mut b, mut scratch) = ([0.0; 10], [0.0; 10], vec![0.0; ntk.scratch_len(1)]);
+//! let (mut a, mut b) = ([0.0; 10], [0.0; 10]);
+//! scratch.resize(ntk.scratch_len(1), 0.0);
 //! let (u, v) = ([1.0; 10], core::array::from_fn::<f64, 10, _>(|i| i as f64));
 //! let test = kpflow_core::operator::contract::dot_test(&ntk, &u, &v, &mut a, &mut b, &mut scratch);
 //! assert!(test.error() < 1e-14);
@@ -51,22 +53,28 @@ mod error;
 mod forward;
 pub mod functions;
 mod graph;
+mod link;
 pub mod mixing;
+mod panel;
 mod pass;
 mod real;
 mod recurrent;
+mod site;
 mod step;
 mod sweep;
+mod tile;
 
 pub use builder::{GraphBuffer, GraphBuilder};
 pub use cluster::{Cluster, UnitWise, Unitwise};
 pub use error::{BuildError, LinearizeError};
-pub use forward::{Linearization, Tile};
+pub use forward::Linearization;
 pub use functions::Activation;
 pub use graph::{
     Edge, Form, Graph, Node, Operand, Scan, Segment, Site, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS,
 };
+pub(crate) use link::Coupled;
 pub use mixing::Mixing;
 pub use real::{Dual, Real};
 pub use recurrent::{Cell, CellInputs, RecurrentWeights};
 pub use sweep::{Flow, Mode, Sweep};
+pub use tile::Tile;

@@ -1,8 +1,9 @@
 //! The recurrent cells as graphs: `rnn`, `leaky_rnn`, `gru`, `lstm`.
 
-use super::cells::{Gru, Leaky, Lstm, Rnn};
+use super::cells::{Gru, Leaky, Lstm};
 use super::{
-    Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, Operand, Scan, Unitwise, Watch, Weight, MAX_INPUTS,
+    Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, GraphBuilder, Operand, Scan, Unitwise, Watch, Weight,
+    MAX_INPUTS,
 };
 use crate::Scalar;
 
@@ -10,19 +11,19 @@ use crate::Scalar;
 #[derive(Clone, Copy, Debug)]
 pub enum Cell {
     /// h_t = φ(W_ih x_t + b_ih + W_hh h_{t−1} + b_hh). State: h.
-    Rnn(Unitwise<Rnn, 2, 1>),
+    Rnn(Unitwise<Activation, 1, 1>),
     /// z_t = (1 − dt) z_{t−1} + dt (W_hh φ(z_{t−1}) + W_ih x_t). State: z.
-    Leaky(Unitwise<Leaky, 3, 1>, Unitwise<Activation, 1, 1>),
+    Leaky(Unitwise<Leaky, 2, 1>, Unitwise<Activation, 1, 1>),
     /// PyTorch's GRU, gates r, z, n. State: h.
-    Gru(Unitwise<Gru, 7, 1>),
+    Gru(Unitwise<Gru, 5, 1>),
     /// PyTorch's LSTM, gates i, f, g, o. State: (h, c), N = 2H; h does not read the recorded c.
-    Lstm(Unitwise<Lstm, 9, 2>),
+    Lstm(Unitwise<Lstm, 5, 2>),
 }
 
 impl Cell {
     /// Elman's cell.
     pub fn rnn(activation: Activation) -> Self {
-        Cell::Rnn(Unitwise(Rnn(activation)))
+        Cell::Rnn(Unitwise(activation))
     }
     /// The leaky integrator with step of time `dt`.
     pub fn leaky(activation: Activation, dt: f64) -> Self {
@@ -44,6 +45,13 @@ impl Cell {
             Cell::Lstm(_) => 4,
         }
     }
+    /// How many of the gates, the first ones, act on W_ih x + W_hh h alone. A GRU's n takes the two apart.
+    pub fn summed(&self) -> usize {
+        match self {
+            Cell::Gru(_) => 2,
+            _ => self.gates(),
+        }
+    }
     /// N over H: how many state variables a hidden unit has.
     pub fn states(&self) -> usize {
         match self {
@@ -56,10 +64,10 @@ impl Cell {
 /// The variables that a cell's function reads.
 #[derive(Clone, Copy, Debug)]
 pub struct CellInputs {
-    /// s_ih = W_ih x + b_ih, `[gates·H]`.
-    pub ih: usize,
-    /// s_hh = W_hh h + b_hh, `[gates·H]`.
-    pub hh: usize,
+    /// W_ih x + b_ih + W_hh h + b_hh of the gates that are summed.
+    pub sum: usize,
+    /// W_ih x + b_ih and W_hh h + b_hh of the other gates, if there are any.
+    pub apart: Option<(usize, usize)>,
     /// h, of which the step before is read.
     pub h: usize,
     /// The LSTM's c, of which the step before is read.
@@ -69,19 +77,20 @@ pub struct CellInputs {
 }
 
 impl Cell {
-    /// What the cell's function reads, in the order of its arguments: the gates of s_ih, those of s_hh, and what it remembers.
+    /// What the cell's function reads, in the order of its arguments: the gates, and what it remembers.
     pub fn reads(&self, inputs: CellInputs) -> impl Iterator<Item = Operand> {
-        let CellInputs { ih, hh, h, c, hidden: width } = inputs;
-        let gates = self.gates();
-        let piece =
-            move |variable| (0..gates).map(move |i| Operand { variable, offset: i * width, width, delayed: false });
+        let CellInputs { sum, apart, h, c, hidden: width } = inputs;
+        let gate = move |variable, i: usize| Operand { variable, offset: i * width, width, delayed: false };
+        let summed = (0..self.summed()).map(move |i| gate(sum, i));
+        let others = 0..self.gates() - self.summed();
+        let apart =
+            apart.into_iter().flat_map(move |(ih, hh)| others.clone().flat_map(move |i| [gate(ih, i), gate(hh, i)]));
         let memory = match self {
             Cell::Rnn(_) => None,
             Cell::Leaky(..) | Cell::Gru(_) => Some(h),
             Cell::Lstm(_) => c,
         };
-        let past = memory.map(|variable| Operand { variable, offset: 0, width, delayed: true });
-        piece(ih).chain(piece(hh)).chain(past)
+        summed.chain(apart).chain(memory.map(|variable| Operand { variable, offset: 0, width, delayed: true }))
     }
     /// The cell's function: h (and c) of the step from its arguments.
     pub fn function<T: Scalar>(&self) -> &dyn Cluster<T> {
@@ -136,26 +145,34 @@ impl Cell {
         let ih = g.weight(Weight::new(w_ih, b_ih, gates * hidden, n_in));
         let hh = g.weight(Weight::new(w_hh, b_hh, gates * hidden, hidden));
         let x = g.variable(steps, n_in, Edge::None, None);
-        let s_ih = g.variable(steps, gates * hidden, Edge::None, None);
-        let s_hh = g.variable(steps, gates * hidden, Edge::None, None);
+        let (summed, others) = (self.summed() * hidden, (gates - self.summed()) * hidden);
+        let sum = g.variable(steps, summed, Edge::None, None);
+        let mut other = || (others > 0).then(|| g.variable(steps, others, Edge::None, None));
+        let apart = other().zip(other());
         let h = g.variable(steps, hidden, Edge::First, Some(Watch { offset: 0, stride: units }));
         let c = matches!(self, Cell::Lstm(_))
             .then(|| g.variable(steps, hidden, Edge::First, Some(Watch { offset: hidden, stride: units })));
+        let rate = self.rate().map(|phi| (phi, g.variable(steps, hidden, Edge::None, None)));
+        let (input, before) = (g.read(x), rate.map_or(g.delayed(h), |(_, r)| g.read(r)));
+        g.beside(before, input);
+        let sites = |g: &mut GraphBuilder<'_, 'a, T>, weight, read, apart: Option<usize>| {
+            g.site(weight, read, sum);
+            if let Some(apart) = apart {
+                g.site_rows(weight, summed, read, apart);
+            }
+        };
         // What the input drives does not wait for time: all positions in one product.
         g.segment(Scan::Parallel);
         g.input(0, x);
-        g.site(ih, g.read(x), s_ih);
+        sites(&mut g, ih, input, apart.map(|a| a.0));
         g.segment(Scan::Forward);
-        let (mut reads, mut count) = ([g.read(h); MAX_INPUTS], 0);
-        for read in self.reads(CellInputs { ih: s_ih, hh: s_hh, h, c, hidden }) {
-            (reads[count], count) = (read, count + 1);
+        if let Some((phi, r)) = rate {
+            g.cluster(phi, &[g.delayed(h)], &[r]);
         }
-        if let Some(rate) = self.rate() {
-            let r = g.variable(steps, hidden, Edge::None, None);
-            g.cluster(rate, &[g.delayed(h)], &[r]);
-            g.site(hh, g.read(r), s_hh);
-        } else {
-            g.site(hh, g.delayed(h), s_hh);
+        sites(&mut g, hh, before, apart.map(|a| a.1));
+        let (mut reads, mut count) = ([before; MAX_INPUTS], 0);
+        for read in self.reads(CellInputs { sum, apart, h, c, hidden }) {
+            (reads[count], count) = (read, count + 1);
         }
         let writes = [h, c.unwrap_or(h)];
         g.cluster(self.function(), &reads[..count], &writes[..self.states()]);

@@ -4,7 +4,7 @@ use super::check::operands;
 use super::forward::{split, Linearization};
 use super::graph::{Edge, Form, Graph, Node, Operand, Scan};
 use super::Flow;
-use crate::machine::{Kernel, MatMut, MatRef};
+use crate::machine::{Kernel, MatMut, MatRef, Term};
 use crate::Scalar;
 
 impl<T: Scalar> Graph<'_, T> {
@@ -74,18 +74,19 @@ impl<T: Scalar> Linearization<'_, T> {
             for node in &graph.nodes()[segment.nodes.clone()] {
                 match *node {
                     Node::Input { .. } | Node::Constant { .. } | Node::Mixing { .. } => {}
-                    Node::Site { weight, input, output, .. } if active(input.variable) => {
-                        let w = &graph.weights()[weight];
+                    Node::Site { weight, row, input, output, ref link, .. } if active(input.variable) => {
+                        let (w, width) = (&graph.weights()[weight], graph.variables()[output].width);
                         let start = graph.step_place(output, false);
-                        let (rest, out) = split(work, start..start + n * w.n_out);
+                        let (rest, out) = split(work, start..start + n * width);
                         let ld = graph.variables()[input.variable].width;
                         let from = graph.step_place(input.variable, input.delayed);
                         let dx = MatRef::new(&rest.from(from)[input.offset..], n, w.n_in, ld);
-                        let matrix = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
-                        kernel.gemm(T::one(), dx, matrix.t(), T::zero(), MatMut::new(out, n, w.n_out, w.n_out));
+                        let matrix = MatRef::new(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
+                        let beta = if link.opens(Flow::State) { T::zero() } else { T::one() };
+                        kernel.gemm(T::one(), dx, matrix.t(), beta, MatMut::new(out, n, width, width));
                     }
                     Node::Site { .. } => {}
-                    Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
+                    Node::Cluster { function, ref inputs, ref outputs, coefficients, .. } => {
                         let (ni, no) = (function.inputs(), function.outputs());
                         for (k, &o) in outputs[..no].iter().enumerate().filter(|(_, &o)| active(o)) {
                             let width = graph.variables()[o].width;
@@ -96,7 +97,8 @@ impl<T: Scalar> Linearization<'_, T> {
                             for (i, x) in inputs[..ni].iter().enumerate().filter(|(_, o)| live(o)) {
                                 let ld = graph.variables()[x.variable].width;
                                 let dx = &rest.from(graph.step_place(x.variable, x.delayed))[x.offset..];
-                                kernel.diagonal(&c[(k * ni + i) * width..][..width], dx, ld, out, width, n);
+                                let term = Term { c: &c[(k * ni + i) * width..][..width], x: dx, stride: ld };
+                                kernel.combine(&[term], out, width, n, true);
                             }
                         }
                     }

@@ -1,8 +1,8 @@
 //! Tangents forward and cotangents back through a tile of trajectories, for a whole block of vectors at once.
 
-use super::forward::{split, Tile};
-use super::graph::{Form, Graph, Node, Operand, Variable};
-use crate::machine::{Kernel, MatMut, MatRef};
+use super::graph::{Edge, Graph, Node, Operand, Variable};
+use super::tile::Tile;
+use crate::machine::Kernel;
 use crate::Scalar;
 use core::ops::Range;
 
@@ -51,9 +51,6 @@ impl Mode {
             Mode::Immediate => Flow::Immediate,
             Mode::Total => Flow::Total,
         }
-    }
-    fn enters_at_sites(self) -> bool {
-        self.flow() != Flow::State
     }
 }
 
@@ -116,11 +113,11 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         let graph = self.tile.graph;
         graph.schedule(false, |n, at| match graph.nodes[n] {
             Node::Input { .. } | Node::Constant { .. } => {}
-            Node::Site { weight, form, input, output } => {
-                self.site_tangent(weight, form, &input, output, at.range.clone(), work);
+            Node::Site { ref input, output, .. } => {
+                self.site_tangent(&graph.nodes[n], input, output, at.range.clone(), work);
                 self.watch_tangent(output, at.range, x, y, work);
             }
-            Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
+            Node::Cluster { function, ref inputs, ref outputs, coefficients, .. } => {
                 let (ni, no) = (function.inputs(), function.outputs());
                 for (k, &o) in outputs[..no].iter().enumerate() {
                     if self.active(o) {
@@ -141,75 +138,12 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         self.tile.graph.variables[variable].active & self.mode.flow().bit() != 0
     }
 
-    /// Whether a sweep from the sites finds perturbations of this weight at its sites.
-    fn injected(&self, weight: usize) -> bool {
-        self.mode.enters_at_sites() && self.tile.graph.weights[weight].parameters() > 0
+    pub(super) fn flow(&self) -> Flow {
+        self.mode.flow()
     }
-
-    fn site_tangent(
-        &self,
-        weight: usize,
-        form: Form,
-        input: &Operand,
-        output: usize,
-        range: Range<usize>,
-        work: &mut [T],
-    ) {
-        if !self.active(output) {
-            return;
-        }
-        let graph = &self.tile.graph;
-        let (w, width) = (&graph.weights[weight], graph.variables[output].width);
-        let rows = range.len() * self.rows();
-        let start = self.place(output, range.start, false);
-        if !self.carries(input) || (range.len() == 1 && self.initial(input, range.start)) {
-            if !self.injected(weight) {
-                work[start..start + rows * width].fill(T::zero());
-            }
-            return;
-        }
-        let from = self.place(input.variable, range.start, input.delayed);
-        let (rest, out) = split(work, start..start + rows * width);
-        let ld = graph.variables[input.variable].width;
-        let dx = &rest.from(from)[input.offset..];
-        if form == Form::Gain {
-            if !self.injected(weight) {
-                out.fill(T::zero());
-            }
-            return self.kernel.diagonal(w.matrix, dx, ld, out, width, rows);
-        }
-        let matrix = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
-        let beta = if self.injected(weight) { T::one() } else { T::zero() };
-        let (dx, out) = (MatRef::new(dx, rows, w.n_in, ld), MatMut::new(out, rows, width, width));
-        self.kernel.gemm(T::one(), dx, matrix.t(), beta, out);
-    }
-
-    fn cluster_tangent(
-        &self,
-        inputs: &[Operand],
-        output: usize,
-        first: usize,
-        arity: usize,
-        place: usize,
-        range: Range<usize>,
-        work: &mut [T],
-    ) {
-        let graph = &self.tile.graph;
-        let (width, m) = (graph.variables[output].width, self.vectors);
-        for (p, b) in range.flat_map(|p| (0..self.tile.count).map(move |b| (p, b))) {
-            let c = self.tile.coefficients(place, arity, width, p, b);
-            let start = self.place(output, p, false) + b * m * width;
-            let (rest, out) = split(work, start..start + m * width);
-            out.fill(T::zero());
-            for (i, o) in inputs.iter().enumerate() {
-                if !self.carries(o) || self.initial(o, p) {
-                    continue;
-                }
-                let ld = graph.variables[o.variable].width;
-                let dx = &rest.from(self.place(o.variable, p, o.delayed) + b * m * ld)[o.offset..];
-                self.kernel.diagonal(&c[(first + i) * width..][..width], dx, ld, out, width, m);
-            }
-        }
+    /// Whether a sweep finds perturbations at the trained sites.
+    pub(super) fn injected(&self) -> bool {
+        self.mode.flow() != Flow::State
     }
 
     /// What happens to the tangent of a watched variable: see [`Mode`].
@@ -259,18 +193,19 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     /// their [`span`](Tile::span)s, and `y` is not used.
     pub fn cotangent(&self, x: &[T], y: &mut [T], work: &mut [T]) {
         let graph = self.tile.graph;
-        work[..Self::work_len(&graph, self.mode.flow(), self.vectors, self.tile.count)].fill(T::zero());
+        self.clear(work);
         graph.schedule(true, |n, at| match graph.nodes[n] {
             Node::Input { .. } | Node::Constant { .. } => {}
-            Node::Site { weight, form, input, output } => {
+            Node::Site { ref input, output, .. } => {
                 self.watch_cotangent(output, at.range.clone(), x, y, work);
-                self.site_cotangent(weight, form, &input, output, at.range, work);
+                self.site_cotangent(&graph.nodes[n], input, output, at.range, work);
             }
-            Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
+            Node::Cluster { function, ref inputs, ref outputs, coefficients, ref first } => {
                 let (ni, no) = (function.inputs(), function.outputs());
                 outputs[..no].iter().for_each(|&o| self.watch_cotangent(o, at.range.clone(), x, y, work));
                 for (i, input) in inputs[..ni].iter().enumerate() {
-                    self.cluster_cotangent(input, &outputs[..no], i, ni, coefficients, at.range.clone(), work);
+                    let first = first[i] & self.flow().bit() != 0;
+                    self.cluster_cotangent(input, &outputs[..no], (i, ni), first, coefficients, at.range.clone(), work);
                 }
             }
             Node::Mixing { function, ref inputs, output } => {
@@ -280,64 +215,18 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         });
     }
 
-    fn site_cotangent(
-        &self,
-        weight: usize,
-        form: Form,
-        input: &Operand,
-        output: usize,
-        range: Range<usize>,
-        work: &mut [T],
-    ) {
-        if !self.active(output) || !self.carries(input) || (range.len() == 1 && self.initial(input, range.start)) {
-            return;
-        }
-        let graph = &self.tile.graph;
-        let (w, width) = (&graph.weights[weight], graph.variables[output].width);
-        let rows = range.len() * self.rows();
-        let ld = graph.variables[input.variable].width;
-        let from = self.place(output, range.start, false);
-        let start = self.place(input.variable, range.start, input.delayed);
-        let (rest, q) = split(work, start..start + rows * ld);
-        if form == Form::Gain {
-            return self.kernel.diagonal(w.matrix, rest.from(from), width, &mut q[input.offset..], ld, rows);
-        }
-        let s = MatRef::new(rest.from(from), rows, width, width);
-        let matrix = MatRef::new(w.matrix, w.n_out, w.n_in, w.n_in);
-        let q = MatMut::new(&mut q[input.offset..], rows, w.n_in, ld);
-        self.kernel.gemm(T::one(), s, matrix, T::one(), q);
-    }
-
-    fn cluster_cotangent(
-        &self,
-        input: &Operand,
-        outputs: &[usize],
-        i: usize,
-        ni: usize,
-        place: usize,
-        range: Range<usize>,
-        work: &mut [T],
-    ) {
-        if !self.carries(input) {
-            return;
-        }
-        let graph = &self.tile.graph;
-        let (width, m) = (input.width, self.vectors);
-        let ld = graph.variables[input.variable].width;
-        for (p, b) in range.flat_map(|p| (0..self.tile.count).map(move |b| (p, b))) {
-            if self.initial(input, p) {
-                continue;
-            }
-            let c = self.tile.coefficients(place, ni * outputs.len(), width, p, b);
-            let start = self.place(input.variable, p, input.delayed) + b * m * ld;
-            let (rest, q) = split(work, start..start + m * ld);
-            for (k, &o) in outputs.iter().enumerate() {
-                if !self.active(o) {
-                    continue;
-                }
-                let out = rest.from(self.place(o, p, false) + b * m * width);
-                self.kernel.diagonal(&c[(k * ni + i) * width..][..width], out, width, &mut q[input.offset..], ld, m);
-            }
+    /// Clears what no pass is the first to write: all of some variables, and the last row in time, which nothing later reads.
+    fn clear(&self, work: &mut [T]) {
+        let flow = self.flow();
+        for v in self.tile.graph.variables.iter().filter(|v| v.active & flow.bit() != 0) {
+            let (start, row) = (v.place[1 + flow as usize] * self.rows(), v.width * self.rows());
+            let rows = match v.edge {
+                _ if v.cleared & flow.bit() != 0 => 0..v.rows(),
+                Edge::First if v.positions > 0 => v.positions..v.positions + 1,
+                Edge::Last if v.positions > 0 => 0..1,
+                _ => continue,
+            };
+            work[start + rows.start * row..start + rows.end * row].fill(T::zero());
         }
     }
 

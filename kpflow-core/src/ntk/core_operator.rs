@@ -1,8 +1,7 @@
 //! The Kronecker core by itself.
 
-use super::forms::sites;
 use crate::machine::{Machine, MatMut, MatRef};
-use crate::model::{Form, Linearization, Site};
+use crate::model::{Form, Graph, Linearization, Site};
 use crate::operator::require;
 use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 
@@ -13,6 +12,11 @@ use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 pub struct KroneckerCore<'a, T, M> {
     lin: &'a Linearization<'a, T>,
     machine: &'a M,
+}
+
+/// Every trained weight's sites once, however its rows are divided.
+fn sites<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = Site> + 'g {
+    graph.sites().filter(|s| s.row == 0)
 }
 
 impl<'a, T: Scalar, M: Machine<T>> KroneckerCore<'a, T, M> {

@@ -1,8 +1,8 @@
 //! The Kronecker core between the sweeps: from the site outputs' cotangents S to G S, on the weight side or the Gram side.
 
-use super::forms::{gram_block, has_gram, pull, push, sites, sites_of, weight_place, width, Stripe};
+use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses};
 use crate::machine::{Kernel, Machine, MatMut, MatRef};
-use crate::model::{Flow, Graph, Linearization, Site, Tile, Weight};
+use crate::model::{Coupled, Flow, Form, Graph, Linearization, Tile};
 use crate::Scalar;
 use core::ops::Range;
 
@@ -14,6 +14,25 @@ pub enum Side {
     /// S → (U Uᵀ) S: 2·positions·n_out flops a position and vector, nothing of the size of θ. Gains, whose G is not a matrix times I
     /// but diagonal in the unit, go through their few δw all the same.
     Gram,
+}
+
+impl Side {
+    /// The side that takes fewer flops for `total` trajectories of all processes together. The Gram side moves more memory, so it has to
+    /// be better by half.
+    pub fn cheaper<T: Scalar>(graph: &Graph<'_, T>, total: usize) -> Self {
+        let (mut weight, mut gram) = (0.0, 0.0);
+        for c in graph.coupled() {
+            let reads: usize = uses(graph, &c).map(|other| other.positions).sum();
+            let rows = if c.form == Form::Dense { c.len() } else { c.width };
+            weight += 4.0 * (c.positions * rows) as f64;
+            gram += 2.0 * (c.positions * c.width) as f64 * (reads * total) as f64;
+        }
+        if 1.5 * gram < weight {
+            Side::Gram
+        } else {
+            Side::Weight
+        }
+    }
 }
 
 /// Which trajectories share their weights.
@@ -34,9 +53,9 @@ pub(super) struct Wave<'w, T> {
     pub vectors: usize,
 }
 
-/// Adds Sᵀ U of the tiles of a wave to δW, whose layout is, weight after weight, `[vector][n_out][n_in]` and then `[vector][n_out]`.
+/// Adds Sᵀ U of the tiles of a wave to δW, part after part of θ.
 ///
-/// The rows of δW are divided among the lanes, so the order of the sum does not depend on how many there are.
+/// The vectors of δW are divided among the lanes, so the order of the sum does not depend on how many there are.
 pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     lin: &Linearization<'_, T>,
     machine: &M,
@@ -44,33 +63,23 @@ pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     dw: &mut [T],
 ) {
     let (graph, m) = (lin.graph(), wave.vectors);
-    for (w, weight) in graph.weights().iter().enumerate().filter(|(_, w)| w.parameters() > 0) {
-        let rows = m * weight.n_out;
-        let start = m * weight_place(graph, w);
-        let dw = &mut dw[start..start + m * weight.parameters()];
-        let (matrix, bias) = dw.split_at_mut(m * weight.matrix_parameters());
-        let stripe = rows.div_ceil(machine.lanes()).max(1);
-        machine.for_each(rows.div_ceil(stripe), matrix, stripe * weight.n_in, bias, stripe, |i, matrix, bias| {
-            let rows = i * stripe..(i * stripe + stripe).min(rows);
-            let mut stripe = Stripe { rows, matrix, bias };
-            for site in sites_of(graph, w) {
-                let columns = m * width(graph, &site);
+    for part in graph.parts() {
+        let dw = &mut dw[m * part.place..m * (part.place + part.len())];
+        let chunk = chunk_len(m);
+        machine.for_each(m.div_ceil(chunk), dw, chunk * part.len(), &mut [], 0, |i, dw, _: &mut [T]| {
+            for c in uses(graph, &part) {
+                let columns = m * c.width;
                 for (k, tile) in wave.tiles.clone().enumerate() {
                     let view = lin.view(tile);
-                    let s = &wave.work[k * wave.work_len..][view.span(site.output, wave.flow, m)];
-                    let u = view.reads(site.input);
-                    pull(site.form, weight, m, MatRef::new(s, u.rows, columns, columns), u, &mut stripe, machine);
+                    let s = &wave.work[k * wave.work_len..][view.span(c.output, wave.flow, m)];
+                    let u = view.reads(c.input);
+                    let s = MatRef::new(s, u.rows, columns, columns);
+                    let vectors = i * chunk..((i + 1) * chunk).min(m);
+                    pull(&c, &graph.weights()[c.weight], vectors, s, u, dw, machine);
                 }
             }
         });
     }
-}
-
-/// The δW of weight `w`: its matrix and its bias.
-fn pieces<'w, T: Scalar>(graph: &Graph<'_, T>, w: usize, m: usize, dw: &'w [T]) -> (&'w [T], &'w [T]) {
-    let weight = &graph.weights()[w];
-    let dw = &dw[m * weight_place(graph, w)..][..m * weight.parameters()];
-    dw.split_at(m * weight.matrix_parameters())
 }
 
 /// Writes S = U δWᵀ (+ δb) of every site of a tile into its work memory.
@@ -83,12 +92,14 @@ pub(super) fn inject<T: Scalar, K: Kernel<T>>(
     kernel: &K,
 ) {
     let graph = tile.graph();
-    for site in sites(graph) {
-        let columns = m * width(graph, &site);
-        let s = &mut work[tile.span(site.output, flow, m)];
-        let u = tile.reads(site.input);
-        let s = MatMut::new(s, u.rows, columns, columns);
-        push(site.form, &graph.weights()[site.weight], m, u, pieces(graph, site.weight, m, dw), s, kernel);
+    for c in graph.coupled() {
+        let (columns, u) = (m * c.width, tile.reads(c.input));
+        let s = &mut work[tile.span(c.output, flow, m)];
+        for vectors in chunks(m) {
+            let dw = &dw[m * c.place + vectors.start * c.len()..][..vectors.len() * c.len()];
+            let s = MatMut::new(s, u.rows, columns, columns);
+            push(&c, &graph.weights()[c.weight], vectors, u, dw, s, kernel);
+        }
     }
 }
 
@@ -99,23 +110,31 @@ fn rows_of<'m, T>(all: MatRef<'m, T>, count: usize, b: usize) -> MatRef<'m, T> {
     MatRef::new(&all.data[from..], rows, all.cols, all.ld * count)
 }
 
-/// Scratch of [`per_trajectory`] for a tile.
-pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> usize {
-    let need = |(w, weight): (usize, &Weight<'_, T>)| {
-        let most = sites_of(graph, w).map(|s| s.positions).max().unwrap_or(0);
-        match trajectory_side(graph, w) {
-            Side::Weight => m * weight.parameters(),
-            Side::Gram => sites_of(graph, w).map(|s| s.positions * m * width(graph, &s)).sum::<usize>() + most * most,
-        }
-    };
-    graph.weights().iter().enumerate().map(need).max().unwrap_or(0)
+/// Whether some site adds to what another has written: then S must not be replaced before all parts have read it.
+fn summed<T: Scalar>(graph: &Graph<'_, T>) -> bool {
+    graph.coupled().any(|c| c.adds)
 }
 
-/// The cheaper side for one trajectory of weight `w`.
-fn trajectory_side<T: Scalar>(graph: &Graph<'_, T>, w: usize) -> Side {
-    let positions = sites_of(graph, w).map(|s| s.positions).sum::<usize>();
-    let embedding = sites_of(graph, w).all(|s| s.form == crate::model::Form::Embedding);
-    if has_gram(graph, w) && (embedding || positions < 2 * graph.weights()[w].n_in) {
+/// Scratch of [`per_trajectory`] for a tile.
+pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> usize {
+    if summed(graph) {
+        return m * graph.coupled_len();
+    }
+    let need = |part: Coupled| {
+        let most = uses(graph, &part).map(|c| c.positions).max().unwrap_or(0);
+        match trajectory_side(graph, &part) {
+            Side::Weight => m * part.len(),
+            Side::Gram => uses(graph, &part).map(|c| c.positions * m * c.width).sum::<usize>() + most * most,
+        }
+    };
+    graph.parts().map(need).max().unwrap_or(0)
+}
+
+/// The cheaper side for one trajectory of a part of θ.
+fn trajectory_side<T: Scalar>(graph: &Graph<'_, T>, part: &Coupled) -> Side {
+    let positions = uses(graph, part).map(|c| c.positions).sum::<usize>();
+    let embedding = uses(graph, part).all(|c| c.form == Form::Embedding);
+    if has_gram(graph, part) && (embedding || positions < 2 * part.rows) {
         Side::Gram
     } else {
         Side::Weight
@@ -132,76 +151,89 @@ pub(super) fn per_trajectory<T: Scalar, K: Kernel<T>>(
     kernel: &K,
 ) {
     let graph = tile.graph();
-    for (w, weight) in graph.weights().iter().enumerate().filter(|(_, w)| w.parameters() > 0) {
-        for b in 0..tile.count() {
-            let own = Own { tile, flow, m, w, weight, b };
-            match trajectory_side(graph, w) {
-                Side::Weight => own.weight_side(work, scratch, kernel),
+    let own = |part, b| Own { tile, flow, m, part, b };
+    for b in 0..tile.count() {
+        if summed(graph) {
+            for part in graph.parts() {
+                own(part, b).pull(work, &mut scratch[m * part.place..], kernel);
+            }
+            for c in graph.coupled() {
+                own(c, b).push(&c, work, &scratch[m * c.place..], kernel);
+            }
+            continue;
+        }
+        for part in graph.parts() {
+            let own = own(part, b);
+            match trajectory_side(graph, &part) {
+                Side::Weight => {
+                    own.pull(work, scratch, kernel);
+                    uses(graph, &part).for_each(|c| own.push(&c, work, scratch, kernel));
+                }
                 Side::Gram => own.gram_side(work, scratch, kernel),
             }
         }
     }
 }
 
-/// What one weight does in one trajectory of a tile, for m vectors.
+/// What one part of θ does in one trajectory of a tile, for m vectors.
 struct Own<'t, 'a, T> {
     tile: &'t Tile<'a, T>,
     flow: Flow,
     m: usize,
-    w: usize,
-    weight: &'t Weight<'a, T>,
+    part: Coupled,
     b: usize,
 }
 
 impl<T: Scalar> Own<'_, '_, T> {
     /// The trajectory's rows of U.
-    fn reads(&self, site: &Site) -> MatRef<'_, T> {
-        rows_of(self.tile.reads(site.input), self.tile.count(), self.b)
+    fn reads(&self, c: &Coupled) -> MatRef<'_, T> {
+        rows_of(self.tile.reads(c.input), self.tile.count(), self.b)
     }
 
-    /// Both halves by δW.
-    fn weight_side<K: Kernel<T>>(&self, work: &mut [T], scratch: &mut [T], kernel: &K) {
-        let Self { tile, flow, m, w, weight, b } = *self;
+    /// Writes δW = Sᵀ U.
+    fn pull<K: Kernel<T>>(&self, work: &[T], dw: &mut [T], kernel: &K) {
+        let Self { tile, flow, m, part, b } = *self;
         let (graph, count) = (tile.graph(), tile.count());
-        let dw = &mut scratch[..m * weight.parameters()];
+        let dw = &mut dw[..m * part.len()];
         dw.fill(T::zero());
-        let (matrix, bias) = dw.split_at_mut(m * weight.matrix_parameters());
-        let mut stripe = Stripe { rows: 0..m * weight.n_out, matrix, bias };
-        for site in sites_of(graph, w) {
-            let (columns, u) = (m * width(graph, &site), self.reads(&site));
-            let s = &work[tile.span(site.output, flow, m)];
+        for c in uses(graph, &part) {
+            let (columns, u) = (m * c.width, self.reads(&c));
+            let s = &work[tile.span(c.output, flow, m)];
             let s = rows_of(MatRef::new(s, u.rows * count, columns, columns), count, b);
-            pull(site.form, weight, m, s, u, &mut stripe, kernel);
+            pull(&c, &graph.weights()[c.weight], 0..m, s, u, dw, kernel);
         }
-        for site in sites_of(graph, w) {
-            let (columns, u) = (m * width(graph, &site), self.reads(&site));
-            let s = &mut work[tile.span(site.output, flow, m)][b * columns..];
-            let s = MatMut::new(s, u.rows, columns, count * columns);
-            push(site.form, weight, m, u, (stripe.matrix, stripe.bias), s, kernel);
-        }
+    }
+
+    /// Writes S = U δWᵀ of one use.
+    fn push<K: Kernel<T>>(&self, c: &Coupled, work: &mut [T], dw: &[T], kernel: &K) {
+        let Self { tile, flow, m, b, .. } = *self;
+        let (columns, u) = (m * c.width, self.reads(c));
+        let s = &mut work[tile.span(c.output, flow, m)][b * columns..];
+        let s = MatMut::new(s, u.rows, columns, tile.count() * columns);
+        push(c, &tile.graph().weights()[c.weight], 0..m, u, &dw[..m * c.len()], s, kernel);
     }
 
     /// G, formed, times S.
     fn gram_side<K: Kernel<T>>(&self, work: &mut [T], scratch: &mut [T], kernel: &K) {
-        let Self { tile, flow, m, w, weight, b } = *self;
+        let Self { tile, flow, m, part, b } = *self;
         let (graph, count) = (tile.graph(), tile.count());
-        let total: usize = sites_of(graph, w).map(|s| s.positions * m * width(graph, &s)).sum();
+        let total: usize = uses(graph, &part).map(|c| c.positions * m * c.width).sum();
         let (old, gram) = scratch.split_at_mut(total);
         let mut at = 0;
-        for site in sites_of(graph, w) {
-            let columns = m * width(graph, &site);
-            let s = &work[tile.span(site.output, flow, m)];
-            for p in 0..site.positions {
+        for c in uses(graph, &part) {
+            let columns = m * c.width;
+            let s = &work[tile.span(c.output, flow, m)];
+            for p in 0..c.positions {
                 old[at..at + columns].copy_from_slice(&s[(p * count + b) * columns..][..columns]);
                 at += columns;
             }
         }
-        for to in sites_of(graph, w) {
-            let columns = m * width(graph, &to);
+        for to in uses(graph, &part) {
+            let columns = m * to.width;
             let mut at = 0;
-            for from in sites_of(graph, w) {
+            for from in uses(graph, &part) {
                 let (u, v) = (self.reads(&to), self.reads(&from));
-                let g = gram_block(to.form, weight, u, v, gram, kernel);
+                let g = gram_block(&to, u, v, gram, kernel);
                 let old = MatRef::new(&old[at..], v.rows, columns, columns);
                 let s = &mut work[tile.span(to.output, flow, m)][b * columns..];
                 let beta = if at == 0 { T::zero() } else { T::one() };

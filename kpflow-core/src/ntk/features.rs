@@ -3,8 +3,8 @@
 //! Where every site acts on the state through one unit-wise cluster, D_p is a few diagonals ("bands"). Then the pair (u_p, D_p) is a
 //! short row, and traces and norms of K follow from rows and pairs of rows.
 
-use super::forms::sites;
-use crate::model::{Form, Graph, Linearization, Node, Site, Tile};
+use super::forms::uses;
+use crate::model::{Coupled, Form, Graph, Linearization, Node, Tile};
 use crate::Scalar;
 
 /// One diagonal of D: site channels to units of one watched variable.
@@ -36,11 +36,11 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// is used at more than one site, or the sites do not act at every step of the state.
     pub fn new(lin: &'a Linearization<'a, T>) -> Option<Self> {
         let graph = lin.graph();
-        if sites(graph).any(|s| s.form != Form::Dense) {
+        if graph.coupled().any(|s| s.form != Form::Dense) {
             return None;
         }
-        for (i, site) in sites(graph).enumerate() {
-            let once = sites(graph).filter(|s| s.weight == site.weight).count() == 1;
+        for (i, site) in graph.coupled().enumerate() {
+            let once = uses(graph, &site).count() == 1;
             let watched = graph.variables()[site.output].watch.is_some();
             if !once || watched || site.positions != graph.steps() || !reaches_unitwise(graph, &site) {
                 return None;
@@ -85,12 +85,11 @@ impl<'a, T: Scalar> Features<'a, T> {
     fn write_row(&self, tile: &Tile<'_, T>, t: usize, b: usize, out: &mut [T]) {
         let graph = self.lin.graph();
         let mut at = 0;
-        for site in sites(graph) {
-            let weight = &graph.weights()[site.weight];
-            let u = &tile.row(site.input, t, b)[..weight.columns()];
+        for site in graph.coupled() {
+            let u = tile.row(site.input, t, b);
             out[at..at + u.len()].copy_from_slice(u);
             at += u.len();
-            if weight.bias_parameters() > 0 {
+            if site.bias {
                 out[at] = T::one();
                 at += 1;
             }
@@ -104,8 +103,8 @@ impl<'a, T: Scalar> Features<'a, T> {
     /// G[p, p'] of site number `site`.
     pub(super) fn gram(&self, site: usize, p: &[T], q: &[T]) -> T {
         let graph = self.lin.graph();
-        let start: usize = sites(graph).take(site).map(|s| input_len(graph, &s)).sum();
-        let len = sites(graph).nth(site).map_or(0, |s| input_len(graph, &s));
+        let start: usize = graph.coupled().take(site).map(|s| input_len(&s)).sum();
+        let len = graph.coupled().nth(site).map_or(0, |s| input_len(&s));
         p[start..start + len].iter().zip(&q[start..start + len]).map(|(a, b)| *a * *b).sum()
     }
 
@@ -169,13 +168,12 @@ impl<'a, T: Scalar> Features<'a, T> {
     }
 }
 
-fn input_len<T: Scalar>(graph: &Graph<'_, T>, site: &Site) -> usize {
-    let weight = &graph.weights()[site.weight];
-    weight.columns() + usize::from(weight.bias_parameters() > 0)
+fn input_len(site: &Coupled) -> usize {
+    site.rows + usize::from(site.bias)
 }
 
 fn inputs_len<T: Scalar>(graph: &Graph<'_, T>) -> usize {
-    sites(graph).map(|s| input_len(graph, &s)).sum()
+    graph.coupled().map(|s| input_len(&s)).sum()
 }
 
 fn watched<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = usize> + 'g {
@@ -187,7 +185,7 @@ fn unit_of<T: Scalar>(graph: &Graph<'_, T>, variable: usize) -> usize {
 }
 
 /// Whether all that reads the site's output is clusters that write the state, at the same step.
-fn reaches_unitwise<T: Scalar>(graph: &Graph<'_, T>, site: &Site) -> bool {
+fn reaches_unitwise<T: Scalar>(graph: &Graph<'_, T>, site: &Coupled) -> bool {
     let layout = |v: usize| {
         let v = &graph.variables()[v];
         v.watch.is_some_and(|w| w.stride == graph.units() && w.offset + v.width <= graph.units())
@@ -207,28 +205,30 @@ fn reaches_unitwise<T: Scalar>(graph: &Graph<'_, T>, site: &Site) -> bool {
 /// All bands, in the order of clusters, inputs, outputs.
 fn bands<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = Band> + 'g {
     let clusters = graph.nodes().iter().filter_map(|n| match *n {
-        Node::Cluster { function, ref inputs, ref outputs, coefficients } => {
+        Node::Cluster { function, ref inputs, ref outputs, coefficients, .. } => {
             Some((&inputs[..function.inputs()], &outputs[..function.outputs()], coefficients))
         }
         _ => None,
     });
     let triples = clusters.flat_map(move |(inputs, outputs, coefficients)| {
-        inputs.iter().enumerate().filter_map(move |(i, input)| {
-            let site = sites(graph).position(|s| s.output == input.variable)?;
-            Some(outputs.iter().enumerate().map(move |(k, &o)| Band {
-                site,
-                channel: input.offset,
-                unit: unit_of(graph, o),
-                width: input.width,
-                place: 0,
-                coefficients,
-                arity: inputs.len() * outputs.len(),
-                index: k * inputs.len() + i,
-            }))
+        inputs.iter().enumerate().flat_map(move |(i, input)| {
+            let of_input = graph.coupled().enumerate().filter(|(_, c)| c.output == input.variable);
+            of_input.flat_map(move |(site, _)| {
+                outputs.iter().enumerate().map(move |(k, &o)| Band {
+                    site,
+                    channel: input.offset,
+                    unit: unit_of(graph, o),
+                    width: input.width,
+                    place: 0,
+                    coefficients,
+                    arity: inputs.len() * outputs.len(),
+                    index: k * inputs.len() + i,
+                })
+            })
         })
     });
     let mut place = inputs_len(graph);
-    triples.flatten().map(move |mut band| {
+    triples.map(move |mut band| {
         band.place = place;
         place += band.width;
         band

@@ -1,132 +1,134 @@
 //! What the forms of a weight site make of G = U Uᵀ: from S to δW, from δW to S, and G itself.
+//!
+//! δW of a part of θ lies in memory as `[chunk of vectors][column of u (and bias)][vector][unit]`: both halves of K are then products
+//! whose long side is contiguous, and chunks are what lanes share. The chunks depend on the block alone, not on the machine.
 
 use crate::machine::{Kernel, MatMut, MatRef};
-use crate::model::{Form, Graph, Site, Weight};
+use crate::model::{Coupled, Form, Graph, Weight};
 use crate::Scalar;
 use core::ops::Range;
 
-/// The trained sites of a graph.
-pub(super) fn sites<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = Site> + 'g {
-    graph.sites()
+/// Chunks that a block is cut into, at most.
+const CHUNKS: usize = 8;
+
+/// Vectors of a chunk.
+pub(super) fn chunk_len(m: usize) -> usize {
+    m.div_ceil(CHUNKS).max(1)
 }
 
-/// The trained sites of one weight.
-pub(super) fn sites_of<'g, T: Scalar>(graph: &'g Graph<'_, T>, weight: usize) -> impl Iterator<Item = Site> + 'g {
-    graph.sites().filter(move |s| s.weight == weight)
+/// The vectors of each chunk.
+pub(super) fn chunks(m: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..m).step_by(chunk_len(m)).map(move |first| first..(first + chunk_len(m)).min(m))
 }
 
-/// Columns of s.
-pub(super) fn width<T: Scalar>(graph: &Graph<'_, T>, site: &Site) -> usize {
-    graph.variables()[site.output].width
+/// The uses of the same part of θ.
+pub(super) fn uses<'g, T: Scalar>(graph: &'g Graph<'_, T>, part: &Coupled) -> impl Iterator<Item = Coupled> + 'g {
+    let place = part.place;
+    graph.coupled().filter(move |c| c.place == place)
 }
 
-/// The place of weight `w` among δW of one vector: every weight's matrix and then its bias, as far as they are trained.
-pub(super) fn weight_place<T: Scalar>(graph: &Graph<'_, T>, w: usize) -> usize {
-    graph.weights()[..w].iter().map(|w| w.parameters()).sum()
-}
-
-/// Whether all that a weight does is of one form whose G is a small matrix times I, so that the Gram side exists.
-pub(super) fn has_gram<T: Scalar>(graph: &Graph<'_, T>, w: usize) -> bool {
-    let all = |form| sites_of(graph, w).all(|s| s.form == form);
+/// Whether all that a part of θ does is of one form whose G is a small matrix times I, so that the Gram side exists.
+pub(super) fn has_gram<T: Scalar>(graph: &Graph<'_, T>, part: &Coupled) -> bool {
+    let all = |form| uses(graph, part).all(|c| c.form == form);
     all(Form::Dense) || all(Form::Embedding)
 }
 
-/// A part of δW of a weight: some rows of `[vector · n_out][n_in]`, and the same rows of `[vector · n_out]` for the bias.
-pub(super) struct Stripe<'w, T> {
-    pub rows: Range<usize>,
-    /// Empty where the matrix is frozen.
-    pub matrix: &'w mut [T],
-    /// Empty where there is no bias or it is frozen.
-    pub bias: &'w mut [T],
-}
-
-/// Adds Sᵀ U of some positions to a stripe of δW: `s` has a row a position and m · width columns, `u` a row a position.
+/// Adds Sᵀ U of some positions to δW of a chunk of vectors: `s` has a row a position and m · width columns, `u` a row a position.
 pub(super) fn pull<T: Scalar, K: Kernel<T>>(
-    form: Form,
+    c: &Coupled,
     weight: &Weight<'_, T>,
-    m: usize,
+    vectors: Range<usize>,
     s: MatRef<'_, T>,
     u: MatRef<'_, T>,
-    stripe: &mut Stripe<'_, T>,
+    dw: &mut [T],
     kernel: &K,
 ) {
-    let (first, count) = (stripe.rows.start, stripe.rows.len());
-    if form == Form::Embedding {
-        for r in 0..s.rows {
-            let Some(row) = weight.row(u.data[r * u.ld]) else { continue };
-            for v in 0..m {
-                let Some(k) = (v * weight.n_out + row).checked_sub(first).filter(|&k| k < count) else { continue };
-                let from = &s.data[r * s.ld + v * weight.n_in..][..weight.n_in];
-                add(from, &mut stripe.matrix[k * weight.n_in..][..weight.n_in]);
+    let (count, columns) = (vectors.len(), vectors.len() * c.units);
+    let from = (vectors.start * c.width).min(s.data.len());
+    let s = MatRef::new(&s.data[from..], s.rows, count * c.width, s.ld);
+    match c.form {
+        Form::Dense if c.rows > 0 => {
+            kernel.gemm(T::one(), u.t(), s, T::one(), MatMut::new(dw, c.rows, columns, columns));
+        }
+        Form::Dense => {}
+        Form::Gain => {
+            for r in 0..if c.rows > 0 { s.rows } else { 0 } {
+                let u = &u.data[r * u.ld..][..c.width];
+                for (j, (dw, s)) in dw.iter_mut().zip(&s.data[r * s.ld..][..s.cols]).enumerate() {
+                    *dw += *s * u[j % c.width];
+                }
             }
         }
-        return;
-    }
-    let s = MatRef::new(&s.data[first.min(s.data.len())..], s.rows, count, s.ld);
-    if weight.train_matrix && form == Form::Dense {
-        let dw = MatMut::new(stripe.matrix, count, weight.n_in, weight.n_in);
-        kernel.gemm(T::one(), s.t(), u, T::one(), dw);
-    } else if weight.train_matrix {
-        for r in 0..s.rows {
-            let (s, u) = (&s.data[r * s.ld..][..count], &u.data[r * u.ld..][..weight.n_out]);
-            for (j, (dw, s)) in stripe.matrix.iter_mut().zip(s).enumerate() {
-                *dw += *s * u[(first + j) % weight.n_out];
+        Form::Embedding => {
+            for r in 0..s.rows {
+                let Some(row) = weight.row(u.data[r * u.ld]) else { continue };
+                for (i, s) in s.data[r * s.ld..][..s.cols].iter().enumerate() {
+                    dw[i % c.width * columns + i / c.width * c.units + row] += *s;
+                }
             }
         }
     }
-    if !stripe.bias.is_empty() {
+    if c.bias {
+        let dw = &mut dw[c.rows * columns..][..columns];
         for r in 0..s.rows {
-            add(&s.data[r * s.ld..][..s.cols], stripe.bias);
+            dw.iter_mut().zip(&s.data[r * s.ld..]).for_each(|(dw, s)| *dw += *s);
         }
     }
 }
 
-/// Writes S = U δWᵀ (+ δb): the adjoint of [`pull`] for all of δW. `s` has a row a position and m · width columns.
+/// Writes (or adds) S = U δWᵀ (+ δb) of a chunk of vectors: the adjoint of [`pull`].
 pub(super) fn push<T: Scalar, K: Kernel<T>>(
-    form: Form,
+    c: &Coupled,
     weight: &Weight<'_, T>,
-    m: usize,
+    vectors: Range<usize>,
     u: MatRef<'_, T>,
-    (matrix, bias): (&[T], &[T]),
+    dw: &[T],
     s: MatMut<'_, T>,
     kernel: &K,
 ) {
-    let (rows, cols, ld) = (s.rows, s.cols, s.ld);
-    let s = s.data;
-    for r in 0..rows {
-        let s = &mut s[r * ld..][..cols];
-        if form == Form::Embedding {
-            let row = weight.row(u.data[r * u.ld]);
-            for (v, s) in s.chunks_exact_mut(weight.n_in).take(m).enumerate() {
-                match row {
-                    Some(row) => s.copy_from_slice(&matrix[(v * weight.n_out + row) * weight.n_in..][..weight.n_in]),
-                    None => s.fill(T::zero()),
-                }
-            }
-            continue;
-        }
-        if bias.is_empty() {
-            s.fill(T::zero());
-        } else {
-            s.copy_from_slice(bias);
-        }
-        if weight.train_matrix && form == Form::Gain {
-            let u = &u.data[r * u.ld..][..weight.n_out];
-            for (s, dw) in s.chunks_exact_mut(weight.n_out).zip(matrix.chunks_exact(weight.n_out)) {
-                s.iter_mut().zip(dw).zip(u).for_each(|((s, dw), u)| *s += *dw * *u);
+    let (rows, ld, columns) = (s.rows, s.ld, vectors.len() * c.width);
+    let s = &mut s.data[vectors.start * c.width..];
+    let dense = c.form == Form::Dense && c.rows > 0;
+    let per_row = vectors.len() * c.units;
+    if c.bias || !(dense || c.adds) {
+        for s in s.chunks_mut(ld).take(rows) {
+            let s = &mut s[..columns];
+            match c.bias {
+                false => s.fill(T::zero()),
+                true if c.adds => s.iter_mut().zip(&dw[c.rows * per_row..]).for_each(|(s, b)| *s += *b),
+                true => s.copy_from_slice(&dw[c.rows * per_row..][..columns]),
             }
         }
     }
-    if weight.train_matrix && form == Form::Dense {
-        let matrix = MatRef::new(matrix, cols, weight.n_in, weight.n_in);
-        kernel.gemm(T::one(), u, matrix.t(), T::one(), MatMut::new(s, rows, cols, ld));
+    match c.form {
+        Form::Dense if dense => {
+            let dw = MatRef::new(dw, c.rows, columns, columns);
+            let beta = if c.bias || c.adds { T::one() } else { T::zero() };
+            kernel.gemm(T::one(), u, dw, beta, MatMut::new(s, rows, columns, ld));
+        }
+        Form::Dense => {}
+        Form::Gain => {
+            for (r, s) in s.chunks_mut(ld).take(if c.rows > 0 { rows } else { 0 }).enumerate() {
+                let u = &u.data[r * u.ld..][..c.width];
+                for (j, (s, dw)) in s[..columns].iter_mut().zip(dw).enumerate() {
+                    *s += *dw * u[j % c.width];
+                }
+            }
+        }
+        Form::Embedding => {
+            for (r, s) in s.chunks_mut(ld).take(rows).enumerate() {
+                let Some(row) = weight.row(u.data[r * u.ld]) else { continue };
+                for (i, s) in s[..columns].iter_mut().enumerate() {
+                    *s += dw[i % c.width * per_row + i / c.width * c.units + row];
+                }
+            }
+        }
     }
 }
 
 /// G = U Vᵀ as far as the matrix is trained, plus one where a trained bias acts, formed in `memory`.
 pub(super) fn gram_block<'m, T: Scalar, K: Kernel<T>>(
-    form: Form,
-    weight: &Weight<'_, T>,
+    c: &Coupled,
     u: MatRef<'_, T>,
     v: MatRef<'_, T>,
     memory: &'m mut [T],
@@ -134,18 +136,15 @@ pub(super) fn gram_block<'m, T: Scalar, K: Kernel<T>>(
 ) -> MatRef<'m, T> {
     let (rows, cols) = (u.rows, v.rows);
     let g = &mut memory[..rows * cols];
-    g.fill(if weight.bias_parameters() > 0 { T::one() } else { T::zero() });
-    if form == Form::Embedding {
+    let one = if c.bias { T::one() } else { T::zero() };
+    if c.form == Form::Embedding {
         for (i, g) in g.iter_mut().enumerate() {
             let same = u.data[i / cols * u.ld] == v.data[i % cols * v.ld];
             *g = if same { T::one() } else { T::zero() };
         }
-    } else if weight.train_matrix {
+    } else {
+        g.fill(one);
         kernel.gemm(T::one(), u, v.t(), T::one(), MatMut::new(g, rows, cols, cols));
     }
     MatRef::new(g, rows, cols, cols)
-}
-
-fn add<T: Scalar>(x: &[T], y: &mut [T]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
 }

@@ -1,6 +1,6 @@
 //! The Jacobians from the parameters to the state.
 
-use super::forms::weight_place;
+use super::forms::{chunk_len, chunks};
 use super::sandwich::{pull_back, push_forward};
 use super::waves::wave_len;
 use crate::machine::Machine;
@@ -33,18 +33,34 @@ impl<'a, T: Scalar, M: Machine<T>> ParameterJacobian<'a, T, M> {
         Sweep::<T, M>::work_len(self.lin.graph(), self.mode.flow(), m, self.lin.tile())
     }
 
-    /// Calls `f(place in θ of vector v, place in δW, length)` for every piece of every vector: δW keeps a weight's vectors together.
-    fn pieces(&self, m: usize, mut f: impl FnMut(usize, usize, usize)) {
+    /// Calls `f(place in θ of vector v, place in δW)` for every parameter that a site reads, of every vector.
+    fn pairs(&self, m: usize, mut f: impl FnMut(usize, usize)) {
         let graph = self.lin.graph();
         let n = graph.parameters();
-        for (w, weight) in graph.weights().iter().enumerate() {
-            let place = weight_place(graph, w);
-            let (matrix, bias) = (weight.matrix_parameters(), weight.bias_parameters());
-            for v in 0..m {
-                f(v * n + place, m * place + v * matrix, matrix);
-                f(v * n + place + matrix, m * (place + matrix) + v * bias, bias);
+        graph.each_weight(|w, row, c, at| {
+            let weight = &graph.weights()[w];
+            let before: usize = graph.weights()[..w].iter().map(|w| w.parameters()).sum();
+            let (columns, matrix) = (weight.columns(), weight.matrix_parameters());
+            for vectors in chunks(m) {
+                let per_row = vectors.len() * c.units;
+                for v in vectors.clone() {
+                    let dw = m * c.place + v / chunk_len(m) * chunk_len(m) * c.len() + (v - vectors.start) * c.units;
+                    let theta = v * n + before;
+                    for r in 0..c.units {
+                        for k in 0..columns {
+                            f(theta + (row + r) * columns + k, dw + (at + k) * per_row + r);
+                        }
+                        if weight.bias_parameters() > 0 {
+                            f(theta + matrix + row + r, dw + (at + columns) * per_row + r);
+                        }
+                    }
+                }
             }
-        }
+        });
+    }
+
+    fn dw_len(&self, m: usize) -> usize {
+        m * self.lin.graph().coupled_len()
     }
 }
 
@@ -56,23 +72,24 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         self.lin.shape()
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        vectors * self.lin.graph().parameters() + wave_len(self.lin, self.machine) * self.work_len(vectors)
+        self.dw_len(vectors) + wave_len(self.lin, self.machine) * self.work_len(vectors)
     }
     fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
         let m = x.vectors();
         require(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch);
-        let (dw, work) = scratch.split_at_mut(m * self.lin.graph().parameters());
-        self.pieces(m, |theta, place, len| dw[place..place + len].copy_from_slice(&x.data()[theta..theta + len]));
+        let (dw, work) = scratch.split_at_mut(self.dw_len(m));
+        self.pairs(m, |theta, place| dw[place] = x.data()[theta]);
         push_forward(self.lin, self.machine, self.mode, m, dw, y, work, self.work_len(m));
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
         let m = x.vectors();
         require(self.codomain(), self.domain(), self.scratch_len(m), &x, &y, scratch);
-        let (dw, work) = scratch.split_at_mut(m * self.lin.graph().parameters());
+        let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         dw.fill(T::zero());
         pull_back(self.lin, self.machine, self.mode, x, dw, work, self.work_len(m));
         self.machine.sum(dw);
         let y = y.into_data();
-        self.pieces(m, |theta, place, len| y[theta..theta + len].copy_from_slice(&dw[place..place + len]));
+        y.fill(T::zero());
+        self.pairs(m, |theta, place| y[theta] = dw[place]);
     }
 }

@@ -1,10 +1,10 @@
 //! K and NTK: the Kronecker core between a sweep back and a sweep forward.
 
 use super::coupling::{accumulate, inject, per_trajectory, per_trajectory_len, Coupling, Side, Wave};
-use super::forms::{gram_block, has_gram, pull, push, sites, width, Stripe};
+use super::forms::{gram_block, has_gram, pull, push, uses};
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::{Machine, MatMut, MatRef};
-use crate::model::{Linearization, Mode, Site, Sweep};
+use crate::model::{Coupled, Linearization, Mode, Sweep};
 use crate::operator::require;
 use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 
@@ -20,6 +20,8 @@ struct Sandwich<'a, T, M> {
     side: Side,
     /// Trajectories of all processes together.
     total: usize,
+    /// Whether there is no other process.
+    alone: bool,
 }
 
 impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
@@ -31,7 +33,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
                 (Coupling::PerTrajectory, _) => per_trajectory_len(graph, m),
                 (Coupling::All, Side::Weight) => 0,
                 (Coupling::All, Side::Gram) => {
-                    sites(graph).map(|s| s.positions).max().unwrap_or(0) * self.lin.tile() * GRAM_COLUMNS
+                    graph.coupled().map(|c| c.positions).max().unwrap_or(0) * self.lin.tile() * GRAM_COLUMNS
                 }
             }
     }
@@ -41,25 +43,20 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         let graph = self.lin.graph();
         match (self.coupling, self.side) {
             (Coupling::PerTrajectory, _) => 0,
-            (Coupling::All, Side::Weight) => m * graph.parameters(),
+            (Coupling::All, Side::Weight) => m * graph.coupled_len(),
             (Coupling::All, Side::Gram) => {
                 let (local, total) = (self.lin.shape().trajectories, self.total);
-                let rows: usize = sites(graph).map(|s| (local + total) * self.gram_row(&s, m) * s.positions).sum();
+                let copies = if self.alone { local } else { local + total };
+                let rows: usize = graph.coupled().map(|c| copies * gram_row(&c, m) * c.positions).sum();
                 rows + self.small_weights(m)
             }
         }
     }
 
-    /// Numbers of a position of a site on the Gram side: u and m rows of s.
-    fn gram_row(&self, site: &Site, m: usize) -> usize {
-        site.input.width + m * width(self.lin.graph(), site)
-    }
-
-    /// δW of the weights that have no Gram side.
+    /// δW of the parts of θ that have no Gram side.
     fn small_weights(&self, m: usize) -> usize {
         let graph = self.lin.graph();
-        let weights = graph.weights().iter().enumerate().filter(|(w, _)| !has_gram(graph, *w));
-        weights.map(|(_, weight)| m * weight.parameters()).sum()
+        graph.parts().filter(|c| !has_gram(graph, c)).map(|c| m * c.len()).sum()
     }
 
     fn scratch_len(&self, m: usize) -> usize {
@@ -113,7 +110,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     fn apply_gram_side(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, shared: &mut [T], work: &mut [T]) {
         let (m, flow, graph) = (x.vectors(), self.mode.flow(), self.lin.graph());
         let work_len = self.work_len(m);
-        let local_len = sites(graph).map(|s| self.lin.shape().trajectories * self.gram_row(&s, m) * s.positions).sum();
+        let local_len = graph.coupled().map(|c| self.lin.shape().trajectories * gram_row(&c, m) * c.positions).sum();
         let (local, rest) = shared.split_at_mut(local_len);
         let (all, small) = rest.split_at_mut(rest.len() - self.small_weights(m));
         for wave in waves(self.lin, self.machine) {
@@ -127,13 +124,14 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         }
         // Site after site, so that all trajectories' rows of a site are one matrix.
         let (mut from, mut to) = (0, 0);
-        for site in sites(graph) {
-            let row = self.gram_row(&site, m) * site.positions;
+        for c in graph.coupled().filter(|_| !self.alone) {
+            let row = gram_row(&c, m) * c.positions;
             let (local_len, all_len) = (row * self.lin.shape().trajectories, row * self.total);
             self.machine.gather(&local[from..from + local_len], &mut all[to..to + all_len]);
             from += local_len;
             to += all_len;
         }
+        let all = if self.alone { &*local } else { &*all };
         self.pull_small(m, all, small);
         let y = y.into_data();
         for wave in waves(self.lin, self.machine) {
@@ -141,22 +139,21 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
                 let tile = self.lin.view(i);
                 let sweep_len = Sweep::<T, M>::work_len(graph, flow, m, self.lin.tile());
                 let (work, gram) = work.split_at_mut(sweep_len);
-                for site in sites(graph) {
-                    work[tile.span(site.output, flow, m)].fill(T::zero());
+                for c in graph.coupled() {
+                    work[tile.span(c.output, flow, m)].fill(T::zero());
                 }
                 self.push_small(i, m, small, work);
                 self.each_gathered(m, all, |from, u, old| {
-                    let weight = &graph.weights()[from.weight];
-                    if !has_gram(graph, from.weight) {
+                    if !has_gram(graph, from) {
                         return;
                     }
                     for first in (0..u.rows).step_by(GRAM_COLUMNS) {
                         let count = GRAM_COLUMNS.min(u.rows - first);
                         let v = MatRef::new(&u.data[first * u.ld..], count, u.cols, u.ld);
                         let old = MatRef::new(&old.data[first * old.ld..], count, old.cols, old.ld);
-                        for to in sites(graph).filter(|s| s.weight == from.weight) {
+                        for to in uses(graph, from) {
                             let u = tile.reads(to.input);
-                            let g = gram_block(to.form, weight, u, v, gram, self.machine);
+                            let g = gram_block(&to, u, v, gram, self.machine);
                             let s = &mut work[tile.span(to.output, flow, m)];
                             let s = MatMut::new(s, u.rows, old.cols, old.cols);
                             self.machine.gemm(T::one(), g, old, T::one(), s);
@@ -169,73 +166,74 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     }
 
     /// Calls `f(site, U, S)` for the rows of every site that have been gathered.
-    fn each_gathered(&self, m: usize, all: &[T], mut f: impl FnMut(&Site, MatRef<'_, T>, MatRef<'_, T>)) {
+    fn each_gathered(&self, m: usize, all: &[T], mut f: impl FnMut(&Coupled, MatRef<'_, T>, MatRef<'_, T>)) {
         let mut at = 0;
-        for site in sites(self.lin.graph()) {
-            let (row, rows, n) = (self.gram_row(&site, m), site.positions * self.total, site.input.width);
+        for c in self.lin.graph().coupled() {
+            let (row, rows, n) = (gram_row(&c, m), c.positions * self.total, c.input.width);
             let block = &all[at..at + row * rows];
             if rows > 0 {
-                f(&site, MatRef::new(block, rows, n, row), MatRef::new(&block[n..], rows, row - n, row));
+                f(&c, MatRef::new(block, rows, n, row), MatRef::new(&block[n..], rows, row - n, row));
             }
             at += row * rows;
         }
     }
 
-    /// δW of the weights that have no Gram side, from the rows of all trajectories.
+    /// δW of the parts of θ that have no Gram side, from the rows of all trajectories.
     fn pull_small(&self, m: usize, all: &[T], small: &mut [T]) {
         let graph = self.lin.graph();
         small.fill(T::zero());
-        self.each_gathered(m, all, |site, u, s| {
-            let weight = &graph.weights()[site.weight];
-            let Some(place) = self.small_place(site.weight, m) else { return };
-            let (matrix, bias) = small[place..][..m * weight.parameters()].split_at_mut(m * weight.matrix_parameters());
-            let mut stripe = Stripe { rows: 0..m * weight.n_out, matrix, bias };
-            pull(site.form, weight, m, s, u, &mut stripe, self.machine);
+        self.each_gathered(m, all, |c, u, s| {
+            let Some(place) = self.small_place(c, m) else { return };
+            let dw = &mut small[place..][..m * c.len()];
+            pull(c, &graph.weights()[c.weight], 0..m, s, u, dw, self.machine);
         });
     }
 
-    /// Writes S of the sites whose weights have no Gram side, from their δW.
+    /// Writes S of the sites that have no Gram side, from their δW.
     fn push_small(&self, tile: usize, m: usize, small: &[T], work: &mut [T]) {
         let (graph, view) = (self.lin.graph(), self.lin.view(tile));
-        for site in sites(graph) {
-            let weight = &graph.weights()[site.weight];
-            let Some(place) = self.small_place(site.weight, m) else { continue };
-            let dw = small[place..][..m * weight.parameters()].split_at(m * weight.matrix_parameters());
-            let (u, columns) = (view.reads(site.input), m * width(graph, &site));
-            let s = &mut work[view.span(site.output, self.mode.flow(), m)];
-            push(site.form, weight, m, u, dw, MatMut::new(s, u.rows, columns, columns), self.machine);
+        for c in graph.coupled() {
+            let Some(place) = self.small_place(&c, m) else { continue };
+            let (u, columns) = (view.reads(c.input), m * c.width);
+            let s = MatMut::new(&mut work[view.span(c.output, self.mode.flow(), m)], u.rows, columns, columns);
+            push(&c, &graph.weights()[c.weight], 0..m, u, &small[place..][..m * c.len()], s, self.machine);
         }
     }
 
-    /// Where δW of a weight that has no Gram side stands.
-    fn small_place(&self, weight: usize, m: usize) -> Option<usize> {
+    /// Where δW of a part of θ that has no Gram side stands.
+    fn small_place(&self, part: &Coupled, m: usize) -> Option<usize> {
         let graph = self.lin.graph();
-        if has_gram(graph, weight) {
+        if has_gram(graph, part) {
             return None;
         }
-        let before = (0..weight).filter(|&w| !has_gram(graph, w));
-        Some(before.map(|w| m * graph.weights()[w].parameters()).sum())
+        let before = graph.parts().filter(|c| c.place < part.place && !has_gram(graph, c));
+        Some(before.map(|c| m * c.len()).sum())
     }
 
     /// Copies a tile's rows (u, s) of every site to where all trajectories' rows are collected.
     fn collect(&self, tile: usize, m: usize, work: &[T], local: &mut [T]) {
         let (view, range) = (self.lin.view(tile), self.lin.tile_range(tile));
         let mut at = 0;
-        for site in sites(self.lin.graph()) {
-            let (row, columns) = (self.gram_row(&site, m), m * width(self.lin.graph(), &site));
-            let s = &work[view.span(site.output, self.mode.flow(), m)];
-            for p in 0..site.positions {
+        for c in self.lin.graph().coupled() {
+            let (row, columns) = (gram_row(&c, m), m * c.width);
+            let s = &work[view.span(c.output, self.mode.flow(), m)];
+            for p in 0..c.positions {
                 for b in 0..view.count() {
                     let r = p * view.count() + b;
-                    let out = &mut local[at + (range.start * site.positions + r) * row..][..row];
-                    let u = view.row(site.input, p, b);
+                    let out = &mut local[at + (range.start * c.positions + r) * row..][..row];
+                    let u = view.row(c.input, p, b);
                     out[..u.len()].copy_from_slice(u);
                     out[u.len()..].copy_from_slice(&s[r * columns..][..columns]);
                 }
             }
-            at += self.lin.shape().trajectories * site.positions * row;
+            at += self.lin.shape().trajectories * c.positions * row;
         }
     }
+}
+
+/// Numbers of a position of a site on the Gram side: u and m rows of s.
+fn gram_row(c: &Coupled, m: usize) -> usize {
+    c.input.width + m * c.width
 }
 
 /// Adds Aᵀ x to δW (layout as [`accumulate`]'s): sweeps back, wave after wave, and collects at the sites.
@@ -285,16 +283,18 @@ macro_rules! sandwich {
         pub struct $name<'a, T, M>(Sandwich<'a, T, M>);
 
         impl<'a, T: Scalar, M: Machine<T>> $name<'a, T, M> {
-            /// Makes the operator on the weight side, all trajectories sharing their weights. Collective.
+            /// Makes the operator on the [cheaper](Side::cheaper) side, all trajectories sharing their weights. Collective.
             pub fn new(lin: &'a Linearization<'a, T>, machine: &'a M) -> Self {
-                Self::with(lin, machine, Coupling::All, Side::Weight)
+                let total = machine.sum_count(lin.shape().trajectories);
+                Self::with(lin, machine, Coupling::All, Side::cheaper(lin.graph(), total))
             }
             /// Makes the operator, or its block diagonal over trajectories, on the side asked for. Collective.
             ///
             /// [`Coupling::PerTrajectory`] takes the cheaper side for each weight by itself, whatever `side` is.
             pub fn with(lin: &'a Linearization<'a, T>, machine: &'a M, coupling: Coupling, side: Side) -> Self {
                 let total = machine.sum_count(lin.shape().trajectories);
-                Self(Sandwich { lin, machine, mode: $mode, coupling, side, total })
+                let alone = machine.sum_count(1) == 1;
+                Self(Sandwich { lin, machine, mode: $mode, coupling, side, total, alone })
             }
         }
 

@@ -1,4 +1,4 @@
-//! The matrix and diagonal kernels of this machine.
+//! The matrix and unit-wise kernels of this machine.
 
 use kpflow_core::machine::{MatMut, MatRef};
 use kpflow_core::Scalar;
@@ -9,9 +9,9 @@ mod pure;
 #[path = "openblas.rs"]
 mod pure;
 
-mod diagonal;
+mod combine;
 
-pub use diagonal::diagonal;
+pub use combine::combine;
 
 /// A scalar that this machine can multiply matrices of.
 pub trait Blas: Scalar {
@@ -80,7 +80,7 @@ fn prepare<T: Scalar>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, beta: T, c: &mut Mat
 #[cfg(test)]
 mod tests {
     use super::Blas;
-    use kpflow_core::machine::{Kernel, MatMut, MatRef, Portable};
+    use kpflow_core::machine::{Kernel, MatMut, MatRef, Portable, Term};
 
     /// Every transposition and leading dimension against the core's own product, and a product that must not read C.
     fn agree<T: Blas>(tolerance: f64) {
@@ -147,8 +147,14 @@ mod tests {
     fn diagonals_agree() {
         let (c, x): (Vec<f64>, Vec<f64>) = (0..37).map(|i| (i as f64, 0.5 * i as f64)).unzip();
         let x = [x.clone(), x].concat();
-        let mut y = vec![1.0; 80];
-        super::diagonal(&c, &x, 37, &mut y, 40, 2);
-        assert_eq!((y[3], y[43], y[38]), (1.0 + 4.5, 1.0 + 4.5, 1.0));
+        for terms in 1..12 {
+            let all = vec![Term { c: &c, x: &x, stride: 37 }; terms];
+            for (add, before) in [(true, 1.0), (false, f64::NAN)] {
+                let mut y = vec![before; 77];
+                super::combine(&all, &mut y, 40, 2, add);
+                let expected = 4.5 * terms as f64 + if add { 1.0 } else { 0.0 };
+                assert_eq!((y[3], y[43], y[38].to_bits()), (expected, expected, f64::to_bits(before)));
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::{number, Source};
 use crate::error::Result;
 use crate::job::Kind;
 use crate::network::{Network, OwnedWeight};
-use kpflow_core::model::{Activation, Cell, CellInputs, Cluster, Edge, Form, Operand, Scan};
+use kpflow_core::model::{Activation, Cell, CellInputs, Cluster, Edge, Operand, Scan};
 use kpflow_core::Scalar;
 use std::sync::Arc;
 
@@ -67,9 +67,14 @@ pub fn add_layer<T: Scalar>(
     let c = (cell.states() == 2).then(|| state(network, initial + hidden, names.1));
     // What the input drives does not wait for time: all positions in one product.
     network.segment(Scan::Parallel);
-    let s_ih = network.dense(ih, input);
+    let summed = cell.summed() * hidden;
+    let gates = |network: &mut Network<T>, weight, read| {
+        let sum = network.site_rows(weight, 0, read, summed);
+        let others = (rows > summed).then(|| network.site_rows(weight, summed, read, rows - summed));
+        (network.read(sum), others)
+    };
+    let (from_input, apart_input) = gates(network, ih, input);
     network.segment(scan);
-    let s_hh = network.variable(steps, rows);
     let before = match cell {
         Cell::Leaky(_, phi) => {
             let rate = network.variable(steps, hidden);
@@ -78,8 +83,10 @@ pub fn add_layer<T: Scalar>(
         }
         _ => network.delayed(h),
     };
-    network.site_into(Form::Dense, hh, before, s_hh);
-    let reads: Vec<Operand> = cell.reads(CellInputs { ih: s_ih, hh: s_hh, h, c, hidden }).collect();
+    let (from_state, apart_state) = gates(network, hh, before);
+    let sum = network.sum([from_state, from_input]);
+    let reads: Vec<Operand> =
+        cell.reads(CellInputs { sum, apart: apart_input.zip(apart_state), h, c, hidden }).collect();
     let writes: Vec<usize> = [h].into_iter().chain(c).collect();
     network.cluster_into(function(cell), &reads, &writes);
     network.segment(Scan::Parallel);

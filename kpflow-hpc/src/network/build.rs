@@ -86,13 +86,22 @@ impl<T: Scalar> Network<T> {
     }
     /// Adds a site into a variable that is there already.
     pub fn site_into(&mut self, form: Form, weight: usize, input: Operand, output: usize) {
+        self.rows_into(form, weight, 0, input, output);
+    }
+    /// Adds a dense site of the weight's rows from `row` on, as many as the variable that it writes has columns.
+    pub fn site_rows(&mut self, weight: usize, row: usize, input: Operand, width: usize) -> usize {
+        let output = self.variable(self.variables[input.variable].positions, width);
+        self.rows_into(Form::Dense, weight, row, input, output);
+        output
+    }
+    fn rows_into(&mut self, form: Form, weight: usize, row: usize, input: Operand, output: usize) {
         // A site is known by its weight.
         let w = &self.weights[weight];
         let name = if w.name.is_empty() { &w.bias_name } else { &w.name };
         if self.variables[output].name.is_empty() {
             self.variables[output].name = name.trim_end_matches(".weight").trim_end_matches(".bias").into();
         }
-        self.nodes.push(OwnedNode::Site { weight, form, input, output });
+        self.nodes.push(OwnedNode::Site { weight, row, form, input, output });
     }
     /// Adds a site and its variable.
     pub fn site(&mut self, form: Form, weight: usize, input: Operand) -> usize {
@@ -117,6 +126,13 @@ impl<T: Scalar> Network<T> {
     /// Adds a cluster into variables that are there already.
     pub fn cluster_into(&mut self, function: Arc<dyn Cluster<T> + Send>, reads: &[Operand], writes: &[usize]) {
         self.nodes.push(OwnedNode::Cluster { function, reads: reads.to_vec(), writes: writes.to_vec() });
+    }
+    /// Adds the sum of two operands of one size and its variable. Where it is a sum of two sites that nobody else looks at, they become
+    /// one when the state is chosen.
+    pub fn sum(&mut self, reads: [Operand; 2]) -> usize {
+        let output = self.variable(self.variables[reads[0].variable].positions, reads[0].width);
+        self.nodes.push(OwnedNode::Sum { reads, output });
+        output
     }
     /// Adds a unit-wise function of one output and its variable.
     pub fn cluster<F, const I: usize>(&mut self, f: F, reads: [Operand; I]) -> usize

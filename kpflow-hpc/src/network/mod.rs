@@ -6,9 +6,11 @@
 pub mod build;
 pub mod select;
 
+use kpflow_core::model::functions::Arithmetic;
 use kpflow_core::model::mixing::Run;
 use kpflow_core::model::{
-    BuildError, Cluster, Edge, Form, Graph, GraphBuilder, Mixing, Node, Operand, Scan, Segment, Variable, Watch, Weight,
+    BuildError, Cluster, Edge, Form, Graph, GraphBuilder, Mixing, Node, Operand, Scan, Segment, Unitwise, Variable,
+    Watch, Weight,
 };
 use kpflow_core::Scalar;
 use std::sync::Arc;
@@ -85,7 +87,8 @@ struct OwnedVariable {
 enum OwnedNode<T> {
     Input { slot: usize, output: usize },
     Constant { data: Vec<T>, output: usize },
-    Site { weight: usize, form: Form, input: Operand, output: usize },
+    Site { weight: usize, row: usize, form: Form, input: Operand, output: usize },
+    Sum { reads: [Operand; 2], output: usize },
     Cluster { function: Arc<dyn Cluster<T> + Send>, reads: Vec<Operand>, writes: Vec<usize> },
     Mixing { function: Arc<dyn Mixing<T> + Send>, reads: Vec<Operand>, output: usize },
 }
@@ -95,6 +98,7 @@ impl<T> OwnedNode<T> {
         match self {
             OwnedNode::Input { .. } | OwnedNode::Constant { .. } => &[],
             OwnedNode::Site { input, .. } => std::slice::from_ref(input),
+            OwnedNode::Sum { reads, .. } => reads,
             OwnedNode::Cluster { reads, .. } | OwnedNode::Mixing { reads, .. } => reads,
         }
     }
@@ -103,6 +107,7 @@ impl<T> OwnedNode<T> {
             OwnedNode::Input { output, .. }
             | OwnedNode::Constant { output, .. }
             | OwnedNode::Site { output, .. }
+            | OwnedNode::Sum { output, .. }
             | OwnedNode::Mixing { output, .. } => std::slice::from_ref(output),
             OwnedNode::Cluster { writes, .. } => writes,
         }
@@ -129,6 +134,8 @@ pub struct Network<T> {
     output: Option<Operand>,
     /// Numbers of a trajectory's initial state.
     initial: usize,
+    /// Operands that summed sites read, whose values stand side by side.
+    beside: Vec<[Operand; 2]>,
     /// Whether a state of variables of one position and width has a step for each.
     layers_are_steps: bool,
     /// Sorted distinct tokens, where the input is tokens: an embedding holds their rows alone.
@@ -147,6 +154,7 @@ impl<T> Default for Network<T> {
             default_state: Vec::new(),
             output: None,
             initial: 0,
+            beside: Vec::new(),
             layers_are_steps: false,
             tokens: None,
         }
@@ -192,8 +200,15 @@ impl<T: Scalar> Network<T> {
             let (offset, stride) = (watch.offset, watch.stride);
             Some(Watched { name: v.name.clone(), offset, stride, positions: v.positions, width: v.width })
         });
-        let mut watched: Vec<_> = watched.collect();
+        let mut watched: Vec<Watched> = watched.collect();
         watched.sort_by_key(|w| w.offset);
+        // A site whose weight's rows are divided is one for the user.
+        watched.dedup_by(|w, before| {
+            let next = (&w.name, w.stride, w.positions, w.offset);
+            let one = next == (&before.name, before.stride, before.positions, before.offset + before.width);
+            before.width += if one { w.width } else { 0 };
+            one
+        });
         watched
     }
     /// (positions, width) of every input, by slot.
@@ -242,6 +257,7 @@ impl<T: Scalar> Network<T> {
                 g.initial(i, offset);
             }
         }
+        self.beside.iter().for_each(|[left, right]| g.beside(*left, *right));
         g.initial_width(self.initial);
         for w in weights {
             let mut weight = Weight::new(&w.matrix, w.bias.as_deref(), w.n_out, w.n_in);
@@ -256,7 +272,11 @@ impl<T: Scalar> Network<T> {
             match node {
                 OwnedNode::Input { slot, output } => g.input(*slot, *output),
                 OwnedNode::Constant { data, output } => g.constant(data, *output),
-                OwnedNode::Site { weight, form, input, output } => g.site_of(*form, *weight, *input, *output),
+                OwnedNode::Site { weight, row, form: Form::Dense, input, output } => {
+                    g.site_rows(*weight, *row, *input, *output);
+                }
+                OwnedNode::Site { weight, form, input, output, .. } => g.site_of(*form, *weight, *input, *output),
+                OwnedNode::Sum { reads, output } => g.cluster(&Unitwise(Arithmetic::Add), reads, &[*output]),
                 OwnedNode::Cluster { function, reads, writes } => g.cluster(&**function, reads, writes),
                 OwnedNode::Mixing { function, reads, output } => g.mixing(&**function, reads, *output),
             }

@@ -45,7 +45,8 @@ pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization
         let spent: usize = job.analyses.iter().map(kept).filter(|k| k.0 && k.1 == operator).map(|k| k.2).sum();
         kept_vectors += spent.min(capacity::<T>(n));
     }
-    job.analyses.iter().map(need).fold(0.0, f64::max)
+    let running = Linearization::scratch_len(lin.graph(), loaded.shape.trajectories, lin.tile(), engine) * number;
+    job.analyses.iter().map(need).fold(running as f64, f64::max)
         + (model + loaded.bytes() + PROGRAM + kept_vectors * n * number) as f64
 }
 

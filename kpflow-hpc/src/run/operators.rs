@@ -4,6 +4,7 @@ use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Memo;
 use crate::job::{Job, Operator};
+use kpflow_core::machine::Reduce;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{
     Constraint, Coupling, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side,
@@ -22,9 +23,10 @@ pub(super) fn operator<'a, T: Real>(
     engine: &'a Engine,
     coupling: Coupling,
 ) -> Result<Boxed<'a, T>> {
+    let side = Side::cheaper(lin.graph(), Reduce::<T>::sum_count(engine, lin.shape().trajectories));
     Ok(match which {
-        Operator::Ntk => Box::new(Ntk::with(lin, engine, coupling, Side::Weight)),
-        Operator::Parameter => Box::new(ParameterOperator::with(lin, engine, coupling, Side::Weight)),
+        Operator::Ntk => Box::new(Ntk::with(lin, engine, coupling, side)),
+        Operator::Parameter => Box::new(ParameterOperator::with(lin, engine, coupling, side)),
         // P is block diagonal over trajectories already.
         Operator::PropagatorGram => Box::new(Gram(Propagator::new(lin, engine))),
         Operator::Propagator => Box::new(Propagator::new(lin, engine)),

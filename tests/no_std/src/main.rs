@@ -45,9 +45,9 @@ fn work() -> Option<f32> {
     let graph = cell.graph(weights, T, &mut buffer).ok()?;
     let inputs = numbers::<{ B * T * N_IN }>(5);
     let mut arena = [0.0; 2000];
-    let lin = Linearization::new(&graph, &[&inputs], None, B, 1, &mut arena, &Portable).ok()?;
-    let (x, mut y, mut z) = (numbers::<N>(6), [0.0; N], [0.0; N]);
     let mut scratch = [0.0; 2000];
+    let lin = Linearization::new(&graph, &[&inputs], None, B, 1, &mut arena, &mut scratch, &Portable).ok()?;
+    let (x, mut y, mut z) = (numbers::<N>(6), [0.0; N], [0.0; N]);
     let twice = Gram(ParameterJacobian::total(&lin, &Portable));
     let shape = lin.shape();
     let x = BlockRef::new(shape, 1, &x);

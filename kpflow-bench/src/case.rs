@@ -1,0 +1,181 @@
+//! The models that are measured: random recurrent networks of a size, linearised in memory.
+
+use crate::clock::{median, Clock};
+use crate::rates::Rates;
+use kpflow_core::model::{Cell, GraphBuffer, Linearization, RecurrentWeights};
+use kpflow_core::ntk::{Ntk, ParameterOperator, Propagator};
+use kpflow_core::operator::Adjoint;
+use kpflow_core::probe::{Distribution, Probe};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+use kpflow_hpc::engine::{Engine, Real};
+use kpflow_hpc::tiling;
+use serde_json::{json, Value};
+
+/// A size of a problem.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub hidden: usize,
+    pub trajectories: usize,
+    pub steps: usize,
+    pub inputs: usize,
+    pub block: usize,
+}
+
+/// The sizes that the bars are about.
+pub const SIZES: [Size; 3] = [
+    Size { hidden: 64, trajectories: 50, steps: 16, inputs: 10, block: 32 },
+    Size { hidden: 256, trajectories: 20, steps: 90, inputs: 10, block: 32 },
+    Size { hidden: 1024, trajectories: 8, steps: 50, inputs: 10, block: 32 },
+];
+
+pub const CELLS: [&str; 3] = ["rnn", "gru", "lstm"];
+
+pub fn cell(name: &str) -> Cell {
+    match name {
+        "gru" => Cell::gru(),
+        "lstm" => Cell::lstm(),
+        _ => Cell::rnn(kpflow_core::model::Activation::Tanh),
+    }
+}
+
+/// Gaussian numbers of standard deviation `scale`.
+pub fn numbers<T: Scalar>(count: usize, stream: u32, scale: f64) -> Vec<T> {
+    let mut x = vec![T::zero(); count];
+    let shape = Shape::new(1, count, 1);
+    Probe { seed: 1, stream, distribution: Distribution::Gaussian }.fill(0, 0, BlockMut::new(shape, 1, &mut x));
+    x.iter_mut().for_each(|x| *x *= T::of(scale));
+    x
+}
+
+/// The numbers of a model and of what it is applied to.
+pub struct Data<T> {
+    pub w_ih: Vec<T>,
+    pub w_hh: Vec<T>,
+    pub b_ih: Vec<T>,
+    pub b_hh: Vec<T>,
+    pub inputs: Vec<T>,
+}
+
+impl<T: Scalar> Data<T> {
+    pub fn new(cell: &Cell, size: Size) -> Self {
+        let (h, rows) = (size.hidden, cell.gates() * size.hidden);
+        let scale = 1.0 / (h as f64).sqrt();
+        Self {
+            w_ih: numbers(rows * size.inputs, 1, scale),
+            w_hh: numbers(rows * h, 2, scale),
+            b_ih: numbers(rows, 3, scale),
+            b_hh: numbers(rows, 6, scale),
+            inputs: numbers(size.trajectories * size.steps * size.inputs, 4, 1.0),
+        }
+    }
+
+    /// Numbers held.
+    fn len(&self) -> usize {
+        [&self.w_ih, &self.w_hh, &self.b_ih, &self.b_hh, &self.inputs].iter().map(|x| x.len()).sum()
+    }
+}
+
+/// Linearises the model and calls `f`.
+pub fn with<T: Real, R>(
+    engine: &Engine,
+    cell: &Cell,
+    size: Size,
+    data: &Data<T>,
+    f: impl FnOnce(&Linearization<'_, T>) -> R,
+) -> R {
+    let weights = RecurrentWeights {
+        n_in: size.inputs,
+        hidden: size.hidden,
+        w_ih: &data.w_ih,
+        w_hh: &data.w_hh,
+        b_ih: Some(&data.b_ih),
+        b_hh: Some(&data.b_hh),
+    };
+    let mut buffer = GraphBuffer::default();
+    let graph = cell.graph(weights, size.steps, &mut buffer).expect("a cell is a graph");
+    let lanes = kpflow_core::machine::Tasks::lanes(engine);
+    let tile = tiling::tile(&graph, size.block, size.trajectories, lanes);
+    let mut arena = vec![T::zero(); Linearization::arena_len(&graph, size.trajectories)];
+    let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, size.trajectories, tile, engine)];
+    let inputs = [&data.inputs[..]];
+    let lin = Linearization::new(&graph, &inputs, None, size.trajectories, tile, &mut arena, &mut scratch, engine);
+    drop(scratch);
+    f(&lin.expect("the sizes fit"))
+}
+
+/// Measures P, Pᵀ, K and NTK of one model on one engine.
+pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str, clock: Clock) -> Vec<Value> {
+    let cell = cell(name);
+    let before = Memory::start();
+    let data = Data::<T>::new(&cell, size);
+    let threads = kpflow_core::machine::Tasks::lanes(engine);
+    let (h, m, gates) = (size.hidden, size.block, cell.gates());
+    let positions = (size.trajectories * size.steps) as f64;
+    let sweep = positions * (2 * gates * h * h) as f64;
+    let core = positions * (4 * gates * h * (h + size.inputs + 2)) as f64;
+    with(engine, &cell, size, &data, |lin| {
+        let shape = lin.shape();
+        let x = numbers::<T>(m * shape.len(), 5, 1.0);
+        let mut y = vec![T::zero(); x.len()];
+        let rates = Rates::measure::<T>(engine, size, gates, lin.tile(), clock);
+        use kpflow_core::ntk::{Coupling, Side};
+        let side = Side::cheaper(lin.graph(), size.trajectories);
+        let operators: [(&str, Box<dyn LinearOperator<T> + '_>, f64); 5] = [
+            ("P", Box::new(Propagator::new(lin, engine)), sweep),
+            ("Pᵀ", Box::new(Adjoint(Propagator::new(lin, engine))), sweep),
+            ("K", Box::new(ParameterOperator::with(lin, engine, Coupling::All, Side::Weight)), core),
+            ("NTK", Box::new(Ntk::with(lin, engine, Coupling::All, Side::Weight)), 2.0 * sweep + core),
+            ("NTK, cheaper side", Box::new(Ntk::new(lin, engine)), f64::NAN),
+        ];
+        let mut rows = Vec::new();
+        for (what, op, flops) in &operators {
+            if flops.is_nan() && side == Side::Weight {
+                continue;
+            }
+            let scratch_len = op.scratch_len(m);
+            let mut scratch = vec![T::zero(); scratch_len];
+            let seconds = median(clock, || {
+                op.apply(BlockRef::new(shape, m, &x), BlockMut::new(shape, m, &mut y), &mut scratch);
+            });
+            let arena = Linearization::arena_len(lin.graph(), size.trajectories);
+            let number = std::mem::size_of::<T>();
+            let predicted = (data.len() + arena + 2 * x.len() + scratch_len) * number;
+            let rate = flops * m as f64 / seconds / 1e9;
+            rows.push(json!({
+                "cell": name, "hidden": h, "trajectories": size.trajectories, "steps": size.steps, "block": m,
+                "precision": precision, "threads": threads, "operator": what, "seconds": seconds,
+                "gflops": if rate.is_nan() { Value::Null } else { json!(rate) },
+                "peak_gflops": rates.peak, "used_gflops": rates.used(*what),
+                "of_peak": if rate.is_nan() { Value::Null } else { json!(rate / rates.peak) },
+                "of_used": if rate.is_nan() { Value::Null } else { json!(rate / rates.used(what)) },
+                "bytes_moved_bound": null,
+                "linearisation_numbers_per_nbt": arena as f64 / shape.len() as f64,
+                "sweep_numbers_per_block_nbt": (2 * x.len() + scratch_len) as f64 / x.len() as f64,
+                "predicted_bytes": predicted, "measured_bytes": before.peak(),
+            }));
+        }
+        rows
+    })
+}
+
+/// The peak of this process's memory above what it was.
+struct Memory {
+    before: usize,
+}
+
+impl Memory {
+    fn start() -> Self {
+        // 5 resets the peak; where that is not allowed the peak of all that ran before is told.
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        Self { before: status("VmRSS") }
+    }
+    fn peak(&self) -> usize {
+        status("VmHWM").saturating_sub(self.before)
+    }
+}
+
+fn status(field: &str) -> usize {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix(field)?.trim_start_matches(':').trim().strip_suffix(" kB"));
+    line.and_then(|kib| kib.parse::<usize>().ok()).unwrap_or(0) << 10
+}

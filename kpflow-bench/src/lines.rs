@@ -1,0 +1,43 @@
+//! How the time of a product grows with trajectories, steps, vectors and threads.
+
+use crate::case::{cell, with, Data, Size};
+use crate::clock::{median, Clock};
+use kpflow_core::ntk::{Coupling, Ntk, Side};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator};
+use kpflow_hpc::engine::Engine;
+use serde_json::{json, Value};
+
+fn seconds(engine: &Engine, size: Size, clock: Clock) -> f64 {
+    let cell = cell("gru");
+    let data = Data::<f32>::new(&cell, size);
+    with(engine, &cell, size, &data, |lin| {
+        let ntk = Ntk::with(lin, engine, Coupling::All, Side::Weight);
+        let x = crate::case::numbers::<f32>(size.block * lin.shape().len(), 5, 1.0);
+        let (mut y, mut scratch) = (vec![0.0; x.len()], vec![0.0; ntk.scratch_len(size.block)]);
+        let (shape, m) = (lin.shape(), size.block);
+        median(clock, || ntk.apply(BlockRef::new(shape, m, &x), BlockMut::new(shape, m, &mut y), &mut scratch))
+    })
+}
+
+/// The least-squares slope of log y over log x.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let logs: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
+    let n = logs.len() as f64;
+    let (mx, my) = (logs.iter().map(|p| p.0).sum::<f64>() / n, logs.iter().map(|p| p.1).sum::<f64>() / n);
+    let xy: f64 = logs.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum();
+    xy / logs.iter().map(|p| (p.0 - mx).powi(2)).sum::<f64>()
+}
+
+/// Slopes on log axes, in f32, for a GRU of 256 units.
+pub fn measure(engine: &Engine, clock: Clock) -> Vec<Value> {
+    let base = Size { hidden: 256, trajectories: 20, steps: 60, inputs: 10, block: 32 };
+    let mut rows = Vec::new();
+    let mut line = |what: &str, values: &[usize], size: &dyn Fn(usize) -> Size| {
+        let points: Vec<(f64, f64)> = values.iter().map(|&v| (v as f64, seconds(engine, size(v), clock))).collect();
+        rows.push(json!({ "against": what, "points": points, "slope": slope(&points) }));
+    };
+    line("trajectories", &[10, 20, 40, 80], &|v| Size { trajectories: v, ..base });
+    line("steps", &[30, 60, 120, 240], &|v| Size { steps: v, ..base });
+    line("block", &[16, 32, 64, 128], &|v| Size { block: v, ..base });
+    rows
+}

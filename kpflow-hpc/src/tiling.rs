@@ -1,0 +1,59 @@
+//! How many vectors are carried through at once, and how many trajectories a lane works on at a time.
+
+use crate::engine::{Engine, Real};
+use kpflow_core::model::{Flow, Graph, Scan, Sweep};
+use std::ops::RangeInclusive;
+
+/// Rows of a product at a step that are worth a trip through the matrix kernel: few where all that a step touches should stay in the
+/// second cache, more where the weights are so large that they have to be packed anew for every product.
+const ROWS: [(usize, usize); 2] = [(128, 64), (usize::MAX, 160)];
+/// Positions of a product over all positions that are worth one.
+const POSITIONS: usize = 128;
+/// Bytes of work memory that one trajectory may take for a whole block of vectors, and a tile for one lane.
+const WORK_BYTES: usize = 1 << 30;
+
+/// Bytes of work memory of one vector in one trajectory.
+fn work<T: Real>(graph: &Graph<'_, T>) -> usize {
+    Sweep::<T, Engine>::work_len(graph, Flow::Total, 1, 1).max(1) * std::mem::size_of::<T>()
+}
+
+/// The vectors of a block, where the job leaves it open. It may not depend on the number of ranks or threads: where an estimate stops
+/// depends on the block.
+pub fn block<T: Real>(graph: &Graph<'_, T>) -> usize {
+    let auto = if graph.units() <= 128 { 32 } else { 16 };
+    auto.min(WORK_BYTES / work(graph)).max(1)
+}
+
+/// The trajectories of a tile: enough rows for the matrix kernel, no more work memory than a lane may have, and no lane idle while another
+/// has a tile left.
+pub fn tile<T: Real>(graph: &Graph<'_, T>, block: usize, trajectories: usize, lanes: usize) -> usize {
+    let most = graph.variables().iter().map(|v| v.positions).max().unwrap_or(1).max(1);
+    let scans = graph.segments().iter().any(|s| s.scan != Scan::Parallel && !s.nodes.is_empty());
+    let rows = ROWS.iter().find(|(units, _)| graph.units() <= *units).map_or(1, |r| r.1);
+    let wanted = if scans { rows.div_ceil(block) } else { POSITIONS.div_ceil(most) };
+    let most = (WORK_BYTES / (work(graph) * block).max(1)).clamp(1, trajectories.div_ceil(lanes).max(1));
+    let wanted = wanted.min(most);
+    balanced(wanted.div_ceil(2)..=(2 * wanted).min(most), wanted, trajectories, lanes)
+}
+
+/// The size next to `wanted` with which the lane that works longest works hardly longer than it must.
+fn balanced(sizes: RangeInclusive<usize>, wanted: usize, trajectories: usize, lanes: usize) -> usize {
+    let longest = |tile: usize| trajectories.div_ceil(tile).div_ceil(lanes) * tile;
+    let least = sizes.clone().map(longest).min().unwrap_or(0);
+    let good = sizes.filter(|&tile| longest(tile) * 20 <= least * 21);
+    good.min_by_key(|tile| tile.abs_diff(wanted)).unwrap_or(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::balanced;
+
+    #[test]
+    fn no_lane_waits() {
+        assert_eq!(balanced(2..=8, 4, 20, 2), 5);
+        assert_eq!(balanced(1..=4, 2, 50, 2), 2);
+        assert_eq!(balanced(1..=1, 1, 1, 8), 1);
+        assert_eq!(balanced(4..=10, 5, 8, 2), 4);
+        assert_eq!(balanced(1..=2, 1, 0, 2), 1);
+    }
+}
