@@ -234,7 +234,7 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
                 let (v, rows) = (&vars[output], range.len());
                 let start = self.place(output, range.start, false);
                 let ld = v.panel.ld;
-                let len = if v.width == 0 { 0 } else { (rows * count).saturating_sub(1) * ld + v.width };
+                let len = if v.width == 0 || rows == 0 { 0 } else { (rows * count - 1) * ld + v.width };
                 let (rest, out) = split(self.values, start..start + len);
                 for b in 0..count {
                     let mut x = [Rows::new(&[][..], 0, 0, 1, (0, 0)); MAX_INPUTS];
