@@ -114,12 +114,8 @@ pub fn peers(row: &Value) -> Vec<String> {
 
 /// Flops for every byte of the blocks that go through memory: x, y, and the site cotangents and tangents, written and read.
 fn intensity(row: &Value) -> f64 {
-    let (gates, number_len) = match (text(row, "cell"), text(row, "precision")) {
-        (cell, precision) => {
-            let gates = if cell == "rnn" { 1.0 } else { 4.0 };
-            (gates, if precision == "f32" { 4.0 } else { 8.0 })
-        }
-    };
+    let gates = if text(row, "cell") == "rnn" { 1.0 } else { 4.0 };
+    let number_len = if text(row, "precision") == "f32" { 4.0 } else { 8.0 };
     let states = if text(row, "cell") == "lstm" { 2.0 } else { 1.0 };
     let positions = number(row, "trajectories") * number(row, "steps") * number(row, "hidden") * number(row, "block");
     let sweeps = if text(row, "operator").starts_with("NTK") || text(row, "operator") == "K" { 2.0 } else { 1.0 };
