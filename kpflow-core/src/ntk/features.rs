@@ -126,19 +126,25 @@ impl<'a, T: Scalar> Features<'a, T> {
     ///
     /// **Cost**: rows × all × (Σ n_in + bands · H) flops. `scratch`: N numbers.
     pub fn frobenius_squared(&self, rows: &[T], all: &[T], scratch: &mut [T]) -> f64 {
-        let graph = self.lin.graph();
         let mut sum = 0.0;
         for p in rows.chunks_exact(self.len) {
             for q in all.chunks_exact(self.len) {
-                sum += self.pair(graph, p, q, scratch);
+                sum += self.pair(p, q, scratch);
             }
         }
         sum
     }
 
-    fn pair(&self, graph: &Graph<'_, T>, p: &[T], q: &[T], scratch: &mut [T]) -> f64 {
+    fn pair(&self, p: &[T], q: &[T], scratch: &mut [T]) -> f64 {
         let mut sum = 0.0;
-        // D_p D_qᵀ is made of diagonals too, one for each pair of watched variables.
+        self.diagonals(p, q, scratch, |_, _, e| sum += e.iter().map(|e| e.f64() * e.f64()).sum::<f64>());
+        sum
+    }
+
+    /// Calls `f(a, b, e)` for the diagonals that Σ_sites G[p, q] D_p D_qᵀ is made of, one for each pair of watched variables: e_i stands at
+    /// (a + i, b + i). `scratch`: N numbers.
+    pub(super) fn diagonals(&self, p: &[T], q: &[T], scratch: &mut [T], mut f: impl FnMut(usize, usize, &[T])) {
+        let graph = self.lin.graph();
         for a in watched(graph) {
             for b in watched(graph) {
                 let e = &mut scratch[..graph.variables()[a].width];
@@ -156,15 +162,9 @@ impl<'a, T: Scalar> Features<'a, T> {
                         }
                     }
                 }
-                sum += e.iter().map(|e| e.f64() * e.f64()).sum::<f64>();
+                f(ua, ub, e);
             }
         }
-        sum
-    }
-
-    /// The bands, for closed forms elsewhere.
-    pub(super) fn bands(&self) -> impl Iterator<Item = Band> + '_ {
-        bands(self.lin.graph())
     }
 }
 

@@ -17,9 +17,21 @@ pub struct GramianTraces {
 /// Rows of the stack of X(t, s) that are multiplied at a time.
 const ROWS: usize = 256;
 
+/// Steps that are gone back before the stack is multiplied on: about √T, at which all products together are fewest.
+fn stride(steps: usize) -> usize {
+    (1..).find(|k| k * k >= steps).unwrap_or(1)
+}
+
 fn lane_len<T: Scalar>(lin: &Linearization<'_, T>) -> usize {
     let (steps, n) = (lin.shape().steps, lin.shape().units);
-    steps * n * n + ROWS.max(n) * n + 2 * n * n + lin.graph().step_len()
+    (steps + 3) * n * n + ROWS.max(n) * n + n + lin.graph().step_len()
+}
+
+/// Flops of [`gramian_traces`] for one trajectory.
+pub fn gramian_flops<T: Scalar>(lin: &Linearization<'_, T>) -> f64 {
+    let (steps, n) = (lin.shape().steps as f64, lin.shape().units as f64);
+    let stride = stride(lin.shape().steps) as f64;
+    steps * n * n * n * (steps / stride + stride + 8.0) + steps * steps * n * n
 }
 
 /// The numbers of scratch that [`gramian_traces`] needs for a group of `trajectories`, and of work that goes on at the same time.
@@ -33,7 +45,9 @@ pub fn gramian_scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>,
 /// `tr NTK_bb = Σ_sites Σ_{s≤t} (2 − [s=t]) G[t,s] tr(D_tᵀ N_t Φ(t,s) D_s)` and `tr (P Pᵀ)_bb = Σ_t tr N_t`.
 ///
 /// **Shapes**: `features` are the rows of [`Features::write`], `out` has 2 numbers for each trajectory (NTK, P Pᵀ).
-/// **Cost**: T²·N³ + O(T N³) flops a trajectory, as products of up to 256 rows; T·N² numbers of scratch a lane. No randomness.
+/// Only diagonals of X(t, s) = N_t Φ(t, s) count, and with X(t, s) = X(t, m) Φ(m, s) they are N dot products: the X are multiplied on only
+/// every √T steps. **Cost**: about 2·T^(3/2)·N³ flops a trajectory, as products of up to 256 rows; T·N² numbers of scratch a lane. No
+/// randomness.
 /// **Errors**: returns `false`, having done nothing, unless the model is one recurrence in which the state is read only at the step before.
 ///
 /// # Panics
@@ -79,26 +93,35 @@ fn trajectory<T: Scalar, M: Machine<T>>(
     let (stack, rest) = scratch.split_at_mut(steps * square);
     let (product, rest) = rest.split_at_mut(ROWS.max(n) * n);
     let (a, rest) = rest.split_at_mut(square);
-    let (gramian, work) = rest.split_at_mut(square);
+    let (gramian, rest) = rest.split_at_mut(square);
+    let (phi, rest) = rest.split_at_mut(square);
+    let (e, work) = rest.split_at_mut(n);
     let row = |t: usize| &rows[t * features.row_len()..][..features.row_len()];
     let mut traces = GramianTraces::default();
+    // The stack holds X(t, m) of t ≥ m and X(t, s) of m > t ≥ s, the latest t first; `phi` holds Φ(m, s)ᵀ.
+    let mut m = steps;
     for s in (0..steps).rev() {
-        // The stack holds X(t, s) = N_t Φ(t, s) for all t > s, the latest t first; going one step back is one product by A_{s+1}.
-        let filled = (steps - 1 - s) * n;
-        if filled > 0 {
+        if s + 1 < steps {
             lin.step_jacobian(b, s + 1, a, work, machine);
-            for first in (0..filled).step_by(ROWS.max(n)) {
-                let count = ROWS.max(n).min(filled - first);
-                let x = &mut stack[first * n..(first + count) * n];
-                let y = &mut product[..count * n];
-                let x_ref = MatRef::new(x, count, n, n);
-                machine.gemm(T::one(), x_ref, MatRef::new(a, n, n, n), T::zero(), MatMut::new(y, count, n, n));
-                x.copy_from_slice(y);
+            // Φ(m, s)ᵀ = A_{s+1}ᵀ Φ(m, s+1)ᵀ.
+            if s + 1 == m {
+                transpose(a, phi, n);
+            } else if m < steps {
+                let next = MatMut::new(&mut product[..square], n, n, n);
+                machine.gemm(T::one(), matrix(a, n).t(), matrix(phi, n), T::zero(), next);
+                phi.copy_from_slice(&product[..square]);
             }
-            // X(s+1, s) = N_{s+1} A_{s+1} has just been made: N_s = I + A_{s+1}ᵀ X(s+1, s).
-            let x = MatRef::new(&stack[(filled - n) * n..], n, n, n);
-            let at = MatRef::new(a, n, n, n).t();
-            machine.gemm(T::one(), at, x, T::zero(), MatMut::new(gramian, n, n, n));
+            // N_s = I + A_{s+1}ᵀ N_{s+1} A_{s+1}; N_{s+1} is still there.
+            machine.gemm(
+                T::one(),
+                matrix(gramian, n),
+                matrix(a, n),
+                T::zero(),
+                MatMut::new(&mut product[..square], n, n, n),
+            );
+            let next = MatMut::new(gramian, n, n, n);
+            machine.gemm(T::one(), matrix(a, n).t(), matrix(&product[..square], n), T::zero(), next);
+            multiply(&mut stack[(steps - m) * square..(steps - 1 - s) * square], a, false, n, product, machine);
         } else {
             gramian.fill(T::zero());
         }
@@ -106,29 +129,65 @@ fn trajectory<T: Scalar, M: Machine<T>>(
             gramian[i * n + i] += T::one();
             traces.propagator_gram += gramian[i * n + i].f64();
         }
-        stack[filled * n..(filled + n) * n].copy_from_slice(gramian);
+        stack[(steps - 1 - s) * square..][..square].copy_from_slice(gramian);
         for t in s..steps {
             let x = &stack[(steps - 1 - t) * square..][..square];
             let twice = if t == s { 1.0 } else { 2.0 };
-            traces.ntk += twice * sandwich(features, row(t), row(s), x, n);
+            features.diagonals(row(t), row(s), e, |ua, ub, e| {
+                let entry = |i: usize| match t < m {
+                    true => x[(ua + i) * n + ub + i],
+                    false => dot(&x[(ua + i) * n..][..n], &phi[(ub + i) * n..][..n]),
+                };
+                traces.ntk += twice * e.iter().enumerate().map(|(i, e)| (*e * entry(i)).f64()).sum::<f64>();
+            });
+        }
+        if m - s >= stride(steps) && s > 0 {
+            multiply(&mut stack[..(steps - m) * square], phi, true, n, product, machine);
+            m = s;
         }
     }
     traces
 }
 
-/// Σ_sites G[t,s] tr(D_tᵀ X D_s), of which only diagonals of X count.
-fn sandwich<T: Scalar>(features: &Features<'_, T>, p: &[T], q: &[T], x: &[T], n: usize) -> f64 {
-    let mut sum = 0.0;
-    let (mut site, mut g) = (usize::MAX, 0.0);
-    for a in features.bands() {
-        if a.site != site {
-            (site, g) = (a.site, features.gram(a.site, p, q).f64());
-        }
-        for b in features.bands().filter(|b| b.site == a.site && b.channel == a.channel) {
-            let part: f64 =
-                (0..a.width).map(|i| (p[a.place + i] * x[(a.unit + i) * n + b.unit + i] * q[b.place + i]).f64()).sum();
-            sum += g * part;
+fn matrix<T: Scalar>(x: &[T], n: usize) -> MatRef<'_, T> {
+    MatRef::new(x, n, n, n)
+}
+
+/// Replaces every matrix X of a stack by X A, or X Aᵀ.
+fn multiply<T: Scalar, M: Machine<T>>(
+    stack: &mut [T],
+    a: &[T],
+    transposed: bool,
+    n: usize,
+    product: &mut [T],
+    machine: &M,
+) {
+    let a = MatRef::new(a, n, n, n);
+    let a = if transposed { a.t() } else { a };
+    for x in stack.chunks_mut(ROWS.max(n) * n) {
+        let (count, y) = (x.len() / n, &mut product[..x.len()]);
+        machine.gemm(T::one(), MatRef::new(x, count, n, n), a, T::zero(), MatMut::new(y, count, n, n));
+        x.copy_from_slice(y);
+    }
+}
+
+fn transpose<T: Scalar>(a: &[T], out: &mut [T], n: usize) {
+    for i in 0..n {
+        for j in 0..n {
+            out[j * n + i] = a[i * n + j];
         }
     }
-    sum
+}
+
+/// Σ x_i y_i, in eight sums side by side.
+fn dot<T: Scalar>(x: &[T], y: &[T]) -> T {
+    let mut sums = [T::zero(); 8];
+    let (xs, ys) = (x.chunks_exact(8), y.chunks_exact(8));
+    let rest: T = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| *x * *y).sum();
+    for (x, y) in xs.zip(ys) {
+        for i in 0..8 {
+            sums[i] += x[i] * y[i];
+        }
+    }
+    sums.iter().copied().sum::<T>() + rest
 }

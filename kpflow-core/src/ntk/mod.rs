@@ -16,7 +16,7 @@ mod waves;
 pub use core_operator::KroneckerCore;
 pub use coupling::{Coupling, Side};
 pub use features::Features;
-pub use gramian::{gramian_scratch_len, gramian_traces, GramianTraces};
+pub use gramian::{gramian_flops, gramian_scratch_len, gramian_traces, GramianTraces};
 pub use jacobian::ParameterJacobian;
 pub use sandwich::{Ntk, ParameterOperator};
 pub use state_map::{Constraint, Propagator};

@@ -5,7 +5,7 @@ use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use kpflow_core::machine::{Reduce, Tasks};
 use kpflow_core::model::Linearization;
-use kpflow_core::ntk::{gramian_scratch_len, gramian_traces, Features};
+use kpflow_core::ntk::{gramian_flops, gramian_scratch_len, gramian_traces, Features};
 
 /// An operator that has closed forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub fn exact_trace_flops<T: Real>(lin: &Linearization<'_, T>, trajectories: usiz
     let (steps, n) = (lin.shape().steps as f64, lin.shape().units as f64);
     match which {
         Closed::Parameter => Some(trajectories as f64 * steps * n),
-        _ => lin.graph().is_single_recurrence().then_some(trajectories as f64 * steps * steps * n * n * n),
+        _ => lin.graph().is_single_recurrence().then(|| trajectories as f64 * gramian_flops(lin)),
     }
 }
 
