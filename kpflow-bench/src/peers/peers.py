@@ -142,7 +142,7 @@ def torch_peers():
                 return states({k: getattr(self, k) for k in p}).reshape(B, T * H)
 
         net = Net()
-        jacobian = curvlinops.JacobianLinearOperator(net.forward, list(net.parameters()), [(inp, torch.zeros(B, T * H, dtype=inp.dtype))], check_deterministic=False)
+        jacobian = curvlinops.JacobianLinearOperator(net, list(net.parameters()), [(inp, torch.zeros(B, T * H, dtype=inp.dtype))], check_deterministic=False)
         few = min(M, 4)
 
         def product():
