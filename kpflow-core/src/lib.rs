@@ -10,6 +10,8 @@
 #![forbid(unsafe_code)]
 
 mod block;
+pub mod dense;
+mod error;
 pub mod kronecker;
 pub mod machine;
 pub mod model;
@@ -20,6 +22,7 @@ mod scalar;
 mod shape;
 
 pub use block::{BlockMut, BlockRef};
+pub use error::Error;
 pub use operator::{ApplyError, LinearOperator};
 pub use scalar::Scalar;
 pub use shape::Shape;
