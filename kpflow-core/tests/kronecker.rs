@@ -191,8 +191,15 @@ fn contracted(full: &Matrix, sizes: &[usize], k: usize, traced: bool) -> Matrix 
 
 fn singular(m: &Matrix) -> Vec<f64> {
     let m = if m.rows <= m.cols { m.clone() } else { m.t() };
-    let mut values = vec![0.0; m.rows];
-    singular_values(m.rows, m.cols, &mut m.data.clone(), &mut values).unwrap();
+    let (mut values, mut rows) = (vec![0.0; m.rows], m.data.clone());
+    singular_values(m.rows, m.cols, &mut rows, &mut values).unwrap();
+    // Many singular values of Kronecker products are equal or zero: the rows left must be orthogonal all the same.
+    for (i, x) in rows.chunks_exact(m.cols).enumerate() {
+        for y in rows.chunks_exact(m.cols).take(i) {
+            let dot: f64 = x.iter().zip(y).map(|(x, y)| x * y).sum();
+            assert!(dot.abs() <= 1e-13 * values[0] * values[0], "rows are left that are not orthogonal");
+        }
+    }
     values
 }
 

@@ -5,7 +5,7 @@ use crate::Error;
 
 /// Computes all singular values of a matrix by making its rows orthogonal.
 ///
-/// Hestenes' method (1958): pairs of rows are rotated until all are orthogonal; their norms are the singular values. The rows left are σ_i v_iᵀ.
+/// Hestenes' method (1958): pairs of rows are changed until all are orthogonal; their norms are the singular values. The rows left are σ_i v_iᵀ.
 /// Give the side with fewer rows (the matrix or its transpose): there are as many values as rows, zeros if there are more rows than columns.
 /// **Shapes**: `a` `[rows, cols]`, replaced; `values` `[rows]`, largest first. **Cost**: some 5 to 10 sweeps of 5·rows²·cols flops.
 /// **Accuracy**: |σ̂_i − σ_i| ≤ c·rows·ε·σ_1, so a rank is seen down to ε, where eigenvalues of a Gram matrix see √ε; if the rows differ only in
@@ -46,26 +46,28 @@ pub fn singular_values(rows: usize, cols: usize, a: &mut [f64], values: &mut [f6
 fn orthogonalise(rows: usize, cols: usize, a: &mut [f64]) -> Result<(), Error> {
     let tolerance = f64::EPSILON * libm::sqrt(cols as f64);
     for _ in 0..SWEEPS {
-        let mut rotated = false;
+        let mut changed = false;
         for p in 0..rows {
             for q in p + 1..rows {
                 let (x, y) = rows_mut(a, cols, p, q);
                 let (mut xx, mut yy, xy) = (dot(x, x), dot(y, y), dot(x, y));
-                // The longer row first: de Rijk's order, by which zero rows gather at the end.
+                // The longer row first: de Rijk's order, by which zero rows gather at the end. After an exchange some pairs of this sweep
+                // have not met, so another must follow.
                 if yy > xx {
                     x.swap_with_slice(y);
                     (xx, yy) = (yy, xx);
+                    changed = true;
                 }
                 // A row of rounding errors shrinks by ε a sweep; before its square leaves the range of doubles it counts as zero.
                 if libm::fabs(xy) <= tolerance * libm::sqrt(xx) * libm::sqrt(yy) || yy < 1e-300 {
                     continue;
                 }
-                rotated = true;
+                changed = true;
                 let (c, s, _) = rotation(xx, yy, xy);
                 rotate(x, y, c, s);
             }
         }
-        if !rotated {
+        if !changed {
             return Ok(());
         }
     }
