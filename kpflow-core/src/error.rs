@@ -4,35 +4,40 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// A buffer is of another length than needed.
-    Length {
-        /// Which one.
-        what: &'static str,
+    /// The scratch is too short.
+    Scratch {
         /// The numbers needed.
         needed: usize,
         /// The numbers given.
         given: usize,
     },
-    /// Two sizes that must be the same are not.
-    Mismatch {
-        /// Which ones.
-        what: &'static str,
-        /// The one.
+    /// A buffer is not as long as it has to be.
+    Length {
+        /// The numbers that it must hold.
         expected: usize,
-        /// The other.
+        /// The numbers that it holds.
         found: usize,
     },
-    /// A size is beyond what can be counted.
-    Overflow {
-        /// Which one.
-        what: &'static str,
+    /// Two matrices do not fit each other, or one that has to be square is not.
+    Matrix {
+        /// The rows and columns that were expected.
+        expected: (usize, usize),
+        /// The rows and columns that were found.
+        found: (usize, usize),
     },
-    /// A matrix that must be square is not.
-    NotSquare {
-        /// Its rows.
-        rows: usize,
-        /// Its columns.
-        cols: usize,
+    /// A place, or the end of a range, lies beyond what there is.
+    Range {
+        /// The first number that is too large.
+        limit: usize,
+        /// The number that was found.
+        found: usize,
+    },
+    /// The product of two sizes is beyond what can be counted.
+    Overflow {
+        /// The one.
+        left: usize,
+        /// The other.
+        right: usize,
     },
     /// A matrix that must be symmetric is not, at (row, column).
     NotSymmetric {

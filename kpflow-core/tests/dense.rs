@@ -214,12 +214,12 @@ fn roots_and_powers() {
 #[test]
 fn what_does_not_fit_is_an_error() {
     let (mut values, mut four, mut three) = ([0.0; 2], [1.0; 4], [0.0; 3]);
-    let length = |what, needed, given| Err(Error::Length { what, needed, given });
-    assert_eq!(symmetric_eigen(2, &mut three, &mut values, &mut four), length("a symmetric matrix", 4, 3));
-    assert_eq!(symmetric_eigen(2, &mut [0.0; 4], &mut values, &mut three), length("its eigenvectors", 4, 3));
-    assert_eq!(singular_values(3, 2, &mut [0.0; 6], &mut values), length("its singular values", 3, 2));
-    assert_eq!(invert(2, &mut four, &mut three), length("an inverse", 4, 3));
-    assert_eq!(square_root(2, &mut four, 0.0, &mut [0.0; 5]), length("scratch", 6, 5));
+    let length = |expected, found| Err(Error::Length { expected, found });
+    assert_eq!(symmetric_eigen(2, &mut three, &mut values, &mut four), length(4, 3));
+    assert_eq!(symmetric_eigen(2, &mut [0.0; 4], &mut values, &mut three), length(4, 3));
+    assert_eq!(singular_values(3, 2, &mut [0.0; 6], &mut values), length(3, 2));
+    assert_eq!(invert(2, &mut four, &mut three), length(4, 3));
+    assert_eq!(square_root(2, &mut four, 0.0, &mut [0.0; 5]), Err(Error::Scratch { needed: 6, given: 5 }));
     let nan = [1.0, f64::NAN, 1.0, 1.0];
     for found in [
         symmetric_eigen(2, &mut nan.clone(), &mut values, &mut four),

@@ -130,16 +130,21 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 fn square() -> impl Strategy<Value = Spec> {
-    (1usize..5, prop::bool::weighted(0.3), any::<bool>(), -2.0f64..2.0).prop_flat_map(|(n, identity, transposed, scale)| {
-        matrix(n, n).prop_map(move |m| {
-            let matrix = if identity { Matrix::eye(n) } else { m };
-            Spec { identity, transposed, scale, matrix }
-        })
-    })
+    (1usize..5, prop::bool::weighted(0.3), any::<bool>(), -2.0f64..2.0).prop_flat_map(
+        |(n, identity, transposed, scale)| {
+            matrix(n, n).prop_map(move |m| {
+                let matrix = if identity { Matrix::eye(n) } else { m };
+                Spec { identity, transposed, scale, matrix }
+            })
+        },
+    )
 }
 
 fn symmetric() -> impl Strategy<Value = Spec> {
-    square().prop_map(|s| Spec { matrix: Matrix::new(s.matrix.rows, s.matrix.rows, |i, j| s.matrix.at(i.max(j), i.min(j))), ..s })
+    square().prop_map(|s| Spec {
+        matrix: Matrix::new(s.matrix.rows, s.matrix.rows, |i, j| s.matrix.at(i.max(j), i.min(j))),
+        ..s
+    })
 }
 
 fn few<S: Strategy<Value = Spec>>(of: impl Fn() -> S) -> impl Strategy<Value = Vec<Spec>> {
@@ -504,28 +509,27 @@ fn what_does_not_fit_is_an_error_with_both_numbers() {
     let a = numbers::<f64>(3, 4, 1);
     let wide = Factor::dense(&a, 3, 4).unwrap();
     let square = Factor::dense(&a[..4], 2, 2).unwrap();
-    assert_eq!(Factor::dense(&a, 3, 3).unwrap_err(), Error::Length { what: "a factor", needed: 9, given: 12 });
+    assert_eq!(Factor::dense(&a, 3, 3).unwrap_err(), Error::Length { expected: 9, found: 12 });
     let (list, squares) = ([wide, square], [square; 2]);
     let product = Kronecker::new(&list, &Portable).unwrap();
-    let not_square = Error::NotSquare { rows: 3, cols: 4 };
+    let length = |expected, found| Error::Length { expected, found };
+    let not_square = Error::Matrix { expected: (3, 3), found: (3, 4) };
     assert_eq!(product.trace().unwrap_err(), not_square);
     assert_eq!(product.effective_rank().unwrap_err(), not_square);
     assert_eq!(product.determinant(&mut [0.0; 20]).unwrap_err(), not_square);
     assert_eq!(product.partial_trace(0, &mut [Factor::ONE; 2]).unwrap_err(), not_square);
     assert_eq!(KroneckerSum::new(&list, &Portable).unwrap_err(), not_square);
-    let mismatch = |what, expected, found| Error::Mismatch { what, expected, found };
-    assert_eq!(product.partial_trace(2, &mut [Factor::ONE; 2]).unwrap_err(), mismatch("a factor", 2, 2));
+    assert_eq!(product.partial_trace(2, &mut [Factor::ONE; 2]).unwrap_err(), Error::Range { limit: 2, found: 2 });
     let found = Kronecker::grouped(&list, [1, 1, 1], &Portable).unwrap_err();
-    assert_eq!(found, mismatch("the factors of the three axes", 2, 3));
+    assert_eq!(found, length(2, 3));
     assert!(Kronecker::grouped(&list, [usize::MAX, 2, 1], &Portable).is_err());
-    let length = |what, needed, given| Error::Length { what, needed, given };
-    assert_eq!(product.partial_trace(1, &mut [Factor::ONE]).unwrap_err(), length("the factors' memory", 2, 1));
-    assert_eq!(product.operator_norm(&mut [0.0; 14]).unwrap_err(), length("scratch", 15, 14));
+    assert_eq!(product.partial_trace(1, &mut [Factor::ONE]).unwrap_err(), length(2, 1));
+    assert_eq!(product.operator_norm(&mut [0.0; 14]).unwrap_err(), Error::Scratch { needed: 15, given: 14 });
     let both = Kronecker::new(&squares, &Portable).unwrap();
     let found = product.times(&both, &mut [Factor::ONE; 2], &mut [0.0; 100]).unwrap_err();
-    assert_eq!(found, mismatch("the rows of a right factor", 4, 2));
+    assert_eq!(found, Error::Matrix { expected: (4, 2), found: (2, 2) });
     let found = both.inverse(&mut [Factor::ONE; 2], &mut [0.0; 7], &mut [0.0; 14]).unwrap_err();
-    assert_eq!(found, length("the factors' numbers", 4, 3));
+    assert_eq!(found, length(4, 3));
     let found = both.square_root(&mut [Factor::ONE; 2], &mut [0.0; 8], &mut [0.0; 14]).unwrap_err();
     assert_eq!(found, Error::NotSymmetric { row: 1, column: 0 });
     let found = both.spectrum(&mut [Factor::ONE; 2], &mut [0.0; 8], &mut [0.0; 4], &mut [0.0; 8]).unwrap_err();

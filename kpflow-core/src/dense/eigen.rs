@@ -21,9 +21,9 @@ use crate::Error;
 /// ```
 pub fn symmetric_eigen(n: usize, a: &mut [f64], values: &mut [f64], vectors: &mut [f64]) -> Result<(), Error> {
     let square = area(n, n)?;
-    exactly("a symmetric matrix", square, a.len())?;
-    exactly("its eigenvectors", square, vectors.len())?;
-    exactly("its eigenvalues", n, values.len())?;
+    exactly(square, a.len())?;
+    exactly(square, vectors.len())?;
+    exactly(n, values.len())?;
     finite(a)?;
     let scale = normalise(a);
     for i in 0..n {

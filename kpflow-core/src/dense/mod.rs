@@ -20,27 +20,27 @@ use crate::Error;
 /// Sweeps of rotations after which Jacobi's methods give up. They converge quadratically: some 5 to 12 are made.
 const SWEEPS: usize = 60;
 
-/// An error unless a buffer has `needed` numbers.
-pub(crate) fn exactly(what: &'static str, needed: usize, given: usize) -> Result<(), Error> {
-    if needed == given {
+/// An error unless a buffer has the `expected` numbers.
+pub(crate) fn exactly(expected: usize, found: usize) -> Result<(), Error> {
+    if expected == found {
         Ok(())
     } else {
-        Err(Error::Length { what, needed, given })
+        Err(Error::Length { expected, found })
     }
 }
 
-/// An error unless a buffer has `needed` numbers or more.
-pub(crate) fn at_least(what: &'static str, needed: usize, given: usize) -> Result<(), Error> {
+/// An error unless the scratch has `needed` numbers or more.
+pub(crate) fn at_least(needed: usize, given: usize) -> Result<(), Error> {
     if given >= needed {
         Ok(())
     } else {
-        Err(Error::Length { what, needed, given })
+        Err(Error::Scratch { needed, given })
     }
 }
 
 /// rows · cols.
 pub(crate) fn area(rows: usize, cols: usize) -> Result<usize, Error> {
-    rows.checked_mul(cols).ok_or(Error::Overflow { what: "a matrix's rows × columns" })
+    rows.checked_mul(cols).ok_or(Error::Overflow { left: rows, right: cols })
 }
 
 fn finite(a: &[f64]) -> Result<(), Error> {

@@ -21,8 +21,8 @@ use crate::Error;
 /// # Ok::<(), kpflow_core::Error>(())
 /// ```
 pub fn singular_values(rows: usize, cols: usize, a: &mut [f64], values: &mut [f64]) -> Result<(), Error> {
-    exactly("a matrix", area(rows, cols)?, a.len())?;
-    exactly("its singular values", rows, values.len())?;
+    exactly(area(rows, cols)?, a.len())?;
+    exactly(rows, values.len())?;
     finite(a)?;
     let scale = normalise(a);
     orthogonalise(rows, cols, a)?;

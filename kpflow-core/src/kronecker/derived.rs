@@ -9,9 +9,8 @@ use crate::{Error, Scalar};
 /// Cuts the next `len` numbers off a buffer.
 fn take<'m, T>(memory: &mut &'m mut [T], len: usize) -> Result<&'m mut [T], Error> {
     let given = memory.len();
-    let (piece, rest) = core::mem::take(memory)
-        .split_at_mut_checked(len)
-        .ok_or(Error::Length { what: "the factors' numbers", needed: len, given })?;
+    let (piece, rest) =
+        core::mem::take(memory).split_at_mut_checked(len).ok_or(Error::Length { expected: len, found: given })?;
     *memory = rest;
     Ok(piece)
 }
@@ -29,7 +28,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     /// The product of two, factor by factor: `(A ⊗ B)(C ⊗ D) = AC ⊗ BD`. A factor times an identity is itself, and takes no memory.
     ///
     /// **Shapes**: `factors` is as long as there are factors, `memory` [`times_len`](Self::times_len). **Cost**: a product of small matrices a factor.
-    /// **Errors**: [`Error::Mismatch`] if the products' factors do not fit one by one, [`Error::Length`].
+    /// **Errors**: [`Error::Matrix`] if the products' factors do not fit one by one, [`Error::Length`].
     ///
     /// ```
     /// use kpflow_core::{kronecker::{Factor, Kronecker}, machine::Portable};
@@ -50,19 +49,13 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     where
         'a: 'm,
     {
-        let mismatch = |what, expected, found| Err(Error::Mismatch { what, expected, found });
-        if self.count() != other.count() {
-            return mismatch("the factors of a product", self.count(), other.count());
+        for (x, y) in self.groups().into_iter().zip(other.groups()) {
+            dense::exactly(x, y)?;
         }
-        for (x, y) in self.groups().iter().zip(other.groups()) {
-            if *x != y {
-                return mismatch("the factors of an axis", *x, y);
-            }
-        }
-        dense::exactly("the factors' memory", self.count(), factors.len())?;
+        dense::exactly(self.count(), factors.len())?;
         for (to, (x, y)) in factors.iter_mut().zip(self.factors.iter().zip(other.factors.iter())) {
             if x.cols() != y.rows() {
-                return mismatch("the rows of a right factor", x.cols(), y.rows());
+                return Err(Error::Matrix { expected: (x.cols(), y.cols()), found: (y.rows(), y.cols()) });
             }
             *to = match (x.matrix(), y.matrix()) {
                 (None, _) => y.scaled(x.scale()),
@@ -96,7 +89,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     ///
     /// **Shapes**: `factors` is as long as there are factors, `memory` [`dense_len`](Self::dense_len), `scratch`
     /// [`derived_scratch_len`](Self::derived_scratch_len). **Cost**: 2⅔·n³ flops a dense factor. **Accuracy**: cond(A_k)·ε a factor, in doubles. **Errors**:
-    /// [`Error::Singular`] if no digit of a factor's inverse would be right; [`Error::NotSquare`]; [`Error::Length`]; a number that is not finite.
+    /// [`Error::Singular`] if no digit of a factor's inverse would be right; [`Error::Matrix`] if a factor is not square; [`Error::Length`]; a number that is not finite.
     pub fn inverse<'f, 'm: 'f>(
         &self,
         factors: &'f mut [Factor<'m, T>],
@@ -118,7 +111,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     /// An integer power, `(A ⊗ B)^e = A^e ⊗ B^e`; the 0th is the identity.
     ///
     /// **Shapes**: as [`inverse`](Self::inverse). **Cost**: up to 4·n³·log₂ e flops a dense factor. **Accuracy**: e·n·ε·‖A_k‖^e. **Errors**:
-    /// [`Error::NotSquare`], [`Error::Length`].
+    /// [`Error::Matrix`] if a factor is not square, [`Error::Length`].
     pub fn power<'f, 'm: 'f>(
         &self,
         exponent: u32,
@@ -142,7 +135,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     ///
     /// **Shapes**: as [`inverse`](Self::inverse). **Cost**: a [symmetric eigenproblem](crate::dense::symmetric_eigen) a dense factor. **Accuracy**: its square
     /// is off by n·ε·‖A_k‖. **Errors**: [`Error::NotSemidefinite`] if a factor has an eigenvalue below −n·ε·‖A_k‖ (ε that of T);
-    /// [`Error::NotSymmetric`], [`Error::NotSquare`], [`Error::Length`], a number that is not finite. Two negative factors, whose product
+    /// [`Error::NotSymmetric`], [`Error::Matrix`] if a factor is not square, [`Error::Length`], a number that is not finite. Two negative factors, whose product
     /// has a root, are an error too.
     pub fn square_root<'f, 'm: 'f>(
         &self,
@@ -179,8 +172,8 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     where
         'a: 'f,
     {
-        dense::exactly("the factors' memory", self.count(), factors.len())?;
-        dense::at_least("scratch", self.derived_scratch_len(), scratch.len())?;
+        dense::exactly(self.count(), factors.len())?;
+        dense::at_least(self.derived_scratch_len(), scratch.len())?;
         for (to, from) in factors.iter_mut().zip(self.factors.iter()) {
             let n = from.size()?;
             *to = match from.matrix() {

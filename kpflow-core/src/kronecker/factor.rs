@@ -29,7 +29,7 @@ impl<'a, T: Scalar> Factor<'a, T> {
     ///
     /// **Errors**: [`Error::Length`] if there are more or fewer.
     pub fn dense(data: &'a [T], rows: usize, cols: usize) -> Result<Self, Error> {
-        dense::exactly("a factor", dense::area(rows, cols)?, data.len())?;
+        dense::exactly(dense::area(rows, cols)?, data.len())?;
         Ok(Self::from(MatRef { data, rows, cols, ld: cols, transposed: false }))
     }
 
@@ -85,7 +85,7 @@ impl<'a, T: Scalar> Factor<'a, T> {
         if self.rows == self.cols {
             Ok(self.rows)
         } else {
-            Err(Error::NotSquare { rows: self.rows, cols: self.cols })
+            Err(Error::Matrix { expected: (self.rows, self.rows), found: (self.rows, self.cols) })
         }
     }
 
@@ -161,7 +161,7 @@ impl<'a, T: Scalar> Factor<'a, T> {
             let rank = if self.scale == 0.0 { 0 } else { self.rows };
             return Ok((if self.rows == 0 { 0.0 } else { libm::fabs(self.scale) }, rank));
         }
-        dense::at_least("scratch", self.singular_len(), scratch.len())?;
+        dense::at_least(self.singular_len(), scratch.len())?;
         let short = if self.rows <= self.cols { *self } else { self.t() };
         let (values, rest) = scratch.split_at_mut(short.rows);
         let a = &mut rest[..self.dense_len()];
@@ -176,7 +176,7 @@ impl<'a, T: Scalar> Factor<'a, T> {
         if self.matrix.is_none() {
             return Ok(LogDeterminant::ONE.times(self.scale).power(n));
         }
-        dense::at_least("scratch", n * n, scratch.len())?;
+        dense::at_least(n * n, scratch.len())?;
         self.write(&mut scratch[..n * n]);
         dense::log_determinant(n, &mut scratch[..n * n])
     }

@@ -1,6 +1,7 @@
 //! Factors on the axes of a state tensor: which factor acts where, and products with one of them.
 
 use super::Factor;
+use crate::dense::area;
 use crate::machine::{Kernel, MatMut, MatRef};
 use crate::{Error, Scalar, Shape};
 
@@ -17,11 +18,10 @@ impl<'a, T: Scalar> Factors<'a, T> {
         let grouped = groups.iter().try_fold(0usize, |n, g| n.checked_add(*g));
         if grouped != Some(list.len()) {
             let found = grouped.unwrap_or(usize::MAX);
-            return Err(Error::Mismatch { what: "the factors of the three axes", expected: list.len(), found });
+            return Err(Error::Length { expected: list.len(), found });
         }
         // Whatever the order of the products, nothing between is longer than this.
-        let longest = list.iter().try_fold(1usize, |n, f| n.checked_mul(f.rows().max(f.cols()).max(1)));
-        longest.ok_or(Error::Overflow { what: "the product of all factors' sizes" })?;
+        list.iter().try_fold(1, |n, f| area(n, f.rows().max(f.cols()).max(1)))?;
         Ok(Self { list, groups, transposed: false })
     }
 

@@ -9,7 +9,7 @@ use crate::{Error, Scalar};
 impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     /// The trace, `Π tr A_k`.
     ///
-    /// **Errors**: [`Error::NotSquare`].
+    /// **Errors**: [`Error::Matrix`] if a factor is not square.
     pub fn trace(&self) -> Result<f64, Error> {
         self.factors.iter().try_fold(1.0, |product, f| Ok(product * f.trace()?))
     }
@@ -21,7 +21,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
 
     /// The effective rank as the participation ratio, `tr²/‖·‖_F² = Π tr(A_k)²/‖A_k‖_F²`; 0 for a product of zeros.
     ///
-    /// **Errors**: [`Error::NotSquare`].
+    /// **Errors**: [`Error::Matrix`] if a factor is not square.
     pub fn effective_rank(&self) -> Result<f64, Error> {
         self.factors.iter().try_fold(1.0, |product, f| {
             let (trace, square) = (f.trace()?, f.square());
@@ -56,7 +56,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
 
     /// The determinant, `Π det(A_k)^(n/n_k)`, as sign and logarithm, because it overflows early.
     ///
-    /// For square factors. **Cost**: an elimination of every dense factor. **Accuracy**: ln|det| to cond·ε·n/n_k. **Errors**: [`Error::NotSquare`], a scratch
+    /// For square factors. **Cost**: an elimination of every dense factor. **Accuracy**: ln|det| to cond·ε·n/n_k. **Errors**: [`Error::Matrix`] if a factor is not square, a scratch
     /// that is too short, a number that is not finite.
     pub fn determinant(&self, scratch: &mut [f64]) -> Result<LogDeterminant, Error> {
         self.factors.iter().enumerate().try_fold(LogDeterminant::ONE, |product, (k, f)| {
@@ -67,8 +67,8 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
 
     /// The partial trace over factor k's axis, Σ_i (e_i ⊗ I)ᵀ (A ⊗ B) (e_i ⊗ I) = `tr(A) · B`: the product without the factor, times its trace.
     ///
-    /// In the place of factor k is the 1 × 1 matrix tr A_k. **Shapes**: `factors` is as long as there are factors. **Errors**: [`Error::NotSquare`];
-    /// [`Error::Mismatch`] if there is no such factor; [`Error::Length`].
+    /// In the place of factor k is the 1 × 1 matrix tr A_k. **Shapes**: `factors` is as long as there are factors. **Errors**: [`Error::Matrix`] if a factor is not square;
+    /// [`Error::Range`] if there is no such factor; [`Error::Length`].
     ///
     /// ```
     /// use kpflow_core::{kronecker::{Factor, Kronecker}, machine::Portable};
@@ -98,16 +98,11 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
         self.without(k, weight, factors)
     }
 
-    fn without<'f>(
-        &self,
-        k: usize,
-        weight: f64,
-        factors: &'f mut [Factor<'a, T>],
-    ) -> Result<Kronecker<'f, T, K>, Error>
+    fn without<'f>(&self, k: usize, weight: f64, factors: &'f mut [Factor<'a, T>]) -> Result<Kronecker<'f, T, K>, Error>
     where
         'a: 'f,
     {
-        exactly("the factors' memory", self.count(), factors.len())?;
+        exactly(self.count(), factors.len())?;
         for (i, (to, from)) in factors.iter_mut().zip(self.factors.iter()).enumerate() {
             *to = if i == k { Factor::ONE.scaled(weight) } else { from };
         }
@@ -115,7 +110,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     }
 
     fn require(&self, k: usize) -> Result<Factor<'a, T>, Error> {
-        self.factor(k).ok_or(Error::Mismatch { what: "a factor", expected: self.count(), found: k })
+        self.factor(k).ok_or(Error::Range { limit: self.count(), found: k })
     }
 
     /// Numbers of each kind that [`spectrum`](Self::spectrum) needs: eigenvectors, eigenvalues, scratch.
@@ -126,7 +121,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     /// Computes all eigenpairs of the factors, from which the product's follow; for symmetric factors.
     ///
     /// **Shapes**: `factors` is as long as there are factors, the buffers as [`spectrum_len`](Self::spectrum_len) tells. **Cost**: a
-    /// [symmetric eigenproblem](crate::dense::symmetric_eigen) for every dense factor. **Errors**: [`Error::NotSymmetric`], [`Error::NotSquare`],
+    /// [symmetric eigenproblem](crate::dense::symmetric_eigen) for every dense factor. **Errors**: [`Error::NotSymmetric`], [`Error::Matrix`] if a factor is not square,
     /// [`Error::Length`], a number that is not finite.
     ///
     /// ```

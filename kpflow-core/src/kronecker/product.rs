@@ -40,7 +40,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
 
     /// Makes the product of which the first `groups[0]` factors act on the trajectories, the next `groups[1]` on the steps, the others on the units.
     ///
-    /// An axis without factors has length 1. **Errors**: as [`new`](Self::new); [`Error::Mismatch`] if the groups are not all factors together.
+    /// An axis without factors has length 1. **Errors**: as [`new`](Self::new); [`Error::Length`] if the groups are not all factors together.
     pub fn grouped(factors: &'a [Factor<'a, T>], groups: [usize; 3], kernel: &'a K) -> Result<Self, Error> {
         Ok(Self { factors: Factors::new(factors, groups)?, kernel })
     }

@@ -67,10 +67,10 @@ pub(super) fn compute<'f, 'm: 'f, 'a: 'f, T: Scalar, K: Kernel<T>>(
 ) -> Result<Spectrum<'f, T, K>, Error> {
     from.iter().try_for_each(|f| f.require_symmetric().map(|_| ()))?;
     let len = len(from);
-    exactly("the factors' memory", from.len(), factors.len())?;
-    exactly("the eigenvectors' memory", len.vectors, vectors.len())?;
-    exactly("the eigenvalues' memory", len.values, values.len())?;
-    at_least("scratch", len.scratch, scratch.len())?;
+    exactly(from.len(), factors.len())?;
+    exactly(len.vectors, vectors.len())?;
+    exactly(len.values, values.len())?;
+    at_least(len.scratch, scratch.len())?;
     let (mut left, mut at) = (vectors, 0);
     for (to, f) in factors.iter_mut().zip(from.iter()) {
         let n = f.rows();
@@ -143,11 +143,11 @@ impl<'a, T: Scalar, K: Kernel<T>> Spectrum<'a, T, K> {
 
     /// Writes the eigenvector at a place: the Kronecker product of the factors'.
     ///
-    /// **Shapes**: `out` `[n]`, a flattened state. **Cost**: n products a factor. **Errors**: [`Error::Length`]; [`Error::Mismatch`] if there is no such place.
+    /// **Shapes**: `out` `[n]`, a flattened state. **Cost**: n products a factor. **Errors**: [`Error::Length`]; [`Error::Range`] if there is no such place.
     pub fn vector(&self, index: usize, out: &mut [T]) -> Result<(), Error> {
-        exactly("an eigenvector", self.count(), out.len())?;
+        exactly(self.count(), out.len())?;
         if index >= self.count() {
-            return Err(Error::Mismatch { what: "an eigenpair's place", expected: self.count(), found: index });
+            return Err(Error::Range { limit: self.count(), found: index });
         }
         out.iter_mut().enumerate().for_each(|(i, x)| *x = T::of(self.vectors.at(i, index)));
         Ok(())
@@ -160,13 +160,14 @@ impl<'a, T: Scalar, K: Kernel<T>> Spectrum<'a, T, K> {
     /// **Determinism**: of equal ones the first in place comes first. **Errors**: [`Error::Length`].
     pub fn largest(&self, pairs: &mut [Eigenpair], scratch: &mut [Eigenpair]) -> Result<usize, Error> {
         let k = pairs.len();
-        at_least("scratch", k.saturating_mul(4), scratch.len())?;
+        at_least(k.saturating_mul(4), scratch.len())?;
         if k == 0 || self.count() == 0 {
             return Ok(0);
         }
         let (old, new) = scratch.split_at_mut(2 * k);
         let ((mut high, mut low), (mut next_high, mut next_low)) = (old.split_at_mut(k), new.split_at_mut(k));
-        (high[0], low[0]) = (Eigenpair { value: self.neutral(), index: 0 }, Eigenpair { value: self.neutral(), index: 0 });
+        (high[0], low[0]) =
+            (Eigenpair { value: self.neutral(), index: 0 }, Eigenpair { value: self.neutral(), index: 0 });
         let mut found = 1;
         for own in self.parts() {
             let (mut highs, mut lows) = (0, 0);
@@ -239,8 +240,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Spectrum<'a, T, K> {
 
 /// Puts a pair in its place among the best so far, if it is one of them.
 fn insert(best: &mut [Eigenpair], count: &mut usize, pair: Eigenpair, before: impl Fn(f64, f64) -> bool) {
-    let ahead =
-        |x: &Eigenpair| before(pair.value, x.value) || (!before(x.value, pair.value) && pair.index < x.index);
+    let ahead = |x: &Eigenpair| before(pair.value, x.value) || (!before(x.value, pair.value) && pair.index < x.index);
     let mut at = *count;
     while at > 0 && ahead(&best[at - 1]) {
         at -= 1;

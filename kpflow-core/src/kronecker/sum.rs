@@ -32,14 +32,14 @@ pub struct KroneckerSum<'a, T, K> {
 impl<'a, T: Scalar, K: Kernel<T>> KroneckerSum<'a, T, K> {
     /// Makes the sum: the last term acts on the units, the one before it on the steps, all others on the trajectories.
     ///
-    /// **Errors**: [`Error::NotSquare`]; [`Error::Overflow`] if the sizes' product is beyond what can be counted.
+    /// **Errors**: [`Error::Matrix`] if a factor is not square; [`Error::Overflow`] if the sizes' product is beyond what can be counted.
     pub fn new(terms: &'a [Factor<'a, T>], kernel: &'a K) -> Result<Self, Error> {
         Self::checked(Factors::by_default(terms)?, kernel)
     }
 
     /// Makes the sum of which the first `groups[0]` terms act on the trajectories, the next `groups[1]` on the steps, the others on the units.
     ///
-    /// **Errors**: as [`new`](Self::new); [`Error::Mismatch`] if the groups are not all terms together.
+    /// **Errors**: as [`new`](Self::new); [`Error::Length`] if the groups are not all terms together.
     pub fn grouped(terms: &'a [Factor<'a, T>], groups: [usize; 3], kernel: &'a K) -> Result<Self, Error> {
         Self::checked(Factors::new(terms, groups)?, kernel)
     }
@@ -106,13 +106,9 @@ impl<'a, T: Scalar, K: Kernel<T>> KroneckerSum<'a, T, K> {
 
     /// The partial trace over term k's axis: `n_k ⊕_{l≠k} A_l + tr(A_k) I`, again a Kronecker sum.
     ///
-    /// In the place of term k is the 1 × 1 matrix tr A_k. **Shapes**: `terms` is as long as there are terms. **Errors**: [`Error::Mismatch`] if there is
+    /// In the place of term k is the 1 × 1 matrix tr A_k. **Shapes**: `terms` is as long as there are terms. **Errors**: [`Error::Range`] if there is
     /// no such term, [`Error::Length`].
-    pub fn partial_trace<'f>(
-        &self,
-        k: usize,
-        terms: &'f mut [Factor<'a, T>],
-    ) -> Result<KroneckerSum<'f, T, K>, Error>
+    pub fn partial_trace<'f>(&self, k: usize, terms: &'f mut [Factor<'a, T>]) -> Result<KroneckerSum<'f, T, K>, Error>
     where
         'a: 'f,
     {
@@ -141,7 +137,7 @@ impl<'a, T: Scalar, K: Kernel<T>> KroneckerSum<'a, T, K> {
     where
         'a: 'f,
     {
-        crate::dense::exactly("the terms' memory", self.count(), terms.len())?;
+        crate::dense::exactly(self.count(), terms.len())?;
         for (i, (to, from)) in terms.iter_mut().zip(self.terms.iter()).enumerate() {
             *to = if i == k { Factor::ONE.scaled(value) } else { from.scaled(weight) };
         }
@@ -170,7 +166,7 @@ impl<'a, T: Scalar, K: Kernel<T>> KroneckerSum<'a, T, K> {
     }
 
     fn require(&self, k: usize) -> Result<Factor<'a, T>, Error> {
-        self.terms.get(k).ok_or(Error::Mismatch { what: "a term", expected: self.count(), found: k })
+        self.terms.get(k).ok_or(Error::Range { limit: self.count(), found: k })
     }
 
     /// n / n_k.
