@@ -25,4 +25,4 @@ pub use block::{BlockMut, BlockRef};
 pub use error::Error;
 pub use operator::{ApplyError, LinearOperator};
 pub use scalar::Scalar;
-pub use shape::Shape;
+pub use shape::{Axis, Shape};
