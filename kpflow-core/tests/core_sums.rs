@@ -4,8 +4,10 @@ mod common;
 
 use common::{allocations, distance, norm, random};
 use kpflow_core::dense::{singular_values, symmetric_eigen};
-use kpflow_core::ntk::{core_numbers, core_numbers_scratch_len, energy_shares, CoreSize, CoreSums, Diagonal};
-use kpflow_core::{Error, Scalar, Shape};
+use kpflow_core::machine::Portable;
+use kpflow_core::model::{Cell, Cluster, GraphBuffer, Linearization, RecurrentWeights};
+use kpflow_core::ntk::{core_numbers, core_numbers_scratch_len, energy_shares, CoreSize, CoreSums, Diagonal, Features};
+use kpflow_core::{Axis, Error, Scalar, Shape};
 
 /// A site with everything that inference would pass: u, D as `[position][gate][state][unit]`, δ.
 struct Site<T> {
@@ -199,4 +201,101 @@ fn what_does_not_fit_is_an_error_and_adds_nothing() {
     assert_eq!(energy_shares(2, &[1.0; 3], &[1.0; 4], &mut [0.0; 2]), length(4, 3));
     assert_eq!(energy_shares(2, &[1.0; 4], &[1.0; 5], &mut [0.0; 2]), length(4, 5));
     assert_eq!(core_numbers(&[], &mut []).unwrap().rank_bound, 0);
+}
+
+/// A GRU run by hand, one position after another, as a microcontroller would, gives the sums that its linearised model gives.
+fn streamed<T: Scalar>(tolerance: f64) {
+    const H: usize = 4;
+    const X: usize = 3;
+    const STEPS: usize = 6;
+    let cell = Cell::gru();
+    let some = |rows: usize, cols: usize, stream| -> Vec<T> {
+        random::<f64>(Shape::new(1, rows, cols), 1, stream).iter().map(|x| T::of(0.5 * x)).collect()
+    };
+    let (w_ih, w_hh) = (some(3 * H, X, 1), some(3 * H, H, 2));
+    let (b_ih, b_hh, x) = (some(3 * H, 1, 3), some(3 * H, 1, 4), some(STEPS, X, 5));
+    let weights =
+        RecurrentWeights { n_in: X, hidden: H, w_ih: &w_ih, w_hh: &w_hh, b_ih: Some(&b_ih), b_hh: Some(&b_hh) };
+    let mut buffer = GraphBuffer::default();
+    let graph = cell.graph(weights, STEPS, &mut buffer).unwrap();
+    let mut arena = vec![T::zero(); Linearization::arena_len(&graph, 1)];
+    let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, 1, 1, &Portable)];
+    let lin = Linearization::new(&graph, &[&x], None, 1, 1, &mut arena, &mut scratch, &Portable).unwrap();
+    let features = Features::new(&lin).unwrap();
+    let mut rows = vec![T::zero(); features.rows() * features.row_len()];
+    features.write(&mut rows);
+
+    // r and z read x and h together; n reads them apart.
+    let size = |inputs, gates| CoreSize { inputs, bias: true, hidden: H, gates, states: 1, errors: false };
+    let sizes = [size(X + 1 + H, 2), size(X, 1), size(H, 1)];
+    let mut memory = sizes.map(|s| vec![0.0; s.memory_len()]);
+    let [m0, m1, m2] = &mut memory;
+    let mut sums = [(sizes[0], m0), (sizes[1], m1), (sizes[2], m2)].map(|(s, m)| CoreSums::new(s, m).unwrap());
+    let mut h = vec![T::zero(); H];
+    for x in x.chunks_exact(X) {
+        let gate = |w: &[T], b: &[T], u: &[T], r: usize| -> T {
+            b[r] + w[r * u.len()..][..u.len()].iter().zip(u).map(|(w, u)| *w * *u).sum()
+        };
+        let (mut next, mut d) = ([T::zero(); H], [[T::zero(); H]; 4]);
+        for j in 0..H {
+            let (ih, hh) = (|g: usize| gate(&w_ih, &b_ih, x, g * H + j), |g: usize| gate(&w_hh, &b_hh, &h, g * H + j));
+            let (mut y, mut by) = ([T::zero()], [T::zero(); 5]);
+            let function: &dyn Cluster<T> = cell.function();
+            function.linearize(&[ih(0) + hh(0), ih(1) + hh(1), ih(2), hh(2), h[j]], &mut y, &mut by);
+            next[j] = y[0];
+            (0..4).for_each(|i| d[i][j] = by[i]);
+        }
+        let both: Vec<T> = x.iter().copied().chain([T::one()]).chain(h.iter().copied()).collect();
+        let diagonal = |gate: usize, values| Diagonal { gate, state: 0, values };
+        sums[0].add(&both, [diagonal(0, &d[0][..]), diagonal(1, &d[1])].into_iter(), &[]).unwrap();
+        sums[1].add(x, [diagonal(0, &d[2][..])].into_iter(), &[]).unwrap();
+        sums[2].add(&h, [diagonal(0, &d[3][..])].into_iter(), &[]).unwrap();
+        h.copy_from_slice(&next);
+    }
+
+    let numbers = core_numbers(&sums, &mut vec![0.0; core_numbers_scratch_len(&sums)]).unwrap();
+    near("tr K", numbers.trace, features.trace(&rows), tolerance);
+    let frobenius = features.frobenius_squared(&rows, &rows, &mut [T::zero(); H]).sqrt();
+    assert!(numbers.frobenius.0 <= frobenius && frobenius <= numbers.frobenius.1);
+    let (mut streamed, mut exact) = (vec![0.0; H * H], vec![0.0; H * H]);
+    sums.iter().for_each(|s| s.add_unit_marginal(&mut streamed).unwrap());
+    features.marginal(Axis::Unit, &rows, &mut exact, &mut [T::zero(); H]).unwrap();
+    assert!(distance(&streamed, &exact) <= tolerance * norm(&exact));
+    // The same sites, in whatever order and with whatever order of their inputs.
+    let found = (0..features.sites()).map(|site| {
+        let size = features.core_size(site, false).unwrap();
+        let mut memory = vec![0.0; size.memory_len()];
+        let mut sums = CoreSums::new(size, &mut memory).unwrap();
+        features.accumulate(site, &rows, &[], &mut sums).unwrap();
+        (size.gates, sums.trace(), sums.gram_frobenius())
+    });
+    let mut found: Vec<_> = found.collect();
+    let mut expected: Vec<_> = sums.iter().map(|s| (s.size().gates, s.trace(), s.gram_frobenius())).collect();
+    for list in [&mut found, &mut expected] {
+        list.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    }
+    for (x, y) in found.iter().zip(&expected) {
+        assert_eq!(x.0, y.0);
+        near("a site's trace", x.1, y.1, tolerance);
+        near("a site's ‖G‖_F", x.2, y.2, tolerance);
+    }
+    // What does not fit the model's rows is an error.
+    let errors: [Result<(), Error>; 4] = [
+        features.marginal(Axis::Step, &rows, &mut exact, &mut [T::zero(); H]),
+        features.marginal(Axis::Unit, &rows[1..], &mut exact, &mut [T::zero(); H]),
+        features.marginal(Axis::Unit, &rows, &mut exact, &mut [T::zero(); H - 1]),
+        features.modes(9, &rows, &mut [], &mut [], &mut []).map(|_| ()),
+    ];
+    let length = |expected, found| Err(Error::Length { expected, found });
+    let len = features.row_len();
+    assert_eq!(errors[0], length(STEPS * STEPS, H * H));
+    assert_eq!(errors[1], length(STEPS * len, STEPS * len - 1));
+    assert_eq!(errors[2], Err(Error::Scratch { needed: H, given: H - 1 }));
+    assert_eq!(errors[3], Err(Error::Range { limit: 3, found: 9 }));
+}
+
+#[test]
+fn inference_by_hand_gives_the_sums_of_the_linearised_model() {
+    streamed::<f64>(1e-12);
+    streamed::<f32>(1e-5);
 }
