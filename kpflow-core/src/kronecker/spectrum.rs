@@ -228,7 +228,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Spectrum<'a, T, K> {
     /// let sum = KroneckerSum::new(&terms, &Portable)?;
     /// let (mut vectors, mut values, mut scratch, mut memory) = ([0.0; 4], [0.0; 4], [0.0; 8], [Factor::ONE; 2]);
     /// let inverse = sum.spectrum(&mut memory, &mut vectors, &mut values, &mut scratch)?.map(|x| 1.0 / x);
-    /// let (b, mut x, mut room) = ([4.0, 0.0, 4.0, 0.0], [0.0; 4], vec![0.0; inverse.scratch_len(1)]);
+    /// let (b, mut x, mut room) = ([4.0, 0.0, 4.0, 0.0], [0.0f64; 4], vec![0.0; inverse.scratch_len(1)]);
     /// inverse.apply(BlockRef::new(sum.domain(), 1, &b), BlockMut::new(sum.domain(), 1, &mut x), &mut room);
     /// assert!(x.iter().zip([1.0, 0.0, 1.0, 0.0]).all(|(x, y)| (x - y).abs() < 1e-15)); // (3 + 1) x = b
     /// # Ok::<(), kpflow_core::Error>(())
