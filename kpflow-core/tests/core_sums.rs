@@ -186,6 +186,8 @@ fn what_does_not_fit_is_an_error_and_adds_nothing() {
     let mut memory = vec![0.0; size.memory_len()];
     let length = |expected, found| Err(Error::Length { expected, found });
     assert_eq!(CoreSums::new(size, &mut memory[1..]).map(|_| ()), length(size.memory_len(), size.memory_len() - 1));
+    let huge = CoreSize { inputs: usize::MAX, hidden: usize::MAX, ..size };
+    assert!(CoreSums::new(huge, &mut memory).is_err());
     let mut sums = CoreSums::new(size, &mut memory).unwrap();
     let (u, d, e) = ([1.0, 2.0], [1.0; 2], [1.0; 4]);
     let one = |gate, state| [Diagonal { gate, state, values: &d[..] }].into_iter();

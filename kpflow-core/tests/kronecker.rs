@@ -6,9 +6,10 @@ mod generated;
 use common::{assert_contract, random};
 use generated::{entries, grouped, spec};
 use kpflow_core::kronecker::{Eigenpair, Factor, Kronecker, KroneckerSum};
-use kpflow_core::machine::{MatRef, Portable};
-use kpflow_core::{Error, LinearOperator, Scalar, Shape};
+use kpflow_core::machine::{Kernel, MatMut, MatRef, Portable};
+use kpflow_core::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 fn numbers<T: Scalar>(rows: usize, cols: usize, stream: u32) -> Vec<T> {
     random(Shape::new(1, rows, cols), 1, stream)
@@ -139,8 +140,51 @@ fn what_does_not_fit_is_an_error_with_both_numbers() {
     assert_eq!(nan.rank(None, &mut [0.0; 2]).unwrap_err(), Error::NotFinite { place: 0 });
 }
 
+/// A kernel that counts the flops and the products it is asked for.
+#[derive(Default)]
+struct Counting {
+    flops: AtomicUsize,
+    products: AtomicUsize,
+}
+
+impl Kernel<f64> for Counting {
+    fn gemm(&self, alpha: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>, beta: f64, c: MatMut<'_, f64>) {
+        self.flops.fetch_add(2 * a.rows * a.cols * b.cols, Relaxed);
+        self.products.fetch_add(1, Relaxed);
+        Portable.gemm(alpha, a, b, beta, c);
+    }
+}
+
+/// The fewest flops of all orders of applying factors of these (rows, cols) to `size` numbers.
+fn fewest(left: &[(usize, usize)], size: usize) -> usize {
+    let cost = |k: usize| {
+        let (rows, cols) = left[k];
+        let rest: Vec<_> = left.iter().enumerate().filter(|(i, _)| *i != k).map(|(_, f)| *f).collect();
+        2 * size * rows + fewest(&rest, size / cols * rows)
+    };
+    (0..left.len()).map(cost).min().unwrap_or(0)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The order in which factors are applied is the cheapest of all, and a factor at either end of the block is one product.
+    #[test]
+    fn the_order_of_factors_is_the_cheapest(sizes in prop::collection::vec((1usize..7, 1usize..7), 1..5), m in 1usize..4) {
+        let data = [0.5; 36];
+        let factors: Vec<_> = sizes.iter().map(|(r, c)| Factor::dense(&data[..r * c], *r, *c).unwrap()).collect();
+        let kernel = Counting::default();
+        let product = Kronecker::new(&factors, &kernel).unwrap();
+        let (x, mut y) = (vec![1.0; m * product.domain().len()], vec![0.0; m * product.codomain().len()]);
+        let mut scratch = vec![0.0; product.scratch_len(m)];
+        let (from, to) = (product.domain(), product.codomain());
+        product.apply(BlockRef::new(from, m, &x), BlockMut::new(to, m, &mut y), &mut scratch);
+        prop_assert_eq!(kernel.flops.load(Relaxed), fewest(&sizes, m * from.len()));
+        // With two factors on steps and units: one product for the units, one a vector for the steps.
+        if sizes.len() == 2 && sizes[1].0 > 1 && sizes[1].1 > 1 {
+            prop_assert_eq!(kernel.products.load(Relaxed), 1 + m);
+        }
+    }
 
     /// Whatever the shapes and the lengths of the buffers, a call answers; and with buffers that are too short it answers no.
     #[test]

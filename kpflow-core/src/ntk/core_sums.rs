@@ -26,20 +26,20 @@ const HEAD: usize = 2;
 impl CoreSize {
     /// n, the numbers of u with its 1.
     pub const fn columns(&self) -> usize {
-        self.inputs + self.bias as usize
+        self.inputs.saturating_add(self.bias as usize)
     }
 
     /// n_out.
     pub const fn outputs(&self) -> usize {
-        self.gates * self.hidden
+        self.gates.saturating_mul(self.hidden)
     }
 
     const fn triangle(&self) -> usize {
-        self.columns() * (self.columns() + 1) / 2
+        self.columns().saturating_mul(self.columns().saturating_add(1)) / 2
     }
 
     const fn pairs(&self) -> usize {
-        self.states * self.states * self.hidden
+        self.states.saturating_mul(self.states).saturating_mul(self.hidden)
     }
 
     /// Doubles of memory that a site's sums take, however many positions there are: n(n+1)/2 + states²·H + 2, and n·n_out more with error signals.
@@ -52,7 +52,8 @@ impl CoreSize {
     /// assert_eq!(MEMORY.len() * 8, 4760);
     /// ```
     pub const fn memory_len(&self) -> usize {
-        HEAD + self.triangle() + self.pairs() + if self.errors { self.columns() * self.outputs() } else { 0 }
+        let cross = if self.errors { self.columns().saturating_mul(self.outputs()) } else { 0 };
+        HEAD.saturating_add(self.triangle()).saturating_add(self.pairs()).saturating_add(cross)
     }
 }
 

@@ -121,7 +121,7 @@ pub fn matrix(rows: usize, cols: usize) -> impl Strategy<Value = Matrix> {
 }
 
 pub fn spec() -> impl Strategy<Value = Spec> {
-    let sizes = (1usize..5, 1usize..5, prop::bool::weighted(0.3), any::<bool>(), -2.0f64..2.0);
+    let sizes = (0usize..5, 0usize..5, prop::bool::weighted(0.3), any::<bool>(), -2.0f64..2.0);
     sizes.prop_flat_map(|(rows, cols, identity, transposed, scale)| {
         let cols = if identity { rows } else { cols };
         matrix(rows, cols).prop_map(move |m| {
@@ -132,7 +132,7 @@ pub fn spec() -> impl Strategy<Value = Spec> {
 }
 
 pub fn square() -> impl Strategy<Value = Spec> {
-    (1usize..5, prop::bool::weighted(0.3), any::<bool>(), -2.0f64..2.0).prop_flat_map(
+    (0usize..5, prop::bool::weighted(0.3), any::<bool>(), -2.0f64..2.0).prop_flat_map(
         |(n, identity, transposed, scale)| {
             matrix(n, n).prop_map(move |m| {
                 let matrix = if identity { Matrix::eye(n) } else { m };
