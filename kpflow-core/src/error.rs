@@ -69,3 +69,21 @@ pub enum Error {
         sweeps: usize,
     },
 }
+
+/// Fails unless a buffer holds `expected` numbers.
+pub(crate) fn length(expected: usize, found: usize) -> Result<(), Error> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(Error::Length { expected, found })
+    }
+}
+
+/// Fails unless a scratch holds `needed` numbers.
+pub(crate) fn enough(needed: usize, given: usize) -> Result<(), Error> {
+    if given >= needed {
+        Ok(())
+    } else {
+        Err(Error::Scratch { needed, given })
+    }
+}

@@ -130,6 +130,12 @@ fn what_does_not_fit_is_an_error_with_both_numbers() {
     let huge = [Factor::<f64>::identity(usize::MAX / 2); 3];
     assert!(matches!(Kronecker::new(&huge, &Portable), Err(Error::Overflow { .. })));
     assert!(matches!(KroneckerSum::new(&huge, &Portable), Err(Error::Overflow { .. })));
+    // Matrices of no numbers may be as long as they like.
+    let long = [Factor::dense(&[0.0; 0], usize::MAX, 0).unwrap()];
+    let long = Kronecker::new(&long, &Portable).unwrap();
+    assert_eq!((long.frobenius_norm(), long.scratch_len(usize::MAX), long.derived_scratch_len()), (0.0, 0, usize::MAX));
+    assert_eq!(long.operator_norm(&mut []), Ok(0.0));
+    assert!(long.trace().is_err() && long.axis_sum(0, &mut [Factor::ONE]).unwrap().at(0, 0) == 0.0);
     let zero = [Factor::<f64>::identity(2).scaled(0.0)];
     let zero = Kronecker::new(&zero, &Portable).unwrap();
     let found = zero.inverse(&mut [Factor::ONE], &mut [], &mut []).unwrap_err();

@@ -1,7 +1,7 @@
 //! Eigenpairs of symmetric matrices by cyclic Jacobi rotations.
 
-use super::{area, exactly, finite, largest, normalise, rotate, rotation, rows_mut, SWEEPS};
-use crate::Error;
+use super::{area, finite, largest, normalise, rotate, rotation, rows_mut, SWEEPS};
+use crate::error::{length, Error};
 
 /// Computes all eigenvalues and eigenvectors of a symmetric matrix, `A = Σ_i λ_i v_i v_iᵀ`.
 ///
@@ -21,9 +21,9 @@ use crate::Error;
 /// ```
 pub fn symmetric_eigen(n: usize, a: &mut [f64], values: &mut [f64], vectors: &mut [f64]) -> Result<(), Error> {
     let square = area(n, n)?;
-    exactly(square, a.len())?;
-    exactly(square, vectors.len())?;
-    exactly(n, values.len())?;
+    length(square, a.len())?;
+    length(square, vectors.len())?;
+    length(n, values.len())?;
     finite(a)?;
     let scale = normalise(a);
     for i in 0..n {

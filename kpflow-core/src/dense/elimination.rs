@@ -1,7 +1,7 @@
 //! Linear systems, inverses and determinants by elimination with partial pivoting.
 
-use super::{area, exactly, finite, rows_mut};
-use crate::Error;
+use super::{area, finite, rows_mut};
+use crate::error::{length, Error};
 
 /// A determinant by its sign and the logarithm of its absolute value, which does not overflow where the determinant does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,8 +58,8 @@ impl LogDeterminant {
 /// stable but for matrices that do not arise in practice (Wilkinson); X is off by cond(A)·ε. **Errors**: [`Error::Singular`] if a pivot is exactly 0 (then B
 /// is spoiled), a buffer of another length, a number that is not finite.
 pub fn solve(n: usize, a: &mut [f64], cols: usize, b: &mut [f64]) -> Result<LogDeterminant, Error> {
-    exactly(area(n, n)?, a.len())?;
-    exactly(area(n, cols)?, b.len())?;
+    length(area(n, n)?, a.len())?;
+    length(area(n, cols)?, b.len())?;
     finite(a)?;
     let determinant = eliminate(n, a, cols, b);
     if determinant.sign == 0.0 {
@@ -122,7 +122,7 @@ fn eliminate(n: usize, a: &mut [f64], cols: usize, b: &mut [f64]) -> LogDetermin
 /// # Ok::<(), kpflow_core::Error>(())
 /// ```
 pub fn log_determinant(n: usize, a: &mut [f64]) -> Result<LogDeterminant, Error> {
-    exactly(area(n, n)?, a.len())?;
+    length(area(n, n)?, a.len())?;
     finite(a)?;
     Ok(eliminate(n, a, 0, &mut []))
 }
@@ -132,7 +132,7 @@ pub fn log_determinant(n: usize, a: &mut [f64]) -> Result<LogDeterminant, Error>
 /// **Shapes**: `a` `[n, n]`, which is lost; `inverse` `[n, n]`. **Cost**: 2⅔·n³ flops. **Accuracy**: cond(A)·ε. **Errors**: [`Error::Singular`] if the condition
 /// ‖A‖₁‖A⁻¹‖₁ is 1/ε or more, so that no digit would be right; a buffer of another length, a number that is not finite.
 pub fn invert(n: usize, a: &mut [f64], inverse: &mut [f64]) -> Result<(), Error> {
-    exactly(area(n, n)?, inverse.len())?;
+    length(area(n, n)?, inverse.len())?;
     let norm = |m: &[f64]| {
         let column = |j: usize| m.iter().skip(j).step_by(n).map(|x| libm::fabs(*x)).sum::<f64>();
         (0..n).map(column).fold(0.0, libm::fmax)

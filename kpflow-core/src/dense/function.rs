@@ -1,7 +1,7 @@
 //! Square roots and powers.
 
-use super::{area, at_least, exactly, symmetric_eigen};
-use crate::Error;
+use super::{area, symmetric_eigen};
+use crate::error::{enough, length, Error};
 
 /// Numbers of scratch that [`square_root`] needs.
 pub const fn square_root_scratch_len(n: usize) -> usize {
@@ -13,7 +13,7 @@ pub const fn square_root_scratch_len(n: usize) -> usize {
 /// **Shapes**: `a` `[n, n]`, replaced by R. **Cost**: that of [`symmetric_eigen`], and 2·n³ flops. **Accuracy**: ‖R R − A‖ ≤ c·n·ε·‖A‖. **Errors**:
 /// [`Error::NotSemidefinite`] if an eigenvalue is below −`tolerance`·λ_1 (what is between counts as 0), a buffer too short, a number that is not finite.
 pub fn square_root(n: usize, a: &mut [f64], tolerance: f64, scratch: &mut [f64]) -> Result<(), Error> {
-    at_least(square_root_scratch_len(n), scratch.len())?;
+    enough(square_root_scratch_len(n), scratch.len())?;
     let (values, rest) = scratch.split_at_mut(n);
     let vectors = &mut rest[..area(n, n)?];
     symmetric_eigen(n, a, values, vectors)?;
@@ -43,9 +43,9 @@ pub const fn power_scratch_len(n: usize) -> usize {
 /// **Errors**: a buffer of another length.
 pub fn power(n: usize, a: &mut [f64], exponent: u32, out: &mut [f64], scratch: &mut [f64]) -> Result<(), Error> {
     let square = area(n, n)?;
-    exactly(square, a.len())?;
-    exactly(square, out.len())?;
-    at_least(power_scratch_len(n), scratch.len())?;
+    length(square, a.len())?;
+    length(square, out.len())?;
+    enough(power_scratch_len(n), scratch.len())?;
     let product = &mut scratch[..square];
     out.fill(0.0);
     (0..n).for_each(|i| out[i * n + i] = 1.0);

@@ -20,24 +20,6 @@ use crate::Error;
 /// Sweeps of rotations after which Jacobi's methods give up. They converge quadratically: some 5 to 12 are made.
 const SWEEPS: usize = 60;
 
-/// An error unless a buffer has the `expected` numbers.
-pub(crate) fn exactly(expected: usize, found: usize) -> Result<(), Error> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(Error::Length { expected, found })
-    }
-}
-
-/// An error unless the scratch has `needed` numbers or more.
-pub(crate) fn at_least(needed: usize, given: usize) -> Result<(), Error> {
-    if given >= needed {
-        Ok(())
-    } else {
-        Err(Error::Scratch { needed, given })
-    }
-}
-
 /// rows · cols.
 pub(crate) fn area(rows: usize, cols: usize) -> Result<usize, Error> {
     rows.checked_mul(cols).ok_or(Error::Overflow { left: rows, right: cols })

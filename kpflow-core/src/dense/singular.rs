@@ -1,7 +1,7 @@
 //! Singular values by one-sided Jacobi rotations: the numerical rank and the operator norm in one.
 
-use super::{area, dot, exactly, finite, normalise, rotate, rotation, rows_mut, SWEEPS};
-use crate::Error;
+use super::{area, dot, finite, normalise, rotate, rotation, rows_mut, SWEEPS};
+use crate::error::{length, Error};
 
 /// Computes all singular values of a matrix by making its rows orthogonal.
 ///
@@ -21,8 +21,8 @@ use crate::Error;
 /// # Ok::<(), kpflow_core::Error>(())
 /// ```
 pub fn singular_values(rows: usize, cols: usize, a: &mut [f64], values: &mut [f64]) -> Result<(), Error> {
-    exactly(area(rows, cols)?, a.len())?;
-    exactly(rows, values.len())?;
+    length(area(rows, cols)?, a.len())?;
+    length(rows, values.len())?;
     finite(a)?;
     let scale = normalise(a);
     orthogonalise(rows, cols, a)?;

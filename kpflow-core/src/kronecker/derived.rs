@@ -3,6 +3,7 @@
 use super::factor::relative;
 use super::{Factor, Kronecker};
 use crate::dense;
+use crate::error::{enough, length};
 use crate::machine::{Kernel, MatMut, MatRef};
 use crate::{Error, Scalar};
 
@@ -50,9 +51,9 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
         'a: 'm,
     {
         for (x, y) in self.groups().into_iter().zip(other.groups()) {
-            dense::exactly(x, y)?;
+            length(x, y)?;
         }
-        dense::exactly(self.count(), factors.len())?;
+        length(self.count(), factors.len())?;
         for (to, (x, y)) in factors.iter_mut().zip(self.factors.iter().zip(other.factors.iter())) {
             if x.cols() != y.rows() {
                 return Err(Error::Matrix { expected: (x.cols(), y.cols()), found: (y.rows(), y.cols()) });
@@ -79,7 +80,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     /// Numbers of scratch that the inverse, a power or the square root needs.
     pub fn derived_scratch_len(&self) -> usize {
         let len = |f: Factor<'a, T>| match f.matrix() {
-            Some(_) => f.rows().saturating_mul(3 * f.rows()).saturating_add(f.rows()),
+            Some(_) => f.rows().saturating_mul(f.rows()).saturating_mul(3).saturating_add(f.rows()),
             None => 0,
         };
         self.factors.iter().map(len).max().unwrap_or(0)
@@ -172,8 +173,8 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     where
         'a: 'f,
     {
-        dense::exactly(self.count(), factors.len())?;
-        dense::at_least(self.derived_scratch_len(), scratch.len())?;
+        length(self.count(), factors.len())?;
+        enough(self.derived_scratch_len(), scratch.len())?;
         for (to, from) in factors.iter_mut().zip(self.factors.iter()) {
             let n = from.size()?;
             *to = match from.matrix() {

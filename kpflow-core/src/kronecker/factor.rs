@@ -1,6 +1,7 @@
 //! A factor of a Kronecker product, or a term of a Kronecker sum.
 
 use crate::dense::{self, LogDeterminant};
+use crate::error::{enough, length};
 use crate::machine::MatRef;
 use crate::{Error, Scalar};
 
@@ -29,7 +30,7 @@ impl<'a, T: Scalar> Factor<'a, T> {
     ///
     /// **Errors**: [`Error::Length`] if there are more or fewer.
     pub fn dense(data: &'a [T], rows: usize, cols: usize) -> Result<Self, Error> {
-        dense::exactly(dense::area(rows, cols)?, data.len())?;
+        length(dense::area(rows, cols)?, data.len())?;
         Ok(Self::from(MatRef { data, rows, cols, ld: cols, transposed: false }))
     }
 
@@ -123,7 +124,8 @@ impl<'a, T: Scalar> Factor<'a, T> {
     }
 
     fn entries(&self) -> impl Iterator<Item = f64> + '_ {
-        (0..self.rows).flat_map(move |i| (0..self.cols).map(move |j| self.at(i, j)))
+        let rows = if self.cols == 0 { 0 } else { self.rows };
+        (0..rows).flat_map(move |i| (0..self.cols).map(move |j| self.at(i, j)))
     }
 
     /// Writes the matrix, row-major, in doubles.
@@ -161,7 +163,7 @@ impl<'a, T: Scalar> Factor<'a, T> {
             let rank = if self.scale == 0.0 { 0 } else { self.rows };
             return Ok((if self.rows == 0 { 0.0 } else { libm::fabs(self.scale) }, rank));
         }
-        dense::at_least(self.singular_len(), scratch.len())?;
+        enough(self.singular_len(), scratch.len())?;
         let short = if self.rows <= self.cols { *self } else { self.t() };
         let (values, rest) = scratch.split_at_mut(short.rows);
         let a = &mut rest[..self.dense_len()];
@@ -176,7 +178,7 @@ impl<'a, T: Scalar> Factor<'a, T> {
         if self.matrix.is_none() {
             return Ok(LogDeterminant::ONE.times(self.scale).power(n));
         }
-        dense::at_least(n * n, scratch.len())?;
+        enough(n * n, scratch.len())?;
         self.write(&mut scratch[..n * n]);
         dense::log_determinant(n, &mut scratch[..n * n])
     }

@@ -2,7 +2,8 @@
 
 use super::factor::relative;
 use super::{spectrum, Factor, Kronecker, Rule, Spectrum};
-use crate::dense::{exactly, LogDeterminant};
+use crate::dense::LogDeterminant;
+use crate::error::length;
 use crate::machine::Kernel;
 use crate::{Error, Scalar};
 
@@ -102,7 +103,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     where
         'a: 'f,
     {
-        exactly(self.count(), factors.len())?;
+        length(self.count(), factors.len())?;
         for (i, (to, from)) in factors.iter_mut().zip(self.factors.iter()).enumerate() {
             *to = if i == k { Factor::ONE.scaled(weight) } else { from };
         }

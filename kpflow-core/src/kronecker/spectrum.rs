@@ -2,7 +2,8 @@
 
 use super::factors::Factors;
 use super::{Factor, Kronecker};
-use crate::dense::{at_least, exactly, symmetric_eigen, LogDeterminant};
+use crate::dense::{symmetric_eigen, LogDeterminant};
+use crate::error::{enough, length};
 use crate::machine::{Kernel, MatRef};
 use crate::operator::require;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
@@ -67,10 +68,10 @@ pub(super) fn compute<'f, 'm: 'f, 'a: 'f, T: Scalar, K: Kernel<T>>(
 ) -> Result<Spectrum<'f, T, K>, Error> {
     from.iter().try_for_each(|f| f.require_symmetric().map(|_| ()))?;
     let len = len(from);
-    exactly(from.len(), factors.len())?;
-    exactly(len.vectors, vectors.len())?;
-    exactly(len.values, values.len())?;
-    at_least(len.scratch, scratch.len())?;
+    length(from.len(), factors.len())?;
+    length(len.vectors, vectors.len())?;
+    length(len.values, values.len())?;
+    enough(len.scratch, scratch.len())?;
     let (mut left, mut at) = (vectors, 0);
     for (to, f) in factors.iter_mut().zip(from.iter()) {
         let n = f.rows();
@@ -145,7 +146,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Spectrum<'a, T, K> {
     ///
     /// **Shapes**: `out` `[n]`, a flattened state. **Cost**: n products a factor. **Errors**: [`Error::Length`]; [`Error::Range`] if there is no such place.
     pub fn vector(&self, index: usize, out: &mut [T]) -> Result<(), Error> {
-        exactly(self.count(), out.len())?;
+        length(self.count(), out.len())?;
         if index >= self.count() {
             return Err(Error::Range { limit: self.count(), found: index });
         }
@@ -160,7 +161,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Spectrum<'a, T, K> {
     /// **Determinism**: of equal ones the first in place comes first. **Errors**: [`Error::Length`].
     pub fn largest(&self, pairs: &mut [Eigenpair], scratch: &mut [Eigenpair]) -> Result<usize, Error> {
         let k = pairs.len();
-        at_least(k.saturating_mul(4), scratch.len())?;
+        enough(k.saturating_mul(4), scratch.len())?;
         if k == 0 || self.count() == 0 {
             return Ok(0);
         }

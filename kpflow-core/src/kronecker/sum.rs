@@ -2,6 +2,7 @@
 
 use super::factors::{multiply, Factors};
 use super::{spectrum, Factor, Rule, Spectrum};
+use crate::error::length;
 use crate::machine::Kernel;
 use crate::operator::require;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
@@ -137,7 +138,7 @@ impl<'a, T: Scalar, K: Kernel<T>> KroneckerSum<'a, T, K> {
     where
         'a: 'f,
     {
-        crate::dense::exactly(self.count(), terms.len())?;
+        length(self.count(), terms.len())?;
         for (i, (to, from)) in terms.iter_mut().zip(self.terms.iter()).enumerate() {
             *to = if i == k { Factor::ONE.scaled(value) } else { from.scaled(weight) };
         }
@@ -189,6 +190,9 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for KroneckerSum<'_, T, K> {
         let m = x.vectors();
         require(self.domain(), self.codomain(), 0, &x, &y, scratch);
         let y = y.into_data();
+        if y.is_empty() {
+            return;
+        }
         // Identities first, all at once; then every dense term adds.
         let identities: f64 = self.terms.iter().filter(|f| f.matrix().is_none()).map(|f| f.scale()).sum();
         y.iter_mut().zip(x.data()).for_each(|(y, x)| *y = T::of(identities) * *x);

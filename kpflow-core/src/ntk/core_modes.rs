@@ -3,13 +3,14 @@
 use super::core_sums::{CoreSize, CoreSums, Diagonal};
 use super::features::{bands, input_len};
 use super::Features;
-use crate::dense::{at_least, exactly, rank, singular_values, symmetric_eigen};
+use crate::dense::{rank, singular_values, symmetric_eigen};
+use crate::error::{enough, length};
 use crate::{Axis, Error, Scalar};
 
 impl<T: Scalar> Features<'_, T> {
     fn positions(&self, rows: &[T]) -> Result<usize, Error> {
         let len = self.row_len().max(1);
-        exactly(rows.len().div_ceil(len) * len, rows.len())?;
+        length(rows.len().div_ceil(len) * len, rows.len())?;
         Ok(rows.len() / len)
     }
 
@@ -26,14 +27,14 @@ impl<T: Scalar> Features<'_, T> {
     pub fn marginal(&self, axis: Axis, rows: &[T], out: &mut [f64], scratch: &mut [T]) -> Result<(), Error> {
         let (steps, n) = (self.shape().steps, self.shape().units);
         let trajectories = self.positions(rows)? / steps.max(1);
-        exactly(trajectories * steps * self.row_len(), rows.len())?;
+        length(trajectories * steps * self.row_len(), rows.len())?;
         let d = match axis {
             Axis::Trajectory => trajectories,
             Axis::Step => steps,
             Axis::Unit => n,
         };
-        exactly(d * d, out.len())?;
-        at_least(n, scratch.len())?;
+        length(d * d, out.len())?;
+        enough(n, scratch.len())?;
         out.fill(0.0);
         let row = |b: usize, t: usize| self.row(rows, b * steps + t);
         if axis == Axis::Unit {
@@ -93,9 +94,9 @@ impl<T: Scalar> Features<'_, T> {
         let coupled = self.site(site)?;
         let size = sums.size();
         let (positions, outputs) = (self.positions(rows)?, if size.errors { size.outputs() } else { 0 });
-        exactly(positions * outputs, errors.len())?;
+        length(positions * outputs, errors.len())?;
         let hidden = size.hidden.max(1);
-        exactly(coupled.width, size.outputs())?;
+        length(coupled.width, size.outputs())?;
         for p in 0..positions {
             let row = self.row(rows, p);
             let jacobian = bands(graph).filter(|b| b.site == site).map(|b| Diagonal {
@@ -131,9 +132,9 @@ impl<T: Scalar> Features<'_, T> {
         let positions = self.positions(rows)?;
         let n = input_len(&self.site(site)?);
         let (k, needed) = self.modes_len(site, positions)?;
-        exactly(k, values.len())?;
-        exactly(k * positions, modes.len())?;
-        at_least(needed, scratch.len())?;
+        length(k, values.len())?;
+        length(k * positions, modes.len())?;
+        enough(needed, scratch.len())?;
         let u = |p: usize| self.inputs(site, self.row(rows, p));
         let tolerance = n.max(positions) as f64 * T::epsilon().f64();
         let found = if n <= positions {
@@ -177,9 +178,9 @@ impl<T: Scalar> Features<'_, T> {
 /// # Ok::<(), kpflow_core::Error>(())
 /// ```
 pub fn energy_shares<T: Scalar>(positions: usize, modes: &[f64], error: &[T], shares: &mut [f64]) -> Result<(), Error> {
-    exactly(shares.len().saturating_mul(positions), modes.len())?;
+    length(shares.len().saturating_mul(positions), modes.len())?;
     let width = error.len() / positions.max(1);
-    exactly(width * positions, error.len())?;
+    length(width * positions, error.len())?;
     let total: f64 = error.iter().map(|e| e.f64() * e.f64()).sum();
     for (share, mode) in shares.iter_mut().zip(modes.chunks_exact(positions.max(1))) {
         let along = |j: usize| mode.iter().enumerate().map(|(p, v)| v * error[p * width + j].f64()).sum::<f64>();

@@ -1,6 +1,7 @@
 //! What inference alone tells of the Kronecker core, summed position after position in fixed memory.
 
-use crate::dense::{at_least, exactly, rank, symmetric_eigen};
+use crate::dense::{rank, symmetric_eigen};
+use crate::error::{enough, length};
 use crate::{Error, Scalar};
 
 /// The sizes of a weight site of a unit-wise cell, for [`CoreSums`].
@@ -98,7 +99,7 @@ impl<'m> CoreSums<'m> {
     ///
     /// **Errors**: [`Error::Length`] unless it is as long as [`CoreSize::memory_len`] tells.
     pub fn new(size: CoreSize, memory: &'m mut [f64]) -> Result<Self, Error> {
-        exactly(size.memory_len(), memory.len())?;
+        length(size.memory_len(), memory.len())?;
         memory.fill(0.0);
         Ok(Self { size, memory })
     }
@@ -117,7 +118,7 @@ impl<'m> CoreSums<'m> {
     ///
     /// **Errors**: [`Error::Length`] if they are of another size.
     pub fn merge(&mut self, other: &CoreSums<'_>) -> Result<(), Error> {
-        exactly(self.memory.len(), other.memory.len())?;
+        length(self.memory.len(), other.memory.len())?;
         self.memory.iter_mut().zip(&*other.memory).for_each(|(a, b)| *a += b);
         Ok(())
     }
@@ -134,10 +135,10 @@ impl<'m> CoreSums<'m> {
         error: &[T],
     ) -> Result<(), Error> {
         let size = self.size;
-        exactly(size.inputs, u.len())?;
-        exactly(if size.errors { size.outputs() } else { 0 }, error.len())?;
+        length(size.inputs, u.len())?;
+        length(if size.errors { size.outputs() } else { 0 }, error.len())?;
         for d in jacobian.clone() {
-            exactly(size.hidden, d.values.len())?;
+            length(size.hidden, d.values.len())?;
             for (limit, found) in [(size.gates, d.gate), (size.states, d.state)] {
                 if found >= limit {
                     return Err(Error::Range { limit, found });
@@ -214,7 +215,7 @@ impl<'m> CoreSums<'m> {
     pub fn add_unit_marginal(&self, out: &mut [f64]) -> Result<(), Error> {
         let (states, hidden) = (self.size.states, self.size.hidden);
         let n = states * hidden;
-        exactly(n * n, out.len())?;
+        length(n * n, out.len())?;
         for (a, b) in (0..states).flat_map(|a| (0..states).map(move |b| (a, b))) {
             for (i, x) in self.pair(a, b).iter().enumerate() {
                 out[(a * hidden + i) * n + b * hidden + i] += x;
@@ -231,7 +232,7 @@ impl<'m> CoreSums<'m> {
     /// **Errors**: a buffer of another length; sums that are not finite.
     pub fn modes(&self, values: &mut [f64], patterns: &mut [f64], scratch: &mut [f64]) -> Result<(), Error> {
         let n = self.size.columns();
-        at_least(n * n, scratch.len())?;
+        enough(n * n, scratch.len())?;
         let matrix = &mut scratch[..n * n];
         let mut at = 0;
         for i in 0..n {
@@ -260,8 +261,8 @@ impl<'m> CoreSums<'m> {
     /// this site. **Accuracy**: ε·λ_1/λ_i for mode i. **Errors**: [`Error::Length`]; [`Error::Range`] if errors are not summed, or there are fewer modes.
     pub fn error_share(&self, values: &[f64], patterns: &[f64], count: usize) -> Result<f64, Error> {
         let (n, outputs) = (self.size.columns(), self.size.outputs());
-        exactly(n, values.len())?;
-        exactly(n * n, patterns.len())?;
+        length(n, values.len())?;
+        length(n * n, patterns.len())?;
         let limit = if self.size.errors { n } else { 0 };
         if count > limit {
             return Err(Error::Range { limit, found: count });
@@ -307,7 +308,7 @@ pub fn core_numbers_scratch_len(sites: &[CoreSums<'_>]) -> usize {
 /// `Σ_j (tr K_j)²/rank ≤ ‖K‖_F² ≤ Σ_j (tr K_j)²`; the sum itself cannot be had in this memory. **Cost**: a symmetric eigenproblem a site.
 /// **Errors**: [`Error::Scratch`]; [`Error::Length`] if the sites are not of one cell; sums that are not finite.
 pub fn core_numbers(sites: &[CoreSums<'_>], scratch: &mut [f64]) -> Result<CoreNumbers, Error> {
-    at_least(core_numbers_scratch_len(sites), scratch.len())?;
+    enough(core_numbers_scratch_len(sites), scratch.len())?;
     let Some(first) = sites.first().map(|s| s.size) else {
         let frobenius = (0.0, 0.0);
         return Ok(CoreNumbers {
@@ -321,9 +322,9 @@ pub fn core_numbers(sites: &[CoreSums<'_>], scratch: &mut [f64]) -> Result<CoreN
     };
     let (mut rank_bound, mut unit_rank, mut core_trace, mut core_square) = (0, 0, 0.0, 0.0);
     for site in sites {
-        exactly(first.hidden, site.size.hidden)?;
-        exactly(first.states, site.size.states)?;
-        exactly(sites[0].positions(), site.positions())?;
+        length(first.hidden, site.size.hidden)?;
+        length(first.states, site.size.states)?;
+        length(sites[0].positions(), site.positions())?;
         let n = site.size.columns();
         let (values, rest) = scratch.split_at_mut(n);
         let (patterns, rest) = rest.split_at_mut(n * n);
