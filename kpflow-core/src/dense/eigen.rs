@@ -1,6 +1,6 @@
 //! Eigenpairs of symmetric matrices by cyclic Jacobi rotations.
 
-use super::{area, finite, largest, normalise, rotate, rotation, rows_mut, SWEEPS};
+use super::{area, finite, largest, normalise, rotate, rotation, rows_mut, sort, SWEEPS};
 use crate::error::{length, Error};
 
 /// Computes all eigenvalues and eigenvectors of a symmetric matrix, `A = Σ_i λ_i v_i v_iᵀ`.
@@ -36,7 +36,7 @@ pub fn symmetric_eigen(n: usize, a: &mut [f64], values: &mut [f64], vectors: &mu
     (0..n).for_each(|i| vectors[i * n + i] = 1.0);
     diagonalise(n, a, vectors)?;
     values.iter_mut().enumerate().for_each(|(i, x)| *x = scale * a[i * n + i]);
-    sort(n, values, vectors);
+    sort(values, vectors, n);
     Ok(())
 }
 
@@ -70,16 +70,4 @@ fn diagonalise(n: usize, a: &mut [f64], vectors: &mut [f64]) -> Result<(), Error
         }
     }
     Err(Error::NotConverged { sweeps: SWEEPS })
-}
-
-/// Sorts rows by their values, largest first.
-fn sort(n: usize, values: &mut [f64], vectors: &mut [f64]) {
-    for i in 0..n {
-        let Some(best) = (i..n).reduce(|best, j| if values[j] > values[best] { j } else { best }) else { return };
-        if best != i {
-            values.swap(i, best);
-            let (x, y) = rows_mut(vectors, n, i, best);
-            x.swap_with_slice(y);
-        }
-    }
 }

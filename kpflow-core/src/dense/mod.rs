@@ -68,6 +68,18 @@ fn rows_mut(a: &mut [f64], len: usize, p: usize, q: usize) -> (&mut [f64], &mut 
     (&mut head[p * len..][..len], &mut tail[..len])
 }
 
+/// Sorts values, largest first, and with them the rows of a matrix of `len` columns.
+fn sort(values: &mut [f64], rows: &mut [f64], len: usize) {
+    for i in 0..values.len() {
+        let best = (i + 1..values.len()).fold(i, |best, j| if values[j] > values[best] { j } else { best });
+        if best != i {
+            values.swap(i, best);
+            let (x, y) = rows_mut(rows, len, i, best);
+            x.swap_with_slice(y);
+        }
+    }
+}
+
 /// Replaces the rows (x, y) by (c x − s y, s x + c y).
 fn rotate(x: &mut [f64], y: &mut [f64], c: f64, s: f64) {
     for (x, y) in x.iter_mut().zip(y) {

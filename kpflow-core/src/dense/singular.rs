@@ -1,6 +1,6 @@
 //! Singular values by one-sided Jacobi rotations: the numerical rank and the operator norm in one.
 
-use super::{area, dot, finite, normalise, rotate, rotation, rows_mut, SWEEPS};
+use super::{area, dot, finite, normalise, rotate, rotation, rows_mut, sort, SWEEPS};
 use crate::error::{length, Error};
 
 /// Computes all singular values of a matrix by making its rows orthogonal.
@@ -32,14 +32,7 @@ pub fn singular_values(rows: usize, cols: usize, a: &mut [f64], values: &mut [f6
         *value = libm::sqrt(dot(row, row)) * scale;
     }
     a.iter_mut().for_each(|x| *x *= scale);
-    for i in 0..rows {
-        let Some(best) = (i..rows).reduce(|best, j| if values[j] > values[best] { j } else { best }) else { break };
-        if best != i {
-            values.swap(i, best);
-            let (x, y) = rows_mut(a, cols, i, best);
-            x.swap_with_slice(y);
-        }
-    }
+    sort(values, a, cols);
     Ok(())
 }
 

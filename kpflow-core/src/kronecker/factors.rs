@@ -2,6 +2,7 @@
 
 use super::Factor;
 use crate::dense::area;
+use crate::error::length;
 use crate::machine::{Kernel, MatMut, MatRef};
 use crate::{Error, Scalar, Shape};
 
@@ -51,6 +52,29 @@ impl<'a, T: Scalar> Factors<'a, T> {
     pub fn get(&self, k: usize) -> Option<Factor<'a, T>> {
         let factor = *self.list.get(k)?;
         Some(if self.transposed { factor.t() } else { factor })
+    }
+
+    /// The same, or an error that there is no such factor.
+    pub fn require(&self, k: usize) -> Result<Factor<'a, T>, Error> {
+        self.get(k).ok_or(Error::Range { limit: self.len(), found: k })
+    }
+
+    /// The list with the number `value` in the place of factor k, and `weight` times the others, in `memory`.
+    pub fn without<'f>(
+        &self,
+        k: usize,
+        value: f64,
+        weight: f64,
+        memory: &'f mut [Factor<'a, T>],
+    ) -> Result<Factors<'f, T>, Error>
+    where
+        'a: 'f,
+    {
+        length(self.len(), memory.len())?;
+        for (i, (to, from)) in memory.iter_mut().zip(self.iter()).enumerate() {
+            *to = if i == k { Factor::ONE.scaled(value) } else { from.scaled(weight) };
+        }
+        self.with(memory)
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Factor<'a, T>> + ExactSizeIterator + Clone + 'a {

@@ -3,7 +3,6 @@
 use super::factor::relative;
 use super::{spectrum, Factor, Kronecker, Rule, Spectrum};
 use crate::dense::LogDeterminant;
-use crate::error::length;
 use crate::machine::Kernel;
 use crate::{Error, Scalar};
 
@@ -84,8 +83,8 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     where
         'a: 'f,
     {
-        let weight = self.require(k)?.trace()?;
-        self.without(k, weight, factors)
+        let trace = self.factors.require(k)?.trace()?;
+        Ok(Kronecker { factors: self.factors.without(k, trace, 1.0, factors)?, kernel: self.kernel })
     }
 
     /// The sum over factor k's axis: (1 ⊗ I)ᵀ (A ⊗ B) (1 ⊗ I) = `(1ᵀA1) · B`. Not a partial trace.
@@ -95,23 +94,8 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     where
         'a: 'f,
     {
-        let weight = self.require(k)?.sum();
-        self.without(k, weight, factors)
-    }
-
-    fn without<'f>(&self, k: usize, weight: f64, factors: &'f mut [Factor<'a, T>]) -> Result<Kronecker<'f, T, K>, Error>
-    where
-        'a: 'f,
-    {
-        length(self.count(), factors.len())?;
-        for (i, (to, from)) in factors.iter_mut().zip(self.factors.iter()).enumerate() {
-            *to = if i == k { Factor::ONE.scaled(weight) } else { from };
-        }
-        Ok(Kronecker { factors: self.factors.with(factors)?, kernel: self.kernel })
-    }
-
-    fn require(&self, k: usize) -> Result<Factor<'a, T>, Error> {
-        self.factor(k).ok_or(Error::Range { limit: self.count(), found: k })
+        let sum = self.factors.require(k)?.sum();
+        Ok(Kronecker { factors: self.factors.without(k, sum, 1.0, factors)?, kernel: self.kernel })
     }
 
     /// Numbers of each kind that [`spectrum`](Self::spectrum) needs: eigenvectors, eigenvalues, scratch.

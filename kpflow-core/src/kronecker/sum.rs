@@ -2,7 +2,6 @@
 
 use super::factors::{multiply, Factors};
 use super::{spectrum, Factor, Rule, Spectrum};
-use crate::error::length;
 use crate::machine::Kernel;
 use crate::operator::require;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
@@ -113,8 +112,9 @@ impl<'a, T: Scalar, K: Kernel<T>> KroneckerSum<'a, T, K> {
     where
         'a: 'f,
     {
-        let term = self.require(k)?;
-        self.contract(k, term.trace()?, term.rows() as f64, terms)
+        let term = self.terms.require(k)?;
+        let terms = self.terms.without(k, term.trace()?, term.rows() as f64, terms)?;
+        Ok(KroneckerSum { terms, kernel: self.kernel })
     }
 
     /// The sum over term k's axis, (1 ⊗ I)ᵀ · (1 ⊗ I): `n_k ⊕_{l≠k} A_l + (1ᵀA_k1) I`. Not a partial trace.
@@ -124,25 +124,9 @@ impl<'a, T: Scalar, K: Kernel<T>> KroneckerSum<'a, T, K> {
     where
         'a: 'f,
     {
-        let term = self.require(k)?;
-        self.contract(k, term.sum(), term.rows() as f64, terms)
-    }
-
-    fn contract<'f>(
-        &self,
-        k: usize,
-        value: f64,
-        weight: f64,
-        terms: &'f mut [Factor<'a, T>],
-    ) -> Result<KroneckerSum<'f, T, K>, Error>
-    where
-        'a: 'f,
-    {
-        length(self.count(), terms.len())?;
-        for (i, (to, from)) in terms.iter_mut().zip(self.terms.iter()).enumerate() {
-            *to = if i == k { Factor::ONE.scaled(value) } else { from.scaled(weight) };
-        }
-        Ok(KroneckerSum { terms: self.terms.with(terms)?, kernel: self.kernel })
+        let term = self.terms.require(k)?;
+        let terms = self.terms.without(k, term.sum(), term.rows() as f64, terms)?;
+        Ok(KroneckerSum { terms, kernel: self.kernel })
     }
 
     /// Numbers of each kind that [`spectrum`](Self::spectrum) needs: eigenvectors, eigenvalues, scratch.
@@ -164,10 +148,6 @@ impl<'a, T: Scalar, K: Kernel<T>> KroneckerSum<'a, T, K> {
         'a: 'f,
     {
         spectrum::compute(&self.terms, self.kernel, Rule::Sum, factors, vectors, values, scratch)
-    }
-
-    fn require(&self, k: usize) -> Result<Factor<'a, T>, Error> {
-        self.terms.get(k).ok_or(Error::Range { limit: self.count(), found: k })
     }
 
     /// n / n_k.
