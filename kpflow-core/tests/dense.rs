@@ -5,7 +5,7 @@ mod common;
 use common::{distance, norm, random};
 use kpflow_core::dense::{
     invert, log_determinant, power, power_scratch_len, rank, singular_values, solve, square_root,
-    square_root_scratch_len, symmetric_eigen, LogDeterminant,
+    square_root_scratch_len, symmetric_eigen, symmetric_eigenvalues, LogDeterminant,
 };
 use kpflow_core::{Error, Shape};
 use proptest::prelude::*;
@@ -244,11 +244,30 @@ proptest! {
     fn eigenpairs_rebuild_the_matrix((n, g) in square()) {
         let a: Vec<f64> = (0..n * n).map(|e| g[e] + g[e % n * n + e / n]).collect();
         let (values, vectors) = eigen(&a, n);
+        let mut alone = vec![f64::NAN; n];
+        symmetric_eigenvalues(n, &mut a.clone(), &mut alone).unwrap();
+        prop_assert_eq!(&alone, &values);
         let built: Vec<f64> = (0..n * n)
             .map(|e| (0..n).map(|k| values[k] * vectors[k * n + e / n] * vectors[k * n + e % n]).sum())
             .collect();
         prop_assert!(distance(&built, &a) <= 1e-13 * norm(&a));
         prop_assert!((values.iter().sum::<f64>() - (0..n).map(|i| a[i * n + i]).sum::<f64>()).abs() <= 1e-13 * norm(&a));
+    }
+
+    /// Buffers of any lengths: an answer or an error.
+    #[test]
+    fn no_call_panics(n in 0usize..5, cols in 0usize..5, lens in prop::array::uniform4(0usize..26), exponent in any::<u32>()) {
+        let buffer = |i: usize| vec![0.5; lens[i]];
+        let (mut a, mut b, mut c) = (buffer(0), buffer(1), buffer(2));
+        let fits = |ok: bool, right: bool| if right { Ok(()) } else { prop_assert!(!ok); Ok(()) };
+        fits(symmetric_eigen(n, &mut a, &mut b, &mut c).is_ok(), lens[..3] == [n * n, n, n * n])?;
+        fits(symmetric_eigenvalues(n, &mut a, &mut b).is_ok(), lens[..2] == [n * n, n])?;
+        fits(singular_values(n, cols, &mut a, &mut b).is_ok(), lens[..2] == [n * cols, n])?;
+        fits(solve(n, &mut a, cols, &mut b).is_ok(), lens[..2] == [n * n, n * cols])?;
+        fits(invert(n, &mut a, &mut b).is_ok(), lens[..2] == [n * n; 2])?;
+        fits(log_determinant(n, &mut a).is_ok(), lens[0] == n * n)?;
+        fits(power(n, &mut a, exponent, &mut b, &mut c).is_ok(), lens[..2] == [n * n; 2] && lens[2] >= n * n)?;
+        fits(square_root(n, &mut a, 0.0, &mut b).is_ok(), lens[0] == n * n && lens[1] >= square_root_scratch_len(n))?;
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod elimination;
 mod function;
 mod singular;
 
-pub use eigen::symmetric_eigen;
+pub use eigen::{symmetric_eigen, symmetric_eigenvalues};
 pub use elimination::{invert, log_determinant, solve, LogDeterminant};
 pub use function::{power, power_scratch_len, square_root, square_root_scratch_len};
 pub use singular::{rank, singular_values};

@@ -1,6 +1,6 @@
 //! What inference alone tells of the Kronecker core, summed position after position in fixed memory.
 
-use crate::dense::{rank, symmetric_eigen};
+use crate::dense::{rank, symmetric_eigen, symmetric_eigenvalues};
 use crate::error::{enough, length};
 use crate::{Error, Scalar};
 
@@ -231,6 +231,18 @@ impl<'m> CoreSums<'m> {
     /// **Shapes**: `values` `[n]`, largest first; `patterns` `[n, n]`, w_i in row i; `scratch` n². **Cost**: a [symmetric eigenproblem](crate::dense::symmetric_eigen).
     /// **Errors**: a buffer of another length; sums that are not finite.
     pub fn modes(&self, values: &mut [f64], patterns: &mut [f64], scratch: &mut [f64]) -> Result<(), Error> {
+        symmetric_eigen(self.size.columns(), self.square(scratch)?, values, patterns)
+    }
+
+    /// Computes the eigenvalues of G that are not zero, without the modes.
+    ///
+    /// **Shapes**: `values` `[n]`, largest first; `scratch` n². **Cost**, **errors**: as [`modes`](Self::modes).
+    pub fn eigenvalues(&self, values: &mut [f64], scratch: &mut [f64]) -> Result<(), Error> {
+        symmetric_eigenvalues(self.size.columns(), self.square(scratch)?, values)
+    }
+
+    /// UᵀU, written to the front of the scratch.
+    fn square<'s>(&self, scratch: &'s mut [f64]) -> Result<&'s mut [f64], Error> {
         let n = self.size.columns();
         enough(n * n, scratch.len())?;
         let matrix = &mut scratch[..n * n];
@@ -241,10 +253,10 @@ impl<'m> CoreSums<'m> {
             }
             at += i + 1;
         }
-        symmetric_eigen(n, matrix, values, patterns)
+        Ok(matrix)
     }
 
-    /// rank G from the eigenvalues that [`modes`](Self::modes) found: those beyond max(n, positions)·ε·λ_1.
+    /// rank G from the eigenvalues that [`modes`](Self::modes) or [`eigenvalues`](Self::eigenvalues) found: those beyond max(n, positions)·ε·λ_1.
     ///
     /// **Accuracy**: of sums of squares a direction is seen down to √ε, some 1e-8, of the largest; what is weaker does not count.
     pub fn rank(&self, values: &[f64]) -> usize {
@@ -297,9 +309,9 @@ pub struct CoreNumbers {
     pub core_effective_rank: f64,
 }
 
-/// Numbers of scratch that [`core_numbers`] needs: 2·n² + n of the widest site.
+/// Numbers of scratch that [`core_numbers`] needs: n² + n of the widest site.
 pub fn core_numbers_scratch_len(sites: &[CoreSums<'_>]) -> usize {
-    sites.iter().map(|s| s.size.columns() * (2 * s.size.columns() + 1)).max().unwrap_or(0)
+    sites.iter().map(|s| s.size.columns() * (s.size.columns() + 1)).max().unwrap_or(0)
 }
 
 /// Computes what the sums of all sites of a cell say together.
@@ -327,8 +339,7 @@ pub fn core_numbers(sites: &[CoreSums<'_>], scratch: &mut [f64]) -> Result<CoreN
         length(sites[0].positions(), site.positions())?;
         let n = site.size.columns();
         let (values, rest) = scratch.split_at_mut(n);
-        let (patterns, rest) = rest.split_at_mut(n * n);
-        site.modes(values, patterns, rest)?;
+        site.eigenvalues(values, rest)?;
         let rank = site.rank(values);
         rank_bound += site.size.outputs() * rank;
         unit_rank += site.size.gates * rank;
