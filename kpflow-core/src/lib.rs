@@ -23,6 +23,6 @@ mod shape;
 
 pub use block::{BlockMut, BlockRef};
 pub use error::Error;
-pub use operator::{ApplyError, LinearOperator};
+pub use operator::LinearOperator;
 pub use scalar::Scalar;
 pub use shape::{Axis, Shape};

@@ -225,7 +225,7 @@ fn streamed<T: Scalar>(tolerance: f64) {
     let lin = Linearization::new(&graph, &[&x], None, 1, 1, &mut arena, &mut scratch, &Portable).unwrap();
     let features = Features::new(&lin).unwrap();
     let mut rows = vec![T::zero(); features.rows() * features.row_len()];
-    features.write(&mut rows);
+    features.write(&mut rows).unwrap();
 
     // r and z read x and h together; n reads them apart.
     let size = |inputs, gates| CoreSize { inputs, bias: true, hidden: H, gates, states: 1, errors: false };
@@ -243,7 +243,7 @@ fn streamed<T: Scalar>(tolerance: f64) {
             let (ih, hh) = (|g: usize| gate(&w_ih, &b_ih, x, g * H + j), |g: usize| gate(&w_hh, &b_hh, &h, g * H + j));
             let (mut y, mut by) = ([T::zero()], [T::zero(); 5]);
             let function: &dyn Cluster<T> = cell.function();
-            function.linearize(&[ih(0) + hh(0), ih(1) + hh(1), ih(2), hh(2), h[j]], &mut y, &mut by);
+            function.linearize(&[ih(0) + hh(0), ih(1) + hh(1), ih(2), hh(2), h[j]], &mut y, &mut by).unwrap();
             next[j] = y[0];
             (0..4).for_each(|i| d[i][j] = by[i]);
         }
@@ -256,8 +256,8 @@ fn streamed<T: Scalar>(tolerance: f64) {
     }
 
     let numbers = core_numbers(&sums, &mut vec![0.0; core_numbers_scratch_len(&sums)]).unwrap();
-    near("tr K", numbers.trace, features.trace(&rows), tolerance);
-    let frobenius = features.frobenius_squared(&rows, &rows, &mut [T::zero(); H]).sqrt();
+    near("tr K", numbers.trace, features.trace(&rows).unwrap(), tolerance);
+    let frobenius = features.frobenius_squared(&rows, &rows, &mut [T::zero(); H]).unwrap().sqrt();
     assert!(numbers.frobenius.0 <= frobenius && frobenius <= numbers.frobenius.1);
     let (mut streamed, mut exact) = (vec![0.0; H * H], vec![0.0; H * H]);
     sums.iter().for_each(|s| s.add_unit_marginal(&mut streamed).unwrap());

@@ -6,7 +6,7 @@ mod generated;
 use common::{assert_contract, random};
 use generated::{entries, grouped, spec};
 use kpflow_core::kronecker::{Eigenpair, Factor, Kronecker, KroneckerSum};
-use kpflow_core::machine::{Kernel, MatMut, MatRef, Portable};
+use kpflow_core::machine::{Gemm, Kernel, MatRef, Portable};
 use kpflow_core::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -18,7 +18,7 @@ fn numbers<T: Scalar>(rows: usize, cols: usize, stream: u32) -> Vec<T> {
 fn contract<T: Scalar>(tolerance: f64) {
     let (a, b, c) = (numbers::<T>(3, 4, 1), numbers::<T>(5, 7, 2), numbers::<T>(3, 3, 3));
     let dense = |data, rows, cols| Factor::<T>::dense(data, rows, cols).unwrap();
-    let view = |data, rows, cols, ld| Factor::from(MatRef { data, rows, cols, ld, transposed: false });
+    let view = |data, rows, cols, ld| Factor::from(MatRef::new(data, rows, cols, ld).unwrap());
     let lists = [
         ("A ⊗ B", vec![dense(&a, 3, 4), dense(&b, 5, 7)], [0, 1, 1]),
         ("Aᵀ ⊗ B", vec![dense(&a, 3, 4).t(), dense(&b, 5, 7)], [1, 0, 1]),
@@ -154,10 +154,11 @@ struct Counting {
 }
 
 impl Kernel<f64> for Counting {
-    fn gemm(&self, alpha: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>, beta: f64, c: MatMut<'_, f64>) {
-        self.flops.fetch_add(2 * a.rows * a.cols * b.cols, Relaxed);
+    fn gemm(&self, alpha: f64, gemm: Gemm<'_, f64>, beta: f64) {
+        let (a, b, c) = gemm.into_parts();
+        self.flops.fetch_add(2 * a.rows() * a.cols() * b.cols(), Relaxed);
         self.products.fetch_add(1, Relaxed);
-        Portable.gemm(alpha, a, b, beta, c);
+        Portable.gemm(alpha, Gemm::new(a, b, c).unwrap(), beta);
     }
 }
 
@@ -184,7 +185,7 @@ proptest! {
         let (x, mut y) = (vec![1.0; m * product.domain().len()], vec![0.0; m * product.codomain().len()]);
         let mut scratch = vec![0.0; product.scratch_len(m)];
         let (from, to) = (product.domain(), product.codomain());
-        product.apply(BlockRef::new(from, m, &x), BlockMut::new(to, m, &mut y), &mut scratch);
+        product.apply(BlockRef::new(from, m, &x).unwrap(), BlockMut::new(to, m, &mut y).unwrap(), &mut scratch).unwrap();
         prop_assert_eq!(kernel.flops.load(Relaxed), fewest(&sizes, m * from.len()));
         // With two factors on steps and units: one product for the units, one a vector for the steps.
         if sizes.len() == 2 && sizes[1].0 > 1 && sizes[1].1 > 1 {

@@ -4,7 +4,7 @@ use super::factor::relative;
 use super::{Factor, Kronecker};
 use crate::dense;
 use crate::error::{enough, length};
-use crate::machine::{Kernel, MatMut, MatRef};
+use crate::machine::{Gemm, Kernel, MatMut};
 use crate::{Error, Scalar};
 
 /// Cuts the next `len` numbers off a buffer.
@@ -63,8 +63,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
                 (_, None) => x.scaled(y.scale()),
                 (Some(a), Some(b)) => {
                     let out = take(&mut memory, dense::area(a.rows, b.cols)?)?;
-                    let c = MatMut { data: out, rows: a.rows, cols: b.cols, ld: b.cols };
-                    self.kernel.gemm(T::one(), a, b, T::zero(), c);
+                    self.kernel.gemm(T::one(), Gemm::new(a, b, MatMut::new(out, a.rows, b.cols, b.cols)?)?, T::zero());
                     Factor::dense(out, a.rows, b.cols)?.scaled(x.scale() * y.scale())
                 }
             };
@@ -185,7 +184,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
                     map(&from, n, a, rest)?;
                     let out = take(&mut memory, n * n)?;
                     out.iter_mut().zip(a).for_each(|(o, x)| *o = T::of(*x));
-                    Factor::from(MatRef { data: &*out, rows: n, cols: n, ld: n, transposed: false })
+                    Factor::dense(out, n, n)?
                 }
             };
         }

@@ -18,7 +18,7 @@ pub struct Factor<'a, T> {
 
 impl<'a, T: Scalar> From<MatRef<'a, T>> for Factor<'a, T> {
     fn from(matrix: MatRef<'a, T>) -> Self {
-        Self { rows: matrix.rows, cols: matrix.cols, matrix: Some(matrix), scale: 1.0 }
+        Self { rows: matrix.rows(), cols: matrix.cols(), matrix: Some(matrix), scale: 1.0 }
     }
 }
 
@@ -31,7 +31,7 @@ impl<'a, T: Scalar> Factor<'a, T> {
     /// **Errors**: [`Error::Length`] if there are more or fewer.
     pub fn dense(data: &'a [T], rows: usize, cols: usize) -> Result<Self, Error> {
         length(dense::area(rows, cols)?, data.len())?;
-        Ok(Self::from(MatRef { data, rows, cols, ld: cols, transposed: false }))
+        Ok(Self::from(MatRef::new(data, rows, cols, cols)?))
     }
 
     /// The identity of a size.

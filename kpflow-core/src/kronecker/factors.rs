@@ -3,7 +3,7 @@
 use super::Factor;
 use crate::dense::area;
 use crate::error::length;
-use crate::machine::{Kernel, MatMut, MatRef};
+use crate::machine::{Gemm, Kernel, MatMut, MatRef};
 use crate::{Error, Scalar, Shape};
 
 /// A list of factors, the first `groups[0]` of which act on the trajectories, the next `groups[1]` on the steps, the others on the units.
@@ -160,16 +160,12 @@ pub(super) fn multiply<T: Scalar, K: Kernel<T>>(
         return;
     }
     if right == 1 {
-        let y = MatMut { data: y, rows: left, cols: a.rows, ld: a.rows };
-        kernel.gemm(alpha, matrix(x, left, a.cols), a.t(), beta, y);
+        let (x, y) = (MatRef::of(x, left, a.cols, a.cols), MatMut::of(y, left, a.rows, a.rows));
+        kernel.gemm(alpha, Gemm::of(x, a.t(), y), beta);
         return;
     }
     for (x, y) in x.chunks_exact(a.cols * right).zip(y.chunks_exact_mut(a.rows * right)) {
-        let y = MatMut { data: y, rows: a.rows, cols: right, ld: right };
-        kernel.gemm(alpha, a, matrix(x, a.cols, right), beta, y);
+        let (x, y) = (MatRef::of(x, a.cols, right, right), MatMut::of(y, a.rows, right, right));
+        kernel.gemm(alpha, Gemm::of(a, x, y), beta);
     }
-}
-
-fn matrix<T>(data: &[T], rows: usize, cols: usize) -> MatRef<'_, T> {
-    MatRef { data, rows, cols, ld: cols, transposed: false }
 }

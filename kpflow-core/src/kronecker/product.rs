@@ -3,7 +3,7 @@
 use super::factors::{multiply, Factors};
 use super::Factor;
 use crate::machine::Kernel;
-use crate::operator::require;
+use crate::operator::check;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The Kronecker product `A ⊗ B ⊗ …` of any number of dense matrices and identities, as an operator that is never formed.
@@ -20,7 +20,7 @@ use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 /// let factors = [Factor::dense(&[1.0, 2.0], 1, 2)?, Factor::dense(&[3.0, 0.0, 0.0, 5.0], 2, 2)?];
 /// let product = Kronecker::new(&factors, &Portable)?;
 /// let (x, mut y, mut scratch) = ([1.0; 4], [0.0; 2], [0.0; 4]);
-/// product.apply(BlockRef::new(Shape::new(1, 2, 2), 1, &x), BlockMut::new(Shape::new(1, 1, 2), 1, &mut y), &mut scratch);
+/// product.apply(BlockRef::new(Shape::new(1, 2, 2), 1, &x)?, BlockMut::new(Shape::new(1, 1, 2), 1, &mut y)?, &mut scratch)?;
 /// assert_eq!(y, [9.0, 15.0]);
 /// # Ok::<(), kpflow_core::Error>(())
 /// ```
@@ -107,31 +107,31 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for Kronecker<'_, T, K> {
         let total = |[a, b]: [usize; 2]| a.saturating_add(b);
         total(self.between(vectors)).max(total(self.t().between(vectors)))
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
-        require(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch)?;
         let y = y.into_data();
         let scale = T::of(self.factors.scale());
         if x.data().is_empty() || y.is_empty() {
             // A sum of nothing.
             y.fill(T::zero());
-            return;
+            return Ok(());
         }
         let Some(mut now) = self.factors.next(None) else {
             y.iter_mut().zip(x.data()).for_each(|(y, x)| *y = scale * *x);
-            return;
+            return Ok(());
         };
         let [first, second] = self.between(m);
         let (mut free, rest) = scratch.split_at_mut(first);
         let (mut from, mut len, mut done) = (&mut rest[..second], 0, None);
         loop {
             let (k, next) = (now.1, self.factors.next(Some(now)));
-            let Some(a) = self.factors.get(k).and_then(|f| f.matrix()) else { return };
+            let Some(a) = self.factors.get(k).and_then(|f| f.matrix()) else { return Ok(()) };
             let around = self.factors.around(k, m, self.factors.size_after(done));
             let (read, alpha) = if done.is_none() { (x.data(), scale) } else { (&from[..len], T::one()) };
             let Some(next) = next else {
                 multiply(self.kernel, alpha, a, around, read, T::zero(), y);
-                return;
+                return Ok(());
             };
             let written = around.0 * a.rows * around.1;
             multiply(self.kernel, alpha, a, around, read, T::zero(), &mut free[..written]);
@@ -139,7 +139,7 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for Kronecker<'_, T, K> {
             (done, now) = (Some(now), next);
         }
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.t().apply(x, y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.t().apply(x, y, scratch)
     }
 }

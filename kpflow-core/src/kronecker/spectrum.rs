@@ -4,8 +4,8 @@ use super::factors::Factors;
 use super::{Factor, Kronecker};
 use crate::dense::{symmetric_eigen, LogDeterminant};
 use crate::error::{enough, length};
-use crate::machine::{Kernel, MatRef};
-use crate::operator::require;
+use crate::machine::Kernel;
+use crate::operator::check;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// How eigenvalues of the factors make one of the whole.
@@ -86,7 +86,7 @@ pub(super) fn compute<'f, 'm: 'f, 'a: 'f, T: Scalar, K: Kernel<T>>(
             symmetric_eigen(n, a, own, found)?;
             v.iter_mut().zip(found).for_each(|(v, x)| *v = T::of(*x));
             // The eigenvectors are rows: Q_k is the transpose.
-            Factor::from(MatRef { data: &*v, rows: n, cols: n, ld: n, transposed: false }.t())
+            Factor::dense(v, n, n)?.t()
         } else {
             own.fill(f.scale());
             Factor::identity(n)
@@ -230,7 +230,7 @@ impl<'a, T: Scalar, K: Kernel<T>> Spectrum<'a, T, K> {
     /// let (mut vectors, mut values, mut scratch, mut memory) = ([0.0; 4], [0.0; 4], [0.0; 8], [Factor::ONE; 2]);
     /// let inverse = sum.spectrum(&mut memory, &mut vectors, &mut values, &mut scratch)?.map(|x| 1.0 / x);
     /// let (b, mut x, mut room) = ([4.0, 0.0, 4.0, 0.0], [0.0f64; 4], vec![0.0; inverse.scratch_len(1)]);
-    /// inverse.apply(BlockRef::new(sum.domain(), 1, &b), BlockMut::new(sum.domain(), 1, &mut x), &mut room);
+    /// inverse.apply(BlockRef::new(sum.domain(), 1, &b)?, BlockMut::new(sum.domain(), 1, &mut x)?, &mut room)?;
     /// assert!(x.iter().zip([1.0, 0.0, 1.0, 0.0]).all(|(x, y)| (x - y).abs() < 1e-15)); // (3 + 1) x = b
     /// # Ok::<(), kpflow_core::Error>(())
     /// ```
@@ -271,11 +271,11 @@ impl<T: Scalar, K: Kernel<T>, F: Fn(f64) -> f64> LinearOperator<T> for SpectralM
         let between = vectors.saturating_mul(self.domain().len());
         between.saturating_add(self.spectrum.vectors.scratch_len(vectors))
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let (m, shape) = (x.vectors(), self.domain());
-        require(shape, shape, self.scratch_len(m), &x, &y, scratch);
+        check(shape, shape, self.scratch_len(m), &x, &y, scratch)?;
         let (between, scratch) = scratch.split_at_mut(m * shape.len());
-        self.spectrum.vectors.apply_adjoint(x, BlockMut::new(shape, m, between), scratch);
+        self.spectrum.vectors.apply_adjoint(x, BlockMut::of(shape, m, between), scratch)?;
         let n = shape.per_trajectory();
         for (i, parts) in between.chunks_exact_mut(n.max(1)).enumerate() {
             for (r, z) in parts.iter_mut().enumerate() {
@@ -283,9 +283,9 @@ impl<T: Scalar, K: Kernel<T>, F: Fn(f64) -> f64> LinearOperator<T> for SpectralM
                 *z *= T::of((self.f)(value));
             }
         }
-        self.spectrum.vectors.apply(BlockRef::new(shape, m, between), y, scratch);
+        self.spectrum.vectors.apply(BlockRef::of(shape, m, between), y, scratch)
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.apply(x, y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.apply(x, y, scratch)
     }
 }

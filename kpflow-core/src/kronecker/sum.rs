@@ -3,7 +3,7 @@
 use super::factors::{multiply, Factors};
 use super::{spectrum, Factor, Rule, Spectrum};
 use crate::machine::Kernel;
-use crate::operator::require;
+use crate::operator::check;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The Kronecker sum `A ⊕ B ⊕ … = A ⊗ I ⊗ I + I ⊗ B ⊗ I + …` of any number of square matrices, as an operator that is never formed.
@@ -19,7 +19,7 @@ use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 /// let terms = [Factor::identity(2), Factor::dense(&[0.0, 1.0, 0.0, 0.0], 2, 2)?];
 /// let sum = KroneckerSum::new(&terms, &Portable)?;
 /// let (x, mut y) = ([1.0, 2.0, 3.0, 4.0], [0.0; 4]);
-/// sum.apply(BlockRef::new(Shape::new(1, 2, 2), 1, &x), BlockMut::new(Shape::new(1, 2, 2), 1, &mut y), &mut []);
+/// sum.apply(BlockRef::new(Shape::new(1, 2, 2), 1, &x)?, BlockMut::new(Shape::new(1, 2, 2), 1, &mut y)?, &mut [])?;
 /// assert_eq!(y, [3.0, 2.0, 7.0, 4.0]);
 /// # Ok::<(), kpflow_core::Error>(())
 /// ```
@@ -166,12 +166,12 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for KroneckerSum<'_, T, K> {
     fn scratch_len(&self, _vectors: usize) -> usize {
         0
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
-        require(self.domain(), self.codomain(), 0, &x, &y, scratch);
+        check(self.domain(), self.codomain(), 0, &x, &y, scratch)?;
         let y = y.into_data();
         if y.is_empty() {
-            return;
+            return Ok(());
         }
         // Identities first, all at once; then every dense term adds.
         let identities: f64 = self.terms.iter().filter(|f| f.matrix().is_none()).map(|f| f.scale()).sum();
@@ -181,8 +181,9 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for KroneckerSum<'_, T, K> {
             let around = self.terms.around(k, m, |_, f| f.cols());
             multiply(self.kernel, T::of(f.scale()), a, around, x.data(), T::one(), y);
         }
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.t().apply(x, y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.t().apply(x, y, scratch)
     }
 }

@@ -25,7 +25,7 @@ impl<T: Scalar> Features<'_, T> {
     /// row-major; `scratch` N numbers. **Cost**: B²·T, B·T² or B·T pairs of rows, each of (Σ n_in + bands·H) flops. **Accuracy**: sums in doubles of products in T.
     /// **Errors**: [`Error::Length`], [`Error::Scratch`].
     pub fn marginal(&self, axis: Axis, rows: &[T], out: &mut [f64], scratch: &mut [T]) -> Result<(), Error> {
-        let (steps, n) = (self.shape().steps, self.shape().units);
+        let (steps, n) = (self.linearization().shape().steps, self.linearization().shape().units);
         let trajectories = self.positions(rows)? / steps.max(1);
         length(trajectories * steps * self.row_len(), rows.len())?;
         let d = match axis {
@@ -63,24 +63,24 @@ impl<T: Scalar> Features<'_, T> {
 
     /// How many weight sites there are; those whose inputs stand side by side and whose outputs are summed count as one.
     pub fn sites(&self) -> usize {
-        self.graph().coupled().count()
+        self.linearization().graph().coupled().count()
     }
 
     /// The sizes of a site's [sums](CoreSums); `None` if there is no such site, or the state is not variables of one width.
     ///
     /// The 1 of a bias is one of the site's inputs.
     pub fn core_size(&self, site: usize, errors: bool) -> Option<CoreSize> {
-        let graph = self.graph();
+        let graph = self.linearization().graph();
         let coupled = graph.coupled().nth(site)?;
         let hidden = bands(graph).next()?.width;
         let whole = |x: usize| hidden > 0 && x % hidden == 0;
         let fits = bands(graph).all(|b| b.width == hidden && whole(b.channel) && whole(b.unit));
-        (fits && whole(coupled.width) && whole(self.shape().units)).then(|| CoreSize {
+        (fits && whole(coupled.width) && whole(self.linearization().shape().units)).then(|| CoreSize {
             inputs: input_len(&coupled),
             bias: false,
             hidden,
             gates: coupled.width / hidden,
-            states: self.shape().units / hidden,
+            states: self.linearization().shape().units / hidden,
             errors,
         })
     }
@@ -90,7 +90,7 @@ impl<T: Scalar> Features<'_, T> {
     /// **Shapes**: `rows` of any positions, `errors` `[positions, n_out]` at the site's outputs, or empty. **Errors**: [`Error::Range`] if there is no such
     /// site; [`Error::Length`] if the sums are of another size.
     pub fn accumulate(&self, site: usize, rows: &[T], errors: &[T], sums: &mut CoreSums<'_>) -> Result<(), Error> {
-        let graph = self.graph();
+        let graph = self.linearization().graph();
         let coupled = self.site(site)?;
         let size = sums.size();
         let (positions, outputs) = (self.positions(rows)?, if size.errors { size.outputs() } else { 0 });
@@ -161,7 +161,7 @@ impl<T: Scalar> Features<'_, T> {
     }
 
     fn site(&self, site: usize) -> Result<crate::model::Coupled, Error> {
-        self.graph().coupled().nth(site).ok_or(Error::Range { limit: self.sites(), found: site })
+        self.linearization().graph().coupled().nth(site).ok_or(Error::Range { limit: self.sites(), found: site })
     }
 }
 

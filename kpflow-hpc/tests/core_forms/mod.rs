@@ -112,7 +112,8 @@ pub fn check<T: Scalar>(
 
     let numbers = core_numbers(&sums, &mut vec![f64::NAN; core_numbers_scratch_len(&sums)]).unwrap();
     near("parameter/trace from sums", numbers.trace, reference.trace, tolerance);
-    let effective = (features.trace(rows) / features.frobenius_squared(rows, rows, &mut scratch).sqrt()).powi(2);
+    let effective =
+        (features.trace(rows).unwrap() / features.frobenius_squared(rows, rows, &mut scratch).unwrap().sqrt()).powi(2);
     near("parameter/effective_rank", effective, reference.effective_rank, tolerance);
     let (low, high) = numbers.frobenius;
     assert!(low <= reference.frobenius && reference.frobenius <= high, "{low} {} {high}", reference.frobenius);
