@@ -371,3 +371,15 @@ fn require_len<T>(array: &[T], len: usize) -> Outcome {
         Err(Status::Length)
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::{status, Status};
+
+    #[test]
+    fn a_panic_ends_as_a_status() {
+        assert_eq!(status(|| panic!("deliberate")), Status::Panic);
+        assert_eq!(status(|| Err(Status::Length)), Status::Length);
+        assert_eq!(status(|| Ok(())), Status::Ok);
+    }
+}
