@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the firmware of kpflow-core/embed/firmware in QEMU and compares its numbers with the host's. Needs a Rust toolchain; what else is
+# Runs the firmware of kpflow-core/embed/firmware in QEMU, compares its numbers with the host's, and builds the C library for firmware. Needs a Rust toolchain; what else is
 # missing is downloaded, from rustup or by apt, into the target directory: nothing on the system changes. Skipped, with the reason, where that
 # is impossible.
 set -euo pipefail
@@ -74,6 +74,10 @@ echo "test-embedded: the firmware"
 target_cargo build --quiet --release --locked --manifest-path $firmware --target $triple
 elf=$CARGO_TARGET_DIR/$triple/release/kpflow-firmware
 
+echo "test-embedded: the C library without std"
+target_cargo build --quiet --release --locked -p kpflow-c --no-default-features --features panic-handler --target $triple
+
+echo "test-embedded: the firmware in QEMU"
 data=()
 [ ! -d "$tools/usr/share/qemu" ] || data=(-L "$tools/usr/share/qemu")
 status=0
