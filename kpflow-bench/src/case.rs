@@ -8,6 +8,7 @@ use kpflow_core::operator::Adjoint;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 use kpflow_hpc::engine::{Engine, Real};
+use kpflow_hpc::error::fits;
 use kpflow_hpc::tiling;
 use serde_json::{json, Value};
 
@@ -42,9 +43,16 @@ pub fn cell(name: &str) -> Cell {
 pub fn numbers<T: Scalar>(count: usize, stream: u32, scale: f64) -> Vec<T> {
     let mut x = vec![T::zero(); count];
     let shape = Shape::new(1, count, 1);
-    Probe { seed: 1, stream, distribution: Distribution::Gaussian }.fill(0, 0, BlockMut::new(shape, 1, &mut x));
+    let probe = Probe { seed: 1, stream, distribution: Distribution::Gaussian };
+    fits(BlockMut::new(shape, 1, &mut x).and_then(|block| probe.fill(0, 0, block)));
     x.iter_mut().for_each(|x| *x *= T::of(scale));
     x
+}
+
+/// y = A x for a block of `m` vectors.
+pub fn apply<T: Scalar>(op: &dyn LinearOperator<T>, m: usize, x: &[T], y: &mut [T], scratch: &mut [T]) {
+    let (x, y) = (fits(BlockRef::new(op.domain(), m, x)), fits(BlockMut::new(op.codomain(), m, y)));
+    fits(op.apply(x, y, scratch));
 }
 
 /// The numbers of a model and of what it is applied to.
@@ -134,9 +142,7 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
             }
             let scratch_len = op.scratch_len(m);
             let mut scratch = vec![T::zero(); scratch_len];
-            let seconds = median(clock, || {
-                op.apply(BlockRef::new(shape, m, &x), BlockMut::new(shape, m, &mut y), &mut scratch);
-            });
+            let seconds = median(clock, || apply(&**op, m, &x, &mut y, &mut scratch));
             let arena = Linearization::arena_len(lin.graph(), size.trajectories);
             let number = std::mem::size_of::<T>();
             let predicted = (data.len() + arena + 2 * x.len() + scratch_len) * number;

@@ -2,7 +2,7 @@
 
 use crate::clock::{median, Clock};
 use kpflow_core::ntk::{Coupling, Ntk, Side};
-use kpflow_core::{BlockMut, BlockRef, LinearOperator};
+use kpflow_core::LinearOperator;
 use kpflow_hpc::engine::Engine;
 use kpflow_hpc::error::Result;
 use kpflow_hpc::estimate::{self, Budget, Closed, Problem};
@@ -27,7 +27,7 @@ pub fn measure(engine: &Engine, name: &str, weights: &str, prefix: &str, clock: 
         let x = crate::case::numbers::<f64>(m * shape.len(), 5, 1.0);
         let (mut y, mut scratch) = (vec![0.0; x.len()], vec![0.0; ntk.scratch_len(m)]);
         let product = median(clock, || {
-            ntk.apply(BlockRef::new(shape, m, &x), BlockMut::new(shape, m, &mut y), &mut scratch);
+            crate::case::apply(&ntk, m, &x, &mut y, &mut scratch);
         }) / m as f64;
         let quiet = |_: usize, _: f64, _: f64| ();
         fn problem<'p>(

@@ -3,7 +3,7 @@
 use crate::case::{cell, with, Data, Size};
 use crate::clock::{median, Clock};
 use kpflow_core::ntk::{Coupling, Ntk, Side};
-use kpflow_core::{BlockMut, BlockRef, LinearOperator};
+use kpflow_core::LinearOperator;
 use kpflow_hpc::engine::Engine;
 use serde_json::{json, Value};
 
@@ -14,8 +14,8 @@ fn seconds(engine: &Engine, size: Size, clock: Clock) -> f64 {
         let ntk = Ntk::with(lin, engine, Coupling::All, Side::Weight);
         let x = crate::case::numbers::<f32>(size.block * lin.shape().len(), 5, 1.0);
         let (mut y, mut scratch) = (vec![0.0; x.len()], vec![0.0; ntk.scratch_len(size.block)]);
-        let (shape, m) = (lin.shape(), size.block);
-        median(clock, || ntk.apply(BlockRef::new(shape, m, &x), BlockMut::new(shape, m, &mut y), &mut scratch))
+        let m = size.block;
+        median(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch))
     })
 }
 

@@ -4,7 +4,7 @@
 use crate::case::{cell, with, Data, Size};
 use crate::clock::{median, Clock};
 use kpflow_core::ntk::Ntk;
-use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar};
+use kpflow_core::{LinearOperator, Scalar};
 use kpflow_hpc::engine::{Engine, Real};
 use serde_json::{json, Value};
 use std::path::Path;
@@ -29,7 +29,7 @@ pub fn measure<T: Real>(engine: &Engine, size: Size, precision: &str, clock: Clo
         let ntk = Ntk::new(lin, engine);
         let x = crate::case::numbers::<T>(m * s.len(), 5, 1.0);
         let (mut y, mut scratch) = (vec![T::zero(); x.len()], vec![T::zero(); ntk.scratch_len(m)]);
-        ours = median(clock, || ntk.apply(BlockRef::new(s, m, &x), BlockMut::new(s, m, &mut y), &mut scratch));
+        ours = median(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch));
         shape = Some(s);
         let files: [(&str, &[T]); 7] = [
             ("w_ih", &data.w_ih),

@@ -2,9 +2,10 @@
 
 use crate::case::{numbers, Size};
 use crate::clock::{median, Clock};
-use kpflow_core::machine::{MatMut, MatRef, Tasks};
+use kpflow_core::machine::{Gemm, MatMut, MatRef, Tasks};
 use kpflow_hpc::blas::Blas;
 use kpflow_hpc::engine::{Engine, Real};
+use kpflow_hpc::error::fits;
 
 /// GFLOP/s of all threads together.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,7 @@ pub struct Rates {
 /// One product (rows × inner)(inner × cols), either factor stored transposed, on every thread at once.
 fn product<T: Blas>(engine: &Engine, clock: Clock, [rows, cols, inner]: [usize; 3], [ta, tb]: [bool; 2]) -> f64 {
     let (a, b) = (numbers::<T>(rows * inner, 1, 1.0), numbers::<T>(inner * cols, 2, 1.0));
-    let view = |x, r, c, t| if t { MatRef::new(x, c, r, r).t() } else { MatRef::new(x, r, c, c) };
+    let view = |x, r, c, t| if t { fits(MatRef::new(x, c, r, r)).t() } else { fits(MatRef::new(x, r, c, c)) };
     let (lanes, len) = (engine.lanes(), rows * cols);
     // Small products are repeated: starting the threads is not what is measured.
     let repeat = (50_000_000 / (rows * cols * inner)).clamp(1, 1000);
@@ -29,7 +30,8 @@ fn product<T: Blas>(engine: &Engine, clock: Clock, [rows, cols, inner]: [usize; 
         engine.for_each(lanes, &mut c, len, &mut [], 0, |_, c, _: &mut [T]| {
             for _ in 0..repeat {
                 let (a, b) = (view(&a, rows, inner, ta), view(&b, inner, cols, tb));
-                T::gemm(T::one(), a, b, T::zero(), MatMut::new(c, rows, cols, cols));
+                let product = Gemm::new(a, b, fits(MatMut::new(c, rows, cols, cols)));
+                T::gemm(T::one(), fits(product), T::zero());
             }
         });
     });

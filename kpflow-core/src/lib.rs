@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod block;
+mod error;
 pub mod kronecker;
 pub mod machine;
 pub mod model;
@@ -20,6 +21,7 @@ mod scalar;
 mod shape;
 
 pub use block::{BlockMut, BlockRef};
-pub use operator::{ApplyError, LinearOperator};
+pub use error::Error;
+pub use operator::LinearOperator;
 pub use scalar::Scalar;
 pub use shape::Shape;

@@ -3,7 +3,7 @@
 /// The shape `[trajectory, step, unit]` of one vector that an operator acts on.
 ///
 /// A vector is a tensor of this shape in C order: element `(b, t, j)` has the flat index
-/// `(b·steps + t)·units + j`.
+/// `(b·steps + t)·units + j`. A length beyond `usize` is `usize::MAX`, which no buffer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Shape {
     /// B, the number of trajectories (independent runs of the model) held here.
@@ -22,12 +22,12 @@ impl Shape {
 
     /// The numbers of one trajectory, T·N.
     pub const fn per_trajectory(&self) -> usize {
-        self.steps * self.units
+        self.steps.saturating_mul(self.units)
     }
 
     /// The numbers of one vector, B·T·N.
     pub const fn len(&self) -> usize {
-        self.trajectories * self.steps * self.units
+        self.trajectories.saturating_mul(self.per_trajectory())
     }
 
     /// Whether a vector of this shape holds no number at all.

@@ -1,14 +1,16 @@
 //! The portable matrix product against three loops.
 
-use kpflow_core::machine::{Kernel, MatMut, MatRef, Portable};
-use kpflow_core::Scalar;
+use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Portable};
+use kpflow_core::{Error, Scalar};
 
-fn naive<T: Scalar>(alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>) {
+fn naive<T: Scalar>(alpha: T, gemm: Gemm<'_, T>, beta: T) {
+    let (a, b, mut c) = gemm.into_parts();
+    let (rows, cols, ld) = (c.rows(), c.cols(), c.ld());
     let ((ar, ac), (br, bc)) = (a.strides(), b.strides());
-    for i in 0..c.rows {
-        for j in 0..c.cols {
-            let sum: T = (0..a.cols).map(|k| a.data[i * ar + k * ac] * b.data[k * br + j * bc]).sum();
-            let c = &mut c.data[i * c.ld + j];
+    for i in 0..rows {
+        for j in 0..cols {
+            let sum: T = (0..a.cols()).map(|k| a.data()[i * ar + k * ac] * b.data()[k * br + j * bc]).sum();
+            let c = &mut c.data()[i * ld + j];
             *c = alpha * sum + if beta == T::zero() { T::zero() } else { beta * *c };
         }
     }
@@ -30,9 +32,9 @@ fn stored<T: Scalar>(rows: usize, cols: usize, pad: usize, salt: usize) -> Vec<T
 
 fn view<T: Scalar>(data: &[T], rows: usize, cols: usize, pad: usize, transposed: bool) -> MatRef<'_, T> {
     if transposed {
-        MatRef::new(data, cols, rows, rows + pad).t()
+        MatRef::new(data, cols, rows, rows + pad).unwrap().t()
     } else {
-        MatRef::new(data, rows, cols, cols + pad)
+        MatRef::new(data, rows, cols, cols + pad).unwrap()
     }
 }
 
@@ -55,8 +57,9 @@ fn agree<T: Scalar>(tolerance: f64) {
                 c.fill(T::nan());
             }
             let mut d = c.clone();
-            Portable.gemm(T::of(alpha), a, b, T::of(beta), MatMut::new(&mut c, m, n, n + pad));
-            naive(T::of(alpha), a, b, T::of(beta), MatMut::new(&mut d, m, n, n + pad));
+            let into = |out| Gemm::new(a, b, MatMut::new(out, m, n, n + pad).unwrap()).unwrap();
+            Portable.gemm(T::of(alpha), into(&mut c[..]), T::of(beta));
+            naive(T::of(alpha), into(&mut d[..]), T::of(beta));
             for (i, (x, y)) in c.iter().zip(&d).enumerate() {
                 let same = x.is_nan() && y.is_nan() || (x.f64() - y.f64()).abs() <= tolerance * (k as f64 + 1.0);
                 assert!(same, "{m} × {k} × {n}, transposed {ta} {tb}, pad {pad}, β {beta}: C[{i}] = {x}, not {y}");
@@ -74,21 +77,17 @@ fn products_agree_with_three_loops() {
 #[test]
 fn products_that_do_not_fit_are_refused() {
     let (a, mut c) = (numbers::<f64>(12, 1), numbers(12, 2));
-    let run = std::panic::catch_unwind(move || {
-        let (x, y) = (MatRef::new(&a, 3, 4, 4), MatRef::new(&a, 3, 4, 4));
-        Portable.gemm(1.0, x, y, 0.0, MatMut::new(&mut c, 3, 4, 4));
-    });
-    assert!(run.is_err());
+    let (x, short) = (MatRef::new(&a, 3, 4, 4).unwrap(), MatRef::new(&a, 3, 4, 5));
+    assert_eq!(short.unwrap_err(), Error::Length { expected: 14, found: 12 });
+    assert_eq!(MatRef::new(&a, 3, 4, 3).unwrap_err(), Error::Length { expected: 4, found: 3 });
+    assert!(MatRef::new(&a, usize::MAX, 1, usize::MAX).is_err());
+    let mut into = |a, b, rows, cols| Gemm::new(a, b, MatMut::new(&mut c, rows, cols, cols).unwrap()).map(|_| ());
+    assert_eq!(into(x, x, 3, 4), Err(Error::Matrix { expected: (4, 4), found: (3, 4) }));
+    assert_eq!(into(x, x.t(), 3, 4), Err(Error::Matrix { expected: (4, 4), found: (4, 3) }));
+    assert_eq!(into(x, x.t(), 3, 3), Ok(()));
 }
 
-fn rate<T: Scalar>(
-    m: usize,
-    n: usize,
-    k: usize,
-    ta: bool,
-    tb: bool,
-    gemm: impl Fn(MatRef<T>, MatRef<T>, MatMut<T>),
-) -> f64 {
+fn rate<T: Scalar>(m: usize, n: usize, k: usize, ta: bool, tb: bool, gemm: impl Fn(Gemm<'_, T>)) -> f64 {
     let (a, b, mut c) = (numbers(m * k, 1), numbers(k * n, 2), numbers(m * n, 3));
     let (a, b) = (view(&a, m, k, 0, ta), view(&b, k, n, 0, tb));
     let flops = 2.0 * (m * n * k) as f64;
@@ -96,7 +95,7 @@ fn rate<T: Scalar>(
     let best = (0..7)
         .map(|_| {
             let start = std::time::Instant::now();
-            (0..repeats).for_each(|_| gemm(a, b, MatMut::new(&mut c, m, n, n)));
+            (0..repeats).for_each(|_| gemm(Gemm::new(a, b, MatMut::new(&mut c, m, n, n).unwrap()).unwrap()));
             start.elapsed().as_secs_f64()
         })
         .fold(f64::INFINITY, f64::min);
@@ -110,8 +109,8 @@ fn rates() {
     fn line<T: Scalar>(name: &str) {
         for (m, n, k) in [(64, 64, 192), (256, 256, 256), (15, 64, 64)] {
             for (ta, tb) in [(false, false), (false, true), (true, false)] {
-                let portable = rate::<T>(m, n, k, ta, tb, |a, b, c| Portable.gemm(T::one(), a, b, T::zero(), c));
-                let loops = rate::<T>(m, n, k, ta, tb, |a, b, c| naive(T::one(), a, b, T::zero(), c));
+                let portable = rate::<T>(m, n, k, ta, tb, |gemm| Portable.gemm(T::one(), gemm, T::zero()));
+                let loops = rate::<T>(m, n, k, ta, tb, |gemm| naive(T::one(), gemm, T::zero()));
                 println!("{name} {m}×{n}×{k} {ta:5} {tb:5}: {portable:6.2} GFLOP/s, three loops {loops:5.2}");
             }
         }

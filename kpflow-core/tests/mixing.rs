@@ -203,7 +203,7 @@ fn tangents_are_the_derivatives_of_the_forward_pass() {
         )
         .unwrap();
         let mut state = vec![0.0; lin.shape().len()];
-        lin.state(BlockMut::new(lin.shape(), 1, &mut state));
+        lin.state(BlockMut::new(lin.shape(), 1, &mut state).unwrap()).unwrap();
         (state, product(&ParameterJacobian::total(&lin, &Portable), 1, direction))
     };
     let count = WEIGHTS.iter().map(|&(n_out, n_in, bias)| n_out * (n_in + usize::from(bias))).sum();

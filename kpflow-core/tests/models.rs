@@ -51,7 +51,7 @@ fn on_all_operators<T: Scalar>(name: &str, cell: &Cell, tile: usize, bias: bool,
     let check = |what: &str, op: &dyn LinearOperator<T>| assert_contract(&format!("{name} {what}"), op, tolerance);
     check("P", &Propagator::new(lin, m));
     check("P⁻¹", &Constraint::new(lin, m));
-    check("P P⁻¹", &Compose::new(Propagator::new(lin, m), Constraint::new(lin, m)));
+    check("P P⁻¹", &Compose::new(Propagator::new(lin, m), Constraint::new(lin, m)).unwrap());
     check("P Pᵀ", &Gram(Propagator::new(lin, m)));
     check("J", &ParameterJacobian::immediate(lin, m));
     check("PJ", &ParameterJacobian::total(lin, m));

@@ -38,12 +38,12 @@ impl Reference {
 fn apply(op: &dyn LinearOperator<f64>, x: &[f64], adjoint: bool) -> Vec<f64> {
     let (from, to) = if adjoint { (op.codomain(), op.domain()) } else { (op.domain(), op.codomain()) };
     let (mut y, mut scratch) = (vec![f64::NAN; to.len()], vec![f64::NAN; op.scratch_len(1)]);
-    let (x, out) = (BlockRef::new(from, 1, x), BlockMut::new(to, 1, &mut y));
-    if adjoint {
-        op.apply_adjoint(x, out, &mut scratch);
-    } else {
-        op.apply(x, out, &mut scratch);
+    let (x, out) = (BlockRef::new(from, 1, x).unwrap(), BlockMut::new(to, 1, &mut y).unwrap());
+    match adjoint {
+        true => op.apply_adjoint(x, out, &mut scratch),
+        false => op.apply(x, out, &mut scratch),
     }
+    .unwrap();
     y
 }
 

@@ -57,10 +57,9 @@ fn work(comm: Comm) -> Result<()> {
             for (direction, adjoint) in [("apply", false), ("apply_adjoint", true)] {
                 let (mut y, mut scratch) = (vec![f64::NAN; x.len()], vec![f64::NAN; op.scratch_len(3)]);
                 let (from, to) = (BlockRef::new(loaded.shape, 3, &x), BlockMut::new(loaded.shape, 3, &mut y));
-                if adjoint {
-                    op.apply_adjoint(from, to, &mut scratch);
-                } else {
-                    op.apply(from, to, &mut scratch);
+                match adjoint {
+                    true => op.apply_adjoint(from?, to?, &mut scratch)?,
+                    false => op.apply(from?, to?, &mut scratch)?,
                 }
                 let reference = format!("reference/{name}/{direction}");
                 compare(comm, &reference, &y, &block(&job, &loaded, &reference)?)?;

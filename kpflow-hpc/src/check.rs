@@ -2,7 +2,7 @@
 
 use crate::comm::Comm;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{fits, Error, Result};
 use crate::job::Job;
 use crate::model::Loaded;
 use kpflow_core::model::Linearization;
@@ -77,7 +77,7 @@ impl Check<'_> {
             false => shape,
         };
         let mut x = vec![0.0; drawn.len()];
-        probe.fill(first, 0, BlockMut::new(drawn, 1, &mut x));
+        fits(BlockMut::new(drawn, 1, &mut x).and_then(|block| probe.fill(first, 0, block)));
         x.truncate(shape.len());
         x
     }
@@ -89,12 +89,11 @@ impl Check<'_> {
     fn apply(&self, op: &dyn LinearOperator<f64>, x: &[f64], adjoint: bool) -> Vec<f64> {
         let (from, to) = if adjoint { (op.codomain(), op.domain()) } else { (op.domain(), op.codomain()) };
         let (mut y, mut scratch) = (vec![0.0; to.len()], vec![0.0; op.scratch_len(1)]);
-        let (x, y_block) = (BlockRef::new(from, 1, x), BlockMut::new(to, 1, &mut y));
-        if adjoint {
-            op.apply_adjoint(x, y_block, &mut scratch);
-        } else {
-            op.apply(x, y_block, &mut scratch);
-        }
+        let (x, y_block) = (fits(BlockRef::new(from, 1, x)), fits(BlockMut::new(to, 1, &mut y)));
+        fits(match adjoint {
+            true => op.apply_adjoint(x, y_block, &mut scratch),
+            false => op.apply(x, y_block, &mut scratch),
+        });
         y
     }
 
@@ -119,7 +118,8 @@ impl Check<'_> {
     fn dot_test(&mut self, name: &str, op: &dyn LinearOperator<f64>, from: Space, to: Space) {
         let (x, y) = (self.random(op.domain(), 8), self.random(op.codomain(), 9));
         let (mut ax, mut aty) = (vec![0.0; op.codomain().len()], vec![0.0; op.domain().len()]);
-        let mut test = dot_test(op, &x, &y, &mut ax, &mut aty, &mut vec![0.0; op.scratch_len(1)]);
+        let mut scratch = vec![0.0; op.scratch_len(1)];
+        let mut test = fits(dot_test(op, &x, &y, &mut ax, &mut aty, &mut scratch));
         let comm = self.engine.comm();
         // States are spread over ranks and their sums are parts; parameters are whole on every rank.
         let whole = |sum: &mut f64, spread: bool| *sum = if spread { comm.sum_one(*sum) } else { *sum };
@@ -133,7 +133,7 @@ impl Check<'_> {
     }
 
     fn inverse(&mut self, lin: &Linearization<'_, f64>) {
-        let both = Compose::new(Propagator::new(lin, self.engine), Constraint::new(lin, self.engine));
+        let both = fits(Compose::new(Propagator::new(lin, self.engine), Constraint::new(lin, self.engine)));
         let x = self.random(self.loaded.shape, 10);
         let y = self.apply(&both, &x, false);
         let difference: Vec<f64> = y.iter().zip(&x).map(|(a, b)| a - b).collect();

@@ -3,7 +3,7 @@
 use crate::blas::{self, Blas};
 use crate::comm::{Comm, Number};
 use crate::error::{Error, Result};
-use kpflow_core::machine::{Kernel, MatMut, MatRef, Reduce, Tasks, Term};
+use kpflow_core::machine::{Diagonals, Gemm, Kernel, Reduce, Tasks};
 use kpflow_core::Scalar;
 use rayon::prelude::*;
 
@@ -49,12 +49,12 @@ impl Engine {
 
 impl<T: Blas> Kernel<T> for Engine {
     #[inline]
-    fn gemm(&self, alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>) {
-        T::gemm(alpha, a, b, beta, c);
+    fn gemm(&self, alpha: T, gemm: Gemm<'_, T>, beta: T) {
+        T::gemm(alpha, gemm, beta);
     }
     #[inline]
-    fn combine(&self, terms: &[Term<'_, T>], y: &mut [T], y_stride: usize, rows: usize, add: bool) {
-        blas::combine(terms, y, y_stride, rows, add);
+    fn combine(&self, sum: Diagonals<'_, T>) {
+        blas::combine(sum);
     }
 }
 
@@ -62,8 +62,9 @@ impl<T: Real> Reduce<T> for Engine {
     fn sum(&self, values: &mut [T]) {
         self.comm.sum(values);
     }
-    fn gather(&self, local: &[T], all: &mut [T]) {
+    fn gather(&self, local: &[T], all: &mut [T]) -> std::result::Result<(), kpflow_core::Error> {
         self.comm.gather(local, all);
+        Ok(())
     }
     fn sum_count(&self, count: usize) -> usize {
         let mut total = [count as u64];

@@ -84,6 +84,18 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl From<kpflow_core::Error> for Error {
+    fn from(e: kpflow_core::Error) -> Self {
+        Self::run(e)
+    }
+}
+
+/// What a call of the core gives whose sizes were computed from the operator's own: an error would be a mistake of this program.
+#[track_caller]
+pub fn fits<T>(result: std::result::Result<T, kpflow_core::Error>) -> T {
+    result.unwrap_or_else(|e| panic!("a mistake in kpflow: {e}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{some_of, Error};

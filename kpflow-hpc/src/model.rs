@@ -2,7 +2,7 @@
 
 use crate::comm::shard;
 use crate::engine::{require_memory, Engine, Real};
-use crate::error::{Error, Result};
+use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
 use crate::kinds;
 use crate::load::{Array, Checkpoint};
@@ -153,7 +153,7 @@ impl<T: Real> Loaded<T> {
     /// The state of a linearised model.
     pub fn state(&self, lin: &Linearization<'_, T>) -> Vec<T> {
         let mut state = vec![T::zero(); self.shape.len()];
-        lin.state(BlockMut::new(self.shape, 1, &mut state));
+        fits(BlockMut::new(self.shape, 1, &mut state).and_then(|block| lin.state(block)));
         state
     }
 

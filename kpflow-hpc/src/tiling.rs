@@ -1,7 +1,7 @@
 //! How many vectors are carried through at once, and how many trajectories a lane works on at a time.
 
-use crate::engine::{Engine, Real};
-use kpflow_core::model::{Flow, Graph, Scan, Sweep};
+use crate::engine::Real;
+use kpflow_core::model::{Flow, Graph, Scan};
 use std::ops::RangeInclusive;
 
 /// Rows of a product at a step that are worth a trip through the matrix kernel: few where all that a step touches should stay in the
@@ -14,7 +14,7 @@ const WORK_BYTES: usize = 1 << 30;
 
 /// Bytes of work memory of one vector in one trajectory.
 fn work<T: Real>(graph: &Graph<'_, T>) -> usize {
-    Sweep::<T, Engine>::work_len(graph, Flow::Total, 1, 1).max(1) * std::mem::size_of::<T>()
+    graph.sweep_len(Flow::Total).max(1) * std::mem::size_of::<T>()
 }
 
 /// The vectors of a block, where the job leaves it open. It may not depend on the number of ranks or threads: where an estimate stops

@@ -121,12 +121,12 @@ fn apply<T: Scalar>(op: &dyn LinearOperator<T>, x: &[T], m: usize, adjoint: bool
     let (from, to) = if adjoint { (op.codomain(), op.domain()) } else { (op.domain(), op.codomain()) };
     let mut y = vec![T::nan(); m * to.len()];
     let mut scratch = vec![T::nan(); op.scratch_len(m)];
-    let (x, y_block) = (BlockRef::new(from, m, x), BlockMut::new(to, m, &mut y));
-    if adjoint {
-        op.apply_adjoint(x, y_block, &mut scratch);
-    } else {
-        op.apply(x, y_block, &mut scratch);
+    let (x, y_block) = (BlockRef::new(from, m, x).unwrap(), BlockMut::new(to, m, &mut y).unwrap());
+    match adjoint {
+        true => op.apply_adjoint(x, y_block, &mut scratch),
+        false => op.apply(x, y_block, &mut scratch),
     }
+    .unwrap();
     y
 }
 
@@ -147,7 +147,7 @@ fn check_case<T: Scalar>(name: &str, tolerance: f64) {
     for tile in [1, 2, shape.trajectories] {
         golden.linearized(tile, |lin| {
             let mut state = vec![T::nan(); shape.len()];
-            lin.state(BlockMut::new(shape, 1, &mut state));
+            lin.state(BlockMut::new(shape, 1, &mut state).unwrap()).unwrap();
             assert_close("state", &state, &read::<T>(&golden.file, "state").unwrap(), tolerance);
             let (p, c) = (Propagator::new(lin, machine), Constraint::new(lin, machine));
             let k = ParameterOperator::with(lin, machine, Coupling::All, Side::Weight);
@@ -205,17 +205,17 @@ fn check_block_diagonal<T: Scalar>(lin: &Linearization<'_, T>, ntk: &dyn LinearO
 fn check_closed_forms<T: Scalar>(golden: &Golden<T>, lin: &Linearization<'_, T>, tolerance: f64) {
     let features = Features::new(lin).unwrap();
     let mut rows = vec![T::nan(); features.rows() * features.row_len()];
-    features.write(&mut rows);
+    features.write(&mut rows).unwrap();
     let near = |what: &str, found: f64| {
         let expected = golden.scalar(&format!("reference/{what}"));
         assert!((found - expected).abs() <= tolerance * expected, "{what}: {found} against {expected}");
     };
-    near("parameter/trace", features.trace(&rows));
+    near("parameter/trace", features.trace(&rows).unwrap());
     let mut scratch = vec![T::nan(); golden.shape.units];
-    near("parameter/frobenius", features.frobenius_squared(&rows, &rows, &mut scratch).sqrt());
+    near("parameter/frobenius", features.frobenius_squared(&rows, &rows, &mut scratch).unwrap().sqrt());
     let mut traces = vec![T::nan(); 2 * golden.shape.trajectories];
     let mut scratch = vec![T::nan(); gramian_scratch_len(lin, &Portable)];
-    assert!(gramian_traces(lin, &features, &rows, &Portable, &mut traces, &mut scratch));
+    assert!(gramian_traces(&features, &rows, &Portable, &mut traces, &mut scratch).unwrap());
     near("ntk/trace", traces.iter().step_by(2).map(|x| x.f64()).sum());
     near("propagator_gram/trace", traces.iter().skip(1).step_by(2).map(|x| x.f64()).sum());
 }

@@ -1,8 +1,9 @@
 //! Kronecker products of two matrices, and what holds without forming them.
 
-use crate::machine::{Kernel, MatMut, MatRef};
-use crate::operator::require;
-use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+use crate::error::length;
+use crate::machine::{Gemm, Kernel, MatMut, MatRef};
+use crate::operator::check;
+use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The Kronecker product `A ⊗ B` of two dense matrices, as an operator: `Y = A X Bᵀ`.
 ///
@@ -13,10 +14,11 @@ use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 /// ```
 /// use kpflow_core::{kronecker::Kronecker, machine::{MatRef, Portable}, BlockMut, BlockRef, LinearOperator, Shape};
 /// let (a, b) = ([1.0, 2.0], [3.0, 0.0, 0.0, 5.0]);
-/// let product = Kronecker::new(MatRef::new(&a, 1, 2, 2), MatRef::new(&b, 2, 2, 2), &Portable);
+/// let product = Kronecker::new(MatRef::new(&a, 1, 2, 2)?, MatRef::new(&b, 2, 2, 2)?, &Portable);
 /// let (x, mut y, mut scratch) = ([1.0, 1.0, 1.0, 1.0], [0.0; 2], [0.0; 4]);
-/// product.apply(BlockRef::new(Shape::new(1, 2, 2), 1, &x), BlockMut::new(Shape::new(1, 1, 2), 1, &mut y), &mut scratch);
+/// product.apply(BlockRef::new(Shape::new(1, 2, 2), 1, &x)?, BlockMut::new(Shape::new(1, 1, 2), 1, &mut y)?, &mut scratch)?;
 /// assert_eq!(y, [9.0, 15.0]);
+/// # Ok::<(), kpflow_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Kronecker<'a, T, K> {
@@ -55,28 +57,29 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
 
     /// The product of two, factor by factor: `(A ⊗ B)(C ⊗ D) = AC ⊗ BD`, its factors written to `left` and `right`.
     ///
-    /// # Panics
-    /// Unless the factors fit, and `left` is A.rows × C.cols long and `right` B.rows × D.cols.
-    pub fn times<'m>(&self, other: &Kronecker<'_, T, K>, left: &'m mut [T], right: &'m mut [T]) -> Kronecker<'m, T, K>
+    /// **Errors**: unless the factors fit, and `left` is A.rows × C.cols long and `right` B.rows × D.cols.
+    pub fn times<'m>(
+        &self,
+        other: &Kronecker<'_, T, K>,
+        left: &'m mut [T],
+        right: &'m mut [T],
+    ) -> Result<Kronecker<'m, T, K>, Error>
     where
         'a: 'm,
     {
         let multiply = |x: MatRef<'_, T>, y: MatRef<'_, T>, out: &'m mut [T]| {
-            assert_eq!(out.len(), x.rows * y.cols, "a factor's memory must be its rows × columns");
-            self.kernel.gemm(T::one(), x, y, T::zero(), MatMut::new(out, x.rows, y.cols, y.cols));
+            length(x.rows.saturating_mul(y.cols), out.len())?;
+            self.kernel.gemm(T::one(), Gemm::new(x, y, MatMut::new(out, x.rows, y.cols, y.cols)?)?, T::zero());
             MatRef::new(out, x.rows, y.cols, y.cols)
         };
-        Kronecker { a: multiply(self.a, other.a, left), b: multiply(self.b, other.b, right), kernel: self.kernel }
+        Ok(Kronecker { a: multiply(self.a, other.a, left)?, b: multiply(self.b, other.b, right)?, kernel: self.kernel })
     }
 
     /// The trace, `tr A · tr B`.
     ///
-    /// For square A and B.
-    ///
-    /// # Panics
-    /// If a factor is not square.
-    pub fn trace(&self) -> f64 {
-        trace(self.a) * trace(self.b)
+    /// For square A and B. **Errors**: if a factor is not square.
+    pub fn trace(&self) -> Result<f64, Error> {
+        Ok(trace(self.a)? * trace(self.b)?)
     }
 
     /// The Frobenius norm, `‖A‖_F ‖B‖_F`.
@@ -89,39 +92,41 @@ impl<'a, T: Scalar, K: Kernel<T>> Kronecker<'a, T, K> {
     ///
     /// **Shapes**: `out` is the other factor's rows × columns, row-major.
     ///
-    /// # Panics
-    /// If the factor is not square or `out` of another size.
-    pub fn partial_trace(&self, over: Factor, out: &mut [T]) {
-        self.contract(over, trace(self.factor(over)), out);
+    /// **Errors**: if the factor is not square or `out` of another size.
+    pub fn partial_trace(&self, over: Factor, out: &mut [T]) -> Result<(), Error> {
+        self.contract(over, trace(self.factor(over))?, out)
     }
 
     /// Writes the sum over a factor's axis: (1 ⊗ I)ᵀ (A ⊗ B) (1 ⊗ I) = `(1ᵀA1)·B` over the left, `(1ᵀB1)·A` over the right one. Not a partial trace.
     ///
     /// **Shapes**: `out` is the other factor's rows × columns, row-major.
     ///
-    /// # Panics
-    /// If `out` is of another size.
-    pub fn axis_sum(&self, over: Factor, out: &mut [T]) {
-        self.contract(over, entries(self.factor(over)).map(|(_, _, x)| x).sum(), out);
+    /// **Errors**: if `out` is of another size.
+    pub fn axis_sum(&self, over: Factor, out: &mut [T]) -> Result<(), Error> {
+        self.contract(over, entries(self.factor(over)).map(|(_, _, x)| x).sum(), out)
     }
 
-    fn contract(&self, over: Factor, weight: f64, out: &mut [T]) {
+    fn contract(&self, over: Factor, weight: f64, out: &mut [T]) -> Result<(), Error> {
         let rest = self.factor(if over == Factor::Left { Factor::Right } else { Factor::Left });
-        assert_eq!(out.len(), rest.rows * rest.cols, "the output must be the other factor's rows × columns");
+        length(rest.rows.saturating_mul(rest.cols), out.len())?;
         entries(rest).for_each(|(i, j, x)| out[i * rest.cols + j] = T::of(weight * x));
+        Ok(())
     }
 }
 
 /// (row, column, value) of every entry.
 fn entries<T: Scalar>(m: MatRef<'_, T>) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
     let (rs, cs) = m.strides();
-    (0..m.rows).flat_map(move |i| (0..m.cols).map(move |j| (i, j, m.data[i * rs + j * cs].f64())))
+    let rows = if m.cols == 0 { 0 } else { m.rows };
+    (0..rows).flat_map(move |i| (0..m.cols).map(move |j| (i, j, m.data[i * rs + j * cs].f64())))
 }
 
-fn trace<T: Scalar>(m: MatRef<'_, T>) -> f64 {
-    assert_eq!(m.rows, m.cols, "only a square factor has a trace");
+fn trace<T: Scalar>(m: MatRef<'_, T>) -> Result<f64, Error> {
+    if m.rows != m.cols {
+        return Err(Error::Matrix { expected: (m.rows, m.rows), found: (m.rows, m.cols) });
+    }
     let (rs, cs) = m.strides();
-    (0..m.rows).map(|i| m.data[i * (rs + cs)].f64()).sum()
+    Ok((0..m.rows).map(|i| m.data[i * (rs + cs)].f64()).sum())
 }
 
 impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for Kronecker<'_, T, K> {
@@ -132,21 +137,23 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for Kronecker<'_, T, K> {
         Shape::new(1, self.a.rows, self.b.rows)
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        vectors * (self.a.cols * self.b.rows).max(self.a.rows * self.b.cols)
+        let one = |x: usize, y: usize| vectors.saturating_mul(x.saturating_mul(y));
+        one(self.a.cols, self.b.rows).max(one(self.a.rows, self.b.cols))
     }
-    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let (a, b, m) = (self.a, self.b, x.vectors());
-        require(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch)?;
         // One trajectory: the vectors' steps are the rows of one matrix, so B takes them all at once.
         let between = &mut scratch[..m * a.cols * b.rows];
-        let rows = MatRef::new(x.data(), m * a.cols, b.cols, b.cols);
-        self.kernel.gemm(T::one(), rows, b.t(), T::zero(), MatMut::new(between, m * a.cols, b.rows, b.rows));
+        let rows = MatRef::of(x.data(), m * a.cols, b.cols, b.cols);
+        self.kernel.gemm(T::one(), Gemm::of(rows, b.t(), MatMut::of(between, m * a.cols, b.rows, b.rows)), T::zero());
         for v in 0..m {
-            let z = MatRef::new(&between[v * a.cols * b.rows..][..a.cols * b.rows], a.cols, b.rows, b.rows);
-            self.kernel.gemm(T::one(), a, z, T::zero(), MatMut::new(y.part(0, v), a.rows, b.rows, b.rows));
+            let z = MatRef::of(&between[v * a.cols * b.rows..][..a.cols * b.rows], a.cols, b.rows, b.rows);
+            self.kernel.gemm(T::one(), Gemm::of(a, z, MatMut::of(y.at(0, v), a.rows, b.rows, b.rows)), T::zero());
         }
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.t().apply(x, y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.t().apply(x, y, scratch)
     }
 }

@@ -4,47 +4,37 @@
 //! and a way to do independent pieces of work. [`Portable`] has all of them in plain safe Rust, on one thread
 //! and one process; the runner brings OpenBLAS, rayon and MPI. The operators know only these traits.
 
+mod diagonals;
 mod matrix;
 mod portable;
 
-pub use matrix::{MatMut, MatRef};
-pub use portable::{combine, Portable};
+pub use diagonals::{combine, Diagonals, Term};
+pub use matrix::{Gemm, MatMut, MatRef};
+pub use portable::Portable;
 
-use crate::Scalar;
+use crate::{Error, Scalar};
 
-/// The arithmetic kernels that the hot loops are made of.
+/// The arithmetic kernels that the hot loops are made of. What they are given has been checked: [`Gemm`], [`Diagonals`].
 pub trait Kernel<T: Scalar>: Sync {
     /// Computes the matrix product `C ← α A B + β C`.
     ///
     /// β = 0 means that C is only written, whatever it held. **Cost**: 2·rows·cols·inner flops.
     ///
-    /// # Panics
-    /// Unless A is rows × inner, B inner × cols and C rows × cols.
-    fn gemm(&self, alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>);
+    /// ```
+    /// use kpflow_core::machine::{Kernel, MatMut, MatRef, Portable, Gemm};
+    /// let (a, b, mut c) = ([1.0, 2.0], [3.0, 4.0], [f64::NAN]);
+    /// let (row, column) = (MatRef::new(&a, 1, 2, 2)?, MatRef::new(&b, 1, 2, 2)?.t());
+    /// Portable.gemm(1.0, Gemm::new(row, column, MatMut::new(&mut c, 1, 1, 1)?)?, 0.0);
+    /// assert_eq!(c, [11.0]);
+    /// # Ok::<(), kpflow_core::Error>(())
+    /// ```
+    fn gemm(&self, alpha: T, gemm: Gemm<'_, T>, beta: T);
 
-    /// Computes a sum of diagonals times rows: `y[v][j] (+)= Σ_i c_i[j] · x_i[v][j]` for every row v < `rows`, added or only written.
-    ///
-    /// Row v of x_i begins at `v · stride`, of y at `v · y_stride`; as many numbers of each are used as every c has.
+    /// Computes a sum of diagonals times rows: `y[v][j] (+)= Σ_i c_i[j] · x_i[v][j]`.
     #[inline]
-    fn combine(&self, terms: &[Term<'_, T>], y: &mut [T], y_stride: usize, rows: usize, add: bool) {
-        combine(terms, y, y_stride, rows, add);
+    fn combine(&self, sum: Diagonals<'_, T>) {
+        combine(sum);
     }
-}
-
-/// A diagonal and the rows that it multiplies.
-#[derive(Clone, Copy, Debug)]
-pub struct Term<'a, T> {
-    /// The diagonal.
-    pub c: &'a [T],
-    /// The rows.
-    pub x: &'a [T],
-    /// The distance between rows.
-    pub stride: usize,
-}
-
-impl<T> Term<'_, T> {
-    /// Nothing: what an array of terms is filled with.
-    pub const EMPTY: Self = Self { c: &[], x: &[], stride: 0 };
 }
 
 /// Sums and gathers over the processes that hold the other trajectories.
@@ -56,9 +46,8 @@ pub trait Reduce<T: Scalar>: Sync {
 
     /// Concatenates every process's `local`, in the order of the processes, into `all`.
     ///
-    /// # Panics
-    /// Unless `all` is as long as all the locals together.
-    fn gather(&self, local: &[T], all: &mut [T]);
+    /// **Errors**: unless `all` is as long as all the locals together.
+    fn gather(&self, local: &[T], all: &mut [T]) -> Result<(), Error>;
 
     /// The sum over all processes of a count, the same everywhere.
     fn sum_count(&self, count: usize) -> usize;

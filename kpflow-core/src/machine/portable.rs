@@ -1,7 +1,8 @@
 //! A machine of one thread and one process, in plain safe Rust.
 
-use super::{Kernel, MatMut, MatRef, Reduce, Tasks, Term};
-use crate::Scalar;
+use super::{Gemm, Kernel, MatRef, Reduce, Tasks};
+use crate::error::length;
+use crate::{Error, Scalar};
 
 /// The machine that needs nothing but `core`: one thread, one process, portable kernels.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,8 +14,11 @@ const NR: usize = 16;
 const KC: usize = 64;
 
 impl<T: Scalar> Kernel<T> for Portable {
-    fn gemm(&self, alpha: T, a: MatRef<'_, T>, b: MatRef<'_, T>, beta: T, c: MatMut<'_, T>) {
-        assert!(a.rows == c.rows && b.cols == c.cols && a.cols == b.rows, "a matrix product's shapes must agree");
+    fn gemm(&self, alpha: T, gemm: Gemm<'_, T>, beta: T) {
+        let (a, b, c) = gemm.into_parts();
+        if c.cols == 0 {
+            return;
+        }
         for i in 0..c.rows {
             let row = &mut c.data[i * c.ld..][..c.cols];
             if beta == T::zero() {
@@ -77,8 +81,10 @@ fn product<T: Scalar>(left: &[[T; MR]], right: &[[T; NR]]) -> [[T; NR]; MR] {
 
 impl<T: Scalar> Reduce<T> for Portable {
     fn sum(&self, _values: &mut [T]) {}
-    fn gather(&self, local: &[T], all: &mut [T]) {
+    fn gather(&self, local: &[T], all: &mut [T]) -> Result<(), Error> {
+        length(local.len(), all.len())?;
         all.copy_from_slice(local);
+        Ok(())
     }
     fn sum_count(&self, count: usize) -> usize {
         count
@@ -99,60 +105,6 @@ impl Tasks for Portable {
             let (bi, rest_b) = b.split_at_mut(b_len.min(b.len()));
             task(i, ai, bi);
             (a, b) = (rest_a, rest_b);
-        }
-    }
-}
-
-/// Computes `y[v][j] (+)= Σ_i c_i[j] · x_i[v][j]` for every row v < `rows`: see [`Kernel::combine`].
-///
-/// Always inlined, so that a caller can have it compiled for the vector units of its processor.
-#[inline(always)]
-pub fn combine<T: Scalar>(terms: &[Term<'_, T>], y: &mut [T], y_stride: usize, rows: usize, add: bool) {
-    let mut add = add;
-    for terms in terms.chunks(5) {
-        let n = terms[0].c.len();
-        match *terms {
-            [a] => some(&[a], y, y_stride, rows, n, add),
-            [a, b] => some(&[a, b], y, y_stride, rows, n, add),
-            [a, b, c] => some(&[a, b, c], y, y_stride, rows, n, add),
-            [a, b, c, d] => some(&[a, b, c, d], y, y_stride, rows, n, add),
-            [a, b, c, d, e] => some(&[a, b, c, d, e], y, y_stride, rows, n, add),
-            _ => {}
-        }
-        add = true;
-    }
-}
-
-/// The same for a number of terms that the compiler knows: each row of y is read and written once.
-#[inline(always)]
-fn some<T: Scalar, const I: usize>(
-    terms: &[Term<'_, T>; I],
-    y: &mut [T],
-    y_stride: usize,
-    rows: usize,
-    n: usize,
-    add: bool,
-) {
-    let c: [&[T]; I] = core::array::from_fn(|i| &terms[i].c[..n]);
-    for v in 0..rows {
-        let x: [&[T]; I] = core::array::from_fn(|i| &terms[i].x[v * terms[i].stride..][..n]);
-        let y = &mut y[v * y_stride..][..n];
-        if add {
-            for j in 0..n {
-                let mut sum = y[j];
-                for i in 0..I {
-                    sum += c[i][j] * x[i][j];
-                }
-                y[j] = sum;
-            }
-        } else {
-            for j in 0..n {
-                let mut sum = T::zero();
-                for i in 0..I {
-                    sum += c[i][j] * x[i][j];
-                }
-                y[j] = sum;
-            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Building a graph, node after node, in memory that the caller lends; and checking it.
 
-use super::check::{activate, check};
+use super::check::{activate, check, require_memory};
 use super::error::BuildError;
 use super::graph::{Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS};
 use super::link::{link, Link};
@@ -63,9 +63,10 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
     /// Adds a variable and returns its number.
     pub fn variable(&mut self, positions: usize, width: usize, edge: Edge, watch: Option<Watch>) -> usize {
         let i = self.used[0];
+        let given = self.variables.len();
         match self.variables.get_mut(i) {
             Some(v) => *v = Variable { positions, width, edge, watch, ..Variable::EMPTY },
-            None => self.fail(BuildError::Capacity),
+            None => self.fail(BuildError::Capacity { needed: i + 1, given }),
         }
         self.used[0] += 1;
         i
@@ -86,18 +87,20 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
     /// Adds a weight and returns its number. θ is all weights in this order, each its matrix and then its bias.
     pub fn weight(&mut self, weight: Weight<'a, T>) -> usize {
         let i = self.used[3];
+        let given = self.weights.len();
         match self.weights.get_mut(i) {
             Some(w) => *w = weight,
-            None => self.fail(BuildError::Capacity),
+            None => self.fail(BuildError::Capacity { needed: i + 1, given }),
         }
         self.used[3] += 1;
         i
     }
 
     fn node(&mut self, node: Node<'a, T>) {
+        let given = self.nodes.len();
         match self.nodes.get_mut(self.used[1]) {
             Some(n) => *n = node,
-            None => self.fail(BuildError::Capacity),
+            None => self.fail(BuildError::Capacity { needed: self.used[1] + 1, given }),
         }
         self.used[1] += 1;
         if let Some(s) = self.used[2].checked_sub(1).and_then(|i| self.segments.get_mut(i)) {
@@ -107,9 +110,10 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
 
     /// Begins a new segment: the nodes that follow go through the positions in this way.
     pub fn segment(&mut self, scan: Scan) {
+        let given = self.segments.len();
         match self.segments.get_mut(self.used[2]) {
             Some(s) => *s = Segment { nodes: self.used[1]..self.used[1], scan },
-            None => self.fail(BuildError::Capacity),
+            None => self.fail(BuildError::Capacity { needed: self.used[2] + 1, given }),
         }
         self.used[2] += 1;
     }
@@ -127,7 +131,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
 
     /// Reads piece `i` of a variable that is cut into pieces of `width` columns.
     pub fn piece(&self, variable: usize, i: usize, width: usize) -> Operand {
-        Operand { variable, offset: i * width, width, delayed: false }
+        Operand { variable, offset: i.saturating_mul(width), width, delayed: false }
     }
 
     /// Adds fixed data.
@@ -197,8 +201,10 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         if reads.len() != function.inputs() || writes.len() != function.outputs() {
             return self.fail(BuildError::Size { node });
         }
-        if reads.len() > MAX_INPUTS || writes.len() > MAX_OUTPUTS || writes.is_empty() {
-            return self.fail(BuildError::Capacity);
+        for (needed, given) in [(reads.len(), MAX_INPUTS), (writes.len(), MAX_OUTPUTS), (1, writes.len())] {
+            if needed > given {
+                return self.fail(BuildError::Capacity { needed, given });
+            }
         }
         let mut inputs = [Operand::default(); MAX_INPUTS];
         inputs[..reads.len()].copy_from_slice(reads);
@@ -206,7 +212,8 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         outputs[..writes.len()].copy_from_slice(writes);
         let first = self.variables.get(writes[0]).copied().unwrap_or(Variable::EMPTY);
         let coefficients = self.coefficients;
-        self.coefficients += first.positions * first.width * reads.len() * writes.len();
+        let more = first.positions.saturating_mul(first.width).saturating_mul(reads.len() * writes.len());
+        self.coefficients = self.coefficients.saturating_add(more);
         self.node(Node::Cluster { function, inputs, outputs, coefficients, first: [0; MAX_INPUTS] });
     }
 
@@ -218,11 +225,12 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         let [v, n, s, w] = self.used;
         let (variables, nodes) = (&mut self.variables[..v], &mut self.nodes[..n]);
         let (segments, weights) = (&self.segments[..s], &self.weights[..w]);
-        check(variables, nodes, segments, weights, steps * units)?;
+        check(variables, nodes, segments, weights, steps.saturating_mul(units))?;
+        require_memory(variables, self.coefficients)?;
         activate(variables, nodes, weights);
         let (kept, running) = link(variables, nodes, segments, weights)?;
         let given = |v: &&Variable| v.edge != Edge::None && v.initial.is_some();
-        let read = variables.iter().filter(given).map(|v| v.initial.unwrap_or(0) + v.width).max();
+        let read = variables.iter().filter(given).map(|v| v.initial.unwrap_or(0).saturating_add(v.width)).max();
         let mut sizes = [kept, 0, 0, 0];
         for variable in variables.iter_mut() {
             if read.is_none() {
@@ -236,7 +244,9 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
                 }
             }
         }
-        if self.initial_width.zip(read).is_some_and(|(width, read)| read > width) {
+        let initial = self.initial_width.or(read).unwrap_or(units);
+        let beyond = |v: &Variable| v.initial.filter(|_| v.edge != Edge::None).map(|at| at.saturating_add(v.width));
+        if variables.iter().filter_map(beyond).any(|end| end > initial) {
             return Err(BuildError::Size { node: 0 });
         }
         let Self { variables, nodes, segments, weights, coefficients, .. } = self;
@@ -250,7 +260,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
             sizes,
             running,
             coefficients,
-            initial: self.initial_width.or(read).unwrap_or(units),
+            initial,
         })
     }
 }

@@ -38,10 +38,14 @@ pub(super) fn check<T: Scalar>(
     state: usize,
 ) -> Result<(), BuildError> {
     for weight in weights {
-        let fits = weight.matrix.len() == weight.n_out * weight.n_in;
+        let fits = weight.matrix.len() == weight.n_out.saturating_mul(weight.n_in);
         if !fits || weight.bias.is_some_and(|b| b.len() != weight.n_out) {
             return Err(BuildError::Size { node: 0 });
         }
+    }
+    // A node before the first segment would belong to none.
+    if segments.first().map_or(nodes.len(), |s| s.nodes.start) > 0 {
+        return Err(BuildError::Size { node: 0 });
     }
     for segment in segments {
         let steps = |node: usize| outputs(&nodes[node]).first().and_then(|&o| variables.get(o)).map(|v| v.positions);
@@ -53,10 +57,28 @@ pub(super) fn check<T: Scalar>(
             }
         }
     }
-    let watched = variables.iter().filter(|v| v.watch.is_some());
-    let found = watched.map(|v| v.positions * v.width).sum();
-    if found != state {
-        return Err(BuildError::State { expected: state, found });
+    let numbers = |v: &Variable| v.watch.map_or(0, |_| v.positions.saturating_mul(v.width));
+    let end = |v: &Variable| match v.watch {
+        Some(w) if numbers(v) > 0 => {
+            (v.positions - 1).saturating_mul(w.stride).saturating_add(w.offset).saturating_add(v.width)
+        }
+        _ => 0,
+    };
+    let found = variables.iter().map(numbers).fold(0, usize::saturating_add);
+    let furthest = variables.iter().map(end).max().unwrap_or(0);
+    if found != state || furthest > state {
+        return Err(BuildError::State { expected: state, found: found.max(furthest) });
+    }
+    Ok(())
+}
+
+/// Fails if some place in memory could be beyond what a number can say.
+pub(super) fn require_memory(variables: &[Variable], coefficients: usize) -> Result<(), BuildError> {
+    let rows = variables.iter().map(Variable::rows).fold(0, usize::saturating_add);
+    let columns = variables.iter().map(|v| v.width.saturating_add(1)).fold(0, usize::saturating_add);
+    let most = isize::MAX as usize;
+    if rows.saturating_mul(columns) >= most || coefficients >= most {
+        return Err(BuildError::Overflow { rows, columns });
     }
     Ok(())
 }
@@ -87,7 +109,7 @@ fn check_node<T: Scalar>(
         let v = variables.get(operand.variable).ok_or(size)?;
         // A mixing block goes across positions, but not where time runs through it.
         let across = matches!(node, Node::Mixing { .. }) && scan == Scan::Parallel;
-        if operand.offset + operand.width > v.width || (v.positions != first.positions && !across) {
+        if operand.offset.saturating_add(operand.width) > v.width || (v.positions != first.positions && !across) {
             return Err(size);
         }
         let right = matches!((scan, v.edge), (Scan::Forward, Edge::First) | (Scan::Backward, Edge::Last));
@@ -97,10 +119,12 @@ fn check_node<T: Scalar>(
     }
     let fits = match node {
         Node::Input { .. } => first.watch.is_none(),
-        Node::Constant { data, .. } => first.watch.is_none() && data.len() == first.positions * first.width,
+        Node::Constant { data, .. } => {
+            first.watch.is_none() && data.len() == first.positions.saturating_mul(first.width)
+        }
         Node::Site { weight, row, form, input, .. } => {
             weights.get(*weight).filter(|_| first.width > 0).is_some_and(|w| match form {
-                Form::Dense => w.n_in == input.width && row + first.width <= w.n_out,
+                Form::Dense => w.n_in == input.width && row.saturating_add(first.width) <= w.n_out,
                 Form::Gain => *row == 0 && w.n_in == 1 && w.n_out == input.width && w.n_out == first.width,
                 Form::Embedding => *row == 0 && input.width == 1 && w.n_in == first.width && w.bias.is_none(),
             })

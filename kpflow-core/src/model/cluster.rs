@@ -1,7 +1,8 @@
 //! Unit-wise clusters: any scalar function of several inputs, unit by unit.
 
 use super::{Dual, Real};
-use crate::Scalar;
+use crate::error::length;
+use crate::{Error, Scalar};
 
 /// A function of `I` scalars with `O` results, applied at every unit alike.
 ///
@@ -15,9 +16,10 @@ use crate::Scalar;
 ///     }
 /// }
 /// let (mut y, mut d) = ([0.0], [0.0; 2]);
-/// Unitwise(Gate).linearize(&[0.0, 0.3_f64], &mut y, &mut d);
+/// Unitwise(Gate).linearize(&[0.0, 0.3_f64], &mut y, &mut d)?;
 /// assert!((y[0] - 0.5 * 0.3_f64.tanh()).abs() < 1e-15);
 /// assert!((d[1] - 0.5 * (1.0 - 0.3_f64.tanh().powi(2))).abs() < 1e-15);
+/// # Ok::<(), kpflow_core::Error>(())
 /// ```
 pub trait UnitWise<const I: usize, const O: usize>: Sync {
     /// Computes the results at one unit.
@@ -31,7 +33,9 @@ pub trait Cluster<T: Scalar>: Sync {
     /// O, the number of outputs.
     fn outputs(&self) -> usize;
     /// Computes the outputs `y[o]` at one unit and all derivatives `d[o·I + i] = ∂y[o]/∂x[i]`.
-    fn linearize(&self, x: &[T], y: &mut [T], d: &mut [T]);
+    ///
+    /// **Errors**: unless there are I, O and I·O numbers. A model whose cluster refuses has NaN for its outputs.
+    fn linearize(&self, x: &[T], y: &mut [T], d: &mut [T]) -> Result<(), Error>;
 }
 
 /// Makes a [`UnitWise`] function a [`Cluster`].
@@ -45,11 +49,15 @@ impl<T: Scalar, F: UnitWise<I, O>, const I: usize, const O: usize> Cluster<T> fo
     fn outputs(&self) -> usize {
         O
     }
-    fn linearize(&self, x: &[T], y: &mut [T], d: &mut [T]) {
+    fn linearize(&self, x: &[T], y: &mut [T], d: &mut [T]) -> Result<(), Error> {
+        length(I, x.len())?;
+        length(O, y.len())?;
+        length(I * O, d.len())?;
         let out = self.0.eval::<Dual<T, I>>(core::array::from_fn(|i| Dual::argument(x[i], i)));
         for (o, r) in out.iter().enumerate() {
             y[o] = r.value;
             d[o * I..(o + 1) * I].copy_from_slice(&r.partials);
         }
+        Ok(())
     }
 }

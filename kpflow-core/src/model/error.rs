@@ -4,8 +4,20 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The buffers are too small for this model.
-    Capacity,
+    /// The buffers are too small for this model, or a node has too many operands.
+    Capacity {
+        /// How many there would have to be.
+        needed: usize,
+        /// How many there can be.
+        given: usize,
+    },
+    /// The model has more numbers than memory can have.
+    Overflow {
+        /// Rows of all variables together.
+        rows: usize,
+        /// Columns of all variables together.
+        columns: usize,
+    },
     /// A node reads columns that its variable does not have, or sizes that must agree do not.
     Size {
         /// Which node.
@@ -28,7 +40,12 @@ pub enum BuildError {
 impl core::fmt::Display for BuildError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Capacity => write!(f, "the graph's buffers are too small for this model"),
+            Self::Capacity { needed, given } => {
+                write!(f, "the graph's buffers hold {given} of what the model needs {needed} of")
+            }
+            Self::Overflow { rows, columns } => {
+                write!(f, "the variables have {rows} rows and {columns} columns in all: more than memory can hold")
+            }
             Self::Size { node } => write!(f, "node {node} reads or writes sizes that do not agree"),
             Self::Delay { node } => write!(f, "node {node} reads a variable delayed that has no initial row"),
             Self::State { expected, found } => {
@@ -62,9 +79,18 @@ pub enum LinearizeError {
     Input {
         /// Which input.
         slot: usize,
+        /// The numbers that it must hold.
+        expected: usize,
+        /// The numbers that it holds.
+        found: usize,
     },
     /// The initial state is not `[trajectories, units]` long.
-    InitialState,
+    InitialState {
+        /// The numbers that it must hold.
+        expected: usize,
+        /// The numbers that it holds.
+        found: usize,
+    },
     /// An embedding is asked for a row that it does not have: below 0, beyond the last one, or no whole number.
     Token {
         /// Which weight.
@@ -83,8 +109,12 @@ impl core::fmt::Display for LinearizeError {
         match self {
             Self::Arena { needed, given } => write!(f, "the arena holds {given} numbers; {needed} are needed"),
             Self::Scratch { needed, given } => write!(f, "the scratch holds {given} numbers; {needed} are needed"),
-            Self::Input { slot } => write!(f, "input {slot} is missing or not of the model's size"),
-            Self::InitialState => write!(f, "the initial state is not [trajectories, units]"),
+            Self::Input { slot, expected, found } => {
+                write!(f, "input {slot} holds {found} numbers; the model reads {expected}")
+            }
+            Self::InitialState { expected, found } => {
+                write!(f, "the initial state holds {found} numbers; the model reads {expected}")
+            }
             Self::Token { weight, trajectory, token, rows } => {
                 write!(f, "token {token} of trajectory {trajectory} is none of the {rows} rows of weight {weight}")
             }

@@ -4,8 +4,9 @@ use super::error::LinearizeError;
 use super::graph::{At, Form, Graph, Node, Operand, MAX_INPUTS, MAX_OUTPUTS};
 use super::mixing::{Rows, RowsMut};
 use super::tile::Tile;
-use crate::machine::{Kernel, MatMut, MatRef, Tasks, Term};
-use crate::{BlockMut, Scalar, Shape};
+use crate::error::same;
+use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Tasks, Term};
+use crate::{BlockMut, Error, Scalar, Shape};
 use core::ops::Range;
 
 /// A model run on fixed inputs: every value that its weights read, and the diagonal coefficients of its clusters.
@@ -24,13 +25,13 @@ pub struct Linearization<'a, T> {
 impl<'a, T: Scalar> Linearization<'a, T> {
     /// The numbers of memory that [`new`](Linearization::new) needs.
     pub fn arena_len(graph: &Graph<'_, T>, trajectories: usize) -> usize {
-        trajectories * (graph.sizes[0] + graph.coefficients)
+        trajectories.saturating_mul(graph.sizes[0].saturating_add(graph.coefficients))
     }
 
     /// The numbers of scratch that [`new`](Linearization::new) needs: all values of the tiles that run at the same time.
     pub fn scratch_len<M: Tasks>(graph: &Graph<'_, T>, trajectories: usize, tile: usize, machine: &M) -> usize {
         let tile = tile.clamp(1, trajectories.max(1));
-        (machine.lanes().max(1) * tile).min(trajectories) * graph.running
+        machine.lanes().max(1).saturating_mul(tile).min(trajectories).saturating_mul(graph.running)
     }
 
     /// Runs the model on `inputs` (each `[B, positions, width]`) from `initial` (`[B, N]`; zeros if `None`).
@@ -61,18 +62,23 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         for node in graph.nodes {
             if let Node::Input { slot, output } = *node {
                 let v = &graph.variables[output];
-                if inputs.get(slot).is_none_or(|x| x.len() != trajectories * v.positions * v.width) {
-                    return Err(LinearizeError::Input { slot });
+                let expected = trajectories.saturating_mul(v.positions.saturating_mul(v.width));
+                let found = inputs.get(slot).map_or(0, |x| x.len());
+                if slot >= inputs.len() || found != expected {
+                    return Err(LinearizeError::Input { slot, expected, found });
                 }
             }
         }
-        if initial.is_some_and(|x| x.len() != trajectories * graph.initial) {
-            return Err(LinearizeError::InitialState);
+        let expected = trajectories.saturating_mul(graph.initial);
+        if let Some(found) = initial.map(<[T]>::len).filter(|found| *found != expected) {
+            return Err(LinearizeError::InitialState { expected, found });
         }
         let per = Self::arena_len(graph, 1);
-        let together = machine.lanes().max(1) * tile;
-        for start in (0..trajectories).step_by(together) {
-            let end = trajectories.min(start + together);
+        let together = machine.lanes().max(1).saturating_mul(tile);
+        // A model without a number needs no run.
+        let run_for = if per == 0 { 0 } else { trajectories };
+        for start in (0..run_for).step_by(together) {
+            let end = trajectories.min(start.saturating_add(together));
             let run = |i: usize, kept: &mut [T], values: &mut [T]| {
                 let first = start + i * tile;
                 let count = tile.min(end - first);
@@ -139,16 +145,17 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         self.tile
     }
     /// How many tiles there are.
-    pub fn tiles(&self) -> usize {
-        self.trajectories.div_ceil(self.tile)
+    pub(crate) fn tiles(&self) -> usize {
+        let trajectories = if self.memory.is_empty() { 0 } else { self.trajectories };
+        trajectories.div_ceil(self.tile)
     }
     /// The trajectories of a tile.
-    pub fn tile_range(&self, tile: usize) -> Range<usize> {
+    pub(crate) fn tile_range(&self, tile: usize) -> Range<usize> {
         let first = tile * self.tile;
         first..(first + self.tile).min(self.trajectories)
     }
     /// A tile's part of the memory.
-    pub fn view(&self, tile: usize) -> Tile<'a, T> {
+    pub(crate) fn view(&self, tile: usize) -> Tile<'a, T> {
         let range = self.tile_range(tile);
         let per = Self::arena_len(&self.graph, 1);
         let memory = &self.memory[range.start * per..range.end * per];
@@ -157,8 +164,13 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     }
 
     /// Copies the state z out, as one vector `[B, T, N]`.
-    pub fn state(&self, mut out: BlockMut<'_, T>) {
-        assert!(out.shape() == self.shape() && out.vectors() == 1, "the state is one vector of the model's shape");
+    ///
+    /// **Errors**: unless `out` is one vector of the state's shape.
+    pub fn state(&self, mut out: BlockMut<'_, T>) -> Result<(), Error> {
+        same(self.shape(), out.shape())?;
+        if out.vectors() != 1 {
+            return Err(Error::Vectors { expected: 1, found: out.vectors() });
+        }
         for i in 0..self.tiles() {
             let tile = self.view(i);
             for (b, trajectory) in self.tile_range(i).enumerate() {
@@ -166,11 +178,12 @@ impl<'a, T: Scalar> Linearization<'a, T> {
                     let Some(w) = v.watch else { continue };
                     for p in 0..v.positions {
                         let row = tile.row(Operand { variable: k, offset: 0, width: v.width, delayed: false }, p, b);
-                        out.part(trajectory, 0)[w.offset + p * w.stride..][..v.width].copy_from_slice(row);
+                        out.at(trajectory, 0)[w.offset + p * w.stride..][..v.width].copy_from_slice(row);
                     }
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -277,7 +290,9 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
                             let ld = vars[o.variable].panel.ld;
                             *xi = self.values[self.place(o.variable, p, o.delayed) + b * ld + o.offset + j];
                         }
-                        function.linearize(&x[..ni], &mut y[..no], &mut d[..ni * no]);
+                        if function.linearize(&x[..ni], &mut y[..no], &mut d[..ni * no]).is_err() {
+                            y.fill(T::nan());
+                        }
                         for (yo, &o) in y.iter().zip(&outputs[..no]) {
                             let at = self.place(o, p, false) + b * vars[o].panel.ld + j;
                             self.values[at] = *yo;
@@ -319,13 +334,19 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
                 None => {}
             }
         }
-        let u = MatRef::new(&rest.from(from)[input.offset..], rows, input.width, ld);
+        let u = MatRef::of(&rest.from(from)[input.offset..], rows, input.width, ld);
         match form {
             Form::Dense => {
-                let m = MatRef::new(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
-                self.machine.gemm(T::one(), u, m.t(), T::one(), MatMut::new(out, rows, width, out_ld));
+                let m = MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
+                self.machine.gemm(T::one(), Gemm::of(u, m.t(), MatMut::of(out, rows, width, out_ld)), T::one());
             }
-            Form::Gain => self.machine.combine(&[Term { c: w.matrix, x: u.data, stride: ld }], out, out_ld, rows, true),
+            Form::Gain => self.machine.combine(Diagonals::of(
+                &[Term { c: w.matrix, x: u.data, stride: ld }],
+                out,
+                out_ld,
+                rows,
+                true,
+            )),
             Form::Embedding => {
                 for (r, row) in out.chunks_mut(out_ld).enumerate() {
                     match w.row(u.data[r * ld]) {

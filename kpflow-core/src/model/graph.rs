@@ -78,12 +78,12 @@ impl Variable {
     }
     /// Rows in memory, the extra one included.
     pub fn rows(&self) -> usize {
-        self.positions + usize::from(self.edge != Edge::None)
+        self.positions.saturating_add(usize::from(self.edge != Edge::None))
     }
     /// The row in memory that a read at position `p` finds.
     #[inline]
     pub fn row(&self, p: usize, delayed: bool) -> usize {
-        p + usize::from(matches!((self.edge, delayed), (Edge::First, false) | (Edge::Last, true)))
+        p.saturating_add(usize::from(matches!((self.edge, delayed), (Edge::First, false) | (Edge::Last, true))))
     }
     /// Where the row that a read at position `p` finds begins, among the values of a tile of `count` trajectories; the rows of the
     /// trajectories follow each other `panel.ld` apart.
@@ -159,7 +159,7 @@ impl<'a, T> Weight<'a, T> {
     }
     /// The trainable numbers of the matrix.
     pub fn matrix_parameters(&self) -> usize {
-        self.columns() * self.n_out
+        self.columns().saturating_mul(self.n_out)
     }
     /// The trainable numbers of the bias.
     pub fn bias_parameters(&self) -> usize {
@@ -167,7 +167,7 @@ impl<'a, T> Weight<'a, T> {
     }
     /// The trainable numbers, bias included.
     pub fn parameters(&self) -> usize {
-        self.matrix_parameters() + self.bias_parameters()
+        self.matrix_parameters().saturating_add(self.bias_parameters())
     }
 }
 
@@ -314,7 +314,7 @@ impl<'a, T: Scalar> Graph<'a, T> {
     }
     /// Whether perturbations of a flow reach a variable.
     pub fn reaches(&self, flow: Flow, variable: usize) -> bool {
-        self.variables[variable].active & flow.bit() != 0
+        self.variables.get(variable).is_some_and(|v| v.active & flow.bit() != 0)
     }
     /// Flops of one product of NTK with one vector and trajectory: the weight sites' part of it, on the weight side.
     pub fn product_flops(&self) -> f64 {
@@ -323,9 +323,13 @@ impl<'a, T: Scalar> Graph<'a, T> {
             let sweeps = if self.reaches(Flow::Total, s.input.variable) { 4.0 } else { 0.0 };
             let core = if w.train_matrix { 4.0 } else { 0.0 };
             let size = if s.form == Form::Embedding { w.n_in } else { w.n_in * self.variables[s.output].width };
-            (sweeps + core) * (s.positions * size) as f64
+            (sweeps + core) * s.positions as f64 * size as f64
         };
         self.sites().map(site).sum()
+    }
+    /// Numbers of work memory that a sweep needs for one trajectory and vector.
+    pub fn sweep_len(&self, flow: Flow) -> usize {
+        self.sizes[1 + flow as usize]
     }
     /// T, the steps of the state.
     pub fn steps(&self) -> usize {
@@ -353,7 +357,7 @@ impl<'a, T: Scalar> Graph<'a, T> {
     }
     /// n_θ, the number of trainable numbers.
     pub fn parameters(&self) -> usize {
-        self.weights.iter().map(Weight::parameters).sum()
+        self.weights.iter().map(Weight::parameters).fold(0, usize::saturating_add)
     }
     /// All sites whose weight is trained, at least in part.
     pub fn sites(&self) -> impl Iterator<Item = Site> + 'a {

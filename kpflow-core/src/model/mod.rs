@@ -2,7 +2,7 @@
 //!
 //! A model is a [`Graph`] of few kinds of [`Node`]s. It is run once on fixed inputs ([`Linearization`]), which keeps the
 //! values that the weights read and a few diagonal coefficients of every unit-wise cluster. After that, tangents are swept
-//! forward and cotangents back ([`Sweep`]) for whole blocks of vectors: that is all that P, K and NTK are made of.
+//! forward and cotangents back for whole blocks of vectors: that is all that P, K and NTK are made of.
 //! A unit-wise cluster is one generic function; its derivatives come from running it with [`Dual`] numbers. What mixes rows or columns
 //! without weights (attention, softmax, normalisation, convolutions' patches) is a [`mixing`] block.
 //!
@@ -41,7 +41,7 @@
 //! let (mut a, mut b) = ([0.0; 10], [0.0; 10]);
 //! scratch.resize(ntk.scratch_len(1), 0.0);
 //! let (u, v) = ([1.0; 10], core::array::from_fn::<f64, 10, _>(|i| i as f64));
-//! let test = kpflow_core::operator::contract::dot_test(&ntk, &u, &v, &mut a, &mut b, &mut scratch);
+//! let test = kpflow_core::operator::contract::dot_test(&ntk, &u, &v, &mut a, &mut b, &mut scratch).unwrap();
 //! assert!(test.error() < 1e-14);
 //! ```
 
@@ -76,5 +76,6 @@ pub(crate) use link::Coupled;
 pub use mixing::Mixing;
 pub use real::{Dual, Real};
 pub use recurrent::{Cell, CellInputs, RecurrentWeights};
-pub use sweep::{Flow, Mode, Sweep};
-pub use tile::Tile;
+pub use sweep::Flow;
+pub(crate) use sweep::{Mode, Sweep};
+pub(crate) use tile::Tile;

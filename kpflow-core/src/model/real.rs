@@ -149,11 +149,13 @@ pub struct Dual<T, const I: usize> {
 }
 
 impl<T: Scalar, const I: usize> Dual<T, I> {
-    /// The i-th argument itself, at value `x`.
+    /// The i-th argument itself, at value `x`; a constant if there is none of that number.
     #[inline]
     pub fn argument(x: T, i: usize) -> Self {
         let mut partials = [T::zero(); I];
-        partials[i] = T::one();
+        if let Some(partial) = partials.get_mut(i) {
+            *partial = T::one();
+        }
         Self { value: x, partials }
     }
 

@@ -80,7 +80,8 @@ impl Cell {
     /// What the cell's function reads, in the order of its arguments: the gates, and what it remembers.
     pub fn reads(&self, inputs: CellInputs) -> impl Iterator<Item = Operand> {
         let CellInputs { sum, apart, h, c, hidden: width } = inputs;
-        let gate = move |variable, i: usize| Operand { variable, offset: i * width, width, delayed: false };
+        let gate =
+            move |variable, i: usize| Operand { variable, offset: i.saturating_mul(width), width, delayed: false };
         let summed = (0..self.summed()).map(move |i| gate(sum, i));
         let others = 0..self.gates() - self.summed();
         let apart =
@@ -140,12 +141,12 @@ impl Cell {
         buffer: &'s mut GraphBuffer<'a, T, 8>,
     ) -> Result<Graph<'s, T>, BuildError> {
         let RecurrentWeights { n_in, hidden, w_ih, w_hh, b_ih, b_hh } = weights;
-        let (gates, units) = (self.gates(), self.states() * hidden);
+        let (gates, units) = (self.gates(), hidden.saturating_mul(self.states()));
         let mut g = buffer.builder();
-        let ih = g.weight(Weight::new(w_ih, b_ih, gates * hidden, n_in));
-        let hh = g.weight(Weight::new(w_hh, b_hh, gates * hidden, hidden));
+        let ih = g.weight(Weight::new(w_ih, b_ih, hidden.saturating_mul(gates), n_in));
+        let hh = g.weight(Weight::new(w_hh, b_hh, hidden.saturating_mul(gates), hidden));
         let x = g.variable(steps, n_in, Edge::None, None);
-        let (summed, others) = (self.summed() * hidden, (gates - self.summed()) * hidden);
+        let (summed, others) = (hidden.saturating_mul(self.summed()), hidden.saturating_mul(gates - self.summed()));
         let sum = g.variable(steps, summed, Edge::None, None);
         let mut other = || (others > 0).then(|| g.variable(steps, others, Edge::None, None));
         let apart = other().zip(other());

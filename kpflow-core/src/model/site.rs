@@ -3,7 +3,7 @@
 use super::forward::split;
 use super::graph::{Form, Node, Operand, MAX_INPUTS, MAX_OUTPUTS};
 use super::Sweep;
-use crate::machine::{Kernel, MatMut, MatRef, Term};
+use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
 use crate::Scalar;
 use core::ops::Range;
 
@@ -36,12 +36,18 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         let ld = graph.variables[input.variable].width;
         let dx = &rest.from(from)[input.offset..];
         if *form == Form::Gain {
-            return self.kernel.combine(&[Term { c: w.matrix, x: dx, stride: ld }], out, width, rows, add);
+            return self.kernel.combine(Diagonals::of(
+                &[Term { c: w.matrix, x: dx, stride: ld }],
+                out,
+                width,
+                rows,
+                add,
+            ));
         }
-        let matrix = MatRef::new(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
+        let matrix = MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
         let beta = if add { T::one() } else { T::zero() };
-        let (dx, out) = (MatRef::new(dx, rows, w.n_in, ld), MatMut::new(out, rows, width, width));
-        self.kernel.gemm(T::one(), dx, matrix.t(), beta, out);
+        let (dx, out) = (MatRef::of(dx, rows, w.n_in, ld), MatMut::of(out, rows, width, width));
+        self.kernel.gemm(T::one(), Gemm::of(dx, matrix.t(), out), beta);
     }
 
     pub(super) fn cluster_tangent(
@@ -73,7 +79,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
             if count == 0 {
                 out.fill(T::zero());
             }
-            self.kernel.combine(&terms[..count], out, width, m, false);
+            self.kernel.combine(Diagonals::of(&terms[..count], out, width, m, false));
         }
     }
 
@@ -98,11 +104,15 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         let (rest, q) = split(work, start..start + rows * ld);
         let (s, q, add) = (rest.from(from), &mut q[input.offset..], !link.first(self.flow()));
         if *form == Form::Gain {
-            return self.kernel.combine(&[Term { c: w.matrix, x: s, stride: width }], q, ld, rows, add);
+            return self.kernel.combine(Diagonals::of(&[Term { c: w.matrix, x: s, stride: width }], q, ld, rows, add));
         }
-        let matrix = MatRef::new(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
+        let matrix = MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
         let beta = if add { T::one() } else { T::zero() };
-        self.kernel.gemm(T::one(), MatRef::new(s, rows, width, width), matrix, beta, MatMut::new(q, rows, w.n_in, ld));
+        self.kernel.gemm(
+            T::one(),
+            Gemm::of(MatRef::of(s, rows, width, width), matrix, MatMut::of(q, rows, w.n_in, ld)),
+            beta,
+        );
     }
 
     /// The cotangent of input number `i` of `ni`.
@@ -135,7 +145,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
                 terms[count] = Term { c: &c[(k * ni + i) * width..][..width], x, stride: width };
                 count += 1;
             }
-            self.kernel.combine(&terms[..count], &mut q[input.offset..], ld, m, !first);
+            self.kernel.combine(Diagonals::of(&terms[..count], &mut q[input.offset..], ld, m, !first));
         }
     }
 }

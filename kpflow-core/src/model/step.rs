@@ -4,8 +4,9 @@ use super::check::operands;
 use super::forward::{split, Linearization};
 use super::graph::{Edge, Form, Graph, Node, Operand, Scan};
 use super::Flow;
-use crate::machine::{Kernel, MatMut, MatRef, Term};
-use crate::Scalar;
+use crate::error::{below, enough, length};
+use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
+use crate::{Error, Scalar};
 
 impl<T: Scalar> Graph<'_, T> {
     /// Whether the model is one recurrence forward in time whose state is read only at the step before.
@@ -44,7 +45,7 @@ impl<T: Scalar> Graph<'_, T> {
 
     /// Work memory of [`Linearization::step_jacobian`].
     pub fn step_len(&self) -> usize {
-        self.step_columns(self.variables().len()) * self.units()
+        self.step_columns(self.variables().len()).saturating_mul(self.units())
     }
 
     /// Where a variable's tangents of this step (or of the one before) begin in the work memory.
@@ -58,7 +59,38 @@ impl<T: Scalar> Linearization<'_, T> {
     /// Writes A_t = ∂z_t/∂z_{t−1} of trajectory `b`, row-major `[N, N]`: N unit tangents through one step.
     ///
     /// For a [single recurrence](Graph::is_single_recurrence) and t ≥ 1. **Cost**: 2·N·(site outputs)·H flops.
-    pub fn step_jacobian<K: Kernel<T>>(&self, b: usize, t: usize, a: &mut [T], work: &mut [T], kernel: &K) {
+    ///
+    /// **Errors**: if there is no such trajectory or step, `a` is not N·N long or `work` shorter than [`step_len`](Graph::step_len).
+    /// Returns `false`, having done nothing, if the model is no single recurrence.
+    pub fn step_jacobian<K: Kernel<T>>(
+        &self,
+        b: usize,
+        t: usize,
+        a: &mut [T],
+        work: &mut [T],
+        kernel: &K,
+    ) -> Result<bool, Error> {
+        let (shape, n) = (self.shape(), self.graph().units());
+        below(shape.trajectories, b)?;
+        below(shape.steps, t)?;
+        length(n.saturating_mul(n), a.len())?;
+        enough(self.graph().step_len(), work.len())?;
+        let single = self.graph().is_single_recurrence();
+        if single {
+            self.write_step_jacobian(b, t, a, work, kernel);
+        }
+        Ok(single)
+    }
+
+    /// The same where all of this is known.
+    pub(crate) fn write_step_jacobian<K: Kernel<T>>(
+        &self,
+        b: usize,
+        t: usize,
+        a: &mut [T],
+        work: &mut [T],
+        kernel: &K,
+    ) {
         let graph = self.graph();
         let n = graph.units();
         let work = &mut work[..graph.step_len()];
@@ -80,10 +112,10 @@ impl<T: Scalar> Linearization<'_, T> {
                         let (rest, out) = split(work, start..start + n * width);
                         let ld = graph.variables()[input.variable].width;
                         let from = graph.step_place(input.variable, input.delayed);
-                        let dx = MatRef::new(&rest.from(from)[input.offset..], n, w.n_in, ld);
-                        let matrix = MatRef::new(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
+                        let dx = MatRef::of(&rest.from(from)[input.offset..], n, w.n_in, ld);
+                        let matrix = MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
                         let beta = if link.opens(Flow::State) { T::zero() } else { T::one() };
-                        kernel.gemm(T::one(), dx, matrix.t(), beta, MatMut::new(out, n, width, width));
+                        kernel.gemm(T::one(), Gemm::of(dx, matrix.t(), MatMut::of(out, n, width, width)), beta);
                     }
                     Node::Site { .. } => {}
                     Node::Cluster { function, ref inputs, ref outputs, coefficients, .. } => {
@@ -98,7 +130,7 @@ impl<T: Scalar> Linearization<'_, T> {
                                 let ld = graph.variables()[x.variable].width;
                                 let dx = &rest.from(graph.step_place(x.variable, x.delayed))[x.offset..];
                                 let term = Term { c: &c[(k * ni + i) * width..][..width], x: dx, stride: ld };
-                                kernel.combine(&[term], out, width, n, true);
+                                kernel.combine(Diagonals::of(&[term], out, width, n, true));
                             }
                         }
                     }

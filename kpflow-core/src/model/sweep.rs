@@ -73,7 +73,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
 
     /// The numbers of work memory for `trajectories` trajectories.
     pub fn work_len(graph: &Graph<'_, T>, flow: Flow, vectors: usize, trajectories: usize) -> usize {
-        graph.sizes[1 + flow as usize] * vectors * trajectories
+        graph.sweep_len(flow).saturating_mul(vectors.saturating_mul(trajectories))
     }
 
     /// Rows of work memory at one position: trajectories × vectors.

@@ -19,11 +19,11 @@ pub struct Tile<'a, T> {
 
 impl<'a, T: Scalar> Tile<'a, T> {
     /// The model.
-    pub fn graph(&self) -> &Graph<'a, T> {
+    pub(crate) fn graph(&self) -> &Graph<'a, T> {
         &self.graph
     }
     /// The number of trajectories.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
     fn variable(&self, operand: Operand) -> &'a Variable {
@@ -37,14 +37,14 @@ impl<'a, T: Scalar> Tile<'a, T> {
     }
     /// Where a variable's tangents of all positions lie in the work memory of a sweep of `vectors` vectors,
     /// without the initial row: a matrix of `positions · trajectories` rows of `vectors · width` columns.
-    pub fn span(&self, variable: usize, flow: Flow, vectors: usize) -> Range<usize> {
+    pub(crate) fn span(&self, variable: usize, flow: Flow, vectors: usize) -> Range<usize> {
         let v = &self.graph.variables[variable];
         let rows = self.count * vectors;
         let start = self.place(variable, flow, 0, false) * rows;
         start..start + v.positions * v.width * rows
     }
     /// What an operand reads at position `p` of trajectory `b` of the tile.
-    pub fn row(&self, operand: Operand, p: usize, b: usize) -> &'a [T] {
+    pub(crate) fn row(&self, operand: Operand, p: usize, b: usize) -> &'a [T] {
         let v = self.variable(operand);
         let place = v.value_place(p, operand.delayed, self.count) + b * v.panel.ld;
         &self.values[place + operand.offset..][..operand.width]
@@ -55,16 +55,16 @@ impl<'a, T: Scalar> Tile<'a, T> {
         self.graph.rows(o, at, self.count, b, &rest)
     }
     /// All that an operand reads in this tile: the matrix U, a row a position (p, b), p slowest.
-    pub fn reads(&self, operand: Operand) -> MatRef<'a, T> {
+    pub(crate) fn reads(&self, operand: Operand) -> MatRef<'a, T> {
         let v = self.variable(operand);
         let start = v.value_place(0, operand.delayed, self.count) + operand.offset;
         // A variable without numbers may begin at the end.
         let values = self.values.get(start..).unwrap_or(&[]);
-        MatRef::new(values, v.positions * self.count, operand.width, v.panel.ld)
+        MatRef::of(values, v.positions * self.count, operand.width, v.panel.ld)
     }
     /// Cluster coefficients at (p, b): `[output][input][unit]`, for a cluster of `arity` = inputs × outputs and `width` units.
     #[inline]
-    pub fn coefficients(&self, place: usize, arity: usize, width: usize, p: usize, b: usize) -> &'a [T] {
+    pub(crate) fn coefficients(&self, place: usize, arity: usize, width: usize, p: usize, b: usize) -> &'a [T] {
         let n = arity * width;
         &self.coefficients[place * self.count + (p * self.count + b) * n..][..n]
     }

@@ -1,9 +1,9 @@
 //! The Kronecker core by itself.
 
-use crate::machine::{Machine, MatMut, MatRef};
+use crate::machine::{Gemm, Machine, MatMut, MatRef};
 use crate::model::{Form, Graph, Linearization, Site};
-use crate::operator::require;
-use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+use crate::operator::check;
+use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The Kronecker core `Σ_sites U Uᵀ` (a row of U a position, a 1 appended for a bias): the Gram matrix of what the weights read.
 ///
@@ -43,7 +43,7 @@ impl<'a, T: Scalar, M: Machine<T>> KroneckerCore<'a, T, M> {
                 for (k, b) in self.lin.tile_range(i).enumerate() {
                     let u = tile.reads(site.input);
                     let columns = self.columns(&site);
-                    let u = MatRef::new(&u.data[k * u.ld..], site.positions, columns, u.ld * tile.count());
+                    let u = MatRef::of(&u.data[k * u.ld..], site.positions, columns, u.ld * tile.count());
                     f(u, b, place, self.lin.graph().weights()[site.weight].bias_parameters() > 0);
                 }
             }
@@ -60,18 +60,18 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for KroneckerCore<'_, T, M> {
         self.domain()
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        vectors * self.total_columns()
+        vectors.saturating_mul(self.total_columns())
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let (m, steps) = (x.vectors(), self.lin.shape().steps);
-        require(self.domain(), self.domain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.domain(), self.domain(), self.scratch_len(m), &x, &y, scratch)?;
         let (machine, y) = (self.machine, y.into_data());
         let c = &mut scratch[..m * self.total_columns()];
         c.fill(T::zero());
         self.for_each(m, |u, b, place, bias| {
-            let x = MatRef::new(&x.data()[b * m * steps..], m, steps, steps);
+            let x = MatRef::of(&x.data()[b * m * steps..], m, steps, steps);
             let (matrix, sums) = c[place..].split_at_mut(m * u.cols);
-            machine.gemm(T::one(), x, u, T::one(), MatMut::new(matrix, m, u.cols, u.cols));
+            machine.gemm(T::one(), Gemm::of(x, u, MatMut::of(matrix, m, u.cols, u.cols)), T::one());
             if bias {
                 for (v, sum) in sums[..m].iter_mut().enumerate() {
                     *sum += x.data[v * steps..][..steps].iter().copied().sum();
@@ -86,11 +86,12 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for KroneckerCore<'_, T, M> {
             if bias {
                 y.iter_mut().enumerate().for_each(|(i, y)| *y += sums[i / steps]);
             }
-            let matrix = MatRef::new(matrix, m, u.cols, u.cols);
-            machine.gemm(T::one(), matrix, u.t(), T::one(), MatMut::new(y, m, steps, steps));
+            let matrix = MatRef::of(matrix, m, u.cols, u.cols);
+            machine.gemm(T::one(), Gemm::of(matrix, u.t(), MatMut::of(y, m, steps, steps)), T::one());
         });
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.apply(x, y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.apply(x, y, scratch)
     }
 }

@@ -1,7 +1,7 @@
 //! The Kronecker core between the sweeps: from the site outputs' cotangents S to G S, on the weight side or the Gram side.
 
 use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses};
-use crate::machine::{Kernel, Machine, MatMut, MatRef};
+use crate::machine::{Gemm, Kernel, Machine, MatMut, MatRef};
 use crate::model::{Coupled, Flow, Form, Graph, Linearization, Tile};
 use crate::Scalar;
 use core::ops::Range;
@@ -73,7 +73,7 @@ pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
                     let view = lin.view(tile);
                     let s = &wave.work[k * wave.work_len..][view.span(c.output, wave.flow, m)];
                     let u = view.reads(c.input);
-                    let s = MatRef::new(s, u.rows, columns, columns);
+                    let s = MatRef::of(s, u.rows, columns, columns);
                     let vectors = i * chunk..((i + 1) * chunk).min(m);
                     pull(&c, &graph.weights()[c.weight], vectors, s, u, dw, machine);
                 }
@@ -97,7 +97,7 @@ pub(super) fn inject<T: Scalar, K: Kernel<T>>(
         let s = &mut work[tile.span(c.output, flow, m)];
         for vectors in chunks(m) {
             let dw = &dw[m * c.place + vectors.start * c.len()..][..vectors.len() * c.len()];
-            let s = MatMut::new(s, u.rows, columns, columns);
+            let s = MatMut::of(s, u.rows, columns, columns);
             push(&c, &graph.weights()[c.weight], vectors, u, dw, s, kernel);
         }
     }
@@ -107,7 +107,7 @@ pub(super) fn inject<T: Scalar, K: Kernel<T>>(
 fn rows_of<'m, T>(all: MatRef<'m, T>, count: usize, b: usize) -> MatRef<'m, T> {
     let rows = all.rows / count;
     let from = if rows == 0 { 0 } else { b * all.ld };
-    MatRef::new(&all.data[from..], rows, all.cols, all.ld * count)
+    MatRef::of(&all.data[from..], rows, all.cols, all.ld * count)
 }
 
 /// Whether some site adds to what another has written: then S must not be replaced before all parts have read it.
@@ -118,13 +118,16 @@ fn summed<T: Scalar>(graph: &Graph<'_, T>) -> bool {
 /// Scratch of [`per_trajectory`] for a tile.
 pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> usize {
     if summed(graph) {
-        return m * graph.coupled_len();
+        return m.saturating_mul(graph.coupled_len());
     }
     let need = |part: Coupled| {
         let most = uses(graph, &part).map(|c| c.positions).max().unwrap_or(0);
         match trajectory_side(graph, &part) {
-            Side::Weight => m * part.len(),
-            Side::Gram => uses(graph, &part).map(|c| c.positions * m * c.width).sum::<usize>() + most * most,
+            Side::Weight => m.saturating_mul(part.len()),
+            Side::Gram => {
+                let rows: usize = uses(graph, &part).map(|c| c.positions * c.width).sum();
+                m.saturating_mul(rows).saturating_add(most.saturating_mul(most))
+            }
         }
     };
     graph.parts().map(need).max().unwrap_or(0)
@@ -199,7 +202,7 @@ impl<T: Scalar> Own<'_, '_, T> {
         for c in uses(graph, &part) {
             let (columns, u) = (m * c.width, self.reads(&c));
             let s = &work[tile.span(c.output, flow, m)];
-            let s = rows_of(MatRef::new(s, u.rows * count, columns, columns), count, b);
+            let s = rows_of(MatRef::of(s, u.rows * count, columns, columns), count, b);
             pull(&c, &graph.weights()[c.weight], 0..m, s, u, dw, kernel);
         }
     }
@@ -209,7 +212,7 @@ impl<T: Scalar> Own<'_, '_, T> {
         let Self { tile, flow, m, b, .. } = *self;
         let (columns, u) = (m * c.width, self.reads(c));
         let s = &mut work[tile.span(c.output, flow, m)][b * columns..];
-        let s = MatMut::new(s, u.rows, columns, tile.count() * columns);
+        let s = MatMut::of(s, u.rows, columns, tile.count() * columns);
         push(c, &tile.graph().weights()[c.weight], 0..m, u, &dw[..m * c.len()], s, kernel);
     }
 
@@ -234,10 +237,10 @@ impl<T: Scalar> Own<'_, '_, T> {
             for from in uses(graph, &part) {
                 let (u, v) = (self.reads(&to), self.reads(&from));
                 let g = gram_block(&to, u, v, gram, kernel);
-                let old = MatRef::new(&old[at..], v.rows, columns, columns);
+                let old = MatRef::of(&old[at..], v.rows, columns, columns);
                 let s = &mut work[tile.span(to.output, flow, m)][b * columns..];
                 let beta = if at == 0 { T::zero() } else { T::one() };
-                kernel.gemm(T::one(), g, old, beta, MatMut::new(s, u.rows, columns, count * columns));
+                kernel.gemm(T::one(), Gemm::of(g, old, MatMut::of(s, u.rows, columns, count * columns)), beta);
                 at += v.rows * columns;
             }
         }

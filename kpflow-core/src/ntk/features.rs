@@ -4,8 +4,9 @@
 //! short row, and traces and norms of K follow from rows and pairs of rows.
 
 use super::forms::uses;
+use crate::error::{enough, length};
 use crate::model::{Coupled, Form, Graph, Linearization, Node, Tile};
-use crate::Scalar;
+use crate::{Error, Scalar};
 
 /// One diagonal of D: site channels to units of one watched variable.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +56,11 @@ impl<'a, T: Scalar> Features<'a, T> {
         Some(Self { lin, len })
     }
 
+    /// The model.
+    pub(super) fn linearization(&self) -> &Linearization<'a, T> {
+        self.lin
+    }
+
     /// The numbers of a row.
     pub fn row_len(&self) -> usize {
         self.len
@@ -67,10 +73,9 @@ impl<'a, T: Scalar> Features<'a, T> {
 
     /// Writes all rows, the row of (b, t) at `b·T + t`: the inputs u of every site (with its 1), then every band's coefficients.
     ///
-    /// # Panics
-    /// Unless `out` is rows × row_len long.
-    pub fn write(&self, out: &mut [T]) {
-        assert_eq!(out.len(), self.rows() * self.len, "features are written all at once");
+    /// **Errors**: unless `out` is rows × row_len long.
+    pub fn write(&self, out: &mut [T]) -> Result<(), Error> {
+        length(self.rows().saturating_mul(self.len), out.len())?;
         let graph = self.lin.graph();
         for i in 0..self.lin.tiles() {
             let tile = self.lin.view(i);
@@ -80,6 +85,7 @@ impl<'a, T: Scalar> Features<'a, T> {
                 }
             }
         }
+        Ok(())
     }
 
     fn write_row(&self, tile: &Tile<'_, T>, t: usize, b: usize, out: &mut [T]) {
@@ -108,8 +114,18 @@ impl<'a, T: Scalar> Features<'a, T> {
         p[start..start + len].iter().zip(&q[start..start + len]).map(|(a, b)| *a * *b).sum()
     }
 
+    /// The rows of features in `rows`.
+    ///
+    /// **Errors**: if they are not whole ones.
+    fn each<'r>(&self, rows: &'r [T]) -> Result<impl Iterator<Item = &'r [T]> + Clone, Error> {
+        let len = self.len.max(1);
+        length(rows.len() / len * len, rows.len())?;
+        Ok(rows.chunks_exact(len))
+    }
+
     /// tr K's part of the rows given: Σ_p Σ_sites G[p, p] ‖D_p‖_F², in double precision. **Cost**: linear in the rows.
-    pub fn trace(&self, rows: &[T]) -> f64 {
+    /// **Errors**: if the rows are not whole ones.
+    pub fn trace(&self, rows: &[T]) -> Result<f64, Error> {
         let graph = self.lin.graph();
         let row = |p: &[T]| -> f64 {
             bands(graph)
@@ -119,20 +135,22 @@ impl<'a, T: Scalar> Features<'a, T> {
                 })
                 .sum()
         };
-        rows.chunks_exact(self.len).map(row).sum()
+        Ok(self.each(rows)?.map(row).sum())
     }
 
     /// ‖K‖_F²'s part of the pairs in `rows` × `all`: Σ_{p,p'} ‖Σ_sites G[p,p'] D_p D_p'ᵀ‖_F², in double precision.
     ///
     /// **Cost**: rows × all × (Σ n_in + bands · H) flops. `scratch`: N numbers.
-    pub fn frobenius_squared(&self, rows: &[T], all: &[T], scratch: &mut [T]) -> f64 {
-        let mut sum = 0.0;
-        for p in rows.chunks_exact(self.len) {
-            for q in all.chunks_exact(self.len) {
+    /// **Errors**: if the rows are not whole ones or the scratch is too short.
+    pub fn frobenius_squared(&self, rows: &[T], all: &[T], scratch: &mut [T]) -> Result<f64, Error> {
+        enough(self.lin.shape().units, scratch.len())?;
+        let (mut sum, all) = (0.0, self.each(all)?);
+        for p in self.each(rows)? {
+            for q in all.clone() {
                 sum += self.pair(p, q, scratch);
             }
         }
-        sum
+        Ok(sum)
     }
 
     fn pair(&self, p: &[T], q: &[T], scratch: &mut [T]) -> f64 {

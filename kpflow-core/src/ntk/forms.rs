@@ -3,7 +3,7 @@
 //! δW of a part of θ lies in memory as `[chunk of vectors][column of u (and bias)][vector][unit]`: both halves of K are then products
 //! whose long side is contiguous, and chunks are what lanes share. The chunks depend on the block alone, not on the machine.
 
-use crate::machine::{Kernel, MatMut, MatRef};
+use crate::machine::{Gemm, Kernel, MatMut, MatRef};
 use crate::model::{Coupled, Form, Graph, Weight};
 use crate::Scalar;
 use core::ops::Range;
@@ -45,10 +45,10 @@ pub(super) fn pull<T: Scalar, K: Kernel<T>>(
 ) {
     let (count, columns) = (vectors.len(), vectors.len() * c.units);
     let from = (vectors.start * c.width).min(s.data.len());
-    let s = MatRef::new(&s.data[from..], s.rows, count * c.width, s.ld);
+    let s = MatRef::of(&s.data[from..], s.rows, count * c.width, s.ld);
     match c.form {
         Form::Dense if c.rows > 0 => {
-            kernel.gemm(T::one(), u.t(), s, T::one(), MatMut::new(dw, c.rows, columns, columns));
+            kernel.gemm(T::one(), Gemm::of(u.t(), s, MatMut::of(dw, c.rows, columns, columns)), T::one());
         }
         Form::Dense => {}
         Form::Gain => {
@@ -102,9 +102,9 @@ pub(super) fn push<T: Scalar, K: Kernel<T>>(
     }
     match c.form {
         Form::Dense if dense => {
-            let dw = MatRef::new(dw, c.rows, columns, columns);
+            let dw = MatRef::of(dw, c.rows, columns, columns);
             let beta = if c.bias || c.adds { T::one() } else { T::zero() };
-            kernel.gemm(T::one(), u, dw, beta, MatMut::new(s, rows, columns, ld));
+            kernel.gemm(T::one(), Gemm::of(u, dw, MatMut::of(s, rows, columns, ld)), beta);
         }
         Form::Dense => {}
         Form::Gain => {
@@ -144,7 +144,7 @@ pub(super) fn gram_block<'m, T: Scalar, K: Kernel<T>>(
         }
     } else {
         g.fill(one);
-        kernel.gemm(T::one(), u, v.t(), T::one(), MatMut::new(g, rows, cols, cols));
+        kernel.gemm(T::one(), Gemm::of(u, v.t(), MatMut::of(g, rows, cols, cols)), T::one());
     }
-    MatRef::new(g, rows, cols, cols)
+    MatRef::of(g, rows, cols, cols)
 }

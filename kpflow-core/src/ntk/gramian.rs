@@ -1,9 +1,10 @@
 //! Exact traces of recurrent models from their observability Gramians.
 
 use super::features::Features;
-use crate::machine::{Machine, MatMut, MatRef};
+use crate::error::{enough, length};
+use crate::machine::{Gemm, Machine, MatMut, MatRef};
 use crate::model::Linearization;
-use crate::Scalar;
+use crate::{Error, Scalar};
 
 /// Exact traces of one trajectory's diagonal blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,7 +25,9 @@ fn stride(steps: usize) -> usize {
 
 fn lane_len<T: Scalar>(lin: &Linearization<'_, T>) -> usize {
     let (steps, n) = (lin.shape().steps, lin.shape().units);
-    (steps + 3) * n * n + ROWS.max(n) * n + n + lin.graph().step_len()
+    let square = n.saturating_mul(n);
+    let squares = steps.saturating_add(3).saturating_mul(square).saturating_add(ROWS.max(n).saturating_mul(n));
+    squares.saturating_add(n).saturating_add(lin.graph().step_len())
 }
 
 /// Flops of [`gramian_traces`] for one trajectory.
@@ -36,7 +39,7 @@ pub fn gramian_flops<T: Scalar>(lin: &Linearization<'_, T>) -> f64 {
 
 /// The numbers of scratch that [`gramian_traces`] needs for a group of `trajectories`, and of work that goes on at the same time.
 pub fn gramian_scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M) -> usize {
-    machine.lanes() * lane_len(lin)
+    machine.lanes().max(1).saturating_mul(lane_len(lin))
 }
 
 /// Computes the exact trace of NTK and of P Pᵀ, trajectory by trajectory.
@@ -50,44 +53,45 @@ pub fn gramian_scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>,
 /// randomness.
 /// **Errors**: returns `false`, having done nothing, unless the model is one recurrence in which the state is read only at the step before.
 ///
-/// # Panics
-/// If a buffer is too short.
+/// Otherwise an error if a buffer is too short.
 pub fn gramian_traces<T: Scalar, M: Machine<T>>(
-    lin: &Linearization<'_, T>,
     features: &Features<'_, T>,
     rows: &[T],
     machine: &M,
     out: &mut [T],
     scratch: &mut [T],
-) -> bool {
+) -> Result<bool, Error> {
+    let lin = features.linearization();
     if !lin.graph().is_single_recurrence() {
-        return false;
+        return Ok(false);
     }
     let (lane, trajectories) = (lane_len(lin), lin.shape().trajectories);
-    assert!(scratch.len() >= gramian_scratch_len(lin, machine), "the Gramians need more scratch");
-    assert!(out.len() == 2 * trajectories && rows.len() == features.rows() * features.row_len());
+    enough(gramian_scratch_len(lin, machine), scratch.len())?;
+    length(trajectories.saturating_mul(2), out.len())?;
+    length(trajectories.saturating_mul(lin.shape().steps).saturating_mul(features.row_len()), rows.len())?;
     let per = lin.shape().steps * features.row_len();
-    for first in (0..trajectories).step_by(machine.lanes()) {
-        let count = machine.lanes().min(trajectories - first);
+    let lanes = machine.lanes().max(1);
+    for first in (0..trajectories).step_by(lanes) {
+        let count = lanes.min(trajectories - first);
         let out = &mut out[2 * first..2 * (first + count)];
         machine.for_each(count, scratch, lane, out, 2, |i, scratch, out| {
             let b = first + i;
-            let traces = trajectory(lin, features, &rows[b * per..][..per], machine, b, scratch);
+            let traces = trajectory(features, &rows[b * per..][..per], machine, b, scratch);
             out[0] = T::of(traces.ntk);
             out[1] = T::of(traces.propagator_gram);
         });
     }
-    true
+    Ok(true)
 }
 
 fn trajectory<T: Scalar, M: Machine<T>>(
-    lin: &Linearization<'_, T>,
     features: &Features<'_, T>,
     rows: &[T],
     machine: &M,
     b: usize,
     scratch: &mut [T],
 ) -> GramianTraces {
+    let lin = features.linearization();
     let (steps, n) = (lin.shape().steps, lin.shape().units);
     let square = n * n;
     let (stack, rest) = scratch.split_at_mut(steps * square);
@@ -102,25 +106,23 @@ fn trajectory<T: Scalar, M: Machine<T>>(
     let mut m = steps;
     for s in (0..steps).rev() {
         if s + 1 < steps {
-            lin.step_jacobian(b, s + 1, a, work, machine);
+            lin.write_step_jacobian(b, s + 1, a, work, machine);
             // Φ(m, s)ᵀ = A_{s+1}ᵀ Φ(m, s+1)ᵀ.
             if s + 1 == m {
                 transpose(a, phi, n);
             } else if m < steps {
-                let next = MatMut::new(&mut product[..square], n, n, n);
-                machine.gemm(T::one(), matrix(a, n).t(), matrix(phi, n), T::zero(), next);
+                let next = MatMut::of(&mut product[..square], n, n, n);
+                machine.gemm(T::one(), Gemm::of(matrix(a, n).t(), matrix(phi, n), next), T::zero());
                 phi.copy_from_slice(&product[..square]);
             }
             // N_s = I + A_{s+1}ᵀ N_{s+1} A_{s+1}; N_{s+1} is still there.
             machine.gemm(
                 T::one(),
-                matrix(gramian, n),
-                matrix(a, n),
+                Gemm::of(matrix(gramian, n), matrix(a, n), MatMut::of(&mut product[..square], n, n, n)),
                 T::zero(),
-                MatMut::new(&mut product[..square], n, n, n),
             );
-            let next = MatMut::new(gramian, n, n, n);
-            machine.gemm(T::one(), matrix(a, n).t(), matrix(&product[..square], n), T::zero(), next);
+            let next = MatMut::of(gramian, n, n, n);
+            machine.gemm(T::one(), Gemm::of(matrix(a, n).t(), matrix(&product[..square], n), next), T::zero());
             multiply(&mut stack[(steps - m) * square..(steps - 1 - s) * square], a, false, n, product, machine);
         } else {
             gramian.fill(T::zero());
@@ -150,7 +152,7 @@ fn trajectory<T: Scalar, M: Machine<T>>(
 }
 
 fn matrix<T: Scalar>(x: &[T], n: usize) -> MatRef<'_, T> {
-    MatRef::new(x, n, n, n)
+    MatRef::of(x, n, n, n)
 }
 
 /// Replaces every matrix X of a stack by X A, or X Aᵀ.
@@ -162,11 +164,11 @@ fn multiply<T: Scalar, M: Machine<T>>(
     product: &mut [T],
     machine: &M,
 ) {
-    let a = MatRef::new(a, n, n, n);
+    let a = MatRef::of(a, n, n, n);
     let a = if transposed { a.t() } else { a };
     for x in stack.chunks_mut(ROWS.max(n) * n) {
         let (count, y) = (x.len() / n, &mut product[..x.len()]);
-        machine.gemm(T::one(), MatRef::new(x, count, n, n), a, T::zero(), MatMut::new(y, count, n, n));
+        machine.gemm(T::one(), Gemm::of(MatRef::of(x, count, n, n), a, MatMut::of(y, count, n, n)), T::zero());
         x.copy_from_slice(y);
     }
 }

@@ -5,8 +5,8 @@ use super::sandwich::{pull_back, push_forward};
 use super::waves::wave_len;
 use crate::machine::Machine;
 use crate::model::{Linearization, Mode, Sweep};
-use crate::operator::require;
-use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+use crate::operator::check;
+use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The parameter Jacobian: `J = ∂F/∂θ` (immediate) or `P J = dz/dθ` (total).
 ///
@@ -60,7 +60,7 @@ impl<'a, T: Scalar, M: Machine<T>> ParameterJacobian<'a, T, M> {
     }
 
     fn dw_len(&self, m: usize) -> usize {
-        m * self.lin.graph().coupled_len()
+        m.saturating_mul(self.lin.graph().coupled_len())
     }
 }
 
@@ -72,18 +72,19 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         self.lin.shape()
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        self.dw_len(vectors) + wave_len(self.lin, self.machine) * self.work_len(vectors)
+        self.dw_len(vectors).saturating_add(wave_len(self.lin, self.machine).saturating_mul(self.work_len(vectors)))
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
-        require(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch)?;
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         self.pairs(m, |theta, place| dw[place] = x.data()[theta]);
         push_forward(self.lin, self.machine, self.mode, m, dw, y, work, self.work_len(m));
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
-        require(self.codomain(), self.domain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.codomain(), self.domain(), self.scratch_len(m), &x, &y, scratch)?;
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         dw.fill(T::zero());
         pull_back(self.lin, self.machine, self.mode, x, dw, work, self.work_len(m));
@@ -91,5 +92,6 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         let y = y.into_data();
         y.fill(T::zero());
         self.pairs(m, |theta, place| y[theta] = dw[place]);
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! P, K and NTK of a linearised model, as operators; and what is known of them in closed form.
 //!
-//! All of them are the same two sweeps ([`crate::model::Sweep`]) with another rule at the watched state, and the same
+//! All of them are the same two sweeps with another rule at the watched state, and the same
 //! Kronecker core Σ_sites U Uᵀ ⊗ I between them.
 
 mod core_operator;

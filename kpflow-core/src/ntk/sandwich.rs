@@ -3,10 +3,10 @@
 use super::coupling::{accumulate, inject, per_trajectory, per_trajectory_len, Coupling, Side, Wave};
 use super::forms::{gram_block, has_gram, pull, push, uses};
 use super::waves::{run_wave, wave_len, waves};
-use crate::machine::{Machine, MatMut, MatRef};
+use crate::machine::{Gemm, Machine, MatMut, MatRef};
 use crate::model::{Coupled, Linearization, Mode, Sweep};
-use crate::operator::require;
-use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+use crate::operator::check;
+use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// Columns of G that are formed at a time on the Gram side of the coupling of all trajectories.
 const GRAM_COLUMNS: usize = 256;
@@ -28,14 +28,14 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     fn work_len(&self, m: usize) -> usize {
         let graph = self.lin.graph();
         let sweep = Sweep::<T, M>::work_len(graph, self.mode.flow(), m, self.lin.tile());
-        sweep
-            + match (self.coupling, self.side) {
-                (Coupling::PerTrajectory, _) => per_trajectory_len(graph, m),
-                (Coupling::All, Side::Weight) => 0,
-                (Coupling::All, Side::Gram) => {
-                    graph.coupled().map(|c| c.positions).max().unwrap_or(0) * self.lin.tile() * GRAM_COLUMNS
-                }
+        sweep.saturating_add(match (self.coupling, self.side) {
+            (Coupling::PerTrajectory, _) => per_trajectory_len(graph, m),
+            (Coupling::All, Side::Weight) => 0,
+            (Coupling::All, Side::Gram) => {
+                let positions = graph.coupled().map(|c| c.positions).max().unwrap_or(0);
+                positions.saturating_mul(self.lin.tile()).saturating_mul(GRAM_COLUMNS)
             }
+        })
     }
 
     /// Numbers that all tiles share between the two sweeps.
@@ -43,12 +43,12 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         let graph = self.lin.graph();
         match (self.coupling, self.side) {
             (Coupling::PerTrajectory, _) => 0,
-            (Coupling::All, Side::Weight) => m * graph.coupled_len(),
+            (Coupling::All, Side::Weight) => m.saturating_mul(graph.coupled_len()),
             (Coupling::All, Side::Gram) => {
                 let (local, total) = (self.lin.shape().trajectories, self.total);
-                let copies = if self.alone { local } else { local + total };
-                let rows: usize = graph.coupled().map(|c| copies * gram_row(&c, m) * c.positions).sum();
-                rows + self.small_weights(m)
+                let copies = if self.alone { local } else { local.saturating_add(total) };
+                let rows = |c: Coupled| copies.saturating_mul(gram_row(&c, m)).saturating_mul(c.positions);
+                graph.coupled().map(rows).fold(self.small_weights(m), usize::saturating_add)
             }
         }
     }
@@ -56,23 +56,26 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     /// δW of the parts of θ that have no Gram side.
     fn small_weights(&self, m: usize) -> usize {
         let graph = self.lin.graph();
-        graph.parts().filter(|c| !has_gram(graph, c)).map(|c| m * c.len()).sum()
+        let small = graph.parts().filter(|c| !has_gram(graph, c)).map(|c| c.len()).sum();
+        m.saturating_mul(small)
     }
 
     fn scratch_len(&self, m: usize) -> usize {
-        self.shared_len(m) + wave_len(self.lin, self.machine) * self.work_len(m)
+        let waves = wave_len(self.lin, self.machine).saturating_mul(self.work_len(m));
+        self.shared_len(m).saturating_add(waves)
     }
 
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
-        require(self.lin.shape(), self.lin.shape(), self.scratch_len(m), &x, &y, scratch);
+        check(self.lin.shape(), self.lin.shape(), self.scratch_len(m), &x, &y, scratch)?;
         let (shared, scratch) = scratch.split_at_mut(self.shared_len(m));
         let work = &mut scratch[..wave_len(self.lin, self.machine) * self.work_len(m)];
         match (self.coupling, self.side) {
             (Coupling::PerTrajectory, _) => self.apply_per_trajectory(x, y, work),
             (Coupling::All, Side::Weight) => self.apply_weight_side(x, y, shared, work),
-            (Coupling::All, Side::Gram) => self.apply_gram_side(x, y, shared, work),
+            (Coupling::All, Side::Gram) => self.apply_gram_side(x, y, shared, work)?,
         }
+        Ok(())
     }
 
     fn per_trajectory(&self, m: usize) -> usize {
@@ -89,7 +92,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
                 let tile = self.lin.view(i);
                 let (work, scratch) = work.split_at_mut(sweep_len);
                 let sweep = Sweep::new(tile, self.mode, m, self.machine);
-                let x = x.trajectories(self.lin.tile_range(i)).data();
+                let x = x.tile(self.lin.tile_range(i)).data();
                 sweep.cotangent(x, &mut [], work);
                 per_trajectory(&tile, flow, m, work, scratch, self.machine);
                 sweep.tangent(x, y, work);
@@ -107,7 +110,13 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     }
 
     /// Two passes with all S between them; G is formed a few columns at a time.
-    fn apply_gram_side(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, shared: &mut [T], work: &mut [T]) {
+    fn apply_gram_side(
+        &self,
+        x: BlockRef<'_, T>,
+        y: BlockMut<'_, T>,
+        shared: &mut [T],
+        work: &mut [T],
+    ) -> Result<(), Error> {
         let (m, flow, graph) = (x.vectors(), self.mode.flow(), self.lin.graph());
         let work_len = self.work_len(m);
         let local_len = graph.coupled().map(|c| self.lin.shape().trajectories * gram_row(&c, m) * c.positions).sum();
@@ -116,7 +125,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         for wave in waves(self.lin, self.machine) {
             run_wave(self.lin, self.machine, &wave, work, work_len, &mut [], 0, |i, work, _| {
                 let sweep = Sweep::new(self.lin.view(i), self.mode, m, self.machine);
-                sweep.cotangent(x.trajectories(self.lin.tile_range(i)).data(), &mut [], work);
+                sweep.cotangent(x.tile(self.lin.tile_range(i)).data(), &mut [], work);
             });
             for (k, i) in wave.clone().enumerate() {
                 self.collect(i, m, &work[k * work_len..], local);
@@ -127,7 +136,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         for c in graph.coupled().filter(|_| !self.alone) {
             let row = gram_row(&c, m) * c.positions;
             let (local_len, all_len) = (row * self.lin.shape().trajectories, row * self.total);
-            self.machine.gather(&local[from..from + local_len], &mut all[to..to + all_len]);
+            self.machine.gather(&local[from..from + local_len], &mut all[to..to + all_len])?;
             from += local_len;
             to += all_len;
         }
@@ -149,20 +158,21 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
                     }
                     for first in (0..u.rows).step_by(GRAM_COLUMNS) {
                         let count = GRAM_COLUMNS.min(u.rows - first);
-                        let v = MatRef::new(&u.data[first * u.ld..], count, u.cols, u.ld);
-                        let old = MatRef::new(&old.data[first * old.ld..], count, old.cols, old.ld);
+                        let v = MatRef::of(&u.data[first * u.ld..], count, u.cols, u.ld);
+                        let old = MatRef::of(&old.data[first * old.ld..], count, old.cols, old.ld);
                         for to in uses(graph, from) {
                             let u = tile.reads(to.input);
                             let g = gram_block(&to, u, v, gram, self.machine);
                             let s = &mut work[tile.span(to.output, flow, m)];
-                            let s = MatMut::new(s, u.rows, old.cols, old.cols);
-                            self.machine.gemm(T::one(), g, old, T::one(), s);
+                            let s = MatMut::of(s, u.rows, old.cols, old.cols);
+                            self.machine.gemm(T::one(), Gemm::of(g, old, s), T::one());
                         }
                     }
                 });
                 Sweep::new(tile, self.mode, m, self.machine).tangent(&[], y, work);
             });
         }
+        Ok(())
     }
 
     /// Calls `f(site, U, S)` for the rows of every site that have been gathered.
@@ -172,7 +182,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
             let (row, rows, n) = (gram_row(&c, m), c.positions * self.total, c.input.width);
             let block = &all[at..at + row * rows];
             if rows > 0 {
-                f(&c, MatRef::new(block, rows, n, row), MatRef::new(&block[n..], rows, row - n, row));
+                f(&c, MatRef::of(block, rows, n, row), MatRef::of(&block[n..], rows, row - n, row));
             }
             at += row * rows;
         }
@@ -195,7 +205,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         for c in graph.coupled() {
             let Some(place) = self.small_place(&c, m) else { continue };
             let (u, columns) = (view.reads(c.input), m * c.width);
-            let s = MatMut::new(&mut work[view.span(c.output, self.mode.flow(), m)], u.rows, columns, columns);
+            let s = MatMut::of(&mut work[view.span(c.output, self.mode.flow(), m)], u.rows, columns, columns);
             push(&c, &graph.weights()[c.weight], 0..m, u, &small[place..][..m * c.len()], s, self.machine);
         }
     }
@@ -233,7 +243,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
 
 /// Numbers of a position of a site on the Gram side: u and m rows of s.
 fn gram_row(c: &Coupled, m: usize) -> usize {
-    c.input.width + m * c.width
+    m.saturating_mul(c.width).saturating_add(c.input.width)
 }
 
 /// Adds Aᵀ x to δW (layout as [`accumulate`]'s): sweeps back, wave after wave, and collects at the sites.
@@ -250,7 +260,7 @@ pub(super) fn pull_back<T: Scalar, M: Machine<T>>(
     for tiles in waves(lin, machine) {
         run_wave(lin, machine, &tiles, work, work_len, &mut [], 0, |i, work, _| {
             let sweep = Sweep::new(lin.view(i), mode, m, machine);
-            sweep.cotangent(x.trajectories(lin.tile_range(i)).data(), &mut [], work);
+            sweep.cotangent(x.tile(lin.tile_range(i)).data(), &mut [], work);
         });
         accumulate(lin, machine, &Wave { tiles, work, work_len, flow: mode.flow(), vectors: m }, dw);
     }
@@ -308,11 +318,11 @@ macro_rules! sandwich {
             fn scratch_len(&self, vectors: usize) -> usize {
                 self.0.scratch_len(vectors)
             }
-            fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-                self.0.apply(x, y, scratch);
+            fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+                self.0.apply(x, y, scratch)
             }
-            fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-                self.0.apply(x, y, scratch);
+            fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+                self.0.apply(x, y, scratch)
             }
         }
     };

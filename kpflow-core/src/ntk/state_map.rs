@@ -3,8 +3,8 @@
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::Machine;
 use crate::model::{Linearization, Mode, Sweep};
-use crate::operator::require;
-use crate::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+use crate::operator::check;
+use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// Applies a map from state to state, or its adjoint, tile by tile.
 fn apply<T: Scalar, M: Machine<T>>(
@@ -15,15 +15,15 @@ fn apply<T: Scalar, M: Machine<T>>(
     x: BlockRef<'_, T>,
     y: BlockMut<'_, T>,
     scratch: &mut [T],
-) {
+) -> Result<(), Error> {
     let m = x.vectors();
-    require(lin.shape(), lin.shape(), scratch_len(lin, machine, mode, m), &x, &y, scratch);
+    check(lin.shape(), lin.shape(), scratch_len(lin, machine, mode, m), &x, &y, scratch)?;
     let work = Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile());
     let y = y.into_data();
     for wave in waves(lin, machine) {
         run_wave(lin, machine, &wave, scratch, work, y, m * lin.shape().per_trajectory(), |tile, work, y| {
             let sweep = Sweep::new(lin.view(tile), mode, m, machine);
-            let x = x.trajectories(lin.tile_range(tile)).data();
+            let x = x.tile(lin.tile_range(tile)).data();
             if adjoint {
                 sweep.cotangent(x, y, work);
             } else {
@@ -31,10 +31,11 @@ fn apply<T: Scalar, M: Machine<T>>(
             }
         });
     }
+    Ok(())
 }
 
 fn scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M, mode: Mode, m: usize) -> usize {
-    wave_len(lin, machine) * Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile())
+    wave_len(lin, machine).saturating_mul(Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile()))
 }
 
 macro_rules! state_map {
@@ -63,11 +64,11 @@ macro_rules! state_map {
             fn scratch_len(&self, vectors: usize) -> usize {
                 scratch_len(self.lin, self.machine, $mode, vectors)
             }
-            fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-                apply(self.lin, self.machine, $mode, false, x, y, scratch);
+            fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+                apply(self.lin, self.machine, $mode, false, x, y, scratch)
             }
-            fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-                apply(self.lin, self.machine, $mode, true, x, y, scratch);
+            fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+                apply(self.lin, self.machine, $mode, true, x, y, scratch)
             }
         }
     };

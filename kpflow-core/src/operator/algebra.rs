@@ -1,7 +1,8 @@
 //! Operators made of operators, composed by value so that a whole expression is one type.
 
-use super::{require, LinearOperator};
-use crate::{BlockMut, BlockRef, Scalar, Shape};
+use super::{check, LinearOperator};
+use crate::error::{length, same};
+use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
 
 impl<T: Scalar, A: LinearOperator<T> + ?Sized> LinearOperator<T> for &A {
     fn domain(&self) -> Shape {
@@ -13,11 +14,11 @@ impl<T: Scalar, A: LinearOperator<T> + ?Sized> LinearOperator<T> for &A {
     fn scratch_len(&self, vectors: usize) -> usize {
         (**self).scratch_len(vectors)
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        (**self).apply(x, y, scratch);
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        (**self).apply(x, y, scratch)
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        (**self).apply_adjoint(x, y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        (**self).apply_adjoint(x, y, scratch)
     }
 }
 
@@ -31,19 +32,14 @@ pub struct Compose<A, B> {
 impl<A, B> Compose<A, B> {
     /// Makes `A B`.
     ///
-    /// # Panics
-    /// Unless B writes what A reads.
-    pub fn new<T: Scalar>(a: A, b: B) -> Self
+    /// **Errors**: unless B writes what A reads.
+    pub fn new<T: Scalar>(a: A, b: B) -> Result<Self, Error>
     where
         A: LinearOperator<T>,
         B: LinearOperator<T>,
     {
-        assert_eq!(
-            a.domain(),
-            b.codomain(),
-            "a product's factors must fit: the right one writes what the left one reads"
-        );
-        Self { a, b }
+        same(a.domain(), b.codomain())?;
+        Ok(Self { a, b })
     }
 }
 
@@ -55,21 +51,22 @@ impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>> LinearOperator<T> fo
         self.a.codomain()
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        vectors * self.a.domain().len() + self.a.scratch_len(vectors).max(self.b.scratch_len(vectors))
+        let inner = self.a.scratch_len(vectors).max(self.b.scratch_len(vectors));
+        vectors.saturating_mul(self.a.domain().len()).saturating_add(inner)
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let (m, middle) = (x.vectors(), self.a.domain());
-        require(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch)?;
         let (between, scratch) = scratch.split_at_mut(m * middle.len());
-        self.b.apply(x, BlockMut::new(middle, m, between), scratch);
-        self.a.apply(BlockRef::new(middle, m, between), y, scratch);
+        self.b.apply(x, BlockMut::of(middle, m, between), scratch)?;
+        self.a.apply(BlockRef::of(middle, m, between), y, scratch)
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let (m, middle) = (x.vectors(), self.a.domain());
-        require(self.codomain(), self.domain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.codomain(), self.domain(), self.scratch_len(m), &x, &y, scratch)?;
         let (between, scratch) = scratch.split_at_mut(m * middle.len());
-        self.a.apply_adjoint(x, BlockMut::new(middle, m, between), scratch);
-        self.b.apply_adjoint(BlockRef::new(middle, m, between), y, scratch);
+        self.a.apply_adjoint(x, BlockMut::of(middle, m, between), scratch)?;
+        self.b.apply_adjoint(BlockRef::of(middle, m, between), y, scratch)
     }
 }
 
@@ -83,15 +80,15 @@ pub struct Sum<A, B> {
 impl<A, B> Sum<A, B> {
     /// Makes `A + B`.
     ///
-    /// # Panics
-    /// Unless both map between the same spaces.
-    pub fn new<T: Scalar>(a: A, b: B) -> Self
+    /// **Errors**: unless both map between the same spaces.
+    pub fn new<T: Scalar>(a: A, b: B) -> Result<Self, Error>
     where
         A: LinearOperator<T>,
         B: LinearOperator<T>,
     {
-        assert!(a.domain() == b.domain() && a.codomain() == b.codomain(), "a sum's terms must have the same shapes");
-        Self { a, b }
+        same(a.domain(), b.domain())?;
+        same(a.codomain(), b.codomain())?;
+        Ok(Self { a, b })
     }
 }
 
@@ -103,42 +100,44 @@ impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>> LinearOperator<T> fo
         self.a.codomain()
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        vectors * self.domain().len().max(self.codomain().len())
-            + self.a.scratch_len(vectors).max(self.b.scratch_len(vectors))
+        let inner = self.a.scratch_len(vectors).max(self.b.scratch_len(vectors));
+        vectors.saturating_mul(self.domain().len().max(self.codomain().len())).saturating_add(inner)
     }
-    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
-        require(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch)?;
         let (other, scratch) = scratch.split_at_mut(m * self.codomain().len());
-        self.a.apply(x, y.reborrow(), scratch);
-        self.b.apply(x, BlockMut::new(self.codomain(), m, other), scratch);
+        self.a.apply(x, y.reborrow(), scratch)?;
+        self.b.apply(x, BlockMut::of(self.codomain(), m, other), scratch)?;
         y.data().iter_mut().zip(other).for_each(|(y, z)| *y += *z);
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
-        require(self.codomain(), self.domain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.codomain(), self.domain(), self.scratch_len(m), &x, &y, scratch)?;
         let (other, scratch) = scratch.split_at_mut(m * self.domain().len());
-        self.a.apply_adjoint(x, y.reborrow(), scratch);
-        self.b.apply_adjoint(x, BlockMut::new(self.domain(), m, other), scratch);
+        self.a.apply_adjoint(x, y.reborrow(), scratch)?;
+        self.b.apply_adjoint(x, BlockMut::of(self.domain(), m, other), scratch)?;
         y.data().iter_mut().zip(other).for_each(|(y, z)| *y += *z);
+        Ok(())
     }
 }
 
 /// The multiple `α A`.
 #[derive(Clone, Copy, Debug)]
-pub struct Scale<A, T> {
+pub struct Scaled<A, T> {
     factor: T,
     a: A,
 }
 
-impl<A, T> Scale<A, T> {
+impl<A, T> Scaled<A, T> {
     /// Makes `factor · A`.
     pub fn new(factor: T, a: A) -> Self {
         Self { factor, a }
     }
 }
 
-impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Scale<A, T> {
+impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Scaled<A, T> {
     fn domain(&self) -> Shape {
         self.a.domain()
     }
@@ -148,13 +147,15 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Scale<A, T> {
     fn scratch_len(&self, vectors: usize) -> usize {
         self.a.scratch_len(vectors)
     }
-    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.a.apply(x, y.reborrow(), scratch);
+    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.a.apply(x, y.reborrow(), scratch)?;
         y.data().iter_mut().for_each(|y| *y *= self.factor);
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.a.apply_adjoint(x, y.reborrow(), scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.a.apply_adjoint(x, y.reborrow(), scratch)?;
         y.data().iter_mut().for_each(|y| *y *= self.factor);
+        Ok(())
     }
 }
 
@@ -172,11 +173,11 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Adjoint<A> {
     fn scratch_len(&self, vectors: usize) -> usize {
         self.0.scratch_len(vectors)
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.0.apply_adjoint(x, y, scratch);
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.0.apply_adjoint(x, y, scratch)
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.0.apply(x, y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.0.apply(x, y, scratch)
     }
 }
 
@@ -192,17 +193,17 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Gram<A> {
         self.0.codomain()
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        vectors * self.0.domain().len() + self.0.scratch_len(vectors)
+        vectors.saturating_mul(self.0.domain().len()).saturating_add(self.0.scratch_len(vectors))
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let (m, middle) = (x.vectors(), self.0.domain());
-        require(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch);
+        check(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch)?;
         let (between, scratch) = scratch.split_at_mut(m * middle.len());
-        self.0.apply_adjoint(x, BlockMut::new(middle, m, between), scratch);
-        self.0.apply(BlockRef::new(middle, m, between), y, scratch);
+        self.0.apply_adjoint(x, BlockMut::of(middle, m, between), scratch)?;
+        self.0.apply(BlockRef::of(middle, m, between), y, scratch)
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.apply(x, y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.apply(x, y, scratch)
     }
 }
 
@@ -220,12 +221,13 @@ impl<T: Scalar> LinearOperator<T> for Identity {
     fn scratch_len(&self, _vectors: usize) -> usize {
         0
     }
-    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
-        require(self.0, self.0, 0, &x, &y, scratch);
+    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        check(self.0, self.0, 0, &x, &y, scratch)?;
         y.data().copy_from_slice(x.data());
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.apply(x, y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        self.apply(x, y, scratch)
     }
 }
 
@@ -240,11 +242,10 @@ pub struct Dense<'a, T> {
 impl<'a, T: Scalar> Dense<'a, T> {
     /// Views `matrix`, `[codomain.len(), domain.len()]`, as an operator.
     ///
-    /// # Panics
-    /// If the matrix is of another size.
-    pub fn new(matrix: &'a [T], domain: Shape, codomain: Shape) -> Self {
-        assert_eq!(matrix.len(), domain.len() * codomain.len(), "a dense operator's matrix must be codomain × domain");
-        Self { matrix, domain, codomain }
+    /// **Errors**: if the matrix is of another size.
+    pub fn new(matrix: &'a [T], domain: Shape, codomain: Shape) -> Result<Self, Error> {
+        length(domain.len().saturating_mul(codomain.len()), matrix.len())?;
+        Ok(Self { matrix, domain, codomain })
     }
 
     fn product(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, strides: (usize, usize)) {
@@ -253,7 +254,7 @@ impl<'a, T: Scalar> Dense<'a, T> {
         for (i, out) in y.into_data().iter_mut().enumerate() {
             let (b, v, r) = (i / (m * n), i / n % m, i % n);
             *out = (0..from.trajectories)
-                .flat_map(|c| x.part(c, v).iter().enumerate().map(move |(j, x)| (c * k + j, *x)))
+                .flat_map(|c| x.at(c, v).iter().enumerate().map(move |(j, x)| (c * k + j, *x)))
                 .map(|(j, x)| self.matrix[(b * n + r) * strides.0 + j * strides.1] * x)
                 .sum();
         }
@@ -270,12 +271,14 @@ impl<T: Scalar> LinearOperator<T> for Dense<'_, T> {
     fn scratch_len(&self, _vectors: usize) -> usize {
         0
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        require(self.domain, self.codomain, 0, &x, &y, scratch);
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        check(self.domain, self.codomain, 0, &x, &y, scratch)?;
         self.product(x, y, (self.domain.len(), 1));
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        require(self.codomain, self.domain, 0, &x, &y, scratch);
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+        check(self.codomain, self.domain, 0, &x, &y, scratch)?;
         self.product(x, y, (1, self.domain.len()));
+        Ok(())
     }
 }

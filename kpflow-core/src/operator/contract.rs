@@ -1,7 +1,7 @@
 //! Tests that any operator must pass, for those who write one.
 
 use super::LinearOperator;
-use crate::{BlockMut, BlockRef, Scalar};
+use crate::{BlockMut, BlockRef, Error, Scalar};
 
 fn dot<T: Scalar>(a: &[T], b: &[T]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a.f64() * b.f64()).sum()
@@ -35,8 +35,7 @@ impl DotTest {
 
 /// Computes both sides of ⟨Ax, y⟩ = ⟨x, Aᵀy⟩ for single vectors x and y; `ax`, `aty` and `scratch` are lent.
 ///
-/// # Panics
-/// If a buffer is not of the operator's size.
+/// **Errors**: if a buffer is not of the operator's size.
 pub fn dot_test<T: Scalar>(
     op: &dyn LinearOperator<T>,
     x: &[T],
@@ -44,9 +43,10 @@ pub fn dot_test<T: Scalar>(
     ax: &mut [T],
     aty: &mut [T],
     scratch: &mut [T],
-) -> DotTest {
+) -> Result<DotTest, Error> {
     let (domain, codomain) = (op.domain(), op.codomain());
-    op.apply(BlockRef::new(domain, 1, x), BlockMut::new(codomain, 1, ax), scratch);
-    op.apply_adjoint(BlockRef::new(codomain, 1, y), BlockMut::new(domain, 1, aty), scratch);
-    DotTest { forward: dot(ax, y), backward: dot(x, aty), squares: [dot(x, x), dot(y, y), dot(ax, ax), dot(aty, aty)] }
+    op.apply(BlockRef::new(domain, 1, x)?, BlockMut::new(codomain, 1, ax)?, scratch)?;
+    op.apply_adjoint(BlockRef::new(codomain, 1, y)?, BlockMut::new(domain, 1, aty)?, scratch)?;
+    let squares = [dot(x, x), dot(y, y), dot(ax, ax), dot(aty, aty)];
+    Ok(DotTest { forward: dot(ax, y), backward: dot(x, aty), squares })
 }

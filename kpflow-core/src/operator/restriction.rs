@@ -1,8 +1,9 @@
 //! From the whole state to a part of it, or to a sum over trajectories.
 
-use super::{require, LinearOperator};
+use super::{check, LinearOperator};
+use crate::error::below;
 use crate::machine::Reduce;
-use crate::{BlockMut, BlockRef, Scalar, Shape};
+use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
 use core::ops::Range;
 
 /// The restriction R to a window of steps and a list of units: `(R x)[b, t, k] = x[b, first + t, units[k]]`.
@@ -12,10 +13,11 @@ use core::ops::Range;
 ///
 /// ```
 /// use kpflow_core::{operator::Restriction, BlockMut, BlockRef, LinearOperator, Shape};
-/// let r = Restriction::new(Shape::new(1, 2, 3), 1..2, Some(&[2, 0]));
+/// let r = Restriction::new(Shape::new(1, 2, 3), 1..2, Some(&[2, 0]))?;
 /// let (x, mut y) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0; 2]);
-/// r.apply(BlockRef::new(r.full(), 1, &x), BlockMut::new(r.part(), 1, &mut y), &mut []);
+/// r.apply(BlockRef::new(r.full(), 1, &x)?, BlockMut::new(r.part(), 1, &mut y)?, &mut [])?;
 /// assert_eq!(y, [6.0, 4.0]);
+/// # Ok::<(), kpflow_core::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Restriction<'a> {
@@ -27,19 +29,17 @@ pub struct Restriction<'a> {
 impl<'a> Restriction<'a> {
     /// Makes the restriction; `None` takes all units.
     ///
-    /// # Panics
-    /// If the window or a unit is not in the shape, or a unit is listed twice.
-    pub fn new(full: Shape, window: Range<usize>, units: Option<&'a [usize]>) -> Self {
-        assert!(window.start <= window.end && window.end <= full.steps, "a window must lie within the steps");
-        if let Some(units) = units {
-            for (k, unit) in units.iter().enumerate() {
-                assert!(
-                    *unit < full.units && !units[..k].contains(unit),
-                    "units must be different ones of the state's"
-                );
+    /// **Errors**: if the window or a unit is not in the shape, or a unit is listed twice.
+    pub fn new(full: Shape, window: Range<usize>, units: Option<&'a [usize]>) -> Result<Self, Error> {
+        below(full.steps.saturating_add(1), window.end)?;
+        below(window.end + 1, window.start)?;
+        for (again, unit) in units.into_iter().flatten().enumerate() {
+            below(full.units, *unit)?;
+            if let Some(first) = units.into_iter().flatten().take(again).position(|u| u == unit) {
+                return Err(Error::Repeated { first, again });
             }
         }
-        Self { full, window, units }
+        Ok(Self { full, window, units })
     }
 
     /// The shape of the whole.
@@ -68,30 +68,32 @@ impl<T: Scalar> LinearOperator<T> for Restriction<'_> {
     fn scratch_len(&self, _vectors: usize) -> usize {
         0
     }
-    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let part = self.part();
-        require(self.full, part, 0, &x, &y, scratch);
+        check(self.full, part, 0, &x, &y, scratch)?;
         for b in 0..part.trajectories {
             for v in 0..x.vectors() {
-                let (from, to) = (x.part(b, v), y.part(b, v));
+                let (from, to) = (x.at(b, v), y.at(b, v));
                 for (i, y) in to.iter_mut().enumerate() {
                     *y = from[(self.window.start + i / part.units) * self.full.units + self.unit(i % part.units)];
                 }
             }
         }
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let part = self.part();
-        require(part, self.full, 0, &x, &y, scratch);
+        check(part, self.full, 0, &x, &y, scratch)?;
         y.data().fill(T::zero());
         for b in 0..part.trajectories {
             for v in 0..x.vectors() {
-                let (from, to) = (x.part(b, v), y.part(b, v));
+                let (from, to) = (x.at(b, v), y.at(b, v));
                 for (i, x) in from.iter().enumerate() {
                     to[(self.window.start + i / part.units) * self.full.units + self.unit(i % part.units)] = *x;
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -122,11 +124,11 @@ impl<T: Scalar, R: Reduce<T>> LinearOperator<T> for TrajectorySum<'_, R> {
         self.shape.with_trajectories(usize::from(self.owns))
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        vectors * self.shape.per_trajectory()
+        vectors.saturating_mul(self.shape.per_trajectory())
     }
-    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let len = LinearOperator::<T>::scratch_len(self, x.vectors());
-        require(self.shape, LinearOperator::<T>::codomain(self), len, &x, &y, scratch);
+        check(self.shape, LinearOperator::<T>::codomain(self), len, &x, &y, scratch)?;
         let sum = &mut scratch[..len];
         sum.fill(T::zero());
         for part in x.data().chunks(len.max(1)) {
@@ -136,10 +138,11 @@ impl<T: Scalar, R: Reduce<T>> LinearOperator<T> for TrajectorySum<'_, R> {
         if self.owns {
             y.data().copy_from_slice(sum);
         }
+        Ok(())
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) {
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, mut y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let len = LinearOperator::<T>::scratch_len(self, x.vectors());
-        require(LinearOperator::<T>::codomain(self), self.shape, len, &x, &y, scratch);
+        check(LinearOperator::<T>::codomain(self), self.shape, len, &x, &y, scratch)?;
         let sum = &mut scratch[..len];
         sum.fill(T::zero());
         if self.owns {
@@ -147,5 +150,6 @@ impl<T: Scalar, R: Reduce<T>> LinearOperator<T> for TrajectorySum<'_, R> {
         }
         self.reduce.sum(sum);
         y.data().chunks_mut(len.max(1)).for_each(|part| part.copy_from_slice(sum));
+        Ok(())
     }
 }

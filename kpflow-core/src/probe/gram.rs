@@ -1,6 +1,7 @@
 //! Gram matrices, a piece at a time.
 
-use crate::{BlockRef, Scalar};
+use crate::error::{length, same};
+use crate::{BlockRef, Error, Scalar};
 
 /// Adds the Gram matrix of two blocks: `sums[v, w] += ⟨x_v, y_w⟩`, summed in doubles whatever T is.
 ///
@@ -11,23 +12,27 @@ use crate::{BlockRef, Scalar};
 /// ```
 /// use kpflow_core::{probe::add_gram, BlockRef, Shape};
 /// let x = [1.0f32, 2.0, 3.0, 4.0]; // two vectors of two units
-/// let block = BlockRef::new(Shape::new(1, 1, 2), 2, &x);
+/// let block = BlockRef::new(Shape::new(1, 1, 2), 2, &x)?;
 /// let mut gram = [0.0; 4];
-/// add_gram(block, block, &mut gram);
+/// add_gram(block, block, &mut gram)?;
 /// assert_eq!(gram, [5.0, 11.0, 11.0, 25.0]);
+/// # Ok::<(), kpflow_core::Error>(())
 /// ```
 ///
-/// # Panics
-/// If the shapes differ or `sums` is not m × k.
-pub fn add_gram<T: Scalar>(x: BlockRef<'_, T>, y: BlockRef<'_, T>, sums: &mut [f64]) {
-    assert_eq!(x.shape(), y.shape(), "a Gram matrix's blocks must have the same shape");
-    assert_eq!(sums.len(), x.vectors() * y.vectors(), "a Gram matrix is vectors × vectors");
+/// **Errors**: if the shapes differ or `sums` is not m × k.
+pub fn add_gram<T: Scalar>(x: BlockRef<'_, T>, y: BlockRef<'_, T>, sums: &mut [f64]) -> Result<(), Error> {
+    same(x.shape(), y.shape())?;
+    length(x.vectors().saturating_mul(y.vectors()), sums.len())?;
+    if x.shape().is_empty() {
+        return Ok(());
+    }
     for b in 0..x.shape().trajectories {
         for (v, row) in sums.chunks_exact_mut(y.vectors().max(1)).enumerate() {
-            let part = x.part(b, v);
-            row.iter_mut().enumerate().for_each(|(w, sum)| *sum += dot(part, y.part(b, w)));
+            let part = x.at(b, v);
+            row.iter_mut().enumerate().for_each(|(w, sum)| *sum += dot(part, y.at(b, w)));
         }
     }
+    Ok(())
 }
 
 /// ⟨x, y⟩ in doubles, in eight partial sums: vectorised, and with an eighth of one running sum's rounding.

@@ -13,7 +13,8 @@ pub use philox::philox4x32;
 pub use power::{power_iteration, Power, StopReason};
 pub use trace::{hutchinson, Running};
 
-use crate::{BlockMut, Scalar};
+use crate::error::below;
+use crate::{BlockMut, Error, Scalar};
 
 /// The distribution of a probe's independent numbers, all of mean 0 and variance 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,29 +52,37 @@ impl Probe {
     /// use kpflow_core::{probe::{Distribution, Probe}, BlockMut, Shape};
     /// let probe = Probe { seed: 1, stream: 0, distribution: Distribution::Rademacher };
     /// let mut all = [0.0; 2 * 3 * 5];
-    /// probe.fill(0, 0, BlockMut::new(Shape::new(2, 3, 5), 1, &mut all));
+    /// probe.fill(0, 0, BlockMut::new(Shape::new(2, 3, 5), 1, &mut all)?)?;
     /// let mut second_trajectory = [0.0; 3 * 5];
-    /// probe.fill(1, 0, BlockMut::new(Shape::new(1, 3, 5), 1, &mut second_trajectory));
+    /// probe.fill(1, 0, BlockMut::new(Shape::new(1, 3, 5), 1, &mut second_trajectory)?)?;
     /// assert_eq!(all[15..], second_trajectory);
+    /// # Ok::<(), kpflow_core::Error>(())
     /// ```
     ///
-    /// # Panics
-    /// Where numbers would repeat: beyond 2³² vectors, trajectories or steps, 2²⁶ units, 2⁸ streams.
-    pub fn fill<T: Scalar>(&self, first_trajectory: usize, first_vector: usize, mut block: BlockMut<'_, T>) {
+    /// **Errors**: where numbers would repeat: beyond 2³² vectors, trajectories or steps, 2²⁶ units, 2⁸ streams.
+    pub fn fill<T: Scalar>(
+        &self,
+        first_trajectory: usize,
+        first_vector: usize,
+        mut block: BlockMut<'_, T>,
+    ) -> Result<(), Error> {
         let shape = block.shape();
-        let limit = |first: usize, count: usize, bits: u32, what: &str| {
-            let fits = (first as u64).checked_add(count as u64).is_some_and(|end| end <= 1 << bits);
-            assert!(fits, "a probe has no more than 2^{bits} {what}");
+        let limit = |first: usize, count: usize, bits: u32| {
+            let most = 1usize.checked_shl(bits).filter(|most| *most > 0).unwrap_or(usize::MAX);
+            below(most.saturating_add(1), first.saturating_add(count))
         };
-        limit(first_vector, block.vectors(), 32, "vectors");
-        limit(first_trajectory, shape.trajectories, 32, "trajectories");
-        limit(0, shape.steps, 32, "steps");
-        limit(0, shape.units, 26, "units");
-        limit(self.stream as usize, 1, 8, "streams");
+        limit(first_vector, block.vectors(), 32)?;
+        limit(first_trajectory, shape.trajectories, 32)?;
+        limit(0, shape.steps, 32)?;
+        limit(0, shape.units, 26)?;
+        limit(self.stream as usize, 1, 8)?;
+        if shape.is_empty() {
+            return Ok(());
+        }
         let key = [self.seed as u32, (self.seed >> 32) as u32];
         for b in 0..shape.trajectories {
             for v in 0..block.vectors() {
-                let part = block.part(b, v);
+                let part = block.at(b, v);
                 for (t, row) in part.chunks_mut(shape.units.max(1)).enumerate() {
                     let counter = |chunk: usize| {
                         [
@@ -99,6 +108,7 @@ impl Probe {
                 }
             }
         }
+        Ok(())
     }
 }
 

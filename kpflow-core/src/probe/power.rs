@@ -2,7 +2,8 @@
 
 use super::gram::dot;
 use super::Probe;
-use crate::{BlockMut, BlockRef, LinearOperator, Scalar};
+use crate::error::same;
+use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar};
 
 /// Why an iteration ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +42,15 @@ pub struct Power {
 /// use kpflow_core::probe::{power_iteration, Distribution, Probe, StopReason};
 /// use kpflow_core::Shape;
 /// let shape = Shape::new(1, 1, 2);
-/// let op = Dense::new(&[2.0, 1.0, 1.0, 2.0], shape, shape);
+/// let op = Dense::new(&[2.0, 1.0, 1.0, 2.0], shape, shape)?;
 /// let probe = Probe { seed: 0, stream: 0, distribution: Distribution::Gaussian };
-/// let power = power_iteration(&op, &probe, 100, 1e-10, &mut [0.0; 2], &mut [0.0; 2], &mut []);
+/// let power = power_iteration(&op, &probe, 100, 1e-10, &mut [0.0; 2], &mut [0.0; 2], &mut [])?;
 /// assert_eq!(power.reason, StopReason::Converged);
 /// assert!((power.ritz_value - 3.0).abs() < 1e-9);
+/// # Ok::<(), kpflow_core::Error>(())
 /// ```
 ///
-/// # Panics
-/// If A is not square, `x` or `y` is not one vector long, or the scratch is too short.
+/// **Errors**: if A is not square, `x` or `y` is not one vector long, or the scratch is too short.
 pub fn power_iteration<T: Scalar>(
     op: &dyn LinearOperator<T>,
     probe: &Probe,
@@ -58,17 +59,17 @@ pub fn power_iteration<T: Scalar>(
     x: &mut [T],
     y: &mut [T],
     scratch: &mut [T],
-) -> Power {
+) -> Result<Power, Error> {
     let shape = op.domain();
-    assert_eq!(shape, op.codomain(), "only a square operator has eigenvalues");
-    probe.fill(0, 0, BlockMut::new(shape, 1, x));
+    same(shape, op.codomain())?;
+    probe.fill(0, 0, BlockMut::new(shape, 1, x)?)?;
     let size = norm(x);
     if size > 0.0 {
         x.iter_mut().for_each(|x| *x = T::of(x.f64() / size));
     }
     let mut power = Power { ritz_value: 0.0, residual: f64::INFINITY, num_matvecs: 0, reason: StopReason::Budget };
     while power.num_matvecs < max_matvecs {
-        op.apply(BlockRef::new(shape, 1, x), BlockMut::new(shape, 1, y), scratch);
+        op.apply(BlockRef::new(shape, 1, x)?, BlockMut::new(shape, 1, y)?, scratch)?;
         power.num_matvecs += 1;
         let (lambda, size) = (dot(x, y), norm(y));
         power.ritz_value = lambda;
@@ -88,7 +89,7 @@ pub fn power_iteration<T: Scalar>(
             x.iter_mut().zip(&*y).for_each(|(x, y)| *x = T::of(y.f64() / size));
         }
     }
-    power
+    Ok(power)
 }
 
 fn norm<T: Scalar>(x: &[T]) -> f64 {

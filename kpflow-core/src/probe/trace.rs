@@ -2,7 +2,8 @@
 
 use super::gram::dot;
 use super::Probe;
-use crate::{BlockMut, BlockRef, LinearOperator, Scalar};
+use crate::error::{length, same};
+use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar};
 use core::ops::Range;
 
 /// The running mean and variance of independent samples (Welford 1962).
@@ -23,7 +24,7 @@ pub struct Running {
 impl Running {
     /// Adds a sample.
     pub fn push(&mut self, sample: f64) {
-        self.count += 1;
+        self.count = self.count.saturating_add(1);
         let off = sample - self.mean;
         self.mean += off / self.count as f64;
         self.squares += off * (sample - self.mean);
@@ -31,7 +32,7 @@ impl Running {
 
     /// Adds all samples of another (Chan, Golub and LeVeque 1983).
     pub fn merge(&mut self, other: &Running) {
-        let count = self.count + other.count;
+        let count = self.count.saturating_add(other.count);
         if other.count == 0 {
             return;
         }
@@ -77,18 +78,18 @@ impl Running {
 /// `2 Σ_{i≠j} A_ij²`, with Gaussian ones `2 ‖A‖_F²`. **Determinism**: to rounding, whatever `block` is.
 ///
 /// ```
-/// use kpflow_core::operator::{Identity, Scale};
+/// use kpflow_core::operator::{Identity, Scaled};
 /// use kpflow_core::probe::{hutchinson, Distribution, Probe};
 /// use kpflow_core::Shape;
-/// let op = Scale::new(2.0, Identity(Shape::new(2, 3, 4)));
+/// let op = Scaled::new(2.0, Identity(Shape::new(2, 3, 4)));
 /// let probe = Probe { seed: 0, stream: 0, distribution: Distribution::Rademacher };
 /// let (mut x, mut y) = ([0.0; 48], [0.0; 48]);
-/// let trace = hutchinson(&op, &probe, 0..5, 2, &mut x, &mut y, &mut []);
+/// let trace = hutchinson(&op, &probe, 0..5, 2, &mut x, &mut y, &mut [])?;
 /// assert_eq!((trace.count(), trace.mean(), trace.standard_error()), (5, 48.0, 0.0));
+/// # Ok::<(), kpflow_core::Error>(())
 /// ```
 ///
-/// # Panics
-/// If A is not square, `block` is 0 or a buffer too short.
+/// **Errors**: if A is not square, `block` is 0 or a buffer too short.
 pub fn hutchinson<T: Scalar>(
     op: &dyn LinearOperator<T>,
     probe: &Probe,
@@ -97,20 +98,25 @@ pub fn hutchinson<T: Scalar>(
     x: &mut [T],
     y: &mut [T],
     scratch: &mut [T],
-) -> Running {
+) -> Result<Running, Error> {
     let shape = op.domain();
-    assert_eq!(shape, op.codomain(), "only a square operator has a trace");
-    assert!(block > 0, "a block must have a vector");
+    same(shape, op.codomain())?;
+    if block == 0 {
+        return Err(Error::Vectors { expected: 1, found: 0 });
+    }
+    let longest = block.min(vectors.len()).saturating_mul(shape.len());
+    length(longest, x.len().min(longest))?;
+    length(longest, y.len().min(longest))?;
     let mut running = Running::default();
     for first in vectors.clone().step_by(block) {
         let m = block.min(vectors.end - first);
         let (x, y) = (&mut x[..m * shape.len()], &mut y[..m * shape.len()]);
-        probe.fill(0, first, BlockMut::new(shape, m, x));
-        op.apply(BlockRef::new(shape, m, x), BlockMut::new(shape, m, y), scratch);
-        let (x, y) = (BlockRef::new(shape, m, x), BlockRef::new(shape, m, y));
+        probe.fill(0, first, BlockMut::of(shape, m, x))?;
+        op.apply(BlockRef::of(shape, m, x), BlockMut::of(shape, m, y), scratch)?;
+        let (x, y) = (BlockRef::of(shape, m, x), BlockRef::of(shape, m, y));
         for v in 0..m {
-            running.push((0..shape.trajectories).map(|b| dot(x.part(b, v), y.part(b, v))).sum());
+            running.push((0..shape.trajectories).map(|b| dot(x.at(b, v), y.at(b, v))).sum());
         }
     }
-    running
+    Ok(running)
 }

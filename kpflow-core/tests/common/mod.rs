@@ -7,10 +7,9 @@
 use kpflow_core::operator::contract::dot_test;
 use kpflow_core::operator::Adjoint;
 use kpflow_core::probe::{Distribution, Probe};
-use kpflow_core::{ApplyError, BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+use kpflow_core::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -47,13 +46,13 @@ pub fn allocations(f: impl FnOnce()) -> u64 {
 pub fn random<T: Scalar>(shape: Shape, vectors: usize, stream: u32) -> Vec<T> {
     let mut x = vec![T::zero(); vectors * shape.len()];
     let probe = Probe { seed: 0x6b70_666c_6f77, stream, distribution: Distribution::Gaussian };
-    probe.fill(0, 0, BlockMut::new(shape, vectors, &mut x));
+    probe.fill(0, 0, BlockMut::new(shape, vectors, &mut x).unwrap()).unwrap();
     x
 }
 
 /// One vector of a block, in C order.
 pub fn vector<T: Scalar>(block: BlockRef<'_, T>, v: usize) -> Vec<T> {
-    (0..block.shape().trajectories).flat_map(|b| block.part(b, v).iter().copied()).collect()
+    (0..block.shape().trajectories).flat_map(|b| block.part(b, v).unwrap().iter().copied()).collect()
 }
 
 /// ‖x‖.
@@ -75,7 +74,12 @@ pub fn product<T: Scalar>(op: &dyn LinearOperator<T>, vectors: usize, x: &[T]) -
 fn product_in<T: Scalar>(op: &dyn LinearOperator<T>, vectors: usize, x: &[T], dirt: T, spare: usize) -> Vec<T> {
     let mut y = vec![dirt; vectors * op.codomain().len()];
     let mut scratch = vec![dirt; op.scratch_len(vectors) + spare];
-    op.apply(BlockRef::new(op.domain(), vectors, x), BlockMut::new(op.codomain(), vectors, &mut y), &mut scratch);
+    op.apply(
+        BlockRef::new(op.domain(), vectors, x).unwrap(),
+        BlockMut::new(op.codomain(), vectors, &mut y).unwrap(),
+        &mut scratch,
+    )
+    .unwrap();
     y
 }
 
@@ -93,7 +97,7 @@ pub fn dense<T: Scalar>(op: &dyn LinearOperator<T>) -> Vec<T> {
         }
         let y = product(op, m, &x);
         for v in 0..m {
-            let column = vector(BlockRef::new(codomain, m, &y), v);
+            let column = vector(BlockRef::new(codomain, m, &y).unwrap(), v);
             column.into_iter().enumerate().for_each(|(i, y)| matrix[i * columns + first + v] = y);
         }
     }
@@ -137,7 +141,7 @@ fn assert_dot<T: Scalar>(name: &str, op: &dyn LinearOperator<T>, tolerance: f64)
         let (x, y) = (random(op.domain(), 1, stream), random(op.codomain(), 1, stream + 1));
         let (mut ax, mut aty) = (vec![T::nan(); y.len()], vec![T::nan(); x.len()]);
         let mut scratch = vec![T::nan(); op.scratch_len(1)];
-        let test = dot_test(op, &x, &y, &mut ax, &mut aty, &mut scratch);
+        let test = dot_test(op, &x, &y, &mut ax, &mut aty, &mut scratch).unwrap();
         assert!(test.error() <= tolerance, "{name}: the dot test fails by {:e}: {test:?}", test.error());
     }
 }
@@ -165,8 +169,8 @@ fn assert_block<T: Scalar>(name: &str, op: &dyn LinearOperator<T>, tolerance: f6
     let x = random(domain, m, 21);
     let y = product(op, m, &x);
     for v in 0..m {
-        let together = vector(BlockRef::new(op.codomain(), m, &y), v);
-        let alone = product(op, 1, &vector(BlockRef::new(domain, m, &x), v));
+        let together = vector(BlockRef::new(op.codomain(), m, &y).unwrap(), v);
+        let alone = product(op, 1, &vector(BlockRef::new(domain, m, &x).unwrap(), v));
         let off = distance(&together, &alone);
         assert!(off <= tolerance * norm(&alone), "{name}: vector {v} of a block differs from itself alone by {off:e}");
     }
@@ -194,32 +198,34 @@ fn assert_errors<T: Scalar>(name: &str, op: &dyn LinearOperator<T>) {
         let (x, needed) = (random(domain, m, 41), op.scratch_len(m));
         let y = &mut y[..m * codomain.len()];
         let mut scratch = vec![T::zero(); needed];
-        let x = BlockRef::new(domain, m, &x);
-        assert_eq!(op.try_apply(x, BlockMut::new(codomain, m, y), &mut scratch), Ok(()), "{name}: exact scratch");
+        let x = BlockRef::new(domain, m, &x).unwrap();
+        assert_eq!(op.apply(x, BlockMut::new(codomain, m, y).unwrap(), &mut scratch), Ok(()), "{name}: exact scratch");
         if needed > 0 {
             let short = &mut scratch[..needed - 1];
-            let error = op.try_apply(x, BlockMut::new(codomain, m, y), short);
-            assert_eq!(error, Err(ApplyError::Scratch { needed, given: needed - 1 }), "{name}: {m} vectors");
-            let run = catch_unwind(AssertUnwindSafe(|| op.apply(x, BlockMut::new(codomain, m, y), short)));
-            assert!(run.is_err(), "{name}: apply takes a scratch that is too short for {m} vectors");
+            let error = op.apply(x, BlockMut::new(codomain, m, y).unwrap(), short);
+            assert_eq!(error, Err(Error::Scratch { needed, given: needed - 1 }), "{name}: {m} vectors");
         }
     }
     let (x, mut scratch) = (random(domain, 2, 42), vec![T::zero(); op.scratch_len(2)]);
-    let error =
-        op.try_apply(BlockRef::new(domain, 2, &x), BlockMut::new(codomain, 1, &mut y[..codomain.len()]), &mut scratch);
-    assert_eq!(error, Err(ApplyError::Vectors { input: 2, output: 1 }), "{name}");
-    let wrong = Shape { steps: domain.steps + 1, ..domain };
-    let error = op.try_apply(
-        BlockRef::new(wrong, 1, &random(wrong, 1, 43)),
-        BlockMut::new(codomain, 1, &mut y[..codomain.len()]),
+    let error = op.apply(
+        BlockRef::new(domain, 2, &x).unwrap(),
+        BlockMut::new(codomain, 1, &mut y[..codomain.len()]).unwrap(),
         &mut scratch,
     );
-    assert_eq!(error, Err(ApplyError::InputShape { expected: domain, found: wrong }), "{name}");
+    assert_eq!(error, Err(Error::Vectors { expected: 2, found: 1 }), "{name}");
+    let wrong = Shape { steps: domain.steps + 1, ..domain };
+    let error = op.apply(
+        BlockRef::new(wrong, 1, &random(wrong, 1, 43)).unwrap(),
+        BlockMut::new(codomain, 1, &mut y[..codomain.len()]).unwrap(),
+        &mut scratch,
+    );
+    assert_eq!(error, Err(Error::InputShape { expected: domain, found: wrong }), "{name}");
     let (wrong, mut long) = (Shape { steps: codomain.steps + 1, ..codomain }, vec![T::zero(); 1]);
     long.resize(wrong.len(), T::zero());
     let x = &x[..domain.len()];
-    let error = op.try_apply(BlockRef::new(domain, 1, x), BlockMut::new(wrong, 1, &mut long), &mut scratch);
-    assert_eq!(error, Err(ApplyError::OutputShape { expected: codomain, found: wrong }), "{name}");
+    let error =
+        op.apply(BlockRef::new(domain, 1, x).unwrap(), BlockMut::new(wrong, 1, &mut long).unwrap(), &mut scratch);
+    assert_eq!(error, Err(Error::OutputShape { expected: codomain, found: wrong }), "{name}");
 }
 
 /// Asserts that products allocate nothing on the calling thread.
@@ -229,8 +235,18 @@ pub fn assert_no_allocation<T: Scalar>(name: &str, op: &dyn LinearOperator<T>) {
         let mut scratch = vec![T::zero(); op.scratch_len(m)];
         let count = allocations(|| {
             let scratch = &mut scratch[..op.scratch_len(m)];
-            op.apply(BlockRef::new(op.domain(), m, &x), BlockMut::new(op.codomain(), m, &mut y), scratch);
-            op.apply_adjoint(BlockRef::new(op.codomain(), m, &y), BlockMut::new(op.domain(), m, &mut x), scratch);
+            op.apply(
+                BlockRef::new(op.domain(), m, &x).unwrap(),
+                BlockMut::new(op.codomain(), m, &mut y).unwrap(),
+                scratch,
+            )
+            .unwrap();
+            op.apply_adjoint(
+                BlockRef::new(op.codomain(), m, &y).unwrap(),
+                BlockMut::new(op.domain(), m, &mut x).unwrap(),
+                scratch,
+            )
+            .unwrap();
         });
         assert_eq!(count, 0, "{name}: allocates during products of {m} vectors");
     }

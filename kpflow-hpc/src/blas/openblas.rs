@@ -1,8 +1,8 @@
 //! OpenBLAS.
 
-use super::{leading, prepare, stored, Blas};
+use super::{anything, leading, stored, Blas};
 use cblas_sys::{cblas_dgemm, cblas_sgemm, CBLAS_LAYOUT, CBLAS_TRANSPOSE};
-use kpflow_core::machine::{MatMut, MatRef};
+use kpflow_core::machine::{Gemm, MatRef};
 
 // Linked for their native library alone.
 extern crate blas_src as _;
@@ -24,7 +24,7 @@ fn int(x: usize) -> i32 {
 }
 
 fn trans<T>(m: &MatRef<'_, T>) -> CBLAS_TRANSPOSE {
-    if m.transposed {
+    if m.is_transposed() {
         CBLAS_TRANSPOSE::CblasTrans
     } else {
         CBLAS_TRANSPOSE::CblasNoTrans
@@ -34,28 +34,29 @@ fn trans<T>(m: &MatRef<'_, T>) -> CBLAS_TRANSPOSE {
 macro_rules! blas {
     ($t:ty, $gemm:ident) => {
         impl Blas for $t {
-            fn gemm(alpha: Self, a: MatRef<'_, Self>, b: MatRef<'_, Self>, beta: Self, mut c: MatMut<'_, Self>) {
-                if !prepare(&a, &b, beta, &mut c) {
+            fn gemm(alpha: Self, gemm: Gemm<'_, Self>, beta: Self) {
+                let (a, b, mut c) = gemm.into_parts();
+                if !anything(a.cols(), beta, &mut c) {
                     return;
                 }
-                let (lda, ldb, ldc) = (int(stored(&a).2), int(stored(&b).2), int(leading(c.rows, c.cols, c.ld)));
-                // SAFETY: `prepare` has checked that the shapes agree and that every matrix, with these dimensions and leading
-                // dimensions, lies within its slice.
+                let (lda, ldb, ldc) = (int(stored(&a)), int(stored(&b)), int(leading(c.rows(), c.cols(), c.ld())));
+                // SAFETY: a `Gemm` has shapes that agree, and a view lies within its slice, with these dimensions and leading
+                // dimensions.
                 unsafe {
                     $gemm(
                         CBLAS_LAYOUT::CblasRowMajor,
                         trans(&a),
                         trans(&b),
-                        int(c.rows),
-                        int(c.cols),
-                        int(a.cols),
+                        int(c.rows()),
+                        int(c.cols()),
+                        int(a.cols()),
                         alpha,
-                        a.data.as_ptr(),
+                        a.data().as_ptr(),
                         lda,
-                        b.data.as_ptr(),
+                        b.data().as_ptr(),
                         ldb,
                         beta,
-                        c.data.as_mut_ptr(),
+                        c.data().as_mut_ptr(),
                         ldc,
                     );
                 }

@@ -1,7 +1,7 @@
 //! Pure Rust: the crate matrixmultiply, which picks AVX or FMA kernels when it runs.
 
-use super::{prepare, Blas};
-use kpflow_core::machine::{MatMut, MatRef};
+use super::{anything, Blas};
+use kpflow_core::machine::Gemm;
 
 pub const NAME: &str = "matrixmultiply";
 
@@ -10,27 +10,28 @@ pub fn initialize() {}
 macro_rules! blas {
     ($t:ty, $gemm:ident) => {
         impl Blas for $t {
-            fn gemm(alpha: Self, a: MatRef<'_, Self>, b: MatRef<'_, Self>, beta: Self, mut c: MatMut<'_, Self>) {
-                if !prepare(&a, &b, beta, &mut c) {
+            fn gemm(alpha: Self, gemm: Gemm<'_, Self>, beta: Self) {
+                let (a, b, mut c) = gemm.into_parts();
+                if !anything(a.cols(), beta, &mut c) {
                     return;
                 }
                 let ((ars, acs), (brs, bcs)) = (a.strides(), b.strides());
-                // SAFETY: `prepare` has checked that the shapes agree and that every matrix lies within its slice.
+                // SAFETY: a `Gemm` has shapes that agree, and a view lies within its slice.
                 unsafe {
                     matrixmultiply::$gemm(
-                        c.rows,
-                        a.cols,
-                        c.cols,
+                        c.rows(),
+                        a.cols(),
+                        c.cols(),
                         alpha,
-                        a.data.as_ptr(),
+                        a.data().as_ptr(),
                         ars as isize,
                         acs as isize,
-                        b.data.as_ptr(),
+                        b.data().as_ptr(),
                         brs as isize,
                         bcs as isize,
                         beta,
-                        c.data.as_mut_ptr(),
-                        c.ld as isize,
+                        c.data().as_mut_ptr(),
+                        c.ld() as isize,
                         1,
                     );
                 }

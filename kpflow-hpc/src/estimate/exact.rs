@@ -2,7 +2,7 @@
 
 use super::Estimate;
 use crate::engine::{Engine, Real};
-use crate::error::{Error, Result};
+use crate::error::{fits, Error, Result};
 use kpflow_core::machine::{Reduce, Tasks};
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{gramian_flops, gramian_scratch_len, gramian_traces, Features};
@@ -34,7 +34,7 @@ fn features<'a, T: Real>(lin: &'a Linearization<'_, T>) -> Result<(Features<'a, 
         Error::usage("method = \"exact\" is for models whose weights act unit by unit; choose another method")
     })?;
     let mut rows = vec![T::zero(); features.rows() * features.row_len()];
-    features.write(&mut rows);
+    features.write(&mut rows)?;
     Ok((features, rows))
 }
 
@@ -45,11 +45,11 @@ fn features<'a, T: Real>(lin: &'a Linearization<'_, T>) -> Result<(Features<'a, 
 pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: Closed) -> Result<Estimate> {
     let (features, rows) = features(lin)?;
     let local = match which {
-        Closed::Parameter => features.trace(&rows),
+        Closed::Parameter => features.trace(&rows)?,
         _ => {
             let mut traces = vec![T::zero(); 2 * lin.shape().trajectories];
             let mut scratch = vec![T::zero(); gramian_scratch_len(lin, engine)];
-            if !gramian_traces(lin, &features, &rows, engine, &mut traces, &mut scratch) {
+            if !gramian_traces(&features, &rows, engine, &mut traces, &mut scratch)? {
                 return Err(Error::usage("method = \"exact\" is for single recurrences; choose another method"));
             }
             let place = usize::from(which == Closed::PropagatorGram);
@@ -80,7 +80,7 @@ pub fn exact_frobenius<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> 
     let (mut sums, units) = (vec![0.0f64; pieces], lin.shape().units);
     engine.for_each(pieces, &mut sums, 1, &mut [], 0, |i, sum, _: &mut [f64]| {
         let part = &rows[i * per * len..((i + 1) * per * len).min(rows.len())];
-        sum[0] = features.frobenius_squared(part, &all, &mut vec![T::zero(); units]);
+        sum[0] = fits(features.frobenius_squared(part, &all, &mut vec![T::zero(); units]));
     });
     Ok(Estimate::exact(engine.comm().sum_one(sums.iter().sum()).sqrt(), 0))
 }

@@ -1,7 +1,7 @@
 //! Finite-time Lyapunov exponents.
 
 use crate::engine::{Engine, Real};
-use crate::error::{Error, Result};
+use crate::error::{fits, Error, Result};
 use faer::Mat;
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::Linearization;
@@ -24,7 +24,7 @@ pub fn lyapunov<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<
         let (mut a, mut work) = (vec![T::zero(); n * n], vec![T::zero(); graph.step_len()]);
         let mut q = Mat::<f64>::identity(n, n);
         for t in 1..shape.steps {
-            lin.step_jacobian(b, t, &mut a, &mut work, engine);
+            fits(lin.step_jacobian(b, t, &mut a, &mut work, engine));
             let step = Mat::from_fn(n, n, |i, j| a[i * n + j].f64());
             let qr = (&step * &q).qr();
             q = qr.compute_Q();

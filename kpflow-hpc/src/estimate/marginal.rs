@@ -4,8 +4,8 @@ use super::sampling::{jackknife, pooled, student, ValueError, MIN_SAMPLES};
 use super::small::eigen;
 use super::{Budget, Problem, StopReason, Tall, TESTS};
 use crate::engine::Real;
-use crate::error::{Error, Result};
-use kpflow_core::machine::{Kernel, MatMut, MatRef};
+use crate::error::{fits, Error, Result};
+use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef};
 use kpflow_core::probe::{Probe, Running};
 use kpflow_core::{BlockMut, Shape};
 
@@ -215,8 +215,9 @@ fn by_signs<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize, m: u
         }
         split.each(problem.first, y.shape.trajectories, |i, b, k, r| images[r * d + k] = y.part(b, v)[i].f64());
         let mut sample = vec![0.0f64; d * d];
-        let (s, y) = (MatRef::new(&signs, rest, d, d), MatRef::new(&images, rest, d, d));
-        problem.engine.gemm(1.0, s.t(), y, 0.0, MatMut::new(&mut sample, d, d, d));
+        let (s, y) = (fits(MatRef::new(&signs, rest, d, d)), fits(MatRef::new(&images, rest, d, d)));
+        let product = Gemm::new(s.t(), y, fits(MatMut::new(&mut sample, d, d, d)));
+        problem.engine.gemm(1.0, fits(product), 0.0);
         all.extend(sample);
     }
     problem.comm().sum(&mut all);
@@ -258,7 +259,7 @@ fn by_columns<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize) ->
 fn whole_probe<T: Real>(problem: &Problem<'_, T>, split: &Split, vector: usize) -> Tall<T> {
     let mut x = Tall::zeros(split.shape, 1);
     let probe = Probe { seed: problem.seed, stream: TESTS.stream, distribution: TESTS.distribution };
-    probe.fill(0, vector, BlockMut::new(split.shape, 1, &mut x.data));
+    fits(BlockMut::new(split.shape, 1, &mut x.data).and_then(|block| probe.fill(0, vector, block)));
     x
 }
 

@@ -3,6 +3,7 @@
 use super::{Memo, Tall};
 use crate::comm::Comm;
 use crate::engine::{Engine, Real};
+use crate::error::fits;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 use std::cell::{Cell, RefCell};
@@ -116,8 +117,9 @@ impl<'a, T: Real> Problem<'a, T> {
     /// The probes `first_vector ..` of a stream.
     pub fn probes(&self, distribution: Distribution, stream: u32, first_vector: usize, vectors: usize) -> Tall<T> {
         let mut x = Tall::zeros(self.shape(), vectors);
+        let probe = Probe { seed: self.seed, stream, distribution };
         let block = BlockMut::new(self.shape(), vectors, &mut x.data);
-        Probe { seed: self.seed, stream, distribution }.fill(self.first, first_vector, block);
+        fits(block.and_then(|block| probe.fill(self.first, first_vector, block)));
         x
     }
 
@@ -146,13 +148,13 @@ impl<'a, T: Real> Problem<'a, T> {
                 scratch.resize(needed, T::zero());
             }
             if m == x.vectors {
-                let input = BlockRef::new(x.shape, m, &x.data);
-                self.operator.apply(input, BlockMut::new(y.shape, m, &mut y.data), &mut scratch);
+                let (input, output) = (BlockRef::new(x.shape, m, &x.data), BlockMut::new(y.shape, m, &mut y.data));
+                fits(self.operator.apply(fits(input), fits(output), &mut scratch));
             } else {
                 let part = x.columns(done..done + m);
                 let mut out = Tall::zeros(y.shape, m);
-                let input = BlockRef::new(x.shape, m, &part.data);
-                self.operator.apply(input, BlockMut::new(y.shape, m, &mut out.data), &mut scratch);
+                let (input, output) = (BlockRef::new(x.shape, m, &part.data), BlockMut::new(y.shape, m, &mut out.data));
+                fits(self.operator.apply(fits(input), fits(output), &mut scratch));
                 y.set_columns(done, &out);
             }
             done += m;

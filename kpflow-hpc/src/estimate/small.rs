@@ -1,7 +1,8 @@
 //! Small dense problems.
 
 use crate::engine::Engine;
-use kpflow_core::machine::{Kernel, MatMut, MatRef, Tasks};
+use crate::error::fits;
+use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 
 /// Eigenvalues, largest first, and eigenvectors (vector i in row i) of a symmetric row-major n × n matrix.
 pub fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
@@ -25,8 +26,8 @@ pub(super) fn multiply(engine: &Engine, a: &[f64], b: &[f64], [m, k, n]: [usize;
     }
     engine.for_each(m.div_ceil(ROWS), &mut c, ROWS * n, &mut [], 0, |i, c, _: &mut [f64]| {
         let rows = c.len() / n;
-        let a = MatRef::new(&a[i * ROWS * k..], rows, k, k);
-        engine.gemm(1.0, a, MatRef::new(b, k, n, n), 0.0, MatMut::new(c, rows, n, n));
+        let (a, b) = (fits(MatRef::new(&a[i * ROWS * k..], rows, k, k)), fits(MatRef::new(b, k, n, n)));
+        engine.gemm(1.0, fits(Gemm::new(a, b, fits(MatMut::new(c, rows, n, n)))), 0.0);
     });
     c
 }

@@ -1,7 +1,8 @@
 //! Blocks of vectors as tall matrices: what sketches and Krylov bases are made of.
 
 use crate::engine::{Engine, Real};
-use kpflow_core::machine::{Kernel, MatMut, MatRef, Tasks};
+use crate::error::fits;
+use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 use kpflow_core::Shape;
 use std::ops::Range;
 
@@ -92,7 +93,8 @@ impl<T: Real> Tall<T> {
                 let len = CHUNK.min(n - c);
                 let x = MatRef::new(&self.data[(b * self.vectors + rows.start + panel) * n + c..], height, len, n);
                 let y = MatRef::new(&y.data[(b * y.vectors + columns.start) * n + c..], k, len, n);
-                engine.gemm(T::one(), x, y.t(), T::zero(), MatMut::new(&mut g, height, k, k));
+                let product = Gemm::new(fits(x), fits(y).t(), fits(MatMut::new(&mut g, height, k, k)));
+                engine.gemm(T::one(), fits(product), T::zero());
                 sum.iter_mut().zip(&g).for_each(|(s, x)| *s += x.f64());
             }
         });
@@ -112,8 +114,8 @@ impl<T: Real> Tall<T> {
         }
         let c: Vec<T> = c.iter().map(|&x| T::of(alpha * x)).collect();
         engine.for_each(self.shape.trajectories, &mut self.data, k * n, &mut [], 0, |b, y, _: &mut [T]| {
-            let x = MatRef::new(&x.data[b * m * n..], m, n, n);
-            engine.gemm(T::one(), MatRef::new(&c, m, k, k).t(), x, T::one(), MatMut::new(y, k, n, n));
+            let (x, c) = (fits(MatRef::new(&x.data[b * m * n..], m, n, n)), fits(MatRef::new(&c, m, k, k)));
+            engine.gemm(T::one(), fits(Gemm::new(c.t(), x, fits(MatMut::new(y, k, n, n)))), T::one());
         });
     }
 

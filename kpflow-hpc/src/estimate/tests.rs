@@ -31,7 +31,7 @@ pub(super) fn with<R>(values: &[f64], seed: u64, block: usize, f: impl FnOnce(&P
     // Three trajectories where that divides: the estimators see shapes as they are in use.
     let b = if values.len() % 3 == 0 { 3 } else { 1 };
     let shape = Shape::new(b, 1, values.len() / b);
-    let op = Dense::new(&a, shape, shape);
+    let op = Dense::new(&a, shape, shape).unwrap();
     let engine = Engine::new(Comm::alone(), 1).unwrap();
     f(&Problem::new(&op, &engine, (0, b), seed, block, &|_, _, _| ()))
 }
@@ -90,7 +90,7 @@ fn per_trajectory_error_bars_cover_the_truth() {
         (0..400).for_each(|i| a[(k * 20 + i / 20) * 60 + k * 20 + i % 20] = block[i]);
     }
     let truth = 6.0 * decaying(20).iter().sum::<f64>();
-    let op = Dense::new(&a, shape, shape);
+    let op = Dense::new(&a, shape, shape).unwrap();
     let engine = Engine::new(Comm::alone(), 1).unwrap();
     let (covered, bias) = coverage(truth, |seed| {
         per_trajectory(
@@ -232,7 +232,7 @@ fn the_ends_of_single_precision() {
     let budget = Budget { rtol: 1e-4, max_matvecs: 300 };
     for scale in [1e-26, 1.0, 1e26] {
         let small: Vec<f32> = a.iter().map(|x| (x * scale) as f32).collect();
-        let op = Dense::new(&small, shape, shape);
+        let op = Dense::new(&small, shape, shape).unwrap();
         let problem = || Problem::new(&op, &engine, (0, 3), 1, 4, &|_, _, _| ());
         let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt() * scale;
         let f = frobenius_deflated(&problem(), &budget).unwrap();
@@ -249,14 +249,14 @@ fn the_ends_of_single_precision() {
         );
     }
     let huge = vec![f32::MAX; 24 * 24];
-    let op = Dense::new(&huge, shape, shape);
+    let op = Dense::new(&huge, shape, shape).unwrap();
     let problem = || Problem::new(&op, &engine, (0, 3), 1, 4, &|_, _, _| ());
     let gone = |e: Estimate| e.stop == StopReason::Overflow && e.value == 0.0 && e.standard_error.is_infinite();
     assert!(gone(frobenius(&problem(), &budget)) && gone(frobenius_deflated(&problem(), &budget).unwrap()));
     assert!(gone(hutchinson(&problem(), &budget)) && gone(per_trajectory(&problem(), &budget)));
     assert_eq!(block_krylov(&problem(), &budget, 3).stop, StopReason::Overflow);
     let nan = vec![f32::NAN; 24 * 24];
-    let op = Dense::new(&nan, shape, shape);
+    let op = Dense::new(&nan, shape, shape).unwrap();
     let e = dense(&Problem::new(&op, &engine, (0, 3), 1, 4, &|_, _, _| ())).err().unwrap();
     assert!(e.to_string().contains("overflow") && e.exit_code() == 1);
 }
@@ -264,7 +264,7 @@ fn the_ends_of_single_precision() {
 #[test]
 fn a_matrix_that_is_not_symmetric_is_refused() {
     let (shape, engine) = (Shape::new(1, 1, 2), Engine::new(Comm::alone(), 1).unwrap());
-    let op = Dense::new(&[1.0, 1e-3, 0.0, 1.0], shape, shape);
+    let op = Dense::new(&[1.0, 1e-3, 0.0, 1.0], shape, shape).unwrap();
     let e = dense(&Problem::new(&op, &engine, (0, 1), 1, 4, &|_, _, _| ())).err().unwrap();
     assert!(e.to_string().contains("not symmetric"), "{e}");
 }

@@ -19,7 +19,7 @@ const AXES: [Kept; 6] = [
 ];
 
 fn run<R>(a: &[f64], seed: u64, f: impl Fn(&Problem<'_, f64>) -> R) -> R {
-    let op = Dense::new(a, SHAPE, SHAPE);
+    let op = Dense::new(a, SHAPE, SHAPE).unwrap();
     let engine = Engine::new(Comm::alone(), 2).unwrap();
     f(&Problem::new(&op, &engine, (0, 3), seed, 7, &|_, _, _| ()))
 }
@@ -54,7 +54,7 @@ fn marginals_have_a_naive_twin() {
     let probe = |v: usize| {
         let mut x = vec![0.0; 60];
         let probe = Probe { seed: 3, stream: 0, distribution: Distribution::Rademacher };
-        probe.fill(0, v, BlockMut::new(SHAPE, 1, &mut x));
+        probe.fill(0, v, BlockMut::new(SHAPE, 1, &mut x).unwrap()).unwrap();
         x
     };
     let times = |x: &[f64]| a.chunks(60).map(|row| row.iter().zip(x).map(|(a, x)| a * x).sum()).collect::<Vec<f64>>();

@@ -32,7 +32,7 @@ fn spectral_sums_have_a_naive_twin() {
     let a = hidden(&values);
     let engine = Engine::new(Comm::alone(), 2).unwrap();
     let shape = Shape::new(3, 1, 4);
-    let op = Dense::new(&a, shape, shape);
+    let op = Dense::new(&a, shape, shape).unwrap();
     let problem = Problem::new(&op, &engine, (0, 3), 5, 3, &|_, _, _| ());
     let estimate = log_det(&problem, &Budget { rtol: 0.0, max_matvecs: 120 }, 0.5);
     let (_, vectors) = symmetric_eigen(&a, 12);
@@ -41,7 +41,7 @@ fn spectral_sums_have_a_naive_twin() {
         .map(|v| {
             let mut x = vec![0.0; 12];
             let probe = Probe { seed: 5, stream: 0, distribution: Distribution::Rademacher };
-            probe.fill(0, v, BlockMut::new(shape, 1, &mut x));
+            probe.fill(0, v, BlockMut::new(shape, 1, &mut x).unwrap()).unwrap();
             let along = |k: usize| (0..12).map(|i| vectors[k * 12 + i] * x[i]).sum::<f64>();
             (0..12).map(|k| along(k).powi(2) * (eigenvalues[k] / 0.5).ln_1p()).sum()
         })
@@ -110,7 +110,7 @@ fn singular_triplets_of_a_known_matrix() {
     let a: Vec<f64> = (0..576).map(|i| entry(i / 24, i % 24)).collect();
     let shape = Shape::new(3, 2, 4);
     let engine = Engine::new(Comm::alone(), 1).unwrap();
-    let op = Dense::new(&a, shape, shape);
+    let op = Dense::new(&a, shape, shape).unwrap();
     let (gram, adjoint) = (Gram(op), Adjoint(op));
     for (max_matvecs, converges) in [(300, true), (7, false), (1, false), (2, false)] {
         let problem = |op| Problem::new(op, &engine, (0, 3), 1, 4, &|_, _, _| ());

@@ -62,7 +62,7 @@ fn error_bars_by_trajectories_cover_the_truth() {
     let engine = Engine::new(Comm::alone(), 1).unwrap();
     for (kind, values) in [("decaying", decaying(40)), ("flat", flat(40)), ("slow", slow(40))] {
         let (a, shape) = block_diagonal(&values);
-        let op = Dense::new(&a, shape, shape);
+        let op = Dense::new(&a, shape, shape).unwrap();
         let trace = 6.0 * values.iter().sum::<f64>();
         for (name, method) in BLOCKS {
             for max_matvecs in [12, 24] {
@@ -89,7 +89,7 @@ fn error_bars_of_second_moments_cover_the_truth() {
         let budget = Budget { rtol: 0.0, max_matvecs: 60 };
         let with_factor = |seed, f: &dyn Fn(&Problem<'_, f64>) -> Estimate| {
             let a = factor(&values);
-            let op = Dense::new(&a, shape, shape);
+            let op = Dense::new(&a, shape, shape).unwrap();
             f(&Problem::new(&op, &engine, (0, 3), seed, 8, &|_, _, _| ()))
         };
         covers(&format!("effective rank of a {kind} spectrum"), trace * trace / square, |seed| {
@@ -143,7 +143,7 @@ fn degenerate_operators_and_budgets() {
             for (name, method) in TRACES.iter().chain(&BLOCKS) {
                 // The block diagonal of a matrix that couples everything is another operator: one trajectory, then.
                 let (a, shape) = (hidden(&values), Shape::new(1, 1, n));
-                let op = Dense::new(&a, shape, shape);
+                let op = Dense::new(&a, shape, shape).unwrap();
                 let found = method(&Problem::new(&op, &engine, (0, 1), 5, 4, &|_, _, _| ()), &budget);
                 let what = format!("{name} of {kind} with {max_matvecs}");
                 let needs_definite = name.contains("nystr") || *name == "auto";
@@ -216,7 +216,7 @@ fn a_memo_changes_no_number() {
 #[test]
 fn the_automatic_choice_goes_by_cost() {
     let (a, shape) = block_diagonal(&slow(40));
-    let op = Dense::new(&a, shape, shape);
+    let op = Dense::new(&a, shape, shape).unwrap();
     let engine = Engine::new(Comm::alone(), 1).unwrap();
     let trace = 6.0 * slow(40).iter().sum::<f64>();
     let run = || Ok(Estimate::exact(trace, 0));

@@ -21,7 +21,7 @@ pub(super) fn matrix() -> Vec<f64> {
 
 pub(super) fn probe(distribution: Distribution, stream: u32, vector: usize) -> Vec<f64> {
     let mut x = vec![0.0; N];
-    Probe { seed: SEED, stream, distribution }.fill(0, vector, BlockMut::new(SHAPE, 1, &mut x));
+    Probe { seed: SEED, stream, distribution }.fill(0, vector, BlockMut::new(SHAPE, 1, &mut x).unwrap()).unwrap();
     x
 }
 
@@ -47,7 +47,7 @@ pub(super) fn same(found: &Estimate, (value, standard_error): (f64, f64)) {
 }
 
 pub(super) fn run(a: &[f64], budget: usize, f: impl Fn(&Problem<'_, f64>, &Budget) -> Result<Estimate>) -> Estimate {
-    let op = Dense::new(a, SHAPE, SHAPE);
+    let op = Dense::new(a, SHAPE, SHAPE).unwrap();
     let engine = Engine::new(Comm::alone(), 2).unwrap();
     // A block that does not divide the budget.
     let problem = Problem::new(&op, &engine, (0, 3), SEED, 7, &|_, _, _| ());
@@ -303,7 +303,7 @@ fn root(a: &[f64]) -> Vec<f64> {
 
 /// Two sweeps are counted as one product.
 fn one_sided(f: &[f64], budget: usize, what: impl Fn(&Problem<'_, f64>, &Budget) -> Estimate) -> Estimate {
-    let op = Dense::new(f, SHAPE, SHAPE);
+    let op = Dense::new(f, SHAPE, SHAPE).unwrap();
     let engine = Engine::new(Comm::alone(), 2).unwrap();
     let problem = Problem::new(&op, &engine, (0, 3), SEED, 7, &|_, _, _| ());
     let estimate = what(&problem, &Budget { rtol: 0.0, max_matvecs: budget });
@@ -337,7 +337,7 @@ fn alignment_twins() {
         matrix().iter().enumerate().map(|(i, x)| if i / N == i % N { 2.0 * x + 1.0 } else { *x }).collect::<Vec<_>>(),
     );
     let engine = Engine::new(Comm::alone(), 2).unwrap();
-    let (first, second) = (Dense::new(&a, SHAPE, SHAPE), Dense::new(&other, SHAPE, SHAPE));
+    let (first, second) = (Dense::new(&a, SHAPE, SHAPE).unwrap(), Dense::new(&other, SHAPE, SHAPE).unwrap());
     let problem = |op| Problem::new(op, &engine, (0, 3), SEED, 7, &|_, _, _| ());
     let budget = Budget { rtol: 0.0, max_matvecs: 33 };
     for deflate in [false, true] {
@@ -361,7 +361,7 @@ fn alignment_twins() {
     }
     // By pairs: of the roots, whose sweeps are one-sided products.
     let (f, g) = (root(&a), root(&other));
-    let (first, second) = (Dense::new(&f, SHAPE, SHAPE), Dense::new(&g, SHAPE, SHAPE));
+    let (first, second) = (Dense::new(&f, SHAPE, SHAPE).unwrap(), Dense::new(&g, SHAPE, SHAPE).unwrap());
     let swept: Vec<[Vec<f64>; 2]> = tests(30).iter().map(|x| [times(&f, x), times(&g, x)]).collect();
     let ratio = |s: &[[Vec<f64>; 2]]| {
         let mut sums = [0.0; 3];

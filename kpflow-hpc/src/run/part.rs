@@ -2,10 +2,12 @@
 
 use super::operators::Boxed;
 use crate::engine::{Engine, Real};
-use crate::error::{Error, Result};
+use crate::error::{fits, Error, Result};
 use crate::job::Part;
-use kpflow_core::operator::{Adjoint, Compose, Restriction, Scale, TrajectorySum};
+use kpflow_core::operator::{Adjoint, Compose, Restriction, Scaled, TrajectorySum};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
+
+type Fitting = std::result::Result<(), kpflow_core::Error>;
 
 /// `R A Rᵀ`, or `E R A Rᵀ Eᵀ / B`: R restricts, E sums over trajectories.
 pub(super) struct OfPart<'a, T> {
@@ -40,20 +42,21 @@ impl<'a, T: Real> OfPart<'a, T> {
         let shape = whole.domain();
         check(part, shape)?;
         let window = part.window.clone().unwrap_or(0..shape.steps);
-        let restriction = Restriction::new(shape, window, part.units.as_deref());
+        let restriction = Restriction::new(shape, window, part.units.as_deref())?;
         let scale = T::of(1.0 / trajectories as f64);
         let mean = part.average.then(|| (TrajectorySum::new(restriction.part(), owns, engine), scale));
         Ok(Self { whole, restriction, mean })
     }
 
+    /// Calls `f` with the expression, whose pieces fit by the way they were made.
     fn expression<R>(&self, f: impl FnOnce(&dyn LinearOperator<T>) -> R) -> R {
         let r = &self.restriction;
-        let restricted = Compose::new::<T>(r, Compose::new::<T>(&*self.whole, Adjoint(r)));
+        let restricted = fits(Compose::new::<T>(r, fits(Compose::new::<T>(&*self.whole, Adjoint(r)))));
         match &self.mean {
             None => f(&restricted),
             Some((e, scale)) => {
-                let sum = Compose::new::<T>(e, Compose::new::<T>(restricted, Adjoint(e)));
-                f(&Scale::new(*scale, sum))
+                let sum = fits(Compose::new::<T>(e, fits(Compose::new::<T>(restricted, Adjoint(e)))));
+                f(&Scaled::new(*scale, sum))
             }
         }
     }
@@ -69,10 +72,10 @@ impl<T: Real> LinearOperator<T> for OfPart<'_, T> {
     fn scratch_len(&self, vectors: usize) -> usize {
         self.expression(|a| a.scratch_len(vectors))
     }
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.expression(|a| a.apply(x, y, scratch));
+    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Fitting {
+        self.expression(|a| a.apply(x, y, scratch))
     }
-    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) {
-        self.expression(|a| a.apply_adjoint(x, y, scratch));
+    fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Fitting {
+        self.expression(|a| a.apply_adjoint(x, y, scratch))
     }
 }

@@ -25,8 +25,9 @@ pub use product::{Along, Product};
 pub use softmax::Softmax;
 pub use sparse::{Run, Sparse};
 
+use crate::error::below;
 use crate::machine::Kernel;
-use crate::Scalar;
+use crate::{Error, Scalar};
 
 /// One trajectory's rows of a variable (a range of its columns), for several vectors, wherever they lie in memory.
 #[derive(Clone, Copy, Debug)]
@@ -58,13 +59,21 @@ pub struct RowsMut<'a, T> {
 
 impl<'a, T> Rows<'a, T> {
     /// Views rows whose positions lie `strides.0` apart and whose vectors lie `strides.1` apart.
-    pub fn new(data: &'a [T], positions: usize, width: usize, vectors: usize, strides: (usize, usize)) -> Self {
+    pub(crate) fn new(data: &'a [T], positions: usize, width: usize, vectors: usize, strides: (usize, usize)) -> Self {
         let (position_stride, vector_stride) = strides;
         Self { data, positions, width, vectors, position_stride, vector_stride }
     }
     /// The row of one position and vector.
+    ///
+    /// **Errors**: if there is none.
+    pub fn get(&self, p: usize, v: usize) -> Result<&'a [T], Error> {
+        below(self.positions, p)?;
+        below(self.vectors, v)?;
+        Ok(self.row(p, v))
+    }
+    /// The same where there is one.
     #[inline]
-    pub fn row(&self, p: usize, v: usize) -> &'a [T] {
+    pub(crate) fn row(&self, p: usize, v: usize) -> &'a [T] {
         &self.data[p * self.position_stride + v * self.vector_stride..][..self.width]
     }
     /// All numbers from that row's on.
@@ -80,13 +89,27 @@ impl<'a, T> Rows<'a, T> {
 
 impl<'a, T: Scalar> RowsMut<'a, T> {
     /// Views rows whose positions lie `strides.0` apart and whose vectors lie `strides.1` apart.
-    pub fn new(data: &'a mut [T], positions: usize, width: usize, vectors: usize, strides: (usize, usize)) -> Self {
+    pub(crate) fn new(
+        data: &'a mut [T],
+        positions: usize,
+        width: usize,
+        vectors: usize,
+        strides: (usize, usize),
+    ) -> Self {
         let (position_stride, vector_stride) = strides;
         Self { data, positions, width, vectors, position_stride, vector_stride }
     }
     /// The row of one position and vector.
+    ///
+    /// **Errors**: if there is none.
+    pub fn get(&mut self, p: usize, v: usize) -> Result<&mut [T], Error> {
+        below(self.positions, p)?;
+        below(self.vectors, v)?;
+        Ok(self.row(p, v))
+    }
+    /// The same where there is one.
     #[inline]
-    pub fn row(&mut self, p: usize, v: usize) -> &mut [T] {
+    pub(crate) fn row(&mut self, p: usize, v: usize) -> &mut [T] {
         &mut self.data[p * self.position_stride + v * self.vector_stride..][..self.width]
     }
     #[inline]
@@ -119,6 +142,8 @@ pub struct Point<'a, T> {
 }
 
 /// A block whose output mixes rows or columns of its inputs, trajectory by trajectory. In a scan over time it sees one position.
+///
+/// What a graph gives to it has the sizes that [`size`](Mixing::size) agreed to.
 pub trait Mixing<T: Scalar>: Sync {
     /// The number of inputs.
     fn inputs(&self) -> usize;

@@ -1,7 +1,7 @@
 //! The matrix product of two activations: attention's scores and its weighted sums.
 
 use super::{Mixing, Point, Rows, RowsMut};
-use crate::machine::{Kernel, MatMut, MatRef};
+use crate::machine::{Gemm, Kernel, MatMut, MatRef};
 use crate::Scalar;
 
 /// Where the matrices of a group lie in a variable's rows.
@@ -40,19 +40,19 @@ struct Part {
 impl Part {
     /// The matrix of one vector.
     fn of<'m, T: Scalar>(&self, x: &Rows<'m, T>, v: usize) -> MatRef<'m, T> {
-        MatRef::new(x.from(self.row, v, self.column), self.rows, self.cols, x.position_stride)
+        MatRef::of(x.from(self.row, v, self.column), self.rows, self.cols, x.position_stride)
     }
     fn of_mut<'m, T: Scalar>(&self, x: &'m mut RowsMut<'_, T>, v: usize) -> MatMut<'m, T> {
         let ld = x.position_stride;
-        MatMut::new(x.from(self.row, v, self.column), self.rows, self.cols, ld)
+        MatMut::of(x.from(self.row, v, self.column), self.rows, self.cols, ld)
     }
     /// The matrices of all vectors, a row a (position, vector): for rows that are one matrix.
     fn all<'m, T: Scalar>(&self, x: &Rows<'m, T>) -> MatRef<'m, T> {
-        MatRef::new(x.from(self.row, 0, self.column), self.rows * x.vectors, self.cols, x.vector_stride)
+        MatRef::of(x.from(self.row, 0, self.column), self.rows * x.vectors, self.cols, x.vector_stride)
     }
     fn all_mut<'m, T: Scalar>(&self, x: &'m mut RowsMut<'_, T>) -> MatMut<'m, T> {
         let (rows, ld) = (self.rows * x.vectors, x.vector_stride);
-        MatMut::new(x.from(self.row, 0, self.column), rows, self.cols, ld)
+        MatMut::of(x.from(self.row, 0, self.column), rows, self.cols, ld)
     }
 }
 
@@ -98,9 +98,9 @@ impl Product {
             let pc = self.part(2, (dc.positions, dc.width), g);
             let b = flip(self.part(1, (b.positions, b.width), g).of(b, 0), self.transposed);
             if da.is_matrix() && dc.is_matrix() {
-                kernel.gemm(one, pa.all(da), b, one, pc.all_mut(dc));
+                kernel.gemm(one, Gemm::of(pa.all(da), b, pc.all_mut(dc)), one);
             } else {
-                (0..da.vectors).for_each(|v| kernel.gemm(one, pa.of(da, v), b, one, pc.of_mut(dc, v)));
+                (0..da.vectors).for_each(|v| kernel.gemm(one, Gemm::of(pa.of(da, v), b, pc.of_mut(dc, v)), one));
             }
         }
     }
@@ -117,7 +117,7 @@ impl Product {
             let a = self.part(0, (a.positions, a.width), g).of(a, 0);
             let db = flip(self.part(1, (db.positions, db.width), g).of(db, v), self.transposed);
             let pc = self.part(2, (dc.positions, dc.width), g);
-            kernel.gemm(T::one(), a, db, T::one(), pc.of_mut(dc, v));
+            kernel.gemm(T::one(), Gemm::of(a, db, pc.of_mut(dc, v)), T::one());
         }
     }
 }
@@ -158,15 +158,15 @@ impl<T: Scalar> Mixing<T> for Product {
             let other = &at.inputs[1 - i];
             let po = self.part(1 - i, (other.positions, other.width), g).of(other, 0);
             if i == 0 && dy.is_matrix() && dx.is_matrix() {
-                kernel.gemm(one, pc.all(&dy), flip(po, !self.transposed), one, px.all_mut(&mut dx));
+                kernel.gemm(one, Gemm::of(pc.all(&dy), flip(po, !self.transposed), px.all_mut(&mut dx)), one);
                 continue;
             }
             for v in 0..dy.vectors {
                 let (dc, out) = (pc.of(&dy, v), px.of_mut(&mut dx, v));
                 match (i, self.transposed) {
-                    (0, transposed) => kernel.gemm(one, dc, flip(po, !transposed), one, out),
-                    (_, false) => kernel.gemm(one, po.t(), dc, one, out),
-                    (_, true) => kernel.gemm(one, dc.t(), po, one, out),
+                    (0, transposed) => kernel.gemm(one, Gemm::of(dc, flip(po, !transposed), out), one),
+                    (_, false) => kernel.gemm(one, Gemm::of(po.t(), dc, out), one),
+                    (_, true) => kernel.gemm(one, Gemm::of(dc.t(), po, out), one),
                 }
             }
         }
