@@ -1,6 +1,6 @@
 //! kpflow-core for C.
 //!
-//! A model is described by a plain struct ([`Model`]) that points to the weights, in PyTorch's layout. [`f32::kpflow_sizes_f32`] says how
+//! A model is described by a plain struct ([`Model`]) that points to the weights, in PyTorch's layout. [`kpflow_sizes_f32`] says how
 //! much memory each call needs; the caller owns all of it, nothing is allocated and nothing is kept between calls. `kpflow_linearize` runs the
 //! model and fills the arena; products and traces read it. Calls that write to different memory may run at the same time.
 //!
@@ -11,10 +11,10 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 mod call;
-pub mod f32;
-pub mod f64;
+mod calls;
 mod types;
 
+pub use calls::*;
 pub use types::{Activation, Cell, Distribution, Model, Operator, Sizes, Slice, SliceMut, Status, Trace};
 
 use core::ffi::c_char;

@@ -1,6 +1,8 @@
 //! Calls with random sizes and lengths: ok exactly where all is right, and never a panic.
+//!
+//! Also for Miri, on a target where libm has no inline assembly: `cargo +nightly miri test -p kpflow-c --test random --target riscv64gc-unknown-linux-gnu`.
 
-use kpflow_c::f32::{kpflow_apply_f32, kpflow_linearize_f32, kpflow_sizes_f32, kpflow_trace_f32};
+use kpflow_c::{kpflow_apply_f32, kpflow_linearize_f32, kpflow_sizes_f32, kpflow_trace_f32};
 use kpflow_c::{Model, Sizes, Slice, SliceMut, Status, Trace};
 use kpflow_core::probe::philox4x32;
 
