@@ -146,7 +146,7 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     }
     /// How many tiles there are.
     pub(crate) fn tiles(&self) -> usize {
-        let trajectories = if self.memory.is_empty() { 0 } else { self.trajectories };
+        let trajectories = if Self::arena_len(&self.graph, 1) == 0 { 0 } else { self.trajectories };
         trajectories.div_ceil(self.tile)
     }
     /// The trajectories of a tile.

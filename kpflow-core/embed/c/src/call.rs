@@ -7,7 +7,7 @@ use kpflow_core::model::{self, BuildError, Graph, GraphBuffer, Linearization, Li
 use kpflow_core::ntk::{scratch_len, Constraint, Coupling, Ntk, ParameterOperator, Propagator, Side};
 use kpflow_core::operator::Adjoint;
 use kpflow_core::probe::{self, hutchinson};
-use kpflow_core::{ApplyError, BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+use kpflow_core::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// Trajectories of a tile: as many rows as the portable product keeps in registers.
 const TILE: usize = 4;
@@ -30,9 +30,13 @@ impl From<LinearizeError> for Status {
         }
     }
 }
-impl From<ApplyError> for Status {
-    fn from(_: ApplyError) -> Self {
-        Self::Length
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Scratch { .. } | Error::Length { .. } => Self::Length,
+            Error::Range { .. } => Self::Probe,
+            _ => Self::Refused,
+        }
     }
 }
 
@@ -266,11 +270,7 @@ pub(crate) unsafe fn state<T: Scalar>(model: *const Model<T>, arena: Slice<T>, o
     layer.require_disjoint(&[out.place()], [arena.place()])?;
     // SAFETY: the caller's promise, for both; what is written was seen to overlap nothing.
     let (arena, out) = unsafe { (arena.get()?, out.get()?) };
-    require_len(out, layer.shape.len())?;
-    layer.with_arena(arena, |lin| {
-        lin.state(BlockMut::new(lin.shape(), 1, out));
-        Ok(())
-    })
+    layer.with_arena(arena, |lin| Ok(lin.state(BlockMut::new(lin.shape(), 1, out)?)?))
 }
 
 pub(crate) unsafe fn apply<T: Scalar>(
@@ -288,11 +288,9 @@ pub(crate) unsafe fn apply<T: Scalar>(
     // SAFETY: the caller's promise, for all of them; what is written was seen to overlap nothing.
     let (arena, x, y, scratch) = unsafe { (arena.get()?, x.get()?, y.get()?, scratch.get()?) };
     let shape = layer.shape;
-    require_len(x, vectors * shape.len())?;
-    require_len(y, vectors * shape.len())?;
     layer.with_arena(arena, |lin| {
-        let (x, y) = (BlockRef::new(shape, vectors, x), BlockMut::new(shape, vectors, y));
-        Ok(with_operator(lin, operator, |op| op.try_apply(x, y, scratch))??)
+        let (x, y) = (BlockRef::new(shape, vectors, x)?, BlockMut::new(shape, vectors, y)?);
+        Ok(with_operator(lin, operator, |op| op.apply(x, y, scratch))??)
     })
 }
 
@@ -323,10 +321,7 @@ pub(crate) unsafe fn trace<T: Scalar>(
         let (x, (y, scratch)) =
             x.and_then(|(x, rest)| Some((x, rest.split_at_mut_checked(len)?))).ok_or(Status::Length)?;
         with_operator(lin, operator, |op| {
-            if scratch.len() < op.scratch_len(vectors) {
-                return Err(Status::Length);
-            }
-            let running = hutchinson(op, &signs, 0..probes, vectors, x, y, scratch);
+            let running = hutchinson(op, &signs, 0..probes, vectors, x, y, scratch)?;
             trace = Trace { value: running.mean(), standard_error: running.standard_error() };
             Ok(())
         })?
@@ -351,25 +346,9 @@ pub(crate) unsafe fn fill<T: Scalar>(
     // SAFETY: the caller's promise.
     let out = unsafe { out.get()? };
     let sizes = [vectors, trajectories, steps, units];
-    let numbers = sizes.into_iter().try_fold(1usize, usize::checked_mul).ok_or(Status::Size)?;
-    require_len(out, numbers)?;
-    let last = (first_vector as u64).checked_add(vectors as u64);
-    let in_range = last.is_some_and(|n| n <= 1 << 32) && [trajectories, steps].iter().all(|&n| n as u64 <= 1 << 32);
-    if !in_range || units > 1 << 26 || stream >= 1 << 8 {
-        return Err(Status::Probe);
-    }
-    let shape = Shape::new(trajectories, steps, units);
-    probe::Probe { seed, stream, distribution }.fill(0, first_vector, BlockMut::new(shape, vectors, out));
-    Ok(())
-}
-
-/// Fails unless an array has exactly so many numbers.
-fn require_len<T>(array: &[T], len: usize) -> Outcome {
-    if array.len() == len {
-        Ok(())
-    } else {
-        Err(Status::Length)
-    }
+    sizes.into_iter().try_fold(1usize, usize::checked_mul).ok_or(Status::Size)?;
+    let block = BlockMut::new(Shape::new(trajectories, steps, units), vectors, out)?;
+    Ok(probe::Probe { seed, stream, distribution }.fill(0, first_vector, block)?)
 }
 
 #[cfg(all(test, feature = "std"))]

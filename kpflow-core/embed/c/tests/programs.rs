@@ -55,7 +55,7 @@ fn every_misuse_has_its_status() {
 fn fill(seed: u64, stream: u32, vectors: usize, shape: Shape) -> Vec<f64> {
     let mut x = vec![0.0; vectors * shape.len()];
     let probe = Probe { seed, stream, distribution: Distribution::Gaussian };
-    probe.fill(0, 0, BlockMut::new(shape, vectors, &mut x));
+    probe.fill(0, 0, BlockMut::new(shape, vectors, &mut x).unwrap()).unwrap();
     x
 }
 
@@ -87,7 +87,7 @@ fn the_example_has_the_numbers_of_the_core() {
         &Linearization::new(&graph, &[&inputs], Some(&initial), b, b, &mut arena, &mut scratch, &Portable).unwrap();
     let (shape, m) = (lin.shape(), &Portable);
     let mut state = vec![0.0; shape.len()];
-    lin.state(BlockMut::new(shape, 1, &mut state));
+    lin.state(BlockMut::new(shape, 1, &mut state).unwrap()).unwrap();
     assert_line(&printed, "state", &state);
 
     let x = fill(2, 0, vectors, shape);
@@ -103,11 +103,12 @@ fn the_example_has_the_numbers_of_the_core() {
     ];
     for (name, op) in operators {
         let (mut y, mut scratch) = (vec![0.0; x.len()], vec![0.0; op.scratch_len(vectors)]);
-        op.apply(BlockRef::new(shape, vectors, &x), BlockMut::new(shape, vectors, &mut y), &mut scratch);
+        let (from, to) = (BlockRef::new(shape, vectors, &x).unwrap(), BlockMut::new(shape, vectors, &mut y).unwrap());
+        op.apply(from, to, &mut scratch).unwrap();
         assert_line(&printed, name, &y);
     }
     let signs = Probe { seed: 3, stream: 0, distribution: Distribution::Rademacher };
     let (mut x, mut y, mut scratch) = (state.clone(), state, vec![0.0; ntk.scratch_len(1)]);
-    let trace = hutchinson(&ntk, &signs, 0..16, 1, &mut x, &mut y, &mut scratch);
+    let trace = hutchinson(&ntk, &signs, 0..16, 1, &mut x, &mut y, &mut scratch).unwrap();
     assert_line(&printed, "trace", &[trace.mean(), trace.standard_error()]);
 }
