@@ -13,7 +13,8 @@ const STEPS: usize = 20;
 fn constant(name: &str, stream: u32, rows: usize, columns: usize) -> String {
     let mut numbers = vec![0.0f64; rows * columns];
     let probe = Probe { seed: 32, stream, distribution: Distribution::Gaussian };
-    probe.fill(0, 0, BlockMut::new(Shape::new(1, rows, columns), 1, &mut numbers));
+    let block = BlockMut::new(Shape::new(1, rows, columns), 1, &mut numbers).unwrap();
+    probe.fill(0, 0, block).unwrap();
     let scale = (columns as f64).sqrt().recip();
     let mut text = format!("pub static {name}: [f32; {}] = [", numbers.len());
     for x in numbers {

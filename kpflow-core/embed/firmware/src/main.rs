@@ -20,6 +20,5 @@ fn main() {
             Ok(())
         }
     }
-    let mut memory = work::Memory::EMPTY;
-    work::run(&mut memory, &mut Stdout).unwrap();
+    work::run(&mut Stdout).unwrap();
 }

@@ -1,7 +1,6 @@
 //! The microcontroller: entry, output by semihosting, how much stack was used, and what happens when something fails.
 
-use crate::work::{run, Memory};
-use core::fmt::Write;
+use crate::work::run;
 use cortex_m_rt::{entry, exception, ExceptionFrame};
 use cortex_m_semihosting::{debug, hio, hprintln};
 
@@ -10,12 +9,9 @@ const STACK_SPARE: usize = 256;
 
 #[entry]
 fn main() -> ! {
-    let memory = cortex_m::singleton!(: Memory = Memory::EMPTY);
-    let done = match (memory, hio::hstdout()) {
-        (Some(memory), Ok(mut out)) => run(memory, &mut out)
-            .and_then(|()| Ok(writeln!(out, "# linear memory {} bytes", size_of::<Memory>())?))
-            .map_err(|e| hprintln!("failed: {:?}", e)),
-        _ => Err(()),
+    let done = match hio::hstdout() {
+        Ok(mut out) => run(&mut out).map_err(|e| hprintln!("failed: {:?}", e)),
+        Err(()) => Err(()),
     };
     let (used, len) = stack();
     hprintln!("# stack {} of {} bytes", used, len);
