@@ -3,7 +3,9 @@
 //! All of them are the same two sweeps with another rule at the watched state, and the same
 //! Kronecker core Σ_sites U Uᵀ ⊗ I between them.
 
+mod core_modes;
 mod core_operator;
+mod core_sums;
 mod coupling;
 mod features;
 mod forms;
@@ -14,7 +16,9 @@ mod sandwich;
 mod state_map;
 mod waves;
 
+pub use core_modes::energy_shares;
 pub use core_operator::KroneckerCore;
+pub use core_sums::{core_numbers, core_numbers_scratch_len, CoreNumbers, CoreSize, CoreSums, Diagonal};
 pub use coupling::{Coupling, Side};
 pub use features::Features;
 pub use gramian::{gramian_flops, gramian_scratch_len, gramian_traces, GramianTraces};
