@@ -11,6 +11,7 @@ scripts/setup.sh
 if cargo fmt --version >/dev/null 2>&1; then
     step "format"
     cargo fmt --all --check
+    cargo fmt --check --manifest-path kpflow-core/embed/firmware/Cargo.toml
 fi
 
 # One profile throughout, dev: it is optimised like release, and checks overflow and debug assertions besides.
@@ -26,6 +27,9 @@ KPFLOW_BIN=$(realpath "$target/kpflow-serial") cargo test -p kpflow-tests alone
 
 step "everything, with MPI and OpenBLAS: libraries, program, documentation's examples"
 cargo test --workspace --no-fail-fast
+
+step "on a microcontroller"
+scripts/test-embedded.sh
 
 step "damaged files: 20 seconds of each"
 fuzz=$(realpath "$target/examples/fuzz") here=$PWD
