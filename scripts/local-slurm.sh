@@ -50,11 +50,11 @@ gone() { ! pid_of "$1" >/dev/null; }
 
 running() { pid_of munged >/dev/null && pid_of slurmctld >/dev/null && pid_of slurmd >/dev/null; }
 
-# Steps that a killed slurmd left behind: they carry our configuration's name.
+# Steps that a killed slurmd left behind, and the sruns that wait for them: they carry our configuration's name.
 orphans() {
     local process
     for process in /proc/[0-9]*; do
-        [ "$(cat "$process/comm" 2>/dev/null)" = slurmstepd ] || continue
+        grep -qsx -e slurmstepd -e srun "$process/comm" || continue
         if tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -qx "SLURM_CONF=$SLURM_CONF"; then echo "${process#/proc/}"; fi
     done
 }
@@ -82,7 +82,6 @@ configure() {
     controller=$(free_port) node=$(free_port)
     while [ "$node" = "$controller" ]; do node=$(free_port); done
     mkdir -p "$dir"/{state,spool,tmp}
-    # munged wants its socket where everyone may go, and nobody but its owner may write.
     chmod 755 "$dir"
     (umask 077 && head -c 1024 /dev/urandom >"$dir/munge.key")
     # FirstJobId: Open MPI names shared memory by user and job, so the jobs of two such clusters must not have one number.
@@ -133,7 +132,8 @@ munge_ready() { [ -S "$dir/munge.socket" ] && pid_of munged >/dev/null; }
 
 launch() {
     # Their output goes to their logs, and they must not hold the descriptors of whoever waits for us.
-    munged --key-file="$dir/munge.key" --socket="$dir/munge.socket" --pid-file="$dir/munged.pid" --log-file="$dir/munged.log" \
+    # --force: munged wants its socket where every user may go, which a TMPDIR of one's own is not.
+    munged --force --key-file="$dir/munge.key" --socket="$dir/munge.socket" --pid-file="$dir/munged.pid" --log-file="$dir/munged.log" \
         --seed-file="$dir/munge.seed" --num-threads=2 </dev/null >"$dir/munged.out" 2>&1 || return 1
     until_true "$patience" munge_ready || return 1
     slurmctld -c </dev/null >"$dir/slurmctld.out" 2>&1 || return 1
@@ -149,7 +149,7 @@ start() {
         return
     fi
     # What a crash left.
-    if [ -e "$dir" ]; then stop; fi
+    stop
     configure
     if ! launch; then
         tail -n 5 "$dir"/*.out "$dir"/*.log >&2 || true
@@ -163,8 +163,8 @@ no_jobs() { [ -z "$(timeout 5 squeue -h -o %i 2>/dev/null)" ]; }
 
 stop() {
     local daemon pid
-    [ -e "$dir" ] || return 0
     # Never a directory that is not ours.
+    [ -n "$(ls -A "$dir" 2>/dev/null)" ] || return 0
     [ -e "$SLURM_CONF" ] || die "$dir has no slurm.conf, so it is not ours; it is left as it is"
     if running; then
         timeout 10 squeue -h -o %i 2>/dev/null | xargs -r timeout 10 scancel 2>/dev/null || true
@@ -177,7 +177,7 @@ stop() {
     done
     if ! until_true 5 no_orphans; then
         orphans | xargs -r kill -KILL 2>/dev/null || true
-        until_true 5 no_orphans || die "steps of jobs that cannot be killed are left: $(orphans | xargs)"
+        until_true 5 no_orphans || die "processes that cannot be killed are left: $(orphans | xargs)"
     fi
     rm -rf "$dir"
 }
@@ -192,7 +192,7 @@ start | stop | status)
     ;;
 run)
     [ $# -ge 1 ] || die "run needs a command"
-    dir=$(mktemp -d)/slurm
+    dir=$(mktemp -d "${TMPDIR:-/tmp}/kpflow-slurm.XXXXXX")
     ;;
 esac
 export SLURM_CONF=$dir/slurm.conf
@@ -212,7 +212,7 @@ status)
     ;;
 stop) stop ;;
 run)
-    trap 'stop; rmdir "${dir%/slurm}"' EXIT
+    trap 'stop' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     start >&2
