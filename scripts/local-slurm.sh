@@ -50,12 +50,15 @@ gone() { ! pid_of "$1" >/dev/null; }
 
 running() { pid_of munged >/dev/null && pid_of slurmctld >/dev/null && pid_of slurmd >/dev/null; }
 
-# Steps that a killed slurmd left behind, and the sruns that wait for them: they carry our configuration's name.
+# What a killed slurmd left behind: steps, their tasks, and the sruns that wait for them. All carry our configuration's name; so does the shell of
+# someone who exported it, but that is in no job of ours.
 orphans() {
-    local process
+    local process told job
+    job=$(sed -n 's/^FirstJobId=\(.*\)000$/^SLURM_JOB_ID=\1[0-9]{3}$/p' "$SLURM_CONF") # not a real cluster's, in whose job this may run
     for process in /proc/[0-9]*; do
-        grep -qsx -e slurmstepd -e srun "$process/comm" || continue
-        if tr '\0' '\n' 2>/dev/null <"$process/environ" | grep -qx "SLURM_CONF=$SLURM_CONF"; then echo "${process#/proc/}"; fi
+        told=$(tr '\0' '\n' 2>/dev/null <"$process/environ") || continue
+        grep -qxF "SLURM_CONF=$SLURM_CONF" <<<"$told" || continue
+        if grep -qE "$job" <<<"$told" || grep -qsx -e slurmstepd -e srun "$process/comm"; then echo "${process#/proc/}"; fi
     done
 }
 no_orphans() { [ -z "$(orphans)" ]; }
