@@ -29,8 +29,13 @@ until_true() {
     done
 }
 
+installed() {
+    local program
+    for program in slurmctld slurmd munged sbatch srun; do command -v $program >/dev/null || return 1; done
+}
+
 install_packages() {
-    if command -v slurmctld slurmd munged sbatch >/dev/null; then return; fi
+    if installed; then return; fi
     command -v apt-get >/dev/null || die "Slurm or munge is missing; install slurmctld, slurmd, sbatch (22.05 or newer, with PMIx) and munged"
     [ "$(id -u)" = 0 ] || die "Slurm or munge is missing; as root, run: apt-get install ${packages[*]}"
     {
