@@ -48,10 +48,10 @@ install_packages() {
 # has ended but has not been waited for by a container's first process.
 pid_of() {
     local pid
-    pid=$(cat "$dir/$1.pid" 2>/dev/null) || return 1
-    grep -qs "^$pid ($1) [^ZX]" "/proc/$pid/stat" && echo "$pid"
+    pid=$(cat "$dir/$1.pid" 2>/dev/null) && lives "$1" "$pid" && echo "$pid"
 }
-gone() { ! pid_of "$1" >/dev/null; }
+lives() { grep -qs "^$2 ($1) [^ZX]" "/proc/$2/stat"; }
+gone() { ! lives "$@"; }
 
 running() { pid_of munged >/dev/null && pid_of slurmctld >/dev/null && pid_of slurmd >/dev/null; }
 
@@ -172,7 +172,10 @@ no_jobs() { [ -z "$(timeout 5 squeue -h -o %i 2>/dev/null)" ]; }
 stop() {
     local daemon pid
     # Never a directory that is not ours.
-    [ -n "$(ls -A "$dir" 2>/dev/null)" ] || return 0
+    if [ -z "$(ls -A "$dir" 2>/dev/null)" ]; then
+        rmdir "$dir" 2>/dev/null || true
+        return 0
+    fi
     [ -e "$SLURM_CONF" ] || die "$dir has no slurm.conf, so it is not ours; it is left as it is"
     if running; then
         timeout 10 squeue -h -o %i 2>/dev/null | xargs -r timeout 10 scancel 2>/dev/null || true
@@ -181,13 +184,27 @@ stop() {
     for daemon in slurmd slurmctld munged; do
         pid=$(pid_of "$daemon") || continue
         kill "$pid" 2>/dev/null || true
-        until_true 10 gone "$daemon" || kill -KILL "$pid" 2>/dev/null || true
+        # A daemon removes its pid file before it ends.
+        until_true 10 gone "$daemon" "$pid" || kill -KILL "$pid" 2>/dev/null || true
     done
     if ! until_true 5 no_orphans; then
         orphans | xargs -r kill -KILL 2>/dev/null || true
         until_true 5 no_orphans || die "processes that cannot be killed are left: $(orphans | xargs)"
     fi
     rm -rf "$dir"
+}
+
+# interrupted STATUS: ends the command of `run`; the Slurm is stopped on exit.
+child=
+child_ended() { ! kill -0 "$child" 2>/dev/null; }
+interrupted() {
+    trap '' INT TERM HUP
+    if [ -n "$child" ]; then
+        kill "$child" 2>/dev/null || true
+        until_true 10 child_ended || kill -KILL "$child" 2>/dev/null || true
+    fi
+    echo "local-slurm: interrupted" >&2
+    exit "$1"
 }
 
 command=${1:-}
@@ -220,12 +237,15 @@ status)
     ;;
 stop) stop ;;
 run)
-    trap 'stop' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
+    trap stop EXIT
+    trap 'interrupted 130' INT
+    trap 'interrupted 143' TERM HUP
     start >&2
+    # In the background, since bash does not look at signals while it waits for a command in the foreground.
+    "$@" <&0 &
+    child=$!
     status=0
-    "$@" || status=$?
+    wait "$child" || status=$?
     exit $status
     ;;
 *) die "start [DIR] | stop [DIR] | status [DIR] | run CMD… | install, not '$command'" ;;
