@@ -39,6 +39,18 @@ fuzz=$(realpath "$target/examples/fuzz") here=$PWD
     "$fuzz" safetensors 20 1 "$here/tests/reference/data" "$here/tests/golden"
 )
 
+step "the batch scripts, on a Slurm of their own"
+KPFLOW=$(realpath "$target/kpflow") scripts/test-slurm.sh
+
+if command -v shellcheck >/dev/null; then
+    step "shellcheck"
+    shellcheck scripts/*.sh scripts/slurm/*.sbatch
+fi
+if command -v hadolint >/dev/null; then
+    step "hadolint"
+    hadolint scripts/container/Dockerfile
+fi
+
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
