@@ -49,6 +49,8 @@ pub struct Job {
     pub output: PathBuf,
     /// Whether the state itself is written too.
     pub keep_state: bool,
+    /// MiB of a tensor beyond which it is written in parts, a file a rank.
+    pub parts: f64,
     /// Seconds between two times that the state of the running analysis is written; `None` for never.
     pub checkpoint: Option<f64>,
     /// What to find out.
@@ -78,7 +80,7 @@ impl Job {
 
         let data = Section::new(path, "[data]", data, &["inputs", "initial_state", "mask"])?;
         let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid"])?;
-        let output = Section::new(path, "[output]", output, &["file", "state", "checkpoint"])?;
+        let output = Section::new(path, "[output]", output, &["file", "state", "checkpoint", "parts"])?;
         let source = |text: &str| source(&directory, text);
         let model = model::model_spec(path, &directory, model)?;
         let mask = data.text("mask")?;
@@ -97,6 +99,7 @@ impl Job {
             grid: grid(&compute)?,
             output: directory.join(output.text("file")?.unwrap_or("results.h5")),
             checkpoint: checkpoint(&output)?,
+            parts: parts(&output)?,
             keep_state: output.boolean("state")?.unwrap_or(false),
             analyses: analysis::analyses(path, &directory, &root)?,
             text,
@@ -126,6 +129,14 @@ fn inputs(data: &Section<'_>, directory: &Path, kind: Kind) -> Result<Vec<(Optio
             table.iter().map(one).collect()
         }
         _ => Ok(vec![(None, source(directory, data.required_text("inputs")?))]),
+    }
+}
+
+/// `parts`: 256 MiB unless the job says something else.
+fn parts(s: &Section<'_>) -> Result<f64> {
+    match s.number("parts")? {
+        Some(x) if x.is_nan() || x < 0.0 => Err(s.error(format!("parts = {x} is negative; it is MiB, at least 0"))),
+        other => Ok(other.unwrap_or(256.0)),
     }
 }
 

@@ -3,6 +3,12 @@
 //! A run that is killed at any moment leaves a file that opens and holds every analysis that had finished: each change is made
 //! on a copy beside the file, which then takes its place.
 
+mod lock;
+pub mod parts;
+
+pub use lock::Lock;
+pub use parts::Parts;
+
 use crate::error::{Error, Kind, Result};
 use crate::network::Watched;
 use hdf5::types::VarLenUnicode;
@@ -65,6 +71,8 @@ pub struct Record<T> {
     pub residuals: Option<Vec<f64>>,
     /// Tensors in the precision of the run: name, shape, numbers.
     pub tensors: Vec<(&'static str, Vec<usize>, Vec<T>)>,
+    /// Tensors that the ranks have written in parts.
+    pub parts: Vec<Parts>,
     /// Products that this analysis computed itself: the others were there already.
     pub computed: usize,
     /// Further arrays of numbers: name, shape, numbers.
@@ -133,6 +141,7 @@ impl ResultFile {
             array(&state, "layout", &[header.variables.len(), 4], layout.collect())?;
             f.create_group("analysis").map(drop)
         })?;
+        parts::remove(path);
         Ok(file)
     }
 
@@ -203,6 +212,9 @@ impl ResultFile {
             }
             for (name, shape, data) in r.tensors {
                 array(&g, name, &shape, data)?;
+            }
+            for tensor in &r.parts {
+                parts::link::<T>(self, &g, name, tensor)?;
             }
             for (name, shape, data) in r.arrays {
                 array(&g, name, &shape, data)?;

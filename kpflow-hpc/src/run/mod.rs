@@ -17,7 +17,7 @@ use crate::job::{Analysis, Job, Precision, Quantity};
 use crate::journal::{directory_of, halted, Halt, Journal};
 use crate::model::Loaded;
 use crate::progress::Progress;
-use crate::results::{Header, Record, ResultFile};
+use crate::results::{parts, Header, Lock, Parts, Record, ResultFile};
 use crate::signals::Signals;
 use analyse::analyse;
 use kpflow_core::model::Linearization;
@@ -100,6 +100,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             let (arena, n) = (Linearization::arena_len(lin.graph(), loaded.shape.trajectories), loaded.shape.len());
             eprintln!("the model's memory is {arena} numbers on this rank, a vector's {n}");
         }
+        let lock = comm.agree(comm.is_root().then(|| Lock::take(&job.output)).transpose())?;
         let opened = if !comm.is_root() {
             Ok((None, Vec::new()))
         } else if options.resume {
@@ -119,7 +120,9 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         }
         let journal = open_journal(job, options.resume, &signals, &loaded, comm);
         analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished, journal)?;
-        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed())))
+        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed())))?;
+        drop(lock);
+        Result::Ok(())
     })?;
     done?;
     if comm.is_root() && !options.quiet {
@@ -176,7 +179,15 @@ fn analyses<T: Real>(
             }
         };
         drop(progress);
-        record.tensors = tensors.iter().map(|(name, v)| (*name, tensor_shape(v, comm), collect(v, comm))).collect();
+        for (name, v) in &tensors {
+            let shape = tensor_shape(v, comm);
+            let bytes = shape.iter().product::<usize>() * std::mem::size_of::<T>();
+            if bytes as f64 <= job.parts * 1048576.0 {
+                record.tensors.push((*name, shape.to_vec(), collect(v, comm)));
+            } else {
+                record.parts.push(write_part(job, &analysis.name, (*name, v), shape, comm)?);
+            }
+        }
         record.operator = analysis.operator.name().into();
         record.quantity = analysis.quantity.name().into();
         record.seconds = clock.elapsed().as_secs_f64();
@@ -207,10 +218,37 @@ fn ended(job: &Job, analysis: &Analysis, signal: &str) -> Error {
 }
 
 /// The shape of all ranks' parts of a block: [k, B, T, N].
-fn tensor_shape<T: Real>(v: &Tall<T>, comm: Comm) -> Vec<usize> {
+fn tensor_shape<T: Real>(v: &Tall<T>, comm: Comm) -> [usize; 4] {
     let mut trajectories = [v.shape.trajectories as u64];
     comm.sum(&mut trajectories);
-    vec![v.vectors, trajectories[0] as usize, v.shape.steps, v.shape.units]
+    [v.vectors, trajectories[0] as usize, v.shape.steps, v.shape.units]
+}
+
+/// This rank's trajectories of a block, as [k, b, T, N].
+fn own<T: Real>(v: &Tall<T>) -> Vec<T> {
+    (0..v.vectors).flat_map(|k| (0..v.shape.trajectories).flat_map(move |b| v.part(b, k))).copied().collect()
+}
+
+/// Writes this rank's part of a tensor of this shape, and says where all of them are. Collective.
+fn write_part<T: Real>(
+    job: &Job,
+    analysis: &str,
+    (name, v): (&'static str, &Tall<T>),
+    shape: [usize; 4],
+    comm: Comm,
+) -> Result<Parts> {
+    let mut counts = vec![0u64; comm.size()];
+    counts[comm.rank()] = v.shape.trajectories as u64;
+    comm.sum(&mut counts);
+    let [k, _, t, n] = shape;
+    let written = match v.shape.trajectories {
+        0 => Ok(()),
+        b => parts::write(&job.output, (analysis, name), comm.rank(), [k, b, t, n], own(v)),
+    };
+    comm.agree(written)?;
+    let ends: Vec<usize> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c as usize))).collect();
+    let trajectories = ends.iter().zip(&counts).map(|(&first, &c)| first..first + c as usize).collect();
+    Ok(Parts { name, shape, trajectories })
 }
 
 /// All trajectories of a block, as [k, B, T, N].
