@@ -77,6 +77,12 @@ impl Results {
         self.group(analysis).attr("method").unwrap().read_scalar::<VarLenUnicode>().unwrap().to_string()
     }
 
+    /// An attribute of an analysis.
+    #[track_caller]
+    pub fn count(&self, analysis: &str, attribute: &str) -> i64 {
+        self.group(analysis).attr(attribute).unwrap().read_scalar().unwrap()
+    }
+
     /// The seconds that an analysis took.
     #[track_caller]
     pub fn seconds(&self, analysis: &str) -> f64 {

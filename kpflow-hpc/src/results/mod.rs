@@ -72,7 +72,7 @@ pub struct Record<T> {
     /// Tensors in the precision of the run: name, shape, numbers.
     pub tensors: Vec<(&'static str, Vec<usize>, Vec<T>)>,
     /// Tensors that the ranks have written in parts.
-    pub parts: Vec<Parts>,
+    pub parts: Vec<Parts<T>>,
     /// Products that this analysis computed itself: the others were there already.
     pub computed: usize,
     /// Further arrays of numbers: name, shape, numbers.
@@ -213,7 +213,7 @@ impl ResultFile {
             for (name, shape, data) in r.tensors {
                 array(&g, name, &shape, data)?;
             }
-            for tensor in &r.parts {
+            for tensor in r.parts {
                 parts::link::<T>(self, &g, name, tensor)?;
             }
             for (name, shape, data) in r.arrays {
@@ -238,6 +238,9 @@ impl ResultFile {
         let copy = PathBuf::from(name);
         let wrong = |e: &dyn std::fmt::Display| {
             let _ = std::fs::remove_file(&copy);
+            let e = e.to_string();
+            // Of HDF5's many words those of the system.
+            let e = e.split("error message = '").nth(1).and_then(|m| m.split('\'').next()).unwrap_or(&e);
             // A place that cannot be written to is the user's; a disk that fills up later is not.
             let kind = if keep { Kind::Run } else { Kind::Input };
             let message = format!("cannot be written: {e}; its directory must exist, be writable and have room");

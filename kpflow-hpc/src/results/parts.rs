@@ -8,14 +8,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A tensor [k, B, T, N] whose trajectories are in several files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parts {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parts<T> {
     /// Its name.
     pub name: &'static str,
     /// Its shape.
     pub shape: [usize; 4],
     /// The trajectories of every file, in their order.
     pub trajectories: Vec<Range<usize>>,
+    /// What is read where a file is missing.
+    pub missing: T,
 }
 
 /// The directory of the parts of a result file.
@@ -74,7 +76,7 @@ fn slab(range: Range<usize>) -> Hyperslab {
 }
 
 /// Adds the dataset that reads as all parts. Their files are named as seen from the result file: both can be moved together.
-pub(super) fn link<T: H5Type>(file: &ResultFile, group: &Group, analysis: &str, parts: &Parts) -> hdf5::Result<()> {
+pub(super) fn link<T: H5Type>(file: &ResultFile, group: &Group, analysis: &str, parts: Parts<T>) -> hdf5::Result<()> {
     let directory = directory_of(&file.path);
     let directory = directory.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let [k, _, t, n] = parts.shape;
@@ -84,5 +86,6 @@ pub(super) fn link<T: H5Type>(file: &ResultFile, group: &Group, analysis: &str, 
         let whole = slab(0..range.len());
         map.virtual_map(path, parts.name, [k, range.len(), t, n], whole, parts.shape, slab(range.clone()));
     }
+    map.fill_value(parts.missing);
     group.new_dataset::<T>().set_create_plist(&map.finish()?).shape(parts.shape).create(parts.name).map(drop)
 }

@@ -236,7 +236,7 @@ fn write_part<T: Real>(
     (name, v): (&'static str, &Tall<T>),
     shape: [usize; 4],
     comm: Comm,
-) -> Result<Parts> {
+) -> Result<Parts<T>> {
     let mut counts = vec![0u64; comm.size()];
     counts[comm.rank()] = v.shape.trajectories as u64;
     comm.sum(&mut counts);
@@ -248,7 +248,7 @@ fn write_part<T: Real>(
     comm.agree(written)?;
     let ends: Vec<usize> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c as usize))).collect();
     let trajectories = ends.iter().zip(&counts).map(|(&first, &c)| first..first + c as usize).collect();
-    Ok(Parts { name, shape, trajectories })
+    Ok(Parts { name, shape, trajectories, missing: T::nan() })
 }
 
 /// All trajectories of a block, as [k, B, T, N].
