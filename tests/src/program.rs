@@ -173,6 +173,11 @@ impl Background {
         stdout
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to the program alone, mpirun if there are several ranks.
     pub fn send(&self, signal: &str) {
         Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status().unwrap();

@@ -7,6 +7,15 @@ use std::path::Path;
 /// An open result file.
 pub struct Results(File);
 
+/// The analyses that a result file has finished; none where there is no file yet.
+#[track_caller]
+pub fn finished(path: &Path) -> Vec<String> {
+    match path.exists() {
+        true => Results::open(path).names(),
+        false => Vec::new(),
+    }
+}
+
 impl Results {
     /// Opens a result file.
     #[track_caller]

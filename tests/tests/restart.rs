@@ -1,6 +1,6 @@
 //! A job that is killed at any instant goes on where it was, on any number of ranks, and comes to the same numbers.
 
-use kpflow_tests::{assert_all_near, command, Background, Golden, Job, Results};
+use kpflow_tests::{assert_all_near, command, finished, Background, Golden, Job, Results};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ fn asked_to_end() {
         let job = long();
         let mut run = Background::start(command(before, &job.arguments()));
         let path = job.path("results.h5");
-        while run.running() && !(path.exists() && !Results::open(&path).names().is_empty()) {
+        while run.running() && finished(&path).is_empty() {
             std::thread::sleep(Duration::from_millis(5));
         }
         std::thread::sleep(Duration::from_millis(400));
@@ -155,9 +155,7 @@ fn asked_to_end() {
 #[test]
 fn other_weights_are_another_job() {
     let job = long().line("[output]\ncheckpoint = 0");
-    let golden = Golden::open("gru_paper");
     let weights = kpflow_tests::golden("gru_paper.safetensors");
-    drop(golden);
     let text = std::fs::read_to_string(job.write()).unwrap();
     let own = Job::new(text.replace(weights.to_str().unwrap(), "own.safetensors"));
     let mut bytes = std::fs::read(&weights).unwrap();

@@ -28,8 +28,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Bytes that wait to be written, at most.
-pub const BUFFER: usize = 32 << 20;
+/// Bytes that wait to be written, at most, but for a single block of products.
+pub const BUFFER: usize = 16 << 20;
 /// Bytes that a rank writes, at most.
 const MOST: u64 = 4 << 30;
 
@@ -260,10 +260,10 @@ impl State {
         if !mine || self.off || self.failed.is_some() || self.size + (self.buffer.len() + size) as u64 > MOST {
             return;
         }
-        append(&mut self.buffer, words, data);
-        if self.buffer.len() > BUFFER {
+        if self.buffer.len() + size > BUFFER {
             self.flush(journal, false);
         }
+        append(&mut self.buffer, words, data);
     }
 
     /// Writes what waits.
