@@ -58,7 +58,7 @@ pub struct Rows {
     pub own: bool,
 }
 
-/// A journal. Every method but `sums` in a replay is collective.
+/// A journal. All ranks call its methods in the same order; `look`, `reset` and what `hear` is given are collective.
 pub struct Journal {
     comm: Comm,
     directory: PathBuf,
