@@ -5,6 +5,7 @@ use super::operators::{capacity, shares};
 use crate::engine::{Engine, Real};
 use crate::estimate;
 use crate::job::{Analysis, Job, Method, Operator, Quantity};
+use crate::journal::BUFFER;
 use crate::model::Loaded;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{gramian_scratch_len, Ntk};
@@ -47,7 +48,7 @@ pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization
     }
     let running = Linearization::scratch_len(lin.graph(), loaded.shape.trajectories, lin.tile(), engine) * number;
     job.analyses.iter().map(need).fold(running as f64, f64::max)
-        + (model + loaded.bytes() + PROGRAM + kept_vectors * n * number) as f64
+        + (model + loaded.bytes() + PROGRAM + BUFFER + kept_vectors * n * number) as f64
 }
 
 /// Vectors that an analysis holds at once.
