@@ -129,6 +129,12 @@ fn trace<T: Scalar>(m: MatRef<'_, T>) -> Result<f64, Error> {
     Ok((0..m.rows).map(|i| m.data[i * (rs + cs)].f64()).sum())
 }
 
+impl<T, K> core::fmt::Display for Kronecker<'_, T, K> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("(A ⊗ B)")
+    }
+}
+
 impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for Kronecker<'_, T, K> {
     fn domain(&self) -> Shape {
         Shape::new(1, self.a.cols, self.b.cols)
