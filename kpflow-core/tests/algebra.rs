@@ -4,7 +4,7 @@ mod common;
 
 use common::{assert_algebra, assert_contract, dense, distance, norm, random};
 use kpflow_core::machine::Portable;
-use kpflow_core::operator::{check, Adjoint, Compose, Dense, Gram, Identity, Restriction, Scaled, Sum, TrajectorySum};
+use kpflow_core::operator::{check, Adjoint, Compose, Dense, Gram, Identity, Restriction, Scaled, Select, Sum, TrajectorySum};
 use kpflow_core::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
@@ -50,7 +50,7 @@ fn algebra<T: Scalar>(tolerance: f64) {
     assert_is("Gram", &Gram(a), &times(&m, &transpose(&m, P.len()), P.len()), tolerance);
 
     // Steps 1 and 2 of three, units 2 and 0 of three; the block of B Bᵀ that belongs to them is R B (R B)ᵀ.
-    let part = Restriction::new(Q, 1..3, Some(&[2, 0])).unwrap();
+    let part = Restriction::new(Q, [Select::All, (1..3).into(), Select::List(&[2, 0])]).unwrap();
     let row = |i: usize| i / 4 * 9 + (1 + i / 2 % 2) * 3 + [2, 0][i % 2];
     let selection: Vec<T> = (0..8 * 18).map(|i| if row(i / 18) == i % 18 { T::one() } else { T::zero() }).collect();
     assert_is("Restriction", &part, &selection, tolerance);
@@ -100,7 +100,7 @@ fn factors_that_do_not_fit_are_refused() {
         (0..1, &[3], Error::Range { limit: 3, found: 3 }),
         (0..1, &[1, 1], Error::Repeated { first: 0, again: 1 }),
     ] {
-        assert_eq!(Restriction::new(Q, window, Some(units)).unwrap_err(), error);
+        assert_eq!(Restriction::new(Q, [Select::All, window.into(), units.into()]).unwrap_err(), error);
     }
 }
 

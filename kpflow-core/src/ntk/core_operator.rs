@@ -52,6 +52,12 @@ impl<'a, T: Scalar, M: Machine<T>> KroneckerCore<'a, T, M> {
     }
 }
 
+impl<T, M> core::fmt::Display for KroneckerCore<'_, T, M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("G")
+    }
+}
+
 impl<T: Scalar, M: Machine<T>> LinearOperator<T> for KroneckerCore<'_, T, M> {
     fn domain(&self) -> Shape {
         Shape { units: 1, ..self.lin.shape() }

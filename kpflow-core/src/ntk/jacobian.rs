@@ -6,6 +6,7 @@ use super::waves::wave_len;
 use crate::machine::Machine;
 use crate::model::{Linearization, Mode, Sweep};
 use crate::operator::check;
+use crate::operator::display::{expression, Binds};
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The parameter Jacobian: `J = ∂F/∂θ` (immediate) or `P J = dz/dθ` (total).
@@ -61,6 +62,15 @@ impl<'a, T: Scalar, M: Machine<T>> ParameterJacobian<'a, T, M> {
 
     fn dw_len(&self, m: usize) -> usize {
         m.saturating_mul(self.lin.graph().coupled_len())
+    }
+}
+
+impl<T, M> core::fmt::Display for ParameterJacobian<'_, T, M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.mode {
+            Mode::Total => expression(f, Binds::Product, |f| f.write_str("P ∘ J")),
+            _ => f.write_str("J"),
+        }
     }
 }
 

@@ -289,7 +289,7 @@ pub(super) fn push_forward<T: Scalar, M: Machine<T>>(
 }
 
 macro_rules! sandwich {
-    ($(#[$doc:meta])* $name:ident, $mode:expr) => {
+    ($(#[$doc:meta])* $name:ident, $mode:expr, $symbol:literal) => {
         $(#[$doc])*
         pub struct $name<'a, T, M>(Sandwich<'a, T, M>);
 
@@ -306,6 +306,15 @@ macro_rules! sandwich {
                 let total = machine.sum_count(lin.shape().trajectories);
                 let alone = machine.sum_count(1) == 1;
                 Self(Sandwich { lin, machine, mode: $mode, coupling, side, total, alone })
+            }
+        }
+
+        impl<T, M> core::fmt::Display for $name<'_, T, M> {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(match self.0.coupling {
+                    Coupling::All => $symbol,
+                    Coupling::PerTrajectory => concat!("⊕", $symbol),
+                })
             }
         }
 
@@ -334,7 +343,7 @@ sandwich! {
     ///
     /// **Shapes**: `[B, T, N]` to itself, symmetric, positive semidefinite.
     /// **Cost**: see [`Side`]; no state-to-state sweep. One sum of m·n_θ numbers over processes (weight side).
-    ParameterOperator, Mode::Immediate
+    ParameterOperator, Mode::Immediate, "K"
 }
 
 sandwich! {
@@ -343,5 +352,5 @@ sandwich! {
     /// **Shapes**: `[B, T, N]` to itself, symmetric, positive semidefinite.
     /// **Cost**: one sweep back, the Kronecker core, one sweep forward; one sum of m·n_θ numbers over processes (weight side)
     /// or a gather of the site cotangents (Gram side); nothing for the block diagonal over trajectories.
-    Ntk, Mode::Total
+    Ntk, Mode::Total, "NTK"
 }

@@ -39,7 +39,7 @@ fn scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M
 }
 
 macro_rules! state_map {
-    ($(#[$doc:meta])* $name:ident, $mode:expr) => {
+    ($(#[$doc:meta])* $name:ident, $mode:expr, $symbol:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub struct $name<'a, T, M> {
@@ -51,6 +51,12 @@ macro_rules! state_map {
             /// Makes the operator of a linearised model.
             pub fn new(lin: &'a Linearization<'a, T>, machine: &'a M) -> Self {
                 Self { lin, machine }
+            }
+        }
+
+        impl<T, M> core::fmt::Display for $name<'_, T, M> {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str($symbol)
             }
         }
 
@@ -79,12 +85,12 @@ state_map! {
     ///
     /// **Shapes**: `[B, T, N]` to itself, block diagonal over trajectories, causal. Its adjoint carries error signals back.
     /// **Cost**: one sweep: for a recurrent cell 2·gates·H² flops a position and vector, as products of `tile · m` rows.
-    Propagator, Mode::Propagator
+    Propagator, Mode::Propagator, "P"
 }
 
 state_map! {
     /// The constraint `P⁻¹ = I − ∂F/∂z`: local in time, and no linear system is solved anywhere.
     ///
     /// **Shapes** and **cost** as the propagator's.
-    Constraint, Mode::Constraint
+    Constraint, Mode::Constraint, "P⁻¹"
 }

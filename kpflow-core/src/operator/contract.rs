@@ -1,11 +1,28 @@
-//! Tests that any operator must pass, for those who write one.
+//! Tests that any operator must pass, for those who write one; nothing is allocated.
+//!
+//! ```
+//! use kpflow_core::operator::{contract, Dense, Gram};
+//! use kpflow_core::probe::{Distribution, Probe};
+//! use kpflow_core::Shape;
+//! let (from, to) = (Shape::new(1, 1, 2), Shape::new(1, 1, 3));
+//! let op = Gram(Dense::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], from, to)?);
+//! let probe = Probe { seed: 0, stream: 0, distribution: Distribution::Gaussian };
+//! let mut work = [0.0; 64];
+//! assert!(contract::work_len::<f64>(&op) <= 64);
+//! assert!(contract::adjointness(&op, &probe, &mut work)? < 1e-15);
+//! assert!(contract::linearity(&op, &probe, &mut work)? < 1e-15);
+//! assert!(contract::symmetry(&op, &probe, &mut work)? < 1e-15);
+//! assert!(contract::semidefiniteness(&op, &probe, &mut work)? > 0.0);
+//! let mut matrix = [0.0; 9];
+//! contract::materialise(&op, &mut matrix, &mut work)?;
+//! assert_eq!(matrix, [5.0, 11.0, 17.0, 11.0, 25.0, 39.0, 17.0, 39.0, 61.0]);
+//! # Ok::<(), kpflow_core::Error>(())
+//! ```
 
 use super::LinearOperator;
+use crate::error::{enough, length, same};
+use crate::probe::{dot, Probe};
 use crate::{BlockMut, BlockRef, Error, Scalar};
-
-fn dot<T: Scalar>(a: &[T], b: &[T]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a.f64() * b.f64()).sum()
-}
 
 /// The parts of the dot test that one process sees: ⟨Ax, y⟩, ⟨x, Aᵀy⟩ and the squared norms of x, y, Ax and Aᵀy.
 ///
@@ -35,7 +52,7 @@ impl DotTest {
 
 /// Computes both sides of ⟨Ax, y⟩ = ⟨x, Aᵀy⟩ for single vectors x and y; `ax`, `aty` and `scratch` are lent.
 ///
-/// **Errors**: if a buffer is not of the operator's size.
+/// **Cost**: two products. **Accuracy**: scalar products are summed in doubles. **Errors**: if a buffer is not of the operator's size.
 pub fn dot_test<T: Scalar>(
     op: &dyn LinearOperator<T>,
     x: &[T],
@@ -49,4 +66,120 @@ pub fn dot_test<T: Scalar>(
     op.apply_adjoint(BlockRef::new(codomain, 1, y)?, BlockMut::new(domain, 1, aty)?, scratch)?;
     let squares = [dot(x, x), dot(y, y), dot(ax, ax), dot(aty, aty)];
     Ok(DotTest { forward: dot(ax, y), backward: dot(x, aty), squares })
+}
+
+/// The numbers of work memory that any of the tests below needs.
+pub fn work_len<T: Scalar>(op: &dyn LinearOperator<T>) -> usize {
+    let vectors = op.domain().len().saturating_mul(2).saturating_add(op.codomain().len().saturating_mul(3));
+    vectors.saturating_add(op.scratch_len(1))
+}
+
+/// Work memory cut into vectors: x and y, three images, scratch.
+struct Lent<'w, T> {
+    x: &'w mut [T],
+    y: &'w mut [T],
+    images: [&'w mut [T]; 3],
+    scratch: &'w mut [T],
+}
+
+impl<'w, T: Scalar> Lent<'w, T> {
+    fn new(op: &dyn LinearOperator<T>, work: &'w mut [T]) -> Result<Self, Error> {
+        enough(work_len(op), work.len())?;
+        let (n, k) = (op.domain().len(), op.codomain().len());
+        let (x, rest) = work.split_at_mut(n);
+        let (y, rest) = rest.split_at_mut(n);
+        let (ax, rest) = rest.split_at_mut(k);
+        let (ay, rest) = rest.split_at_mut(k);
+        let (az, scratch) = rest.split_at_mut(k);
+        Ok(Self { x, y, images: [ax, ay, az], scratch })
+    }
+
+    /// The same with the probe's vectors 0 and 1 for x and y, and their images.
+    fn applied(op: &dyn LinearOperator<T>, probe: &Probe, work: &'w mut [T]) -> Result<Self, Error> {
+        let (domain, codomain) = (op.domain(), op.codomain());
+        let Self { x, y, images: [ax, ay, az], scratch } = Self::new(op, work)?;
+        for (v, (x, ax)) in [(&mut *x, &mut *ax), (&mut *y, &mut *ay)].into_iter().enumerate() {
+            probe.fill(0, v, BlockMut::new(domain, 1, x)?)?;
+            op.apply(BlockRef::new(domain, 1, x)?, BlockMut::new(codomain, 1, ax)?, scratch)?;
+        }
+        Ok(Self { x, y, images: [ax, ay, az], scratch })
+    }
+}
+
+/// `numerator / scale`, 0 where all is 0.
+fn relative(numerator: f64, scale: f64) -> f64 {
+    if scale > 0.0 {
+        numerator / scale
+    } else {
+        numerator
+    }
+}
+
+fn norm<T: Scalar>(x: &[T]) -> f64 {
+    num_traits::Float::sqrt(dot(x, x))
+}
+
+/// Measures `|⟨Ax, y⟩ − ⟨x, Aᵀy⟩| / (‖Ax‖‖y‖ + ‖x‖‖Aᵀy‖)` on the probe's vectors: the [`dot_test`] of vectors that are all here.
+///
+/// A few units of precision where the adjoint is one. **Cost**: two products. **Errors**: if `work` is shorter than [`work_len`], or a probe has not as many
+/// numbers.
+pub fn adjointness<T: Scalar>(op: &dyn LinearOperator<T>, probe: &Probe, work: &mut [T]) -> Result<f64, Error> {
+    let Lent { x, y: aty, images: [ax, y, _], scratch } = Lent::new(op, work)?;
+    probe.fill(0, 0, BlockMut::new(op.domain(), 1, x)?)?;
+    probe.fill(0, 1, BlockMut::new(op.codomain(), 1, y)?)?;
+    Ok(dot_test(op, x, y, ax, aty, scratch)?.error())
+}
+
+/// Measures `‖A(2.5 x − 0.75 y) − 2.5 Ax + 0.75 Ay‖ / (2.5 ‖Ax‖ + 0.75 ‖Ay‖)` on the probe's vectors.
+///
+/// A few units of precision where A is linear. **Cost**: three products. **Errors**: as [`adjointness`]'s.
+pub fn linearity<T: Scalar>(op: &dyn LinearOperator<T>, probe: &Probe, work: &mut [T]) -> Result<f64, Error> {
+    let Lent { x, y, images: [ax, ay, az], scratch } = Lent::applied(op, probe, work)?;
+    let (a, b) = (2.5, 0.75);
+    x.iter_mut().zip(&*y).for_each(|(x, y)| *x = T::of(a * x.f64() - b * y.f64()));
+    op.apply(BlockRef::new(op.domain(), 1, x)?, BlockMut::new(op.codomain(), 1, az)?, scratch)?;
+    let scale = a * norm(ax) + b * norm(ay);
+    for ((z, x), y) in az.iter_mut().zip(&*ax).zip(&*ay) {
+        *z = T::of(z.f64() - a * x.f64() + b * y.f64());
+    }
+    Ok(relative(norm(az), scale))
+}
+
+/// Measures `|⟨Ax, y⟩ − ⟨x, Ay⟩| / (‖Ax‖‖y‖ + ‖x‖‖Ay‖)` on the probe's vectors: a few units of precision where A is symmetric.
+///
+/// **Cost**: two products. **Errors**: if A is not square, and as [`adjointness`]'s.
+pub fn symmetry<T: Scalar>(op: &dyn LinearOperator<T>, probe: &Probe, work: &mut [T]) -> Result<f64, Error> {
+    same(op.domain(), op.codomain())?;
+    let Lent { x, y, images: [ax, ay, _], .. } = Lent::applied(op, probe, work)?;
+    let squares = [dot(x, x), dot(y, y), dot(ax, ax), dot(ay, ay)];
+    Ok(DotTest { forward: dot(ax, y), backward: dot(x, ay), squares }.error())
+}
+
+/// Measures the smaller `xᵀAx / (‖x‖ ‖Ax‖)` of the probe's two vectors: where A is positive semidefinite, not below zero by more than rounding.
+///
+/// One-sided: an A with a few negative eigenvalues may pass. **Cost**: two products. **Errors**: as [`symmetry`]'s.
+pub fn semidefiniteness<T: Scalar>(op: &dyn LinearOperator<T>, probe: &Probe, work: &mut [T]) -> Result<f64, Error> {
+    same(op.domain(), op.codomain())?;
+    let Lent { x, y, images: [ax, ay, _], .. } = Lent::applied(op, probe, work)?;
+    let quotient = |x: &[T], ax: &[T]| relative(dot(x, ax), norm(x) * norm(ax));
+    let (first, second) = (quotient(x, ax), quotient(y, ay));
+    Ok(if first < second { first } else { second })
+}
+
+/// Writes the dense form of A, row-major `[codomain, domain]`, column by column.
+///
+/// **Cost**: as many products as the domain has numbers. **Errors**: if `matrix` is not of that size or `work` shorter than [`work_len`].
+pub fn materialise<T: Scalar>(op: &dyn LinearOperator<T>, matrix: &mut [T], work: &mut [T]) -> Result<(), Error> {
+    let (domain, codomain) = (op.domain(), op.codomain());
+    let columns = domain.len();
+    length(columns.saturating_mul(codomain.len()), matrix.len())?;
+    let Lent { x, images: [ax, ..], scratch, .. } = Lent::new(op, work)?;
+    x.fill(T::zero());
+    for j in 0..columns {
+        x[j] = T::one();
+        op.apply(BlockRef::new(domain, 1, x)?, BlockMut::new(codomain, 1, ax)?, scratch)?;
+        x[j] = T::zero();
+        ax.iter().enumerate().for_each(|(i, y)| matrix[i * columns + j] = *y);
+    }
+    Ok(())
 }

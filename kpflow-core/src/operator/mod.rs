@@ -1,11 +1,38 @@
 //! Linear operators on state tensors, and their algebra.
+//!
+//! | known by itself | [`Identity`], [`Zero`], [`Diagonal`], [`Dense`], [`OnAxis`], [`LowRank`], [`RankOne`], [`Projection`] |
+//! |---|---|
+//! | made of others | [`Compose`], [`Sum`], [`Difference`], [`Scaled`], [`Adjoint`], [`Gram`], [`Normal`], [`SymmetricPart`], [`Deflated`], [`BlockDiagonal`] |
+//! | moves numbers | [`Reshape`], [`PermuteAxes`], [`Restriction`], [`TimeShift`], [`AxisSum`], [`TrajectorySum`] |
+//! | smaller than what it is made of | [`PartialTrace`], [`PartialAverage`]; `R A Rᵀ` by [`Expression::within`] |
+//!
+//! [`Kronecker`](crate::kronecker) products and those of a [model](crate::ntk) are operators like these. Expressions are written with the methods of
+//! [`Expression`] and print themselves: `P ∘ K ∘ Pᵀ`. Who writes an operator checks it with [`contract`].
 
-mod algebra;
+mod axes;
+mod basic;
+mod blocks;
+mod compose;
 pub mod contract;
+mod delegate;
+mod dense;
+pub(crate) mod display;
+mod expression;
+mod low_rank;
 mod restriction;
+mod trajectory_sum;
+mod unary;
 
-pub use algebra::{Adjoint, Compose, Dense, Gram, Identity, Scaled, Sum};
-pub use restriction::{Restriction, TrajectorySum};
+pub use axes::{AxisSum, PermuteAxes, Reshape, TimeShift};
+pub use basic::{Diagonal, Identity, Zero};
+pub use blocks::{BlockDiagonal, DiagonalBlocks, PartialAverage, PartialTrace};
+pub use compose::{Combination, Compose, Difference, Sum};
+pub use dense::{Dense, OnAxis};
+pub use expression::Expression;
+pub use low_rank::{Deflated, LowRank, Projection, RankOne};
+pub use restriction::{Restriction, Select};
+pub use trajectory_sum::TrajectorySum;
+pub use unary::{Adjoint, Gram, Named, Normal, Scaled, SymmetricPart};
 
 use crate::error::enough;
 use crate::{BlockMut, BlockRef, Error, Scalar, Shape};

@@ -36,7 +36,7 @@ pub fn add_gram<T: Scalar>(x: BlockRef<'_, T>, y: BlockRef<'_, T>, sums: &mut [f
 }
 
 /// ⟨x, y⟩ in doubles, in eight partial sums: vectorised, and with an eighth of one running sum's rounding.
-pub(super) fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
+pub(crate) fn dot<T: Scalar>(x: &[T], y: &[T]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];
     let (mut xs, mut ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));

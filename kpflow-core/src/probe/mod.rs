@@ -9,6 +9,7 @@ mod power;
 mod trace;
 
 pub use gram::add_gram;
+pub(crate) use gram::dot;
 pub use philox::philox4x32;
 pub use power::{power_iteration, Power, StopReason};
 pub use trace::{hutchinson, Running};

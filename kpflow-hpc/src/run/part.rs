@@ -4,7 +4,7 @@ use super::operators::Boxed;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::Part;
-use kpflow_core::operator::{Adjoint, Compose, Restriction, Scaled, TrajectorySum};
+use kpflow_core::operator::{Expression, Restriction, Select, TrajectorySum};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 
 type Fitting = std::result::Result<(), kpflow_core::Error>;
@@ -41,8 +41,9 @@ impl<'a, T: Real> OfPart<'a, T> {
     ) -> Result<Self> {
         let shape = whole.domain();
         check(part, shape)?;
-        let window = part.window.clone().unwrap_or(0..shape.steps);
-        let restriction = Restriction::new(shape, window, part.units.as_deref())?;
+        let window = part.window.clone().map_or(Select::All, Select::from);
+        let units = part.units.as_deref().map_or(Select::All, Select::from);
+        let restriction = Restriction::new(shape, [Select::All, window, units])?;
         let scale = T::of(1.0 / trajectories as f64);
         let mean = part.average.then(|| (TrajectorySum::new(restriction.part(), owns, engine), scale));
         Ok(Self { whole, restriction, mean })
@@ -51,12 +52,12 @@ impl<'a, T: Real> OfPart<'a, T> {
     /// Calls `f` with the expression, whose pieces fit by the way they were made.
     fn expression<R>(&self, f: impl FnOnce(&dyn LinearOperator<T>) -> R) -> R {
         let r = &self.restriction;
-        let restricted = fits(Compose::new::<T>(r, fits(Compose::new::<T>(&*self.whole, Adjoint(r)))));
+        let restricted = fits((&*self.whole).within::<T, _>(r));
         match &self.mean {
             None => f(&restricted),
             Some((e, scale)) => {
-                let sum = fits(Compose::new::<T>(e, fits(Compose::new::<T>(restricted, Adjoint(e)))));
-                f(&Scaled::new(*scale, sum))
+                let sum = fits(restricted.within::<T, _>(e));
+                f(&sum.scaled(*scale))
             }
         }
     }
