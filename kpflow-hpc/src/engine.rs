@@ -26,6 +26,13 @@ pub fn require_memory(bytes: f64) -> Result<()> {
     }
 }
 
+/// What the system says of this process: `VmRSS`, its memory now, or `VmHWM`, at its worst moment, in bytes.
+pub fn status_bytes(what: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = text.lines().find_map(|l| l.strip_prefix(what)?.strip_prefix(':')?.trim().strip_suffix("kB"))?;
+    kib.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 /// BLAS inside a tile, rayon over tiles, [`Comm`] over ranks.
 ///
 /// Only the thread that applies an operator talks to other ranks; the pool's threads do arithmetic alone.

@@ -14,7 +14,7 @@ mod state_map;
 mod waves;
 
 pub use core_operator::KroneckerCore;
-pub use coupling::{Coupling, Side};
+pub use coupling::{Coupling, Exchange, Side};
 pub use features::Features;
 pub use gramian::{gramian_flops, gramian_scratch_len, gramian_traces, GramianTraces};
 pub use jacobian::ParameterJacobian;

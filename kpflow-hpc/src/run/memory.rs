@@ -2,10 +2,11 @@
 
 use super::analyse::SMALL;
 use super::operators::{capacity, shares};
-use crate::engine::{Engine, Real};
+use crate::engine::Real;
 use crate::estimate;
 use crate::job::{Analysis, Job, Method, Operator, Quantity};
-use crate::model::Loaded;
+use crate::model::Sizes;
+use kpflow_core::machine::Machine;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{gramian_scratch_len, Ntk};
 use kpflow_core::LinearOperator;
@@ -14,10 +15,11 @@ use kpflow_core::LinearOperator;
 const PROGRAM: usize = 96 << 20;
 
 /// Bytes that a run will need on this rank: the model, what analyses keep for each other, and the greatest of what each needs.
-pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<'_, T>, engine: &Engine) -> f64 {
+pub fn memory<T: Real, M: Machine<T>>(job: &Job, loaded: &Sizes, lin: &Linearization<'_, T>, engine: &M) -> f64 {
     let product = Ntk::new(lin, engine).scratch_len(loaded.block);
-    let n = loaded.shape.len();
-    let total = loaded.trajectories * loaded.shape.per_trajectory();
+    let shape = lin.shape();
+    let n = shape.len();
+    let total = loaded.trajectories * shape.per_trajectory();
     let number = std::mem::size_of::<T>();
     let need = |a: &Analysis| {
         let traced = matches!(a.quantity, Quantity::Trace | Quantity::EffectiveRank);
@@ -33,9 +35,9 @@ pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization
             Method::Auto => total.min(SMALL),
             _ => 0,
         };
-        ((product + n * vectors(a, loaded, total)).max(gramians) * number + 32 * dense * dense) as f64
+        ((product + n * vectors(a, loaded.block, total, shape.per_trajectory())).max(gramians) * number + 32 * dense * dense) as f64
     };
-    let model = Linearization::arena_len(lin.graph(), loaded.shape.trajectories) * number;
+    let model = Linearization::arena_len(lin.graph(), shape.trajectories) * number;
     let kept = |a: &Analysis| {
         let spent = if matches!(a.quantity, Quantity::Lyapunov) { 0 } else { a.max_matvecs };
         (shares(job, a.operator) && a.part.is_all(), a.operator, spent)
@@ -45,15 +47,15 @@ pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization
         let spent: usize = job.analyses.iter().map(kept).filter(|k| k.0 && k.1 == operator).map(|k| k.2).sum();
         kept_vectors += spent.min(capacity::<T>(n));
     }
-    let running = Linearization::scratch_len(lin.graph(), loaded.shape.trajectories, lin.tile(), engine) * number;
+    let running = Linearization::scratch_len(lin.graph(), shape.trajectories, lin.tile(), engine) * number;
     job.analyses.iter().map(need).fold(running as f64, f64::max)
-        + (model + loaded.bytes() + PROGRAM + kept_vectors * n * number) as f64
+        + (model + loaded.bytes + PROGRAM + kept_vectors * n * number) as f64
 }
 
 /// Vectors that an analysis holds at once.
-fn vectors<T: Real>(a: &Analysis, loaded: &Loaded<T>, total: usize) -> usize {
-    let (m, block) = (a.max_matvecs, loaded.block);
-    let ladder = 2 * estimate::largest_sketch(total, loaded.shape.per_trajectory()).min(m);
+fn vectors(a: &Analysis, block: usize, total: usize, per_trajectory: usize) -> usize {
+    let m = a.max_matvecs;
+    let ladder = 2 * estimate::largest_sketch(total, per_trajectory).min(m);
     let sketch = match (a.quantity, a.method) {
         (Quantity::Eigenpairs | Quantity::Learnability | Quantity::SingularTriplets, _) => {
             return estimate::block_krylov_vectors(a.count, block, total)

@@ -10,13 +10,13 @@ mod structure;
 
 use crate::cli;
 use crate::comm::Comm;
-use crate::engine::{require_memory, Engine, Real};
+use crate::engine::{require_memory, status_bytes, Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Tall;
 use crate::job::{Job, Precision, Quantity};
 use crate::model::Loaded;
 use crate::progress::Progress;
-use crate::results::{Header, Record, ResultFile};
+use crate::results::{Header, Record, ResultFile, Spent};
 use analyse::analyse;
 use kpflow_core::model::Linearization;
 use memory::memory;
@@ -73,7 +73,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             variables: loaded.network().watched(),
         };
         // Making an operator is collective: every rank takes part in the estimate, one tells it.
-        let bytes = memory(job, &loaded, lin, engine);
+        let bytes = memory(job, &loaded.sizes(), lin, engine);
         if comm.is_root() && !options.quiet {
             let (ranks, lanes) = (header.ranks, header.threads);
             eprintln!(
@@ -114,7 +114,13 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             comm.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
         }
         analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished)?;
-        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed())))
+        let spent = spent(comm);
+        if comm.is_root() && options.verbose {
+            let Spent { peak_memory, bytes_sent, messages } = spent;
+            let peak = peak_memory as f64 / 1048576.0;
+            eprintln!("a rank needed {peak:.0} MiB at most, and sent {bytes_sent} bytes in {messages} messages");
+        }
+        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))
     })?;
     done?;
     if comm.is_root() && !options.quiet {
@@ -157,6 +163,13 @@ fn analyses<T: Real>(
         comm.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
     }
     Ok(())
+}
+
+/// What the run has needed so far, on the rank that needed most. Collective.
+fn spent(comm: Comm) -> Spent {
+    let sent = comm.traffic();
+    let [peak_memory, bytes_sent, messages] = comm.most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
+    Spent { peak_memory, bytes_sent, messages }
 }
 
 /// The shape of all ranks' parts of a block: [k, B, T, N].
