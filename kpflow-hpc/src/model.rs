@@ -214,13 +214,7 @@ impl<T: Real> Loaded<T> {
 }
 
 /// The network of a job, for inputs of these shapes.
-fn network<T: Real>(
-    job: &Job,
-    arrays: &[Array],
-    tokens: &[usize],
-    masked: bool,
-    outline: bool,
-) -> Result<Network<T>> {
+fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool, outline: bool) -> Result<Network<T>> {
     if job.model.kind == Kind::Onnx {
         let names: Vec<Option<String>> = job.inputs.iter().map(|(name, _)| name.clone()).collect();
         let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape()[1..]).collect();

@@ -97,8 +97,9 @@ impl Checkpoint {
         let name = format!("{}{name}", self.prefix);
         let Some(info) = self.metadata.info(&name) else { return Ok(None) };
         let (kind, shape) = (info.dtype, info.shape.clone());
-        let unknown =
-            || Error::input(&self.path, format!("tensor {name} is of type {kind:?}; F16, BF16, F32 and F64 can be read"));
+        let unknown = || {
+            Error::input(&self.path, format!("tensor {name} is of type {kind:?}; F16, BF16, F32 and F64 can be read"))
+        };
         if self.outline {
             numbers::<T>(kind, &[]).ok_or_else(unknown)?;
             let data = vec![T::zero(); shape.iter().product()];

@@ -1,9 +1,9 @@
 //! `kpflow run`: load, linearise, analyse, write.
 
-mod analyse;
-mod memory;
+pub mod analyse;
+pub mod memory;
 mod moments;
-mod operators;
+pub mod operators;
 mod part;
 mod spectra;
 mod structure;
@@ -168,7 +168,8 @@ fn analyses<T: Real>(
 /// What the run has needed so far, on the rank that needed most. Collective.
 fn spent(comm: Comm) -> Spent {
     let sent = comm.traffic();
-    let [peak_memory, bytes_sent, messages] = comm.most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
+    let [peak_memory, bytes_sent, messages] =
+        comm.most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
     Spent { peak_memory, bytes_sent, messages }
 }
 
