@@ -14,6 +14,8 @@ pub(super) struct Product {
     pub rate: f64,
     /// What is sent for a vector.
     pub exchange: Exchange,
+    /// Numbers of a trajectory that are gathered whatever the vectors are.
+    pub once: usize,
 }
 
 /// What is spent so far.
@@ -128,6 +130,7 @@ impl<'a> Ledger<'a> {
             self.sum_of(2 * m, 8);
         }
         self.spent.products += m as f64 * weight;
+        self.copy(m);
         let mut left = m;
         while left > 0 {
             let block = self.block.min(left);
@@ -137,16 +140,42 @@ impl<'a> Ledger<'a> {
             let Exchange { summed, gathered, gathers } = product.exchange;
             self.sum_of(summed * block, self.number);
             for _ in 0..gathers {
-                self.gather(gathered * block * self.trajectories * self.number / gathers);
+                let numbers = product.once + (gathered - product.once) * block;
+                self.gather(numbers * self.trajectories * self.number / gathers);
             }
             left -= block;
+        }
+    }
+
+    /// Random vectors are drawn: by one thread.
+    pub fn draw(&mut self, m: usize) {
+        self.spent.computing += (self.n * m) as f64 * self.speed.draw;
+    }
+
+    /// Vectors are written to new memory.
+    pub fn copy(&mut self, m: usize) {
+        self.spent.computing += (self.n * m * self.number) as f64 * self.speed.copy;
+    }
+
+    /// A sketch goes on from some probes to `total`.
+    pub fn extend(&mut self, product: &Product, there: usize, total: usize) {
+        if total > there {
+            self.draw(total - there);
+            self.apply(product, total - there, 1.0);
+            self.copy(2 * total);
         }
     }
 
     /// Inner products of m columns.
     pub fn dots(&mut self, m: usize) {
         self.sum(m);
-        self.work((2 * self.n * m) as f64);
+        self.loops(m);
+    }
+
+    /// A loop over the numbers of m vectors, in one thread.
+    pub fn loops(&mut self, m: usize) {
+        self.spent.flops += (2 * self.n * m) as f64;
+        self.spent.computing += (self.n * m) as f64 * self.speed.dot;
     }
 
     /// Xᵀ Y.
@@ -163,6 +192,7 @@ impl<'a> Ledger<'a> {
                 self.gram(columns, m);
                 self.work(2.0 * (self.n * columns) as f64 * m as f64);
             }
+            self.copy(m);
             self.gram(m, m);
             self.work(2.0 * (self.n * m) as f64 * m as f64);
         }

@@ -7,11 +7,12 @@ use crate::error::{fits, Error, Result};
 use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 use kpflow_core::model::{Flow, Linearization};
 use kpflow_core::ntk::{Coupling, Ntk, Side};
-use kpflow_core::{BlockMut, BlockRef, LinearOperator};
+use kpflow_core::probe::{Distribution, Probe};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 use std::time::{Duration, Instant};
 
 /// How long something is measured.
-const LONG: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_millis(200);
 /// Bytes that a measurement of whole products may take, weights included.
 const ROOM: usize = 1 << 30;
 /// Flops of a block product that are worth waiting for.
@@ -28,7 +29,11 @@ pub struct Speed {
     pub whole: f64,
     /// Of products of its block diagonal.
     pub blocks: f64,
-    /// Where the two come from.
+    /// Seconds of drawing a random number, and of writing a byte to new memory.
+    pub draw: f64,
+    /// See `draw`.
+    pub copy: f64,
+    /// Where the rates come from.
     pub source: &'static str,
 }
 
@@ -38,22 +43,29 @@ impl Speed {
         if !(gflops > 0.0 && gflops.is_finite()) {
             return Err(Error::usage(format!("--gflops {gflops} is not a rate; it is more than 0")));
         }
-        Ok(Self { flops: gflops * 1e9, whole: gflops * 1e9 * SHARE, blocks: gflops * 1e9 * SHARE, source: "given" })
+        Ok(Self {
+            flops: gflops * 1e9,
+            whole: gflops * 1e9 * SHARE,
+            blocks: gflops * 1e9 * SHARE,
+            draw: 0.0,
+            copy: 0.0,
+            source: "given",
+        })
     }
 
     /// Measures for a moment. Every rank measures, at the same time as the others: they share memory.
     pub fn measure<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> Result<Self> {
-        let flops = gemm_rate(setup, engine);
+        let (flops, draw, copy) = (gemm_rate(setup, engine), draw_seconds::<T>(), copy_seconds());
         match (
             product_rate(setup, engine.lanes(), Coupling::All)?,
             product_rate(setup, engine.lanes(), Coupling::PerTrajectory)?,
         ) {
             (Some(whole), Some(blocks)) => {
-                Ok(Self { flops, whole, blocks, source: "measured: whole products on a few trajectories" })
+                Ok(Self { flops, whole, blocks, draw, copy, source: "measured: whole products on a few trajectories" })
             }
             _ => {
                 let (products, source) = (flops * SHARE, "measured: matrix products of the job's sizes");
-                Ok(Self { flops, whole: products, blocks: products, source })
+                Ok(Self { flops, whole: products, blocks: products, draw, copy, source })
             }
         }
     }
@@ -68,6 +80,21 @@ fn rate(flops: f64, mut f: impl FnMut()) -> f64 {
         times += 1;
     }
     flops * f64::from(times) / clock.elapsed().as_secs_f64()
+}
+
+/// Seconds of a random number.
+fn draw_seconds<T: Real>() -> f64 {
+    const NUMBERS: usize = 1 << 18;
+    let (shape, mut x) = (Shape::new(1, 1, NUMBERS), vec![T::zero(); NUMBERS]);
+    let probe = Probe { seed: 0, stream: 1, distribution: Distribution::Gaussian };
+    1.0 / rate(NUMBERS as f64, || fits(BlockMut::new(shape, 1, &mut x).and_then(|block| probe.fill(0, 0, block))))
+}
+
+/// Seconds of a byte that is written to memory which the system has to clear first.
+fn copy_seconds() -> f64 {
+    const BYTES: usize = 16 << 20;
+    let from = vec![1u8; BYTES];
+    1.0 / rate(BYTES as f64, || drop(std::hint::black_box(from.clone())))
 }
 
 /// The rate of the largest site's product, every lane having its own.

@@ -130,6 +130,7 @@ fn samples(means: &Means, l: &mut Ledger<'_>, m: usize, dots: usize) {
 
 fn sample_of(product: &Product, l: &mut Ledger<'_>, m: usize, dots: usize) {
     each_block(m, l.block, |b| {
+        l.draw(b);
         l.apply(product, b, 1.0);
         (0..dots).for_each(|_| l.dots(b));
         l.may_stop();
@@ -157,6 +158,7 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
         },
         Method::Exact => return exact(means, l, form.map_or(0.0, |f| f.1)),
         Method::PerTrajectory => each_block(m, l.block, |b| {
+            l.draw(b);
             l.apply(&means.blocks, b, 1.0);
             l.sum(3);
             l.may_stop();
@@ -165,7 +167,7 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
             let full = estimate::largest_sketch(l.total, means.sizes[1] * means.sizes[2]);
             let mut there = 0;
             for total in estimate::sketch_sizes(l.block, m) {
-                l.apply(&means.blocks, total - there, 1.0);
+                l.extend(&means.blocks, there, total);
                 (there / full..total.div_ceil(full)).for_each(|i| l.ladder(full.min(total - i * full)));
                 there = total;
                 l.may_stop();
@@ -174,7 +176,7 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
         Method::Xnystrace => {
             let mut there = 0;
             for total in estimate::sketch_sizes(l.block, m.min(l.total)) {
-                l.apply(&means.whole, total - there, 1.0);
+                l.extend(&means.whole, there, total);
                 nystrom(means, l, there, total);
                 there = total;
                 l.may_stop();
@@ -184,8 +186,8 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
             let (mut there, mut tests) = (0, 0);
             for total in estimate::sketch_sizes(l.block, m.min(2 * l.total)) {
                 let k = (total / 2).min(l.total);
-                l.apply(&means.whole, k - there, 1.0);
-                l.apply(&means.whole, total - k - tests, 1.0);
+                l.extend(&means.whole, there, k);
+                l.extend(&means.whole, tests, total - k);
                 l.dots(total - k);
                 nystrom(means, l, there, k);
                 l.gram(k, total - k);
@@ -211,7 +213,7 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
                 let k = (total / 3).min(l.total);
                 range(means, l, there, k);
                 l.gram(k, k);
-                l.apply(&means.whole, (total - 2 * k).saturating_sub(tests), 1.0);
+                l.extend(&means.whole, tests, total - 2 * k);
                 (there, tests) = (k, total - 2 * k);
                 (0..2).for_each(|_| l.gram(k, tests));
                 l.dots(tests);
@@ -237,10 +239,11 @@ fn nystrom(_means: &Means, l: &mut Ledger<'_>, there: usize, total: usize) {
 fn range(means: &Means, l: &mut Ledger<'_>, there: usize, k: usize) {
     let more = k.saturating_sub(there);
     if more > 0 {
-        l.apply(&means.whole, more, 1.0);
+        l.extend(&means.whole, there, k);
         l.dots(more);
         l.orthogonalise(there, 1, more);
         l.apply(&means.whole, more, 1.0);
+        l.copy(2 * k);
     }
 }
 
@@ -260,7 +263,7 @@ fn frobenius(a: &Analysis, means: &Means, l: &mut Ledger<'_>, m: usize) -> Metho
                 let k = (total / 4).min(128).min(l.total);
                 range(means, l, there, k);
                 l.dots(k);
-                l.apply(&means.whole, total - 2 * k - tests, 1.0);
+                l.extend(&means.whole, tests, total - 2 * k);
                 (there, tests) = (k, total - 2 * k);
                 l.gram(k, tests);
                 l.dots(tests);
@@ -317,7 +320,7 @@ fn krylov(means: &Means, l: &mut Ledger<'_>, count: usize, m: usize) {
         l.apply(&means.whole, m, 1.0);
         return;
     }
-    l.apply(&means.whole, width, 1.0);
+    l.extend(&means.whole, 0, width);
     l.dots(width);
     nystrom(means, l, 0, width);
     l.orthogonalise(0, 0, width);

@@ -1,6 +1,6 @@
 //! What a run will need, told before it is spent. `kpflow plan` tells the same numbers, from the same functions.
 
-use super::analyse::SMALL;
+use super::analyse::{closed, SMALL};
 use super::operators::{capacity, factor_adjoint, operator, shares};
 use crate::engine::Real;
 use crate::estimate::{self, DENSE_LIMIT};
@@ -10,10 +10,8 @@ use kpflow_core::machine::Machine;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{gramian_scratch_len, Coupling, Features};
 
-/// Bytes of the program's own code and tables that are not in memory yet when it begins (measured: 8 to 10 MiB).
-const LATER: usize = 9 << 20;
-/// Bytes of buffers for sums over ranks: a piece of a sum is copied, and MPI copies it again.
-const SUMS: usize = 16 << 20;
+/// Bytes of the program's own code and tables that are not in memory yet when it begins (measured: 5 to 9 MiB, least under mpirun).
+const LATER: usize = 7 << 20;
 
 /// Bytes that a run will need on this rank: the program, the model, what analyses keep for each other, and the greatest of what each needs.
 pub fn memory<T: Real, M: Machine<T>>(job: &Job, sizes: &Sizes, lin: &Linearization<'_, T>, machine: &M) -> f64 {
@@ -21,13 +19,8 @@ pub fn memory<T: Real, M: Machine<T>>(job: &Job, sizes: &Sizes, lin: &Linearizat
     let model = Linearization::arena_len(lin.graph(), shape.trajectories) * number + sizes.bytes;
     let running = Linearization::scratch_len(lin.graph(), shape.trajectories, lin.tile(), machine) * number;
     let needs = job.analyses.iter().map(|a| analysis_memory(a, sizes, lin, machine, model));
-    let program = machine_bytes() + if machine.sum_count(1) > 1 { SUMS } else { 0 };
+    let program = crate::engine::bytes_at_start() + LATER;
     needs.fold(running as f64, f64::max) + (program + model + kept::<T>(job, shape.len())) as f64
-}
-
-/// Bytes of the process as it is once MPI, BLAS and HDF5 are there.
-fn machine_bytes() -> usize {
-    crate::engine::bytes_at_start() + LATER
 }
 
 /// Bytes of products that analyses keep for each other, of vectors of `n` numbers.
@@ -50,8 +43,23 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     model: usize,
 ) -> f64 {
     let (number, shape, block) = (std::mem::size_of::<T>(), lin.shape(), sizes.block.min(a.max_matvecs));
+    let whole_state = sizes.trajectories * shape.per_trajectory();
+    let by_parts = matches!(a.method, Method::Auto | Method::Hutchpp) && whole_state > SMALL.min(a.max_matvecs);
+    if matches!(a.quantity, Quantity::EffectiveRank | Quantity::StableRank) && by_parts {
+        let (m, third) = (a.max_matvecs, a.max_matvecs.div_ceil(3));
+        let part = |quantity, method, max_matvecs| {
+            analysis_memory(&Analysis { quantity, method, max_matvecs, ..a.clone() }, sizes, lin, machine, model)
+        };
+        let (first, left) = match a.quantity {
+            Quantity::StableRank => (Quantity::Norm, m - third),
+            // An exact trace leaves all products to the norm.
+            _ if exact_trace_at_once(a, sizes, lin) => (Quantity::Trace, m),
+            _ => (Quantity::Trace, m - third),
+        };
+        return part(first, Method::Auto, third).max(part(Quantity::Frobenius, a.method, left));
+    }
     let (n, per) = (shape.len(), shape.per_trajectory());
-    let total = sizes.trajectories * per;
+    let total = whole_state;
     let row_len = Features::new(lin).map_or(0, |f| f.row_len());
     let rows = shape.trajectories * shape.steps * row_len;
     let exact = matches!(a.method, Method::Auto | Method::Exact) && a.part.is_all() && row_len > 0;
@@ -76,7 +84,8 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         let pairs = if a.quantity == Quantity::Trace { 0 } else { 2 * (2 * a.max_matvecs).min(256) };
         return ((back.0 + block * n + (block + pairs) * back.1) * number) as f64;
     }
-    let scratch = |coupling| operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(sizes.block));
+    let (vectors, widest) = vectors(a, sizes.block, total, per);
+    let scratch = |coupling| operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(widest));
     let (whole, blocks) = (scratch(Coupling::All), scratch(Coupling::PerTrajectory));
     let by_matrix = a.method == Method::Dense || a.quantity == Quantity::Matrix;
     let small = a.method == Method::Auto && total <= SMALL.min(a.max_matvecs);
@@ -85,7 +94,7 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         let d = total.min(DENSE_LIMIT);
         return (number * (whole + 2 * block * n)) as f64 + (32 * d * d) as f64;
     }
-    let vectors = vectors(a, sizes.block, total, per) * n;
+    let vectors = vectors * n;
     let other = if a.quantity == Quantity::Alignment { model + whole * number } else { 0 };
     // Signs and images of a sample, in double precision.
     let samples = match (a.quantity, a.axes.contains(&Axis::Trajectory)) {
@@ -97,45 +106,61 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         _ if a.part.average => blocks,
         (Quantity::Trace, Method::Auto | Method::PerTrajectory | Method::PerTrajectoryXnystrace) => blocks,
         (Quantity::Marginal, _) if !a.axes.contains(&Axis::Trajectory) => blocks,
-        (Quantity::EffectiveRank, Method::Auto) => whole.max(blocks),
         _ => whole,
     };
     ((product + vectors).max(gramians) * number + other + samples) as f64
 }
 
-/// Vectors that an analysis holds at its worst moment, those of a product included.
-fn vectors(a: &Analysis, block: usize, total: usize, per_trajectory: usize) -> usize {
-    let (m, two) = (a.max_matvecs, 2 * block.min(a.max_matvecs));
+/// Whether the trace is exact before any product is spent: as `estimate::auto` decides.
+fn exact_trace_at_once<T: Real>(a: &Analysis, sizes: &Sizes, lin: &Linearization<'_, T>) -> bool {
+    let form = closed(a.operator).and_then(|which| estimate::exact_trace_flops(lin, sizes.trajectories, which));
+    let product = lin.graph().product_flops() * sizes.trajectories as f64;
+    a.part.is_all() && form.is_some_and(|f| f / product <= sizes.block.min(a.max_matvecs.div_ceil(3)) as f64)
+}
+
+/// Vectors that an analysis holds at its worst moment, those of a product included, and the vectors of its widest product.
+fn vectors(a: &Analysis, block: usize, total: usize, per_trajectory: usize) -> (usize, usize) {
+    let m = a.max_matvecs;
+    let two = 2 * block.min(m);
     // Probes and products of a sketch, one of the two a second time while it grows.
-    let sketch = |m: usize| 3 * m;
-    let ladder = |m: usize| sketch(estimate::largest_sketch(total, per_trajectory).min(m));
+    let sketch = |m: usize| (3 * m).max(two);
+    // A sketch that grows takes a share of the products of each stage.
+    let widest = |parts: &[&dyn Fn(usize) -> usize]| {
+        let steps = |part: &&dyn Fn(usize) -> usize| {
+            let mut before = 0;
+            let step = |total| part(total) - std::mem::replace(&mut before, part(total));
+            estimate::sketch_sizes(block, m).map(step).max().unwrap_or(0)
+        };
+        parts.iter().map(steps).max().unwrap_or(0).clamp(1, block)
+    };
     // A basis of k probes (they, their products, Q, AQ) and a sketch of the other products.
-    let deflated = |k: usize, m: usize| 4 * k + sketch(m - 2 * k);
-    let frobenius = |m: usize| deflated((m / 4).min(128).min(total), m);
-    let found = match (a.quantity, a.method) {
+    let deflated = |k: &dyn Fn(usize) -> usize| (4 * k(m) + 3 * (m - 2 * k(m)), widest(&[k, &|t| t - 2 * k(t)]));
+    let all = |vectors: usize| (vectors.max(two), block.min(m));
+    match (a.quantity, a.method) {
         (Quantity::Eigenpairs | Quantity::Learnability | Quantity::SingularTriplets, _) => {
-            estimate::block_krylov_vectors(a.count, block, total, m)
+            all(estimate::block_krylov_vectors(a.count, block, total, m))
         }
-        (Quantity::Norm, _) => estimate::block_krylov_vectors(1, block, total, m),
-        (Quantity::Trace, Method::Auto | Method::PerTrajectoryXnystrace) => ladder(m),
-        (Quantity::Trace, Method::Xnystrace) => sketch(m.min(total)),
-        (Quantity::Trace, Method::Hutchpp) => deflated((m / 3).min(total), m),
-        (Quantity::Trace, Method::Nystrompp) => 2 * (m / 2).min(total) + sketch(m - (m / 2).min(total)),
-        (Quantity::Trace, Method::Xtrace) => 5 * (m / 2).min(total),
-        (Quantity::EffectiveRank, Method::Auto) => ladder(m.div_ceil(3)).max(frobenius(m)),
-        (Quantity::StableRank, Method::Auto) => {
-            estimate::block_krylov_vectors(1, block, total, m.div_ceil(3)).max(frobenius(m - m.div_ceil(3)))
+        (Quantity::Norm, _) => all(estimate::block_krylov_vectors(1, block, total, m)),
+        (Quantity::Trace, Method::Auto | Method::PerTrajectoryXnystrace) => {
+            all(sketch(estimate::largest_sketch(total, per_trajectory).min(m)))
         }
-        (Quantity::Frobenius, Method::Auto) if !a.operator.symmetric() => two,
-        (Quantity::Frobenius | Quantity::EffectiveRank | Quantity::StableRank, Method::Auto | Method::Hutchpp) => {
-            frobenius(m)
+        (Quantity::Trace, Method::Xnystrace) => all(sketch(m.min(total))),
+        (Quantity::Trace, Method::Hutchpp) => deflated(&|t| (t / 3).min(total)),
+        (Quantity::Trace, Method::Nystrompp) => {
+            let k = |t: usize| (t / 2).min(total);
+            (2 * k(m) + 3 * (m - k(m)), widest(&[&k, &|t| t - k(t)]))
         }
+        (Quantity::Trace, Method::Xtrace) => {
+            let k = |t: usize| (t / 2).max(1).min(total);
+            (5 * k(m), widest(&[&k]))
+        }
+        (Quantity::Frobenius, Method::Auto) if !a.operator.symmetric() => all(two),
+        (Quantity::Frobenius, Method::Auto | Method::Hutchpp) => deflated(&|t| (t / 4).min(128).min(total)),
         (Quantity::Density | Quantity::LogDet | Quantity::EntropyRank, _) => {
             let (steps, probes) = estimate::lanczos_sizes(a.quantity == Quantity::Density, m, total);
-            (steps + 2) * probes
+            ((steps + 2) * probes, probes.min(block))
         }
-        (Quantity::Alignment, Method::Auto | Method::Hutchpp) => 6 * (m / 8).min(32) + 2 * two,
-        _ => two,
-    };
-    found.max(two)
+        (Quantity::Alignment, Method::Auto | Method::Hutchpp) => all(6 * (m / 8).min(32) + 2 * two),
+        _ => all(two),
+    }
 }
