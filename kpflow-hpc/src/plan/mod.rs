@@ -6,6 +6,7 @@
 mod ledger;
 mod machine;
 mod network;
+mod spectra;
 mod speed;
 mod table;
 mod walk;
@@ -275,6 +276,7 @@ impl<T: Real> Setup<'_, T> {
             flops: local * (share * sweeps + core(coupling)).max(1.0),
             rate,
             exchange,
+            once: if exchange.gathers > 0 { side.exchange(graph, 0).gathered } else { 0 },
         };
         let exchange = match a.operator {
             _ if a.part.average => Exchange { summed: shape.per_trajectory(), ..Exchange::default() },
@@ -289,7 +291,7 @@ impl<T: Real> Setup<'_, T> {
         let whole = product(Coupling::All, speed.whole, exchange);
         let blocks = product(Coupling::PerTrajectory, speed.blocks, Exchange::default());
         let back = match weights {
-            true => Product { exchange: Side::Weight.exchange(graph, 1), flops: whole.flops / 2.0, ..whole },
+            true => Product { exchange: Side::Weight.exchange(graph, 1), once: 0, flops: whole.flops / 2.0, ..whole },
             false => Product { flops: whole.flops / 2.0, ..whole },
         };
         let features = Features::new(lin).map_or(0, |f| f.rows() * f.row_len()) * std::mem::size_of::<T>();
@@ -316,7 +318,7 @@ impl<T: Real> Setup<'_, T> {
 }
 
 /// Sums of a number a rank that a run makes beside its analyses.
-const AGREEMENTS: usize = 14;
+const AGREEMENTS: usize = 17;
 /// Sums of one number that making the operators of an analysis takes.
 const SUMS_OF_OPERATORS: usize = 7;
 

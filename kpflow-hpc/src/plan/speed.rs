@@ -33,6 +33,8 @@ pub struct Speed {
     pub draw: f64,
     /// See `draw`.
     pub copy: f64,
+    /// Seconds of a number in an inner product, in one thread.
+    pub dot: f64,
     /// Where the rates come from.
     pub source: &'static str,
 }
@@ -49,6 +51,7 @@ impl Speed {
             blocks: gflops * 1e9 * SHARE,
             draw: 0.0,
             copy: 0.0,
+            dot: 0.0,
             source: "given",
         })
     }
@@ -56,16 +59,23 @@ impl Speed {
     /// Measures for a moment. Every rank measures, at the same time as the others: they share memory.
     pub fn measure<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> Result<Self> {
         let (flops, draw, copy) = (gemm_rate(setup, engine), draw_seconds::<T>(), copy_seconds());
+        let dot = dot_seconds::<T>();
         match (
             product_rate(setup, engine.lanes(), Coupling::All)?,
             product_rate(setup, engine.lanes(), Coupling::PerTrajectory)?,
         ) {
-            (Some(whole), Some(blocks)) => {
-                Ok(Self { flops, whole, blocks, draw, copy, source: "measured: whole products on a few trajectories" })
-            }
+            (Some(whole), Some(blocks)) => Ok(Self {
+                flops,
+                whole,
+                blocks,
+                draw,
+                copy,
+                dot,
+                source: "measured: whole products on a few trajectories",
+            }),
             _ => {
                 let (products, source) = (flops * SHARE, "measured: matrix products of the job's sizes");
-                Ok(Self { flops, whole: products, blocks: products, draw, copy, source })
+                Ok(Self { flops, whole: products, blocks: products, draw, copy, dot, source })
             }
         }
     }
@@ -88,6 +98,15 @@ fn draw_seconds<T: Real>() -> f64 {
     let (shape, mut x) = (Shape::new(1, 1, NUMBERS), vec![T::zero(); NUMBERS]);
     let probe = Probe { seed: 0, stream: 1, distribution: Distribution::Gaussian };
     1.0 / rate(NUMBERS as f64, || fits(BlockMut::new(shape, 1, &mut x).and_then(|block| probe.fill(0, 0, block))))
+}
+
+/// Seconds of a number of an inner product.
+fn dot_seconds<T: Real>() -> f64 {
+    const NUMBERS: usize = 1 << 18;
+    let (x, y) = (vec![T::one(); NUMBERS], vec![T::one(); NUMBERS]);
+    1.0 / rate(NUMBERS as f64, || {
+        std::hint::black_box(x.iter().zip(&y).map(|(a, b)| a.f64() * b.f64()).sum::<f64>());
+    })
 }
 
 /// Seconds of a byte that is written to memory which the system has to clear first.

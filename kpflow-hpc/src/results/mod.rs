@@ -226,9 +226,9 @@ impl ResultFile {
     pub fn finish(&self, wall: Duration, spent: Spent) -> Result<()> {
         self.change(true, |f| {
             number(f, "wall_seconds", wall.as_secs_f64())?;
-            number(f, "peak_memory", spent.peak_memory)?;
-            number(f, "bytes_sent", spent.bytes_sent)?;
-            number(f, "messages", spent.messages)?;
+            number(f, "peak_memory", spent.peak_memory as i64)?;
+            number(f, "bytes_sent", spent.bytes_sent as i64)?;
+            number(f, "messages", spent.messages as i64)?;
             text(f, "status", "complete")
         })
     }

@@ -62,7 +62,10 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     let total = whole_state;
     let row_len = Features::new(lin).map_or(0, |f| f.row_len());
     let rows = shape.trajectories * shape.steps * row_len;
-    let exact = matches!(a.method, Method::Auto | Method::Exact) && a.part.is_all() && row_len > 0;
+    // An estimate that may take the closed form takes it where that costs fewer products than it may spend.
+    let worth = a.method == Method::Exact
+        || a.method == Method::Auto && exact_products(a, sizes, lin).is_none_or(|p| p <= a.max_matvecs as f64);
+    let exact = worth && a.part.is_all() && row_len > 0;
     let gramians = match (exact, a.quantity, a.operator) {
         (true, Quantity::Trace | Quantity::EffectiveRank, Operator::Ntk | Operator::PropagatorGram)
             if lin.graph().is_single_recurrence() =>
@@ -94,12 +97,21 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         let d = total.min(DENSE_LIMIT);
         return (number * (whole + 2 * block * n)) as f64 + (32 * d * d) as f64;
     }
-    let vectors = vectors * n;
+    let (held, vectors) = (vectors, vectors * n);
     let other = if a.quantity == Quantity::Alignment { model + whole * number } else { 0 };
-    // Signs and images of a sample, in double precision.
-    let samples = match (a.quantity, a.axes.contains(&Axis::Trajectory)) {
-        (Quantity::Marginal, true) => 16 * total,
-        (Quantity::Marginal, false) => 16 * n,
+    // Beside the vectors, in double precision: signs and images of a sample; a trajectory's probes and products, and a QR of them, in every
+    // lane, when a third of what a sketch held while it grew is free again.
+    let (sketch, lanes) = (held / 3, machine.lanes().min(shape.trajectories.max(1)));
+    let beside = match (a.quantity, a.method) {
+        (Quantity::Marginal, _) if a.axes.contains(&Axis::Trajectory) => 16 * total,
+        (Quantity::Marginal, _) => 16 * n,
+        (Quantity::Trace, Method::Auto | Method::PerTrajectoryXnystrace) => {
+            (32 * lanes * per * sketch).saturating_sub(sketch * n * number)
+        }
+        // In single precision the triangle of a sketch is never taken from its Gram matrix.
+        (Quantity::Trace, Method::Xnystrace | Method::Nystrompp) if number == 4 => {
+            16 * lanes * sketch * per.max(8 * sketch)
+        }
         _ => 0,
     };
     let product = match (a.quantity, a.method) {
@@ -108,14 +120,19 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         (Quantity::Marginal, _) if !a.axes.contains(&Axis::Trajectory) => blocks,
         _ => whole,
     };
-    ((product + vectors).max(gramians) * number + other + samples) as f64
+    ((product + vectors).max(gramians) * number + other + beside) as f64
+}
+
+/// What the closed form of the trace costs in products, where there is one.
+fn exact_products<T: Real>(a: &Analysis, sizes: &Sizes, lin: &Linearization<'_, T>) -> Option<f64> {
+    let form = closed(a.operator).and_then(|which| estimate::exact_trace_flops(lin, sizes.trajectories, which))?;
+    Some(form / (lin.graph().product_flops() * sizes.trajectories as f64))
 }
 
 /// Whether the trace is exact before any product is spent: as `estimate::auto` decides.
 fn exact_trace_at_once<T: Real>(a: &Analysis, sizes: &Sizes, lin: &Linearization<'_, T>) -> bool {
-    let form = closed(a.operator).and_then(|which| estimate::exact_trace_flops(lin, sizes.trajectories, which));
-    let product = lin.graph().product_flops() * sizes.trajectories as f64;
-    a.part.is_all() && form.is_some_and(|f| f / product <= sizes.block.min(a.max_matvecs.div_ceil(3)) as f64)
+    let block = sizes.block.min(a.max_matvecs.div_ceil(3)) as f64;
+    a.part.is_all() && exact_products(a, sizes, lin).is_some_and(|p| p <= block)
 }
 
 /// Vectors that an analysis holds at its worst moment, those of a product included, and the vectors of its widest product.
