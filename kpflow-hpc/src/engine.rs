@@ -27,7 +27,7 @@ pub fn require_memory(bytes: f64) -> Result<()> {
     }
 }
 
-/// Returns freed blocks of a megabyte or more to the system, always: glibc would soon keep those below 32 MiB, in pieces that fit nothing, and
+/// Returns freed blocks of 256 KiB or more to the system, always: glibc would soon keep those below 32 MiB, in pieces that fit nothing, and
 /// no estimate of memory could be right.
 fn return_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -37,7 +37,7 @@ fn return_memory() {
         }
         const M_MMAP_THRESHOLD: std::ffi::c_int = -3;
         // SAFETY: mallopt(3) takes two numbers, from any thread.
-        unsafe { mallopt(M_MMAP_THRESHOLD, 1 << 20) };
+        unsafe { mallopt(M_MMAP_THRESHOLD, 1 << 18) };
     }
 }
 

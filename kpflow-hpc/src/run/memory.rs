@@ -8,7 +8,7 @@ use crate::job::{Analysis, Axis, Job, Method, Operator, Quantity};
 use crate::model::Sizes;
 use kpflow_core::machine::Machine;
 use kpflow_core::model::Linearization;
-use kpflow_core::ntk::{gramian_scratch_len, Coupling, Features};
+use kpflow_core::ntk::{gramian_scratch_len, Coupling, Features, Side};
 
 /// Bytes of the program's own code and tables that are not in memory yet when it begins (measured: 5 to 9 MiB, least under mpirun).
 const LATER: usize = 7 << 20;
@@ -103,8 +103,15 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     // lane, when a third of what a sketch held while it grew is free again.
     let (sketch, lanes) = (held / 3, machine.lanes().min(shape.trajectories.max(1)));
     let beside = match (a.quantity, a.method) {
-        (Quantity::Marginal, _) if a.axes.contains(&Axis::Trajectory) => 16 * total,
-        (Quantity::Marginal, _) => 16 * n,
+        (Quantity::Marginal, _) => {
+            let kept = |axis, size| if a.axes.contains(&axis) { size } else { 1 };
+            let d = kept(Axis::Trajectory, sizes.trajectories)
+                * kept(Axis::Time, shape.steps)
+                * kept(Axis::Unit, shape.units);
+            let signs = if a.axes.contains(&Axis::Trajectory) { 16 * total } else { 16 * n };
+            // The groups of the jackknife, a block's samples twice, and what is made of them.
+            signs + 8 * d.min(estimate::MARGINAL_LIMIT).pow(2) * (40 + 2 * block)
+        }
         (Quantity::Trace, Method::Auto | Method::PerTrajectoryXnystrace) => {
             (32 * lanes * per * sketch).saturating_sub(sketch * n * number)
         }
@@ -120,7 +127,17 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         (Quantity::Marginal, _) if !a.axes.contains(&Axis::Trajectory) => blocks,
         _ => whole,
     };
-    ((product + vectors).max(gramians) * number + other + beside) as f64
+    // While a product is summed over ranks its output is not written yet, and the sum is copied: here and by MPI, once more where the ranks are no
+    // power of two (measured with Open MPI).
+    let ranks = machine.sum_count(1);
+    let sums = match (a.operator, Side::cheaper(lin.graph(), sizes.trajectories)) {
+        (Operator::Ntk | Operator::Parameter, Side::Weight) if ranks > 1 && held == 2 * block => {
+            let sum = Side::Weight.exchange(lin.graph(), widest).summed.min(1 << 20);
+            (sum * if ranks.is_power_of_two() { 3 } else { 5 } / 2).saturating_sub(block * n)
+        }
+        _ => 0,
+    };
+    ((product + vectors + sums).max(gramians) * number + other + beside) as f64
 }
 
 /// What the closed form of the trace costs in products, where there is one.
