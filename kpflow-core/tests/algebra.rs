@@ -4,7 +4,9 @@ mod common;
 
 use common::{assert_algebra, assert_contract, dense, distance, norm, random};
 use kpflow_core::machine::Portable;
-use kpflow_core::operator::{check, Adjoint, Compose, Dense, Gram, Identity, Restriction, Scaled, Select, Sum, TrajectorySum};
+use kpflow_core::operator::{
+    check, Adjoint, Compose, Dense, Gram, Identity, Restriction, Scaled, Select, Sum, TrajectorySum,
+};
 use kpflow_core::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 

@@ -14,10 +14,12 @@ struct Arguments {
 }
 
 /// What to do.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Run every analysis of a job and write its result file
     Run(Run),
+    /// Tell memory, network bytes, flops and time of a job by the number of ranks, before anything runs
+    Plan(Plan),
     /// Check the operators of a job: adjoints, linearisation, a small gradient step
     Check {
         /// The job file
@@ -50,6 +52,29 @@ pub struct Run {
     /// Print more
     #[arg(long)]
     pub verbose: bool,
+}
+
+/// The arguments of `kpflow plan`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The job file
+    #[arg(value_name = "JOB.toml")]
+    pub job: PathBuf,
+    /// Tell in detail what this many ranks need [default: the best number]
+    #[arg(long, value_name = "N")]
+    pub ranks: Option<usize>,
+    /// Threads of each rank [default: this process's share of the machine]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Latency in µs and bandwidth in GB/s [default: measured under mpirun, otherwise 2,10]
+    #[arg(long, value_name = "LATENCY,BANDWIDTH")]
+    pub network: Option<String>,
+    /// GFLOP a second of a rank [default: measured]
+    #[arg(long, value_name = "RATE")]
+    pub gflops: Option<f64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Parses the command line of this process; `None` once help or the version is told, by one rank (`speak`).

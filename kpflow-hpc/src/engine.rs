@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use kpflow_core::machine::{Diagonals, Gemm, Kernel, Reduce, Tasks};
 use kpflow_core::Scalar;
 use rayon::prelude::*;
+use std::sync::OnceLock;
 
 /// A number that the runner computes with: f32 or f64.
 pub trait Real: Blas + Number + hdf5::H5Type {}
@@ -26,6 +27,34 @@ pub fn require_memory(bytes: f64) -> Result<()> {
     }
 }
 
+/// Returns freed blocks of 256 KiB or more to the system, always: glibc would soon keep those below 32 MiB, in pieces that fit nothing, and
+/// no estimate of memory could be right.
+fn return_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        extern "C" {
+            fn mallopt(param: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
+        }
+        const M_MMAP_THRESHOLD: std::ffi::c_int = -3;
+        // SAFETY: mallopt(3) takes two numbers, from any thread.
+        unsafe { mallopt(M_MMAP_THRESHOLD, 1 << 18) };
+    }
+}
+
+static AT_START: OnceLock<usize> = OnceLock::new();
+
+/// Bytes of this process when its first engine was made, with MPI, BLAS and HDF5 in it.
+pub fn bytes_at_start() -> usize {
+    *AT_START.get_or_init(|| status_bytes("VmRSS").unwrap_or(0) as usize)
+}
+
+/// What the system says of this process: `VmRSS`, its memory now, or `VmHWM`, at its worst moment, in bytes.
+pub fn status_bytes(what: &str) -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = text.lines().find_map(|l| l.strip_prefix(what)?.strip_prefix(':')?.trim().strip_suffix("kB"))?;
+    kib.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 /// BLAS inside a tile, rayon over tiles, [`Comm`] over ranks.
 ///
 /// Only the thread that applies an operator talks to other ranks; the pool's threads do arithmetic alone.
@@ -38,6 +67,8 @@ impl Engine {
     /// Makes an engine of `threads` threads.
     pub fn new(comm: Comm, threads: usize) -> Result<Self> {
         blas::initialize();
+        return_memory();
+        bytes_at_start();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         Ok(Self { comm, pool: pool.map_err(|e| Error::run(format!("threads could not be started: {e}")))? })
     }

@@ -16,6 +16,7 @@ pub mod load;
 pub mod model;
 pub mod network;
 pub mod onnx;
+pub mod plan;
 pub mod progress;
 pub mod results;
 pub mod run;

@@ -13,6 +13,7 @@ fn work(comm: Comm) -> Result<()> {
     match cli::parse(comm.is_root())? {
         None => Ok(()),
         Some(Command::Run(options)) => kpflow_hpc::run::run(&options, comm),
+        Some(Command::Plan(options)) => kpflow_hpc::plan::plan(&options, comm),
         Some(Command::Check { job, threads }) => kpflow_hpc::check::check(&job, threads, comm),
     }
 }

@@ -37,24 +37,38 @@ pub struct Loaded<T> {
     tile: usize,
 }
 
-/// Whole numbers up to here are exact in single precision.
-const MOST_TOKENS: usize = 1 << 24;
+/// The sizes of a job that tell what a run needs of one rank.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Vectors carried through at once.
+    pub block: usize,
+    /// Trajectories of all ranks.
+    pub trajectories: usize,
+    /// Bytes of weights and inputs on the rank.
+    pub bytes: usize,
+}
 
-impl<T: Real> Loaded<T> {
-    /// Reads and checks all files of a job. Collective: all ranks fail if one does.
-    pub fn load(job: &Job, engine: &Engine) -> Result<Self> {
-        engine.comm().agree(Self::load_here(job, engine))
-    }
+/// The numbers of a network's weights.
+fn held<T: Real>(network: &Network<T>) -> usize {
+    network.weights().iter().map(|w| w.matrix.len() + w.bias.as_ref().map_or(0, Vec::len)).sum()
+}
 
-    fn load_here(job: &Job, engine: &Engine) -> Result<Self> {
-        let comm = engine.comm();
-        if let Some(ranks) = job.grid.filter(|&r| r != comm.size()) {
-            let what = format!(
-                "grid asks for {ranks} ranks and there are {}; run it on {ranks}, or take \"auto\"",
-                comm.size()
-            );
-            return Err(Error::input(&job.path, what));
-        }
+/// The files of a job, opened and checked: all that is known before a rank reads its part of the inputs.
+pub struct Opened<T> {
+    arrays: Vec<Array>,
+    initial: Option<Array>,
+    mask: Option<Array>,
+    /// The tokens of all trajectories.
+    tokens: Option<Vec<usize>>,
+    /// The model.
+    pub network: Network<T>,
+    /// Trajectories of all ranks.
+    pub trajectories: usize,
+}
+
+impl<T: Real> Opened<T> {
+    /// Opens and checks all files of a job; of an `outline` the weights have sizes and no numbers.
+    pub fn open(job: &Job, outline: bool) -> Result<Self> {
         let arrays = job.inputs.iter().map(|(_, source)| Array::open(source)).collect::<Result<Vec<_>>>()?;
         let initial = job.initial_state.as_ref().map(Array::open).transpose()?;
         let mask = job.mask.as_ref().map(Array::open).transpose()?;
@@ -73,25 +87,61 @@ impl<T: Real> Loaded<T> {
                 return Err(other.error(what));
             }
         }
-        let range = shard(trajectories, comm.size(), comm.rank());
         // Which rows of an embedding are held depends on the tokens of all trajectories: they are read once, here.
         let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
         let tokens = arrays.first().filter(|_| reads_tokens).map(whole_numbers).transpose()?;
-        let network = network::<T>(job, &arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some())?;
+        let network = network::<T>(job, &arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
+        for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
+            let Some(array) = arrays.get(slot).or(mask.as_ref()) else { continue };
+            if array.shape()[1..].iter().product::<usize>() != positions * width {
+                let what =
+                    format!("has shape {:?}; a trajectory's part should be [{positions}, {width}]", array.shape());
+                return Err(array.error(what));
+            }
+        }
+        if let Some(array) = &initial {
+            let width = network.initial_width();
+            if array.shape() != [trajectories, width] {
+                let what = format!("has shape {:?}; the initial state is [{trajectories}, {width}]", array.shape());
+                return Err(array.error(what));
+            }
+        }
+        Ok(Self { arrays, initial, mask, tokens, network, trajectories })
+    }
+
+    /// The sizes for a rank of so many trajectories.
+    pub fn sizes(&self, block: usize, local: usize) -> Sizes {
+        let inputs: usize = self.network.slots().iter().map(|(positions, width)| positions * width).sum();
+        let initial = if self.initial.is_some() { self.network.initial_width() } else { 0 };
+        let bytes = (held(&self.network) + (inputs + initial) * local) * std::mem::size_of::<T>();
+        Sizes { block, trajectories: self.trajectories, bytes }
+    }
+}
+
+/// Whole numbers up to here are exact in single precision.
+const MOST_TOKENS: usize = 1 << 24;
+
+impl<T: Real> Loaded<T> {
+    /// Reads and checks all files of a job. Collective: all ranks fail if one does.
+    pub fn load(job: &Job, engine: &Engine) -> Result<Self> {
+        engine.comm().agree(Self::load_here(job, engine))
+    }
+
+    fn load_here(job: &Job, engine: &Engine) -> Result<Self> {
+        let comm = engine.comm();
+        if let Some(ranks) = job.grid.filter(|&r| r != comm.size()) {
+            let what = format!(
+                "grid asks for {ranks} ranks and there are {}; run it on {ranks}, or take \"auto\"",
+                comm.size()
+            );
+            return Err(Error::input(&job.path, what));
+        }
+        let Opened { arrays, initial, mask, tokens, network, trajectories } = Opened::<T>::open(job, false)?;
+        let range = shard(trajectories, comm.size(), comm.rank());
         let (steps, units) = network.state_shape();
         let shape = Shape::new(range.len(), steps, units);
         let inputs = read_inputs(&network, &arrays, tokens.as_deref(), mask.as_ref(), range.clone())?;
-        let initial = match initial {
-            None => None,
-            Some(array) => {
-                let width = network.initial_width();
-                if array.shape() != [trajectories, width] {
-                    let what = format!("has shape {:?}; the initial state is [{trajectories}, {width}]", array.shape());
-                    return Err(array.error(what));
-                }
-                Some(array.read_rows(range.clone())?)
-            }
-        };
+        let initial = initial.map(|array| array.read_rows(range.clone())).transpose()?;
         let mut memory = network.memory();
         let graph = network.graph(network.weights(), &mut memory).map_err(Error::run)?;
         let block = job.block.unwrap_or(tiling::block(&graph));
@@ -107,11 +157,11 @@ impl<T: Real> Loaded<T> {
         &self.network
     }
 
-    /// Bytes of weights and inputs on this rank.
-    pub fn bytes(&self) -> usize {
-        let weights: usize = self.weights().iter().map(|w| w.matrix.len() + w.bias.as_ref().map_or(0, Vec::len)).sum();
+    /// The sizes that tell what a run needs.
+    pub fn sizes(&self) -> Sizes {
         let inputs: usize = self.inputs.iter().chain(&self.initial).map(Vec::len).sum();
-        (weights + inputs) * std::mem::size_of::<T>()
+        let bytes = (held(&self.network) + inputs) * std::mem::size_of::<T>();
+        Sizes { block: self.block, trajectories: self.trajectories, bytes }
     }
 
     /// A number that another model or other inputs would not have, the same on any number of ranks. Collective.
@@ -184,7 +234,7 @@ impl<T: Real> Loaded<T> {
 }
 
 /// The network of a job, for inputs of these shapes.
-fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool) -> Result<Network<T>> {
+fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool, outline: bool) -> Result<Network<T>> {
     if job.model.kind == Kind::Onnx {
         let names: Vec<Option<String>> = job.inputs.iter().map(|(name, _)| name.clone()).collect();
         let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape()[1..]).collect();
@@ -196,6 +246,7 @@ fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool)
     tokens.sort_unstable();
     tokens.dedup();
     let checkpoint = Checkpoint::open(&job.model.weights, &job.model.prefix)?;
+    let checkpoint = if outline { checkpoint.outline() } else { checkpoint };
     let input = arrays.first().map(|a| &a.shape()[1..]);
     let input_file = job.inputs.first().map_or(job.path.as_path(), |(_, source)| source.path.as_path());
     let (spec, tokens) = (&job.model, &tokens);
@@ -224,12 +275,8 @@ fn read_inputs<T: Real>(
     range: Range<usize>,
 ) -> Result<Vec<Vec<T>>> {
     let mut inputs = Vec::new();
-    for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
+    for (slot, (positions, _)) in network.slots().into_iter().enumerate() {
         let Some(array) = arrays.get(slot).or(mask) else { continue };
-        if array.shape()[1..].iter().product::<usize>() != positions * width {
-            let what = format!("has shape {:?}; a trajectory's part should be [{positions}, {width}]", array.shape());
-            return Err(array.error(what));
-        }
         inputs.push(match (network.tokens.as_ref().zip(tokens), arrays.get(slot)) {
             (Some((rows, tokens)), Some(_)) => {
                 let place = |t: &usize| T::of(rows.binary_search(t).unwrap_or(0) as f64);

@@ -4,7 +4,7 @@ use super::error::LinearizeError;
 use super::graph::{At, Form, Graph, Node, Operand, MAX_INPUTS, MAX_OUTPUTS};
 use super::mixing::{Rows, RowsMut};
 use super::tile::Tile;
-use crate::error::same;
+use crate::error::{length, same};
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Tasks, Term};
 use crate::{BlockMut, Error, Scalar, Shape};
 use core::ops::Range;
@@ -132,6 +132,17 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         Ok(())
     }
 
+    /// What a linearisation of so many trajectories would be, without its values: operators of it know all their sizes, and applying one
+    /// is an error. For those who plan a run.
+    pub fn outline(graph: &Graph<'a, T>, trajectories: usize, tile: usize) -> Self {
+        Self { graph: *graph, trajectories, tile: tile.clamp(1, trajectories.max(1)), memory: &[] }
+    }
+
+    /// Fails for an [`outline`](Linearization::outline), which has no values.
+    pub(crate) fn require_values(&self) -> Result<(), Error> {
+        length(Self::arena_len(&self.graph, self.trajectories), self.memory.len())
+    }
+
     /// The model.
     pub fn graph(&self) -> &Graph<'a, T> {
         &self.graph
@@ -165,8 +176,9 @@ impl<'a, T: Scalar> Linearization<'a, T> {
 
     /// Copies the state z out, as one vector `[B, T, N]`.
     ///
-    /// **Errors**: unless `out` is one vector of the state's shape.
+    /// **Errors**: unless `out` is one vector of the state's shape; an outline.
     pub fn state(&self, mut out: BlockMut<'_, T>) -> Result<(), Error> {
+        self.require_values()?;
         same(self.shape(), out.shape())?;
         if out.vectors() != 1 {
             return Err(Error::Vectors { expected: 1, found: out.vectors() });

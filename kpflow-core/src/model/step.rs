@@ -71,6 +71,7 @@ impl<T: Scalar> Linearization<'_, T> {
         kernel: &K,
     ) -> Result<bool, Error> {
         let (shape, n) = (self.shape(), self.graph().units());
+        self.require_values()?;
         below(shape.trajectories, b)?;
         below(shape.steps, t)?;
         length(n.saturating_mul(n), a.len())?;

@@ -20,19 +20,54 @@ impl Side {
     /// The side that takes fewer flops for `total` trajectories of all processes together. The Gram side moves more memory, so it has to
     /// be better by half.
     pub fn cheaper<T: Scalar>(graph: &Graph<'_, T>, total: usize) -> Self {
-        let (mut weight, mut gram) = (0.0, 0.0);
-        for c in graph.coupled() {
-            let reads: usize = uses(graph, &c).map(|other| other.positions).sum();
-            let rows = if c.form == Form::Dense { c.len() } else { c.width };
-            weight += 4.0 * (c.positions * rows) as f64;
-            gram += 2.0 * (c.positions * c.width) as f64 * (reads * total) as f64;
-        }
-        if 1.5 * gram < weight {
+        let flops = |side: Side| side.flops(graph, total);
+        if 1.5 * flops(Side::Gram) < flops(Side::Weight) {
             Side::Gram
         } else {
             Side::Weight
         }
     }
+
+    /// Flops of the Kronecker core on this side, a trajectory and vector, where there are `total` trajectories.
+    pub fn flops<T: Scalar>(self, graph: &Graph<'_, T>, total: usize) -> f64 {
+        let site = |c: Coupled| {
+            let reads: usize = uses(graph, &c).map(|other| other.positions).sum();
+            let rows = if c.form == Form::Dense { c.len() } else { c.width };
+            match self {
+                Side::Weight => 4.0 * (c.positions * rows) as f64,
+                Side::Gram => 2.0 * (c.positions * c.width) as f64 * (reads * total) as f64,
+            }
+        };
+        graph.coupled().map(site).sum()
+    }
+
+    /// What a product with `vectors` vectors of the operator that couples all trajectories sends on this side.
+    pub fn exchange<T: Scalar>(self, graph: &Graph<'_, T>, vectors: usize) -> Exchange {
+        match self {
+            Side::Weight => Exchange { summed: vectors.saturating_mul(graph.coupled_len()), gathered: 0, gathers: 0 },
+            Side::Gram => Exchange {
+                summed: 0,
+                gathered: graph.coupled().map(|c| gram_row(&c, vectors).saturating_mul(c.positions)).sum(),
+                gathers: graph.coupled().count(),
+            },
+        }
+    }
+}
+
+/// What processes tell each other in one product.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// Numbers that are summed over all of them.
+    pub summed: usize,
+    /// Numbers of each trajectory that are gathered from all of them, in so many gathers.
+    pub gathered: usize,
+    /// Gathers.
+    pub gathers: usize,
+}
+
+/// Numbers of a position of a site on the Gram side: u and m rows of s.
+pub(super) fn gram_row(c: &Coupled, m: usize) -> usize {
+    m.saturating_mul(c.width).saturating_add(c.input.width)
 }
 
 /// Which trajectories share their weights.

@@ -75,6 +75,7 @@ impl<'a, T: Scalar> Features<'a, T> {
     ///
     /// **Errors**: unless `out` is rows × row_len long.
     pub fn write(&self, out: &mut [T]) -> Result<(), Error> {
+        self.lin.require_values()?;
         length(self.rows().saturating_mul(self.len), out.len())?;
         let graph = self.lin.graph();
         for i in 0..self.lin.tiles() {

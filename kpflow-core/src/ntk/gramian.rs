@@ -66,6 +66,7 @@ pub fn gramian_traces<T: Scalar, M: Machine<T>>(
         return Ok(false);
     }
     let (lane, trajectories) = (lane_len(lin), lin.shape().trajectories);
+    lin.require_values()?;
     enough(gramian_scratch_len(lin, machine), scratch.len())?;
     length(trajectories.saturating_mul(2), out.len())?;
     length(trajectories.saturating_mul(lin.shape().steps).saturating_mul(features.row_len()), rows.len())?;

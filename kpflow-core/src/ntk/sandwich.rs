@@ -1,6 +1,6 @@
 //! K and NTK: the Kronecker core between a sweep back and a sweep forward.
 
-use super::coupling::{accumulate, inject, per_trajectory, per_trajectory_len, Coupling, Side, Wave};
+use super::coupling::{accumulate, gram_row, inject, per_trajectory, per_trajectory_len, Coupling, Side, Wave};
 use super::forms::{gram_block, has_gram, pull, push, uses};
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::{Gemm, Machine, MatMut, MatRef};
@@ -69,6 +69,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
         check(self.lin.shape(), self.lin.shape(), self.scratch_len(m), &x, &y, scratch)?;
+        self.lin.require_values()?;
         let (shared, scratch) = scratch.split_at_mut(self.shared_len(m));
         let work = &mut scratch[..wave_len(self.lin, self.machine) * self.work_len(m)];
         match (self.coupling, self.side) {
@@ -240,11 +241,6 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
             at += self.lin.shape().trajectories * c.positions * row;
         }
     }
-}
-
-/// Numbers of a position of a site on the Gram side: u and m rows of s.
-fn gram_row(c: &Coupled, m: usize) -> usize {
-    m.saturating_mul(c.width).saturating_add(c.input.width)
 }
 
 /// Adds Aᵀ x to δW (layout as [`accumulate`]'s): sweeps back, wave after wave, and collects at the sites.

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::signals::asked_to_end;
 use mpi_world as world;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Numbers that can be sent and summed.
@@ -51,6 +52,32 @@ const CHUNK: usize = 1 << 28;
 /// Sums go in shorter pieces: each is copied before it is sent, and a piece of 2²⁰ numbers is far beyond what latency matters to.
 const SUM_CHUNK: usize = 1 << 20;
 
+/// What this process has given to collective calls, and how many they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes of its own numbers; what MPI makes of them on the way depends on its algorithms.
+    pub bytes: u64,
+    /// Calls of MPI.
+    pub messages: u64,
+}
+
+static BYTES: AtomicU64 = AtomicU64::new(0);
+static MESSAGES: AtomicU64 = AtomicU64::new(0);
+
+fn count<T>(numbers: usize, messages: usize) {
+    BYTES.fetch_add((numbers * std::mem::size_of::<T>()) as u64, Ordering::Relaxed);
+    MESSAGES.fetch_add(messages as u64, Ordering::Relaxed);
+}
+
+/// MPI calls that a sum of so many numbers takes.
+pub fn calls_of_sum(numbers: usize) -> usize {
+    if numbers <= SHORT {
+        2
+    } else {
+        numbers.div_ceil(SUM_CHUNK)
+    }
+}
+
 impl Comm {
     /// One process, without MPI.
     pub fn alone() -> Self {
@@ -74,6 +101,7 @@ impl Comm {
     pub fn sum<T: Number>(&self, values: &mut [T]) {
         if self.size > 1 {
             let short = values.len() <= SHORT;
+            count::<T>(values.len(), calls_of_sum(values.len()));
             values.chunks_mut(SUM_CHUNK).for_each(|chunk| world::sum(chunk, short));
         }
     }
@@ -97,6 +125,7 @@ impl Comm {
         counts[self.rank] = local.len() as u64;
         self.sum(&mut counts);
         assert_eq!(counts.iter().sum::<u64>(), all.len() as u64, "what is gathered must fill the array");
+        count::<T>(local.len(), if all.len() <= CHUNK { 1 } else { self.size });
         if all.len() <= CHUNK {
             let counts: Vec<i32> = counts.iter().map(|&c| c as i32).collect();
             return world::gather(local, all, &counts);
@@ -116,6 +145,7 @@ impl Comm {
     pub fn broadcast(&self, bytes: &mut Vec<u8>, root: usize) {
         if self.size > 1 {
             let mut len = [bytes.len() as u64];
+            count::<u8>(if self.rank == root { bytes.len() + 8 } else { 0 }, 2);
             world::broadcast(&mut len, root);
             bytes.resize(len[0] as usize, 0);
             bytes.chunks_mut(CHUNK).for_each(|chunk| world::broadcast(chunk, root));
@@ -131,6 +161,18 @@ impl Comm {
         let mut bytes = result.as_ref().err().map(Error::to_bytes).unwrap_or_default();
         self.broadcast(&mut bytes, root);
         Err(Error::from_bytes(&bytes))
+    }
+
+    /// What this process has sent so far. Not collective.
+    pub fn traffic(&self) -> Traffic {
+        Traffic { bytes: BYTES.load(Ordering::Relaxed), messages: MESSAGES.load(Ordering::Relaxed) }
+    }
+
+    /// The largest of every process's numbers, each for itself.
+    pub fn most<const K: usize>(&self, values: [u64; K]) -> [u64; K] {
+        let mut all = vec![0; K * self.size];
+        self.gather(&values, &mut all);
+        std::array::from_fn(|k| all.iter().skip(k).step_by(K).copied().max().unwrap_or(0))
     }
 
     /// Ends the whole job at once if a process panics: the others would wait for it forever.

@@ -157,11 +157,21 @@ fn sizes(count: usize, block: usize, n: usize) -> Sizes {
     Sizes { width, longest: (4 * count + 6 * block).max(8 * width).min(n) }
 }
 
-/// The most vectors of length n that [`block_krylov`] holds at once, for estimates of memory: the basis, what replaces it at a restart, and
-/// the block being orthogonalised with its copies.
-pub fn block_krylov_vectors(count: usize, block: usize, n: usize) -> usize {
+/// The most vectors of length n that [`block_krylov`] holds at once with so many products, for estimates of memory: the basis and, either, the
+/// block being orthogonalised with its copy or, at a restart, what replaces the basis.
+pub fn block_krylov_vectors(count: usize, block: usize, n: usize, products: usize) -> usize {
+    let count = count.min(n);
+    let Sizes { width, longest } = sizes(count, block, n);
+    match products.saturating_sub(width + count) {
+        basis if basis > longest => longest + width + width.max((2 * count + block).min(n)),
+        basis => basis + 2 * width.max(2 * count),
+    }
+}
+
+/// The vectors of a block, and of a basis beyond which it is restarted.
+pub fn block_krylov_sizes(count: usize, block: usize, n: usize) -> (usize, usize) {
     let Sizes { width, longest } = sizes(count.min(n), block, n);
-    longest + width + (2 * count.min(n) + block).min(n) + 3 * width
+    (width, longest)
 }
 
 fn identity(n: usize) -> Vec<f64> {

@@ -294,6 +294,14 @@ fn run<T: Real>(
     (quadrature, Estimate { value, standard_error, matvecs: problem.matvecs(), stop, history })
 }
 
+/// Steps of a recurrence, and probes that go through together, of a density or of a sum, for those who plan.
+pub fn lanczos_sizes(density: bool, max_matvecs: usize, n: usize) -> (usize, usize) {
+    let budget = Budget { rtol: 0.0, max_matvecs };
+    let steps = if density { STEPS.min((max_matvecs / 4).max(3)) } else { steps_of_sums(&budget) };
+    let steps = steps.min(n).min(max_matvecs).max(1);
+    (steps, (max_matvecs / steps).min(TOGETHER))
+}
+
 /// Ten probes at least, where the budget allows: fewer say little of their own scatter.
 fn steps_of_sums(budget: &Budget) -> usize {
     STEPS_OF_SUMS.min((budget.max_matvecs / 10).max(3))

@@ -46,17 +46,22 @@ pub(super) fn grow<T: Real>(
 ) -> Result<Estimate> {
     let most = most.min(budget.max_matvecs.saturating_sub(problem.matvecs()));
     let mut log = Log::new(problem, budget);
-    let mut total = FIRST.max(problem.block).min(most);
-    while total > 0 {
+    for total in sketch_sizes(problem.block, most) {
         let estimate = stage(total)?;
-        let stop = log.tell(estimate, total);
-        if stop.is_some() || total == most {
-            return Ok(log.end(stop.unwrap_or(StopReason::Budget)));
+        if let Some(stop) = log.tell(estimate, total) {
+            return Ok(log.end(stop));
         }
-        let more = if total < LARGE { total / 2 } else { total };
-        total = (total + more).next_multiple_of(problem.block).min(most);
     }
     Ok(log.end(StopReason::Budget))
+}
+
+/// The products of each sketch, until there are `most`.
+pub fn sketch_sizes(block: usize, most: usize) -> impl Iterator<Item = usize> {
+    let first = Some(FIRST.max(block).min(most)).filter(|&total| total > 0);
+    std::iter::successors(first, move |&total| {
+        let more = if total < LARGE { total / 2 } else { total };
+        (total < most).then(|| (total + more).next_multiple_of(block).min(most))
+    })
 }
 
 /// From so many products on looking at a sketch costs more than another product.

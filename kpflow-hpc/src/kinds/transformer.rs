@@ -5,7 +5,6 @@
 
 use super::{dense, Source};
 use crate::error::Result;
-use crate::load::Checkpoint;
 use crate::network::{Network, OwnedWeight};
 use kpflow_core::model::functions::{Activation, Arithmetic, SumThen};
 use kpflow_core::model::mixing::{Along, Normalize, Product, Softmax};
@@ -94,7 +93,7 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
             return Err(self.source.wrong(format!("tensor {name} has {all} rows; row {beyond} is asked for")));
         }
         let tensor = self.source.tensor::<T>(name, &[all, d])?;
-        let data = rows.iter().flat_map(|&r| tensor.data[r * d..(r + 1) * d].iter().copied()).collect();
+        let data = self.source.checkpoint.reordered(&tensor.data, rows.len() * d, |i| rows[i / d] * d + i % d);
         let weight = OwnedWeight::new(tensor.name, data, rows.len(), d);
         Ok(OwnedWeight { unread: (all - rows.len()) * d, ..weight })
     }
@@ -183,7 +182,7 @@ impl Source<'_> {
     /// GPT-2's Conv1D: `[n_in, n_out]`.
     fn conv1d<T: Scalar>(&self, name: &str, n_out: usize, n_in: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor::<T>(&format!("{name}.weight"), &[n_in, n_out])?;
-        let matrix = (0..n_out * n_in).map(|i| weight.data[i % n_in * n_out + i / n_in]).collect();
+        let matrix = self.checkpoint.reordered(&weight.data, n_out * n_in, |i| i % n_in * n_out + i / n_in);
         self.with_bias(OwnedWeight::new(weight.name, matrix, n_out, n_in), &format!("{name}.bias"))
     }
 
@@ -257,7 +256,7 @@ pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     }
     if logits {
         // The head lies outside of the prefix that the stack has in Hugging Face's files.
-        let whole = Checkpoint::open(source.checkpoint.path(), "")?;
+        let whole = source.checkpoint.whole()?;
         let inside = source.optional::<T>("lm_head.weight", &[vocabulary, d])?;
         let head = match (inside, whole.shape("lm_head.weight")) {
             (Some(head), _) => Some(head),

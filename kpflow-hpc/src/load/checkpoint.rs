@@ -4,14 +4,20 @@ use super::require_finite;
 use crate::error::{some_of, Error, Result};
 use half::{bf16, f16};
 use kpflow_core::Scalar;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensorError};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// A checkpoint: the tensors whose names begin with a prefix.
+/// A checkpoint: the tensors whose names begin with a prefix. Only its header is held; a tensor is read when it is asked for.
 pub struct Checkpoint {
     path: PathBuf,
     prefix: String,
-    bytes: Vec<u8>,
+    metadata: Metadata,
+    /// Where the numbers begin in the file.
+    start: usize,
+    outline: bool,
     names: Vec<String>,
     shapes: Vec<Vec<usize>>,
 }
@@ -30,16 +36,13 @@ pub struct Tensor<T> {
 impl Checkpoint {
     /// Opens a file and checks that it is whole.
     pub fn open(path: &Path, prefix: &str) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
-        let all: Vec<(String, Vec<usize>)> = match SafeTensors::deserialize(&bytes) {
-            Ok(tensors) => tensors.iter().map(|(n, t)| (n.to_string(), t.shape().to_vec())).collect(),
-            Err(e) => {
-                return Err(Error::input(
-                    path,
-                    format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file"),
-                ))
-            }
-        };
+        let mut file = File::open(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+        let (start, metadata) = header(&mut file).map_err(|e| {
+            let what = format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file");
+            Error::input(path, what)
+        })?;
+        let all: Vec<(String, Vec<usize>)> =
+            metadata.tensors().into_iter().map(|(n, t)| (n, t.shape.clone())).collect();
         let mut there: Vec<(String, Vec<usize>)> =
             all.iter().filter_map(|(n, shape)| Some((n.strip_prefix(prefix)?.to_string(), shape.clone()))).collect();
         there.sort();
@@ -52,7 +55,25 @@ impl Checkpoint {
                 format!("has no tensor that begins with \"{prefix}\"; it has {}", some_of(&there)),
             ));
         }
-        Ok(Self { path: path.into(), prefix: prefix.into(), bytes, names, shapes })
+        Ok(Self { path: path.into(), prefix: prefix.into(), metadata, start, outline: false, names, shapes })
+    }
+
+    /// The same tensors without their numbers: all are zeros in memory that is never touched. For those who plan a run.
+    pub fn outline(self) -> Self {
+        Self { outline: true, ..self }
+    }
+
+    /// Opens the same file as this one, with all of its tensors.
+    pub fn whole(&self) -> Result<Self> {
+        Ok(Self { outline: self.outline, ..Self::open(&self.path, "")? })
+    }
+
+    /// The numbers of a tensor in another order: number i is what was number `from(i)`.
+    pub fn reordered<T: Scalar>(&self, data: &[T], len: usize, from: impl Fn(usize) -> usize) -> Vec<T> {
+        if self.outline {
+            return vec![T::zero(); len];
+        }
+        (0..len).map(|i| data[from(i)]).collect()
     }
 
     /// The file.
@@ -74,14 +95,31 @@ impl Checkpoint {
     pub fn tensor<T: Scalar>(&self, names: &[&str]) -> Result<Option<Tensor<T>>> {
         let Some(name) = names.iter().find(|n| self.names.iter().any(|m| m == *n)) else { return Ok(None) };
         let name = format!("{}{name}", self.prefix);
-        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|e| Error::input(&self.path, e))?;
-        let view = tensors.tensor(&name).map_err(|e| Error::input(&self.path, e))?;
-        let data = numbers(view.dtype(), view.data()).ok_or_else(|| {
-            let kind = view.dtype();
+        let Some(info) = self.metadata.info(&name) else { return Ok(None) };
+        let (kind, shape) = (info.dtype, info.shape.clone());
+        let unknown = || {
             Error::input(&self.path, format!("tensor {name} is of type {kind:?}; F16, BF16, F32 and F64 can be read"))
-        })?;
-        require_finite(&self.path, &format!("tensor {name}"), view.shape(), 0, &data)?;
-        Ok(Some(Tensor { name, shape: view.shape().to_vec(), data }))
+        };
+        if self.outline {
+            numbers::<T>(kind, &[]).ok_or_else(unknown)?;
+            let data = vec![T::zero(); shape.iter().product()];
+            return Ok(Some(Tensor { name, shape, data }));
+        }
+        let data = numbers(kind, &self.bytes(info.data_offsets)?).ok_or_else(unknown)?;
+        require_finite(&self.path, &format!("tensor {name}"), &shape, 0, &data)?;
+        Ok(Some(Tensor { name, shape, data }))
+    }
+
+    /// A tensor's bytes.
+    fn bytes(&self, (from, to): (usize, usize)) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; to - from];
+        let mut read = || -> std::io::Result<()> {
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start((self.start + from) as u64))?;
+            file.read_exact(&mut bytes)
+        };
+        read().map_err(|e| Error::input(&self.path, format!("cannot be read: {e}")))?;
+        Ok(bytes)
     }
 
     /// Like [`tensor`](Checkpoint::tensor), but the tensor must be there and of this shape.
@@ -95,6 +133,35 @@ impl Checkpoint {
             return Err(Error::input(&self.path, format!("tensor {name} has shape {found:?}; it should be {shape:?}")));
         }
         Ok(tensor)
+    }
+}
+
+/// Reads and checks a file's header: where the numbers begin, and what they are.
+///
+/// What the safetensors crate checks of a whole file in memory is checked here of its header and its length.
+fn header(file: &mut File) -> std::result::Result<(usize, Metadata), SafeTensorError> {
+    const LONGEST: usize = 100_000_000;
+    let len = file.metadata()?.len() as usize;
+    let mut n = [0; 8];
+    file.read_exact(&mut n).map_err(|_| SafeTensorError::HeaderTooSmall)?;
+    let n = usize::try_from(u64::from_le_bytes(n)).unwrap_or(usize::MAX);
+    if n > LONGEST {
+        return Err(SafeTensorError::HeaderTooLarge);
+    }
+    if n + 8 > len {
+        return Err(SafeTensorError::InvalidHeaderLength);
+    }
+    let mut text = vec![0; n];
+    file.read_exact(&mut text)?;
+    let text = std::str::from_utf8(&text).map_err(SafeTensorError::InvalidHeader)?;
+    let read: Metadata = serde_json::from_str(text).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
+    // Made anew, since that alone checks that the tensors lie one after the other and are as long as they say.
+    let mut tensors: Vec<_> = read.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
+    tensors.sort_by_key(|t| t.1.data_offsets);
+    let metadata = Metadata::new(read.metadata().clone(), tensors)?;
+    match metadata.data_len() + n + 8 == len {
+        true => Ok((n + 8, metadata)),
+        false => Err(SafeTensorError::MetadataIncompleteBuffer),
     }
 }
 

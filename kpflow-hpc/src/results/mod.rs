@@ -79,6 +79,17 @@ pub struct Record<T> {
     pub arrays: Vec<(&'static str, Vec<usize>, Vec<f64>)>,
 }
 
+/// What the rank that needed most of it has needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// Bytes of memory at the worst moment.
+    pub peak_memory: u64,
+    /// Bytes given to collective calls.
+    pub bytes_sent: u64,
+    /// Those calls.
+    pub messages: u64,
+}
+
 /// A result file being written.
 pub struct ResultFile {
     path: PathBuf,
@@ -224,9 +235,12 @@ impl ResultFile {
     }
 
     /// Ends the file.
-    pub fn finish(&self, wall: Duration) -> Result<()> {
+    pub fn finish(&self, wall: Duration, spent: Spent) -> Result<()> {
         self.change(true, |f| {
             number(f, "wall_seconds", wall.as_secs_f64())?;
+            number(f, "peak_memory", spent.peak_memory as i64)?;
+            number(f, "bytes_sent", spent.bytes_sent as i64)?;
+            number(f, "messages", spent.messages as i64)?;
             text(f, "status", "complete")
         })
     }

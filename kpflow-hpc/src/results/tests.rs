@@ -39,7 +39,7 @@ fn written_read_and_resumed() {
     file.add("a", record).unwrap();
     let (file, done) = ResultFile::resume(&path, &header()).unwrap();
     assert_eq!(done, ["a"]);
-    file.finish(Duration::from_secs(1)).unwrap();
+    file.finish(Duration::from_secs(1), Spent::default()).unwrap();
     let h5 = hdf5::File::open(&path).unwrap();
     let status = h5.attr("status").unwrap().read_scalar::<VarLenUnicode>().unwrap();
     assert_eq!(status.as_str(), "complete");

@@ -14,7 +14,7 @@ use kpflow_core::model::Linearization;
 use kpflow_core::ntk::Coupling;
 
 /// Below this many numbers a vector, the whole matrix is cheaper than any estimate.
-pub(super) const SMALL: usize = 512;
+pub const SMALL: usize = 512;
 
 /// A tensor to be written, this rank's part of it.
 pub(super) type Tensor<T> = (&'static str, Tall<T>);
@@ -215,7 +215,7 @@ pub(super) fn require_finite(stop: StopReason, value: f64) -> Result<()> {
 }
 
 /// Whether an operator has closed forms, and which.
-pub(super) fn closed(which: Operator) -> Option<crate::estimate::Closed> {
+pub fn closed(which: Operator) -> Option<crate::estimate::Closed> {
     use crate::estimate::Closed;
     match which {
         Operator::Ntk => Some(Closed::Ntk),

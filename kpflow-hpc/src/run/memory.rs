@@ -1,72 +1,202 @@
-//! What a run will need, told before it is spent.
+//! What a run will need, told before it is spent. `kpflow plan` tells the same numbers, from the same functions.
 
-use super::analyse::SMALL;
-use super::operators::{capacity, shares};
-use crate::engine::{Engine, Real};
-use crate::estimate;
-use crate::job::{Analysis, Job, Method, Operator, Quantity};
+use super::analyse::{closed, SMALL};
+use super::operators::{capacity, factor_adjoint, operator, shares};
+use crate::engine::Real;
+use crate::estimate::{self, DENSE_LIMIT};
+use crate::job::{Analysis, Axis, Job, Method, Operator, Quantity};
 use crate::journal::BUFFER;
-use crate::model::Loaded;
+use crate::model::Sizes;
+use kpflow_core::machine::Machine;
 use kpflow_core::model::Linearization;
-use kpflow_core::ntk::{gramian_scratch_len, Ntk};
-use kpflow_core::LinearOperator;
+use kpflow_core::ntk::{gramian_scratch_len, Coupling, Features, Side};
 
-/// Bytes of the program itself with MPI, HDF5 and BLAS (measured).
-const PROGRAM: usize = 96 << 20;
+/// Bytes of the program's own code and tables that are not in memory yet when it begins (measured: 5 to 9 MiB, least under mpirun).
+const LATER: usize = 7 << 20;
 
-/// Bytes that a run will need on this rank: the model, what analyses keep for each other, and the greatest of what each needs.
-pub(super) fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<'_, T>, engine: &Engine) -> f64 {
-    let product = Ntk::new(lin, engine).scratch_len(loaded.block);
-    let n = loaded.shape.len();
-    let total = loaded.trajectories * loaded.shape.per_trajectory();
-    let number = std::mem::size_of::<T>();
-    let need = |a: &Analysis| {
-        let traced = matches!(a.quantity, Quantity::Trace | Quantity::EffectiveRank);
-        let exact = traced
-            && a.operator != Operator::Parameter
-            && matches!(a.method, Method::Auto | Method::Exact)
-            && lin.graph().is_single_recurrence();
-        let gramians = if exact { gramian_scratch_len(lin, engine) } else { 0 };
-        // The matrix, its eigenvectors and the work of finding them, in double precision.
-        let dense = match a.method {
-            Method::Dense => total.min(estimate::DENSE_LIMIT),
-            Method::Auto if a.quantity == Quantity::Matrix => total.min(estimate::DENSE_LIMIT),
-            Method::Auto => total.min(SMALL),
-            _ => 0,
-        };
-        ((product + n * vectors(a, loaded, total)).max(gramians) * number + 32 * dense * dense) as f64
-    };
-    let model = Linearization::arena_len(lin.graph(), loaded.shape.trajectories) * number;
-    let kept = |a: &Analysis| {
-        let spent = if matches!(a.quantity, Quantity::Lyapunov) { 0 } else { a.max_matvecs };
-        (shares(job, a.operator) && a.part.is_all(), a.operator, spent)
-    };
-    let mut kept_vectors = 0;
-    for &(_, operator) in Operator::ALL {
-        let spent: usize = job.analyses.iter().map(kept).filter(|k| k.0 && k.1 == operator).map(|k| k.2).sum();
-        kept_vectors += spent.min(capacity::<T>(n));
-    }
-    let running = Linearization::scratch_len(lin.graph(), loaded.shape.trajectories, lin.tile(), engine) * number;
-    job.analyses.iter().map(need).fold(running as f64, f64::max)
-        + (model + loaded.bytes() + PROGRAM + BUFFER + kept_vectors * n * number) as f64
+/// Bytes that a run will need on this rank: the program, the model, what analyses keep for each other, and the greatest of what each needs.
+pub fn memory<T: Real, M: Machine<T>>(job: &Job, sizes: &Sizes, lin: &Linearization<'_, T>, machine: &M) -> f64 {
+    let (number, shape) = (std::mem::size_of::<T>(), lin.shape());
+    let model = Linearization::arena_len(lin.graph(), shape.trajectories) * number + sizes.bytes;
+    let running = Linearization::scratch_len(lin.graph(), shape.trajectories, lin.tile(), machine) * number;
+    let needs = job.analyses.iter().map(|a| analysis_memory(a, sizes, lin, machine, model));
+    let journal = if job.checkpoint.is_some() { BUFFER } else { 0 };
+    let program = crate::engine::bytes_at_start() + LATER + journal;
+    needs.fold(running as f64, f64::max) + (program + model + kept::<T>(job, shape.len())) as f64
 }
 
-/// Vectors that an analysis holds at once.
-fn vectors<T: Real>(a: &Analysis, loaded: &Loaded<T>, total: usize) -> usize {
-    let (m, block) = (a.max_matvecs, loaded.block);
-    let ladder = 2 * estimate::largest_sketch(total, loaded.shape.per_trajectory()).min(m);
-    let sketch = match (a.quantity, a.method) {
-        (Quantity::Eigenpairs | Quantity::Learnability | Quantity::SingularTriplets, _) => {
-            return estimate::block_krylov_vectors(a.count, block, total)
-        }
-        (Quantity::Norm, _) => return estimate::block_krylov_vectors(1, block, total),
-        (Quantity::Trace, Method::Auto | Method::PerTrajectoryXnystrace) => ladder,
-        (Quantity::Trace, Method::Xnystrace) => 3 * m.min(total),
-        (Quantity::Trace, Method::Hutchpp | Method::Nystrompp | Method::Xtrace) => 2 * m.min(3 * total),
-        (Quantity::Trace, _) => 0,
-        (Quantity::EffectiveRank, Method::Auto) => (2 * m).max(ladder),
-        (Quantity::Frobenius | Quantity::EffectiveRank | Quantity::StableRank, Method::Auto | Method::Hutchpp) => 2 * m,
-        _ => 3 * (m / 4).min(128),
+/// Bytes of products that analyses keep for each other, of vectors of `n` numbers.
+fn kept<T>(job: &Job, n: usize) -> usize {
+    let spent = |a: &Analysis| if a.quantity == Quantity::Lyapunov { 0 } else { a.max_matvecs };
+    let of = |operator: Operator| {
+        let sharing = job.analyses.iter().filter(|a| a.operator == operator && a.part.is_all());
+        let all: usize = if shares(job, operator) { sharing.map(spent).sum() } else { 0 };
+        all.min(capacity::<T>(n))
     };
-    sketch + 3 * block
+    Operator::ALL.iter().map(|&(_, operator)| of(operator)).sum::<usize>() * n * std::mem::size_of::<T>()
+}
+
+/// Bytes that one analysis needs beside the model.
+pub fn analysis_memory<T: Real, M: Machine<T>>(
+    a: &Analysis,
+    sizes: &Sizes,
+    lin: &Linearization<'_, T>,
+    machine: &M,
+    model: usize,
+) -> f64 {
+    let (number, shape, block) = (std::mem::size_of::<T>(), lin.shape(), sizes.block.min(a.max_matvecs));
+    let whole_state = sizes.trajectories * shape.per_trajectory();
+    let by_parts = matches!(a.method, Method::Auto | Method::Hutchpp) && whole_state > SMALL.min(a.max_matvecs);
+    if matches!(a.quantity, Quantity::EffectiveRank | Quantity::StableRank) && by_parts {
+        let (m, third) = (a.max_matvecs, a.max_matvecs.div_ceil(3));
+        let part = |quantity, method, max_matvecs| {
+            analysis_memory(&Analysis { quantity, method, max_matvecs, ..a.clone() }, sizes, lin, machine, model)
+        };
+        let (first, left) = match a.quantity {
+            Quantity::StableRank => (Quantity::Norm, m - third),
+            // An exact trace leaves all products to the norm.
+            _ if exact_trace_at_once(a, sizes, lin) => (Quantity::Trace, m),
+            _ => (Quantity::Trace, m - third),
+        };
+        return part(first, Method::Auto, third).max(part(Quantity::Frobenius, a.method, left));
+    }
+    let (n, per) = (shape.len(), shape.per_trajectory());
+    let total = whole_state;
+    let row_len = Features::new(lin).map_or(0, |f| f.row_len());
+    let rows = shape.trajectories * shape.steps * row_len;
+    // An estimate that may take the closed form takes it where that costs fewer products than it may spend.
+    let worth = a.method == Method::Exact
+        || a.method == Method::Auto && exact_products(a, sizes, lin).is_none_or(|p| p <= a.max_matvecs as f64);
+    let exact = worth && a.part.is_all() && row_len > 0;
+    let gramians = match (exact, a.quantity, a.operator) {
+        (true, Quantity::Trace | Quantity::EffectiveRank, Operator::Ntk | Operator::PropagatorGram)
+            if lin.graph().is_single_recurrence() =>
+        {
+            rows + gramian_scratch_len(lin, machine)
+        }
+        (true, Quantity::Trace | Quantity::EffectiveRank, Operator::Parameter) => rows,
+        (true, Quantity::Frobenius, Operator::Parameter) => rows + sizes.trajectories * shape.steps * row_len,
+        _ => 0,
+    };
+    if a.method == Method::Exact || a.quantity == Quantity::Lyapunov {
+        return (gramians * number) as f64;
+    }
+    if a.method == Method::OneSided {
+        let back = factor_adjoint(a.operator, lin, machine).map_or((0, 0), |(op, _)| {
+            let out = if a.forward { op.codomain().len() + n } else { op.codomain().len() };
+            (op.scratch_len(sizes.block), out)
+        });
+        let pairs = if a.quantity == Quantity::Trace { 0 } else { 2 * (2 * a.max_matvecs).min(256) };
+        return ((back.0 + block * n + (block + pairs) * back.1) * number) as f64;
+    }
+    let (vectors, widest) = vectors(a, sizes.block, total, per);
+    let scratch = |coupling| operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(widest));
+    let (whole, blocks) = (scratch(Coupling::All), scratch(Coupling::PerTrajectory));
+    let by_matrix = a.method == Method::Dense || a.quantity == Quantity::Matrix;
+    let small = a.method == Method::Auto && total <= SMALL.min(a.max_matvecs);
+    if by_matrix || small {
+        // The matrix, this rank's rows of it, its eigenvectors and the work of finding them, in double precision.
+        let d = total.min(DENSE_LIMIT);
+        return (number * (whole + 2 * block * n)) as f64 + (32 * d * d) as f64;
+    }
+    let (held, vectors) = (vectors, vectors * n);
+    let other = if a.quantity == Quantity::Alignment { model + whole * number } else { 0 };
+    // Beside the vectors, in double precision: signs and images of a sample; a trajectory's probes and products, and a QR of them, in every
+    // lane, when a third of what a sketch held while it grew is free again.
+    let (sketch, lanes) = (held / 3, machine.lanes().min(shape.trajectories.max(1)));
+    let beside = match (a.quantity, a.method) {
+        (Quantity::Marginal, _) => {
+            let kept = |axis, size| if a.axes.contains(&axis) { size } else { 1 };
+            let d = kept(Axis::Trajectory, sizes.trajectories)
+                * kept(Axis::Time, shape.steps)
+                * kept(Axis::Unit, shape.units);
+            let signs = if a.axes.contains(&Axis::Trajectory) { 16 * total } else { 16 * n };
+            // The groups of the jackknife, a block's samples twice, and what is made of them.
+            signs + 8 * d.min(estimate::MARGINAL_LIMIT).pow(2) * (40 + 2 * block)
+        }
+        (Quantity::Trace, Method::Auto | Method::PerTrajectoryXnystrace) => {
+            (32 * lanes * per * sketch).saturating_sub(sketch * n * number)
+        }
+        // In single precision the triangle of a sketch is never taken from its Gram matrix.
+        (Quantity::Trace, Method::Xnystrace | Method::Nystrompp) if number == 4 => {
+            16 * lanes * sketch * per.max(8 * sketch)
+        }
+        _ => 0,
+    };
+    let product = match (a.quantity, a.method) {
+        _ if a.part.average => blocks,
+        (Quantity::Trace, Method::Auto | Method::PerTrajectory | Method::PerTrajectoryXnystrace) => blocks,
+        (Quantity::Marginal, _) if !a.axes.contains(&Axis::Trajectory) => blocks,
+        _ => whole,
+    };
+    // While a product is summed over ranks its output is not written yet, and the sum is copied: here and by MPI, once more where the ranks are no
+    // power of two (measured with Open MPI).
+    let ranks = machine.sum_count(1);
+    let sums = match (a.operator, Side::cheaper(lin.graph(), sizes.trajectories)) {
+        (Operator::Ntk | Operator::Parameter, Side::Weight) if ranks > 1 && held == 2 * block => {
+            let sum = Side::Weight.exchange(lin.graph(), widest).summed.min(1 << 20);
+            (sum * if ranks.is_power_of_two() { 3 } else { 5 } / 2).saturating_sub(block * n)
+        }
+        _ => 0,
+    };
+    ((product + vectors + sums).max(gramians) * number + other + beside) as f64
+}
+
+/// What the closed form of the trace costs in products, where there is one.
+fn exact_products<T: Real>(a: &Analysis, sizes: &Sizes, lin: &Linearization<'_, T>) -> Option<f64> {
+    let form = closed(a.operator).and_then(|which| estimate::exact_trace_flops(lin, sizes.trajectories, which))?;
+    Some(form / (lin.graph().product_flops() * sizes.trajectories as f64))
+}
+
+/// Whether the trace is exact before any product is spent: as `estimate::auto` decides.
+fn exact_trace_at_once<T: Real>(a: &Analysis, sizes: &Sizes, lin: &Linearization<'_, T>) -> bool {
+    let block = sizes.block.min(a.max_matvecs.div_ceil(3)) as f64;
+    a.part.is_all() && exact_products(a, sizes, lin).is_some_and(|p| p <= block)
+}
+
+/// Vectors that an analysis holds at its worst moment, those of a product included, and the vectors of its widest product.
+fn vectors(a: &Analysis, block: usize, total: usize, per_trajectory: usize) -> (usize, usize) {
+    let m = a.max_matvecs;
+    let two = 2 * block.min(m);
+    // Probes and products of a sketch, one of the two a second time while it grows.
+    let sketch = |m: usize| (3 * m).max(two);
+    // A sketch that grows takes a share of the products of each stage.
+    let widest = |parts: &[&dyn Fn(usize) -> usize]| {
+        let steps = |part: &&dyn Fn(usize) -> usize| {
+            let mut before = 0;
+            let step = |total| part(total) - std::mem::replace(&mut before, part(total));
+            estimate::sketch_sizes(block, m).map(step).max().unwrap_or(0)
+        };
+        parts.iter().map(steps).max().unwrap_or(0).clamp(1, block)
+    };
+    // A basis of k probes (they, their products, Q, AQ) and a sketch of the other products.
+    let deflated = |k: &dyn Fn(usize) -> usize| (4 * k(m) + 3 * (m - 2 * k(m)), widest(&[k, &|t| t - 2 * k(t)]));
+    let all = |vectors: usize| (vectors.max(two), block.min(m));
+    match (a.quantity, a.method) {
+        (Quantity::Eigenpairs | Quantity::Learnability | Quantity::SingularTriplets, _) => {
+            all(estimate::block_krylov_vectors(a.count, block, total, m))
+        }
+        (Quantity::Norm, _) => all(estimate::block_krylov_vectors(1, block, total, m)),
+        (Quantity::Trace, Method::Auto | Method::PerTrajectoryXnystrace) => {
+            all(sketch(estimate::largest_sketch(total, per_trajectory).min(m)))
+        }
+        (Quantity::Trace, Method::Xnystrace) => all(sketch(m.min(total))),
+        (Quantity::Trace, Method::Hutchpp) => deflated(&|t| (t / 3).min(total)),
+        (Quantity::Trace, Method::Nystrompp) => {
+            let k = |t: usize| (t / 2).min(total);
+            (2 * k(m) + 3 * (m - k(m)), widest(&[&k, &|t| t - k(t)]))
+        }
+        (Quantity::Trace, Method::Xtrace) => {
+            let k = |t: usize| (t / 2).max(1).min(total);
+            (5 * k(m), widest(&[&k]))
+        }
+        (Quantity::Frobenius, Method::Auto) if !a.operator.symmetric() => all(two),
+        (Quantity::Frobenius, Method::Auto | Method::Hutchpp) => deflated(&|t| (t / 4).min(128).min(total)),
+        (Quantity::Density | Quantity::LogDet | Quantity::EntropyRank, _) => {
+            let (steps, probes) = estimate::lanczos_sizes(a.quantity == Quantity::Density, m, total);
+            ((steps + 2) * probes, probes.min(block))
+        }
+        (Quantity::Alignment, Method::Auto | Method::Hutchpp) => all(6 * (m / 8).min(32) + 2 * two),
+        _ => all(two),
+    }
 }

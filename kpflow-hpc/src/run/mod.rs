@@ -1,23 +1,23 @@
 //! `kpflow run`: load, linearise, analyse, write.
 
-mod analyse;
-mod memory;
+pub mod analyse;
+pub mod memory;
 mod moments;
-mod operators;
+pub mod operators;
 mod part;
 mod spectra;
 mod structure;
 
 use crate::cli;
 use crate::comm::Comm;
-use crate::engine::{require_memory, Engine, Real};
+use crate::engine::{require_memory, status_bytes, Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Tall;
 use crate::job::{Analysis, Job, Precision, Quantity};
 use crate::journal::{directory_of, halted, Halt, Journal};
 use crate::model::Loaded;
 use crate::progress::Progress;
-use crate::results::{parts, Header, Lock, Parts, Record, ResultFile};
+use crate::results::{parts, Header, Lock, Parts, Record, ResultFile, Spent};
 use crate::signals::Signals;
 use analyse::analyse;
 use kpflow_core::model::Linearization;
@@ -77,7 +77,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             variables: loaded.network().watched(),
         };
         // Making an operator is collective: every rank takes part in the estimate, one tells it.
-        let bytes = memory(job, &loaded, lin, engine);
+        let bytes = memory(job, &loaded.sizes(), lin, engine);
         if comm.is_root() && !options.quiet {
             let (ranks, lanes) = (header.ranks, header.threads);
             eprintln!(
@@ -120,7 +120,13 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         }
         let journal = open_journal(job, options.resume, &signals, &loaded, comm);
         analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished, journal)?;
-        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed())))?;
+        let spent = spent(comm);
+        if comm.is_root() && options.verbose {
+            let Spent { peak_memory, bytes_sent, messages } = spent;
+            let peak = peak_memory as f64 / 1048576.0;
+            eprintln!("a rank needed {peak:.0} MiB at most, and sent {bytes_sent} bytes in {messages} messages");
+        }
+        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;
         drop(lock);
         Result::Ok(())
     })?;
@@ -215,6 +221,14 @@ fn ended(job: &Job, analysis: &Analysis, signal: &str) -> Error {
     };
     let message = format!("{signal} ended the run in [[analysis]] {}; {kept}, and --resume goes on", analysis.name);
     Error { file: Some(job.output.clone()), ..Error::run(message) }
+}
+
+/// What the run has needed so far, on the rank that needed most. Collective.
+fn spent(comm: Comm) -> Spent {
+    let sent = comm.traffic();
+    let [peak_memory, bytes_sent, messages] =
+        comm.most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
+    Spent { peak_memory, bytes_sent, messages }
 }
 
 /// The shape of all ranks' parts of a block: [k, B, T, N].

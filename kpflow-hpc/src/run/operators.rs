@@ -1,11 +1,11 @@
 //! The operators that an analysis names, and what all analyses of a job share of their products.
 
-use crate::engine::{Engine, Real};
+use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::estimate::Memo;
 use crate::job::{Analysis, Job, Operator};
 use crate::journal::Journal;
-use kpflow_core::machine::Reduce;
+use kpflow_core::machine::Machine;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{
     Constraint, Coupling, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side,
@@ -16,16 +16,16 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// An operator, whatever it is made of.
-pub(super) type Boxed<'a, T> = Box<dyn LinearOperator<T> + 'a>;
+pub type Boxed<'a, T> = Box<dyn LinearOperator<T> + 'a>;
 
 /// Makes an operator: whole, or its block diagonal over trajectories. Collective.
-pub(super) fn operator<'a, T: Real>(
+pub fn operator<'a, T: Real, M: Machine<T>>(
     which: Operator,
     lin: &'a Linearization<'a, T>,
-    engine: &'a Engine,
+    engine: &'a M,
     coupling: Coupling,
 ) -> Result<Boxed<'a, T>> {
-    let side = Side::cheaper(lin.graph(), Reduce::<T>::sum_count(engine, lin.shape().trajectories));
+    let side = Side::cheaper(lin.graph(), engine.sum_count(lin.shape().trajectories));
     Ok(match which {
         Operator::Ntk => Box::new(Ntk::with(lin, engine, coupling, side)),
         Operator::Parameter => Box::new(ParameterOperator::with(lin, engine, coupling, side)),
@@ -42,10 +42,10 @@ pub(super) fn operator<'a, T: Real>(
 }
 
 /// A Aᵀ and Aᵀ of an operator that is not symmetric.
-pub(super) fn gram_and_adjoint<'a, T: Real>(
+pub fn gram_and_adjoint<'a, T: Real, M: Machine<T>>(
     which: Operator,
     lin: &'a Linearization<'a, T>,
-    engine: &'a Engine,
+    engine: &'a M,
 ) -> (Boxed<'a, T>, Boxed<'a, T>) {
     match which {
         Operator::Constraint => {
@@ -56,10 +56,10 @@ pub(super) fn gram_and_adjoint<'a, T: Real>(
 }
 
 /// F with A = F Fᵀ, and whether every rank holds all of what Fᵀ writes.
-pub(super) fn factor<'a, T: Real>(
+pub fn factor<'a, T: Real, M: Machine<T>>(
     which: Operator,
     lin: &'a Linearization<'a, T>,
-    engine: &'a Engine,
+    engine: &'a M,
 ) -> Option<(Boxed<'a, T>, bool)> {
     match which {
         Operator::Ntk => Some((Box::new(ParameterJacobian::total(lin, engine)), true)),
@@ -70,10 +70,10 @@ pub(super) fn factor<'a, T: Real>(
 }
 
 /// Fᵀ, and whether every rank holds all of what it writes.
-pub(super) fn factor_adjoint<'a, T: Real>(
+pub fn factor_adjoint<'a, T: Real, M: Machine<T>>(
     which: Operator,
     lin: &'a Linearization<'a, T>,
-    engine: &'a Engine,
+    engine: &'a M,
 ) -> Option<(Boxed<'a, T>, bool)> {
     match which {
         Operator::Ntk => Some((Box::new(Adjoint(ParameterJacobian::total(lin, engine))), true)),
@@ -155,11 +155,11 @@ pub(super) fn same_operator(a: &Analysis, b: &Analysis) -> bool {
 }
 
 /// Vectors of `n` numbers that a memo keeps at most.
-pub(super) fn capacity<T>(n: usize) -> usize {
+pub fn capacity<T>(n: usize) -> usize {
     KEPT_BYTES / (n.max(1) * std::mem::size_of::<T>()).max(1)
 }
 
 /// How many analyses share the products of one's operator.
-pub(super) fn shares(job: &Job, which: Operator) -> bool {
+pub fn shares(job: &Job, which: Operator) -> bool {
     job.analyses.iter().filter(|b| b.operator == which && b.part.is_all()).count() > 1
 }

@@ -1,0 +1,211 @@
+//! What an analysis spends: products, flops, bytes, messages, seconds.
+
+use super::network::Network;
+use super::speed::Speed;
+use crate::comm::calls_of_sum;
+use kpflow_core::ntk::Exchange;
+
+/// One product with a block of vectors.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Product {
+    /// Flops of one vector on this rank.
+    pub flops: f64,
+    /// Flops a second.
+    pub rate: f64,
+    /// What is sent for a vector.
+    pub exchange: Exchange,
+    /// Numbers of a trajectory that are gathered whatever the vectors are.
+    pub once: usize,
+}
+
+/// What is spent so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spending {
+    /// Products with the operator.
+    pub products: f64,
+    /// Flops of this rank.
+    pub flops: f64,
+    /// Bytes that it gives to collective calls.
+    pub bytes: f64,
+    /// Those calls.
+    pub messages: f64,
+    /// Seconds of computing.
+    pub computing: f64,
+    /// Seconds of sending.
+    pub sending: f64,
+}
+
+impl Spending {
+    /// Seconds in all.
+    pub fn seconds(&self) -> f64 {
+        self.computing + self.sending
+    }
+    /// The sum of both.
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            products: self.products + other.products,
+            flops: self.flops + other.flops,
+            bytes: self.bytes + other.bytes,
+            messages: self.messages + other.messages,
+            computing: self.computing + other.computing,
+            sending: self.sending + other.sending,
+        }
+    }
+}
+
+/// Keeps account of one rank, call by call, as the estimators make them.
+pub(super) struct Ledger<'a> {
+    pub spent: Spending,
+    /// What was spent when the estimate could stop first.
+    pub least: Option<Spending>,
+    /// Vectors of a block.
+    pub block: usize,
+    /// Numbers of a vector on all ranks.
+    pub total: usize,
+    /// Whether products are looked up before they are made.
+    pub shared: bool,
+    /// The numbers of a vector, and the trajectories, on this rank.
+    n: usize,
+    trajectories: usize,
+    number: usize,
+    ranks: usize,
+    network: &'a Network,
+    speed: &'a Speed,
+}
+
+impl<'a> Ledger<'a> {
+    pub fn new(
+        (n, trajectories, total): (usize, usize, usize),
+        number: usize,
+        block: usize,
+        ranks: usize,
+        network: &'a Network,
+        speed: &'a Speed,
+    ) -> Self {
+        let (spent, least, shared) = (Spending::default(), None, false);
+        Self { spent, least, block, total, shared, n, trajectories, number, ranks, network, speed }
+    }
+
+    /// Takes note that the estimate may stop here.
+    pub fn may_stop(&mut self) {
+        self.least.get_or_insert(self.spent);
+    }
+
+    /// `Comm::sum` of numbers of so many bytes each.
+    fn sum_of(&mut self, numbers: usize, bytes: usize) {
+        if self.ranks == 1 || numbers == 0 {
+            return;
+        }
+        let (calls, size) = (calls_of_sum(numbers), (numbers * bytes) as f64);
+        self.spent.bytes += size;
+        self.spent.messages += calls as f64;
+        self.spent.sending += self.network.sum(size, calls == 2, self.ranks);
+    }
+
+    /// A sum of numbers in double precision.
+    pub fn sum(&mut self, numbers: usize) {
+        self.sum_of(numbers, 8);
+    }
+
+    /// `Comm::gather` of so many bytes of this rank.
+    pub fn gather(&mut self, bytes: usize) {
+        if self.ranks == 1 {
+            return;
+        }
+        self.sum(self.ranks);
+        self.spent.bytes += bytes as f64;
+        self.spent.messages += 1.0;
+        self.spent.sending += self.network.gather((bytes * self.ranks) as f64, self.ranks);
+    }
+
+    /// Flops at the rate of matrix products.
+    pub fn work(&mut self, flops: f64) {
+        self.spent.flops += flops;
+        self.spent.computing += flops / self.speed.flops;
+    }
+
+    /// A product with m vectors, in blocks; `weight` of one where it is part of a product only.
+    pub fn apply(&mut self, product: &Product, m: usize, weight: f64) {
+        if self.shared {
+            self.sum_of(2 * m, 8);
+        }
+        self.spent.products += m as f64 * weight;
+        self.copy(m);
+        let mut left = m;
+        while left > 0 {
+            let block = self.block.min(left);
+            let flops = product.flops * block as f64;
+            self.spent.flops += flops;
+            self.spent.computing += flops / product.rate;
+            let Exchange { summed, gathered, gathers } = product.exchange;
+            self.sum_of(summed * block, self.number);
+            for _ in 0..gathers {
+                let numbers = product.once + (gathered - product.once) * block;
+                self.gather(numbers * self.trajectories * self.number / gathers);
+            }
+            left -= block;
+        }
+    }
+
+    /// Random vectors are drawn: by one thread.
+    pub fn draw(&mut self, m: usize) {
+        self.spent.computing += (self.n * m) as f64 * self.speed.draw;
+    }
+
+    /// Vectors are written to new memory.
+    pub fn copy(&mut self, m: usize) {
+        self.spent.computing += (self.n * m * self.number) as f64 * self.speed.copy;
+    }
+
+    /// A sketch goes on from some probes to `total`.
+    pub fn extend(&mut self, product: &Product, there: usize, total: usize) {
+        if total > there {
+            self.draw(total - there);
+            self.apply(product, total - there, 1.0);
+            self.copy(2 * total);
+        }
+    }
+
+    /// Inner products of m columns.
+    pub fn dots(&mut self, m: usize) {
+        self.sum(m);
+        self.loops(m);
+    }
+
+    /// A loop over the numbers of m vectors, in one thread.
+    pub fn loops(&mut self, m: usize) {
+        self.spent.flops += (2 * self.n * m) as f64;
+        self.spent.computing += (self.n * m) as f64 * self.speed.dot;
+    }
+
+    /// Xᵀ Y.
+    pub fn gram(&mut self, a: usize, b: usize) {
+        self.sum(a * b);
+        self.work(2.0 * (self.n * a) as f64 * b as f64);
+    }
+
+    /// Orthogonalises m columns against a basis of so many columns in `blocks`: two rounds.
+    pub fn orthogonalise(&mut self, basis: usize, blocks: usize, m: usize) {
+        for _ in 0..2 {
+            for i in 0..blocks {
+                let columns = basis * (i + 1) / blocks - basis * i / blocks;
+                self.gram(columns, m);
+                self.work(2.0 * (self.n * columns) as f64 * m as f64);
+            }
+            self.copy(m);
+            self.gram(m, m);
+            self.work(2.0 * (self.n * m) as f64 * m as f64);
+        }
+    }
+
+    /// A sketch of `m` probes is looked at trajectory by trajectory, in double precision whatever the products are in. Small factorisations reach
+    /// a third of the rate of matrix products (measured).
+    pub fn ladder(&mut self, m: usize) {
+        let per = self.n / self.trajectories.max(1);
+        let flops = self.trajectories as f64 * (8.0 * (per * m) as f64 * m as f64 + 20.0 * (m as f64).powi(3));
+        let slower = if self.number == 4 { 6.0 } else { 3.0 };
+        self.spent.flops += flops;
+        self.spent.computing += slower * flops / self.speed.flops;
+        self.sum(4);
+    }
+}

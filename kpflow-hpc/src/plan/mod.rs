@@ -1,0 +1,336 @@
+//! `kpflow plan`: memory, bytes, flops and time of a job before anything runs.
+//!
+//! Only headers and shapes are read: the model is built of weights that have sizes and no numbers, its operators of linearisations without
+//! values. What a run divides are trajectories; each row of the table is a number of ranks.
+
+mod ledger;
+mod machine;
+mod network;
+mod spectra;
+mod speed;
+mod table;
+mod walk;
+
+pub use ledger::Spending;
+pub use network::Network;
+pub use speed::Speed;
+
+use crate::cli;
+use crate::comm::Comm;
+use crate::engine::{Engine, Real};
+use crate::error::{Error, Result};
+use crate::estimate::{self, Closed};
+use crate::job::{Analysis, Job, Operator, Precision};
+use crate::model::{Opened, Sizes};
+use crate::run::analyse::closed;
+use crate::run::memory::{analysis_memory, memory};
+use crate::run::operators::{operator, shares};
+use crate::tiling;
+use kpflow_core::model::{Graph, Linearization};
+use kpflow_core::ntk::{Coupling, Exchange, Features, KroneckerCore, Side};
+use kpflow_core::LinearOperator;
+use ledger::{Ledger, Product};
+use machine::Imagined;
+use walk::{walk, Means};
+
+/// The largest number of ranks of the table.
+const MOST_RANKS: usize = 4096;
+/// More ranks have to be faster by this much to be worth it.
+const WORTH: f64 = 0.95;
+
+/// A job whose files have been looked at.
+pub struct Setup<'g, T> {
+    job: &'g Job,
+    opened: &'g Opened<T>,
+    graph: Graph<'g, T>,
+    block: usize,
+}
+
+/// What one analysis needs of a rank.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Its name, operator and quantity.
+    pub name: [String; 3],
+    /// The method that it would take.
+    pub method: &'static str,
+    /// What it spends if its tolerance is reached as soon as can be.
+    pub least: Spending,
+    /// What it spends at most.
+    pub most: Spending,
+    /// Bytes beside the model.
+    pub memory: f64,
+}
+
+/// What the job needs on so many ranks, of the rank that has most to do.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Ranks. A grid of trajectories × probes would be two numbers here.
+    pub ranks: usize,
+    /// Trajectories of a rank at most.
+    pub trajectories: usize,
+    /// Whether changes of the weights are summed, or positions gathered.
+    pub side: Side,
+    /// Bytes of memory.
+    pub memory: f64,
+    /// What every run spends, whatever its analyses are.
+    pub setup: Spending,
+    /// The analyses.
+    pub analyses: Vec<Planned>,
+}
+
+impl Column {
+    /// All analyses, each going all the way.
+    pub fn most(&self) -> Spending {
+        self.analyses.iter().fold(self.setup, |sum, a| sum.and(&a.most))
+    }
+    /// All analyses, each reaching its tolerance at once.
+    pub fn least(&self) -> Spending {
+        self.analyses.iter().fold(self.setup, |sum, a| sum.and(&a.least))
+    }
+}
+
+/// A whole plan.
+pub struct Plan {
+    /// What the job is about, for people.
+    pub model: String,
+    /// [B, T, N].
+    pub shape: [usize; 3],
+    /// n_θ.
+    pub parameters: usize,
+    /// f32 or f64.
+    pub precision: &'static str,
+    /// Threads of a rank.
+    pub threads: usize,
+    /// Vectors carried through at once.
+    pub block: usize,
+    /// How fast a rank is.
+    pub speed: Speed,
+    /// How fast ranks talk.
+    pub network: Network,
+    /// A row of the table each.
+    pub columns: Vec<Column>,
+    /// Which of them is best, and which is told in detail.
+    pub best: usize,
+    /// The number of the column that is told in detail.
+    pub chosen: usize,
+}
+
+/// Plans a job. Collective: under mpirun the ranks measure their network, and one speaks.
+pub fn plan(options: &cli::Plan, comm: Comm) -> Result<()> {
+    let job = comm.agree(Job::read(&options.job))?;
+    let engine = comm.agree(crate::run::threads(options.threads).and_then(|threads| Engine::new(comm, threads)))?;
+    let plan = match job.precision {
+        Precision::F64 => plan_in::<f64>(&job, options, &engine),
+        Precision::F32 => plan_in::<f32>(&job, options, &engine),
+    };
+    let plan = comm.agree(plan)?;
+    if comm.is_root() {
+        print!("{}", if options.json { table::json(&plan) } else { table::text(&plan) });
+    }
+    Ok(())
+}
+
+fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) -> Result<Plan> {
+    let comm = engine.comm();
+    if options.ranks == Some(0) {
+        return Err(Error::usage("--ranks 0 leaves nobody to work; it is at least 1"));
+    }
+    let network = Network::new(options.network.as_deref(), comm)?;
+    let opened = Opened::<T>::open(job, true)?;
+    let mut memory = opened.network.memory();
+    let graph = opened.network.graph(opened.network.weights(), &mut memory).map_err(Error::run)?;
+    let block = job.block.unwrap_or(tiling::block(&graph));
+    let setup = Setup { job, opened: &opened, graph, block };
+    let speed = match options.gflops {
+        Some(gflops) => Speed::given(gflops)?,
+        None => Speed::measure(&setup, engine)?,
+    };
+    let threads = kpflow_core::machine::Tasks::lanes(engine);
+    let asked = options.ranks.or(job.grid).or((comm.size() > 1).then_some(comm.size()));
+    let counts = rank_counts(opened.trajectories, asked);
+    let column = |&ranks: &usize| setup.column(ranks, threads, &network, &speed);
+    let columns = counts.iter().map(column).collect::<Result<Vec<_>>>()?;
+    let mut best = 0;
+    for (i, c) in columns.iter().enumerate() {
+        if c.most().seconds() < WORTH * columns[best].most().seconds() {
+            best = i;
+        }
+    }
+    let chosen = asked.and_then(|ranks| counts.iter().position(|&r| r == ranks)).unwrap_or(best);
+    let (steps, units) = opened.network.state_shape();
+    Ok(Plan {
+        model: job.model.kind.name().into(),
+        shape: [opened.trajectories, steps, units],
+        parameters: opened.network.parameters(),
+        precision: job.precision.name(),
+        threads,
+        block,
+        speed,
+        network,
+        columns,
+        best,
+        chosen,
+    })
+}
+
+/// 1, 2, 4 … and as many as there are trajectories: more ranks do nothing. And what was asked for.
+fn rank_counts(trajectories: usize, asked: Option<usize>) -> Vec<usize> {
+    let most = trajectories.clamp(1, MOST_RANKS);
+    let mut counts: Vec<usize> = std::iter::successors(Some(1), |r| Some(2 * r)).take_while(|&r| r <= most).collect();
+    counts.extend([most].into_iter().chain(asked));
+    counts.sort_unstable();
+    counts.dedup();
+    counts
+}
+
+impl<T: Real> Setup<'_, T> {
+    /// Flops of a product of NTK, or of its block diagonal, a trajectory and vector.
+    pub fn flops(&self, coupling: Coupling, side: Side, trajectories: usize) -> f64 {
+        let core = match coupling {
+            Coupling::All => side.flops(&self.graph, trajectories),
+            Coupling::PerTrajectory => Side::Weight.flops(&self.graph, 1).min(Side::Gram.flops(&self.graph, 1)),
+        };
+        core + self.sweep_flops()
+    }
+
+    /// Flops of a sweep back and one forward.
+    fn sweep_flops(&self) -> f64 {
+        (self.graph.product_flops() - Side::Weight.flops(&self.graph, 1)).max(0.0)
+    }
+
+    /// The largest rank's part where there are so many.
+    fn column(&self, ranks: usize, threads: usize, network: &Network, speed: &Speed) -> Result<Column> {
+        let total = self.opened.trajectories;
+        let local = total.div_ceil(ranks);
+        let tile = tiling::tile(&self.graph, self.block, local, threads);
+        let lin = Linearization::outline(&self.graph, local, tile);
+        let machine = Imagined { ranks: ranks.min(total), trajectories: total, lanes: threads };
+        let sizes = self.opened.sizes(self.block, local);
+        let side = Side::cheaper(&self.graph, total);
+        let mut setup = self.ledger(&lin, ranks, network, speed);
+        // What ranks agree on before the first analysis and after the last, and one inference.
+        (0..AGREEMENTS).for_each(|_| setup.sum(ranks));
+        setup.work(local as f64 * self.sweep_flops() / 2.0);
+        let of = |a: &Analysis| self.analysis(a, (&lin, &machine), &sizes, side, (ranks, network, speed));
+        let analyses = self.job.analyses.iter().map(of).collect::<Result<Vec<_>>>()?;
+        let memory = memory(self.job, &sizes, &lin, &machine);
+        Ok(Column { ranks, trajectories: local, side, memory, setup: setup.spent, analyses })
+    }
+
+    fn ledger<'l>(
+        &self,
+        lin: &Linearization<'_, T>,
+        ranks: usize,
+        network: &'l Network,
+        speed: &'l Speed,
+    ) -> Ledger<'l> {
+        let shape = lin.shape();
+        let sizes = (shape.len(), shape.trajectories, self.opened.trajectories * shape.per_trajectory());
+        Ledger::new(sizes, std::mem::size_of::<T>(), self.block, ranks, network, speed)
+    }
+
+    fn analysis(
+        &self,
+        a: &Analysis,
+        (lin, machine): (&Linearization<'_, T>, &Imagined),
+        sizes: &Sizes,
+        side: Side,
+        (ranks, network, speed): (usize, &Network, &Speed),
+    ) -> Result<Planned> {
+        let shape = lin.shape();
+        let op = operator(a.operator, lin, machine, Coupling::All).map_err(|e| Error {
+            message: format!("in [[analysis]] {}: {}", a.name, e.message),
+            file: e.file.or_else(|| Some(self.job.path.clone())),
+            ..e
+        })?;
+        let mut ledger = self.ledger(lin, ranks, network, speed);
+        ledger.shared = shares(self.job, a.operator) && a.part.is_all();
+        ledger.total = self.opened.trajectories * op.domain().per_trajectory();
+        // Making its operators takes sums of counts; that it is done is agreed on.
+        (0..SUMS_OF_OPERATORS).for_each(|_| ledger.sum(1));
+        ledger.sum(ranks);
+        let method = walk(a, &self.means(a, lin, side, ranks, speed), &mut ledger);
+        let model = Linearization::arena_len(lin.graph(), shape.trajectories) * std::mem::size_of::<T>() + sizes.bytes;
+        Ok(Planned {
+            name: [a.name.clone(), a.operator.name().into(), a.quantity.name().into()],
+            method: method.name(),
+            least: ledger.least.unwrap_or(ledger.spent),
+            most: ledger.spent,
+            memory: analysis_memory(a, sizes, lin, machine, model),
+        })
+    }
+
+    fn means(&self, a: &Analysis, lin: &Linearization<'_, T>, side: Side, ranks: usize, speed: &Speed) -> Means {
+        let (graph, shape, total) = (&self.graph, lin.shape(), self.opened.trajectories);
+        let (local, sweeps) = (shape.trajectories as f64, self.sweep_flops());
+        let share = match a.operator {
+            Operator::Ntk => 1.0,
+            // No sweep from state to state.
+            Operator::Parameter | Operator::Core => 0.0,
+            Operator::PropagatorGram => 1.0,
+            Operator::Propagator | Operator::Constraint => 0.5,
+        };
+        let weights = matches!(a.operator, Operator::Ntk | Operator::Parameter);
+        let core = |coupling| if weights { self.flops(coupling, side, total) - sweeps } else { 0.0 };
+        let product = |coupling, rate, exchange| Product {
+            flops: local * (share * sweeps + core(coupling)).max(1.0),
+            rate,
+            exchange,
+            once: if exchange.gathers > 0 { side.exchange(graph, 0).gathered } else { 0 },
+        };
+        let exchange = match a.operator {
+            _ if a.part.average => Exchange { summed: shape.per_trajectory(), ..Exchange::default() },
+            Operator::Ntk | Operator::Parameter => side.exchange(graph, 1),
+            Operator::Core => {
+                let machine = Imagined { ranks, trajectories: total, lanes: 1 };
+                let summed = KroneckerCore::new(lin, &machine).map_or(0, |op| op.scratch_len(1));
+                Exchange { summed, ..Exchange::default() }
+            }
+            _ => Exchange::default(),
+        };
+        let whole = product(Coupling::All, speed.whole, exchange);
+        let blocks = product(Coupling::PerTrajectory, speed.blocks, Exchange::default());
+        let back = match weights {
+            true => Product { exchange: Side::Weight.exchange(graph, 1), once: 0, flops: whole.flops / 2.0, ..whole },
+            false => Product { flops: whole.flops / 2.0, ..whole },
+        };
+        let features = Features::new(lin).map_or(0, |f| f.rows() * f.row_len()) * std::mem::size_of::<T>();
+        let exact = |which: Closed| estimate::exact_trace_flops(lin, total, which).map(|flops| (which, flops));
+        let n = shape.units as f64;
+        Means {
+            whole,
+            blocks,
+            back,
+            replicated: weights,
+            out: if weights { graph.parameters() } else { shape.len() },
+            exact: closed(a.operator).and_then(exact),
+            exact_frobenius: estimate::exact_frobenius_flops(lin, total),
+            features,
+            lyapunov_flops: local * 6.0 * shape.steps as f64 * n.powi(3),
+            product_flops: graph.product_flops() * total as f64,
+            ranks,
+            n: shape.len(),
+            number: std::mem::size_of::<T>(),
+            sizes: [total, shape.steps, shape.units],
+            variables: self.opened.network.watched().len(),
+        }
+    }
+}
+
+/// Sums of a number a rank that a run makes beside its analyses.
+const AGREEMENTS: usize = 17;
+/// Sums of one number that making the operators of an analysis takes.
+const SUMS_OF_OPERATORS: usize = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::rank_counts;
+
+    #[test]
+    fn more_ranks_than_trajectories_do_nothing() {
+        assert_eq!(rank_counts(15, None), [1, 2, 4, 8, 15]);
+        assert_eq!(rank_counts(8, Some(3)), [1, 2, 3, 4, 8]);
+        assert_eq!(rank_counts(1 << 20, None).last(), Some(&4096));
+        assert_eq!(rank_counts(0, None), [1]);
+    }
+}

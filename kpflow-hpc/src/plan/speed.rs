@@ -1,0 +1,166 @@
+//! How fast this machine is at the sizes of the job.
+
+use super::Setup;
+use crate::comm::Comm;
+use crate::engine::{Engine, Real};
+use crate::error::{fits, Error, Result};
+use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
+use kpflow_core::model::{Flow, Linearization};
+use kpflow_core::ntk::{Coupling, Ntk, Side};
+use kpflow_core::probe::{Distribution, Probe};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
+use std::time::{Duration, Instant};
+
+/// How long something is measured.
+const LONG: Duration = Duration::from_millis(200);
+/// Bytes that a measurement of whole products may take, weights included.
+const ROOM: usize = 1 << 30;
+/// Flops of a block product that are worth waiting for.
+const PATIENCE: f64 = 1e11;
+/// What a whole product reaches of the rate of its matrix products (measured with OpenBLAS: 63 to 90 %).
+const SHARE: f64 = 0.8;
+
+/// Flops a second of one rank.
+#[derive(Clone, Copy, Debug)]
+pub struct Speed {
+    /// Of matrix products of the job's sizes.
+    pub flops: f64,
+    /// Of products of NTK.
+    pub whole: f64,
+    /// Of products of its block diagonal.
+    pub blocks: f64,
+    /// Seconds of drawing a random number, and of writing a byte to new memory.
+    pub draw: f64,
+    /// See `draw`.
+    pub copy: f64,
+    /// Seconds of a number in an inner product, in one thread.
+    pub dot: f64,
+    /// Where the rates come from.
+    pub source: &'static str,
+}
+
+impl Speed {
+    /// What the user says.
+    pub fn given(gflops: f64) -> Result<Self> {
+        if !(gflops > 0.0 && gflops.is_finite()) {
+            return Err(Error::usage(format!("--gflops {gflops} is not a rate; it is more than 0")));
+        }
+        Ok(Self {
+            flops: gflops * 1e9,
+            whole: gflops * 1e9 * SHARE,
+            blocks: gflops * 1e9 * SHARE,
+            draw: 0.0,
+            copy: 0.0,
+            dot: 0.0,
+            source: "given",
+        })
+    }
+
+    /// Measures for a moment. Every rank measures, at the same time as the others: they share memory.
+    pub fn measure<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> Result<Self> {
+        let (flops, draw, copy) = (gemm_rate(setup, engine), draw_seconds::<T>(), copy_seconds());
+        let dot = dot_seconds::<T>();
+        match (
+            product_rate(setup, engine.lanes(), Coupling::All)?,
+            product_rate(setup, engine.lanes(), Coupling::PerTrajectory)?,
+        ) {
+            (Some(whole), Some(blocks)) => Ok(Self {
+                flops,
+                whole,
+                blocks,
+                draw,
+                copy,
+                dot,
+                source: "measured: whole products on a few trajectories",
+            }),
+            _ => {
+                let (products, source) = (flops * SHARE, "measured: matrix products of the job's sizes");
+                Ok(Self { flops, whole: products, blocks: products, draw, copy, dot, source })
+            }
+        }
+    }
+}
+
+/// Times `f`, which does so many flops, until there is enough of it.
+fn rate(flops: f64, mut f: impl FnMut()) -> f64 {
+    f();
+    let (clock, mut times) = (Instant::now(), 0);
+    while times == 0 || clock.elapsed() < LONG {
+        f();
+        times += 1;
+    }
+    flops * f64::from(times) / clock.elapsed().as_secs_f64()
+}
+
+/// Seconds of a random number.
+fn draw_seconds<T: Real>() -> f64 {
+    const NUMBERS: usize = 1 << 18;
+    let (shape, mut x) = (Shape::new(1, 1, NUMBERS), vec![T::zero(); NUMBERS]);
+    let probe = Probe { seed: 0, stream: 1, distribution: Distribution::Gaussian };
+    1.0 / rate(NUMBERS as f64, || fits(BlockMut::new(shape, 1, &mut x).and_then(|block| probe.fill(0, 0, block))))
+}
+
+/// Seconds of a number of an inner product.
+fn dot_seconds<T: Real>() -> f64 {
+    const NUMBERS: usize = 1 << 18;
+    let (x, y) = (vec![T::one(); NUMBERS], vec![T::one(); NUMBERS]);
+    1.0 / rate(NUMBERS as f64, || {
+        std::hint::black_box(x.iter().zip(&y).map(|(a, b)| a.f64() * b.f64()).sum::<f64>());
+    })
+}
+
+/// Seconds of a byte that is written to memory which the system has to clear first.
+fn copy_seconds() -> f64 {
+    const BYTES: usize = 16 << 20;
+    let from = vec![1u8; BYTES];
+    1.0 / rate(BYTES as f64, || drop(std::hint::black_box(from.clone())))
+}
+
+/// The rate of the largest site's product, every lane having its own.
+fn gemm_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
+    let size = |w: &kpflow_core::model::Weight<'_, T>| (w.n_out, w.n_in);
+    let (n_out, n_in) = setup.graph.weights().iter().map(size).max_by_key(|s| s.0 * s.1).unwrap_or((64, 64));
+    // A piece of a large weight is as fast as all of it.
+    let (n_out, n_in, rows) = (n_out.clamp(1, 2048), n_in.clamp(1, 2048), 256);
+    let (a, b, lanes) = (vec![T::one(); rows * n_in], vec![T::one(); n_in * n_out], engine.lanes());
+    let mut c = vec![T::zero(); lanes * rows * n_out];
+    rate(2.0 * (lanes * rows * n_in) as f64 * n_out as f64, || {
+        engine.for_each(lanes, &mut c, rows * n_out, &mut [], 0, |_, c, _: &mut [T]| {
+            let (a, b) = (fits(MatRef::new(&a, rows, n_in, n_in)), fits(MatRef::new(&b, n_in, n_out, n_out)));
+            engine.gemm(T::one(), fits(Gemm::new(a, b, fits(MatMut::new(c, rows, n_out, n_out)))), T::zero());
+        });
+    })
+}
+
+/// The rate of NTK, or of its block diagonal, on a few trajectories of zeros; `None` where that takes too much memory or time.
+fn product_rate<T: Real>(setup: &Setup<'_, T>, lanes: usize, coupling: Coupling) -> Result<Option<f64>> {
+    let (graph, block) = (&setup.graph, setup.block);
+    let alone = Engine::new(Comm::alone(), lanes)?;
+    let tile = crate::tiling::tile(graph, block, setup.opened.trajectories, lanes);
+    let count = (2 * tile * lanes).min(setup.opened.trajectories);
+    let outline = Linearization::outline(graph, count, tile);
+    // These few trajectories alone, but on the side that all of them would take.
+    let side = Side::cheaper(graph, setup.opened.trajectories);
+    let scratch_len = Ntk::with(&outline, &alone, coupling, side).scratch_len(block);
+    let (arena, n) = (Linearization::arena_len(graph, count), outline.shape().len());
+    let running = Linearization::scratch_len(graph, count, tile, &alone);
+    let flops = setup.flops(coupling, side, count) * (count * block) as f64;
+    let room = [arena, scratch_len, running, 2 * block * n].iter().fold(0, |a: usize, &b| a.saturating_add(b));
+    let bytes = room.saturating_mul(std::mem::size_of::<T>()).saturating_add(setup.opened.sizes(block, count).bytes);
+    if bytes > ROOM || flops > PATIENCE || flops == 0.0 || graph.sweep_len(Flow::Total) == 0 {
+        return Ok(None);
+    }
+    let inputs: Vec<Vec<T>> =
+        setup.opened.network.slots().iter().map(|(p, w)| vec![T::zero(); count * p * w]).collect();
+    let inputs: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
+    let (mut arena, mut work) = (vec![T::zero(); arena], vec![T::zero(); running]);
+    let lin =
+        Linearization::new(graph, &inputs, None, count, tile, &mut arena, &mut work, &alone).map_err(Error::run)?;
+    let op = Ntk::with(&lin, &alone, coupling, side);
+    let x = vec![T::one(); block * n];
+    let (mut y, mut scratch) = (vec![T::zero(); block * n], vec![T::zero(); scratch_len]);
+    Ok(Some(rate(flops, || {
+        let (x, y) = (fits(BlockRef::new(lin.shape(), block, &x)), fits(BlockMut::new(lin.shape(), block, &mut y)));
+        fits(op.apply(x, y, &mut scratch));
+    })))
+}

@@ -1,0 +1,201 @@
+//! A plan as a person reads it, and as a program does.
+
+use super::{Column, Plan, Planned};
+use kpflow_core::ntk::Side;
+use serde_json::{json, Value};
+use std::fmt::Write;
+
+/// A number with a prefix of thousands.
+fn short(x: f64, unit: &str) -> String {
+    let prefixes = ["", "k", "M", "G", "T", "P", "E"];
+    let i = if x >= 1000.0 { ((x.log10() / 3.0) as usize).min(6) } else { 0 };
+    let x = x / 1000f64.powi(i as i32);
+    let digits = if i == 0 && x.fract() == 0.0 || x >= 99.95 { 0 } else { 1 };
+    format!("{x:.digits$} {}{unit}", prefixes[i]).trim_end().to_string()
+}
+
+/// Bytes in powers of two.
+fn bytes(x: f64) -> String {
+    let (value, unit) = match x {
+        _ if x >= (1u64 << 40) as f64 => (x / (1u64 << 40) as f64, "TiB"),
+        _ if x >= (1u64 << 30) as f64 => (x / (1u64 << 30) as f64, "GiB"),
+        _ if x >= (1u64 << 20) as f64 => (x / (1u64 << 20) as f64, "MiB"),
+        _ => (x / 1024.0, "KiB"),
+    };
+    format!("{value:.1} {unit}")
+}
+
+fn seconds(x: f64) -> String {
+    match x {
+        _ if x >= 2.0 * 86400.0 => format!("{:.1} d", x / 86400.0),
+        _ if x >= 7200.0 => format!("{:.1} h", x / 3600.0),
+        _ if x >= 120.0 => format!("{:.1} min", x / 60.0),
+        _ if x >= 0.1 => format!("{x:.1} s"),
+        _ => format!("{:.1} ms", x * 1e3),
+    }
+}
+
+/// Least to most.
+fn range(least: f64, most: f64) -> String {
+    let number = |x: f64| if x < 1e6 { format!("{x:.0}") } else { short(x, "") };
+    match number(least) == number(most) {
+        true => number(most),
+        false => format!("{}–{}", number(least), number(most)),
+    }
+}
+
+/// Rows of words, right-aligned but for the first `left` columns.
+fn aligned(rows: &[Vec<String>], left: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|w| w.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (c, word) in row.iter().enumerate() {
+            let space = " ".repeat(widths[c] - word.chars().count());
+            line += &if c < left { format!("  {word}{space}") } else { format!("  {space}{word}") };
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    out
+}
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|w| w.to_string()).collect()
+}
+
+/// The plan for a person.
+pub(super) fn text(plan: &Plan) -> String {
+    let [b, t, n] = plan.shape;
+    let c = &plan.columns[plan.chosen];
+    let mut out = String::new();
+    let parameters = short(plan.parameters as f64, "");
+    let _ = writeln!(out, "{} with {parameters} parameters, state [{b}, {t}, {n}], {}", plan.model, plan.precision);
+    let (speed, net) = (&plan.speed, &plan.network);
+    let rates = if speed.whole == speed.blocks {
+        short(speed.whole, "FLOP/s")
+    } else {
+        format!("{} (block diagonal {})", short(speed.whole, "FLOP/s"), short(speed.blocks, "FLOP/s"))
+    };
+    let _ = writeln!(
+        out,
+        "a rank: {} thread{}, blocks of {} vectors; products at {rates}, other work at {} ({})",
+        plan.threads,
+        if plan.threads == 1 { "" } else { "s" },
+        plan.block,
+        short(speed.flops, "FLOP/s"),
+        speed.source
+    );
+    let _ = writeln!(out, "network: {:.2} µs, {:.2} GB/s ({})", net.latency * 1e6, net.bandwidth * 1e-9, net.source);
+    let side = match c.side {
+        Side::Weight => "changes of the weights are summed over ranks",
+        Side::Gram => "positions are gathered from all ranks (Gram side)",
+    };
+    let _ = writeln!(out, "\non {} rank{}, of each at most; {side}:", c.ranks, if c.ranks == 1 { "" } else { "s" });
+    let head = ["analysis", "what", "method", "products", "flops", "bytes sent", "messages", "memory", "time"];
+    let mut rows = vec![words(&head)];
+    rows.extend(c.analyses.iter().map(|a| {
+        vec![
+            a.name[0].clone(),
+            format!("{} {}", a.name[1], a.name[2]),
+            a.method.to_string(),
+            range(a.least.products, a.most.products),
+            short(a.most.flops, ""),
+            bytes(a.most.bytes),
+            range(a.most.messages, a.most.messages),
+            bytes(a.memory),
+            seconds(a.most.seconds()),
+        ]
+    }));
+    out += &aligned(&rows, 3);
+    let _ = writeln!(out, "\nall analyses, by ranks (trajectories are what is divided; there are {b}):");
+    let head = [
+        "ranks",
+        "trajectories",
+        "memory a rank",
+        "bytes sent",
+        "messages",
+        "computing",
+        "sending",
+        "time",
+        "efficiency",
+    ];
+    let mut rows = vec![words(&head)];
+    let one = plan.columns[0].most().seconds() * plan.columns[0].ranks as f64;
+    for (i, c) in plan.columns.iter().enumerate() {
+        let most = c.most();
+        let mut row = vec![
+            c.ranks.to_string(),
+            c.trajectories.to_string(),
+            bytes(c.memory),
+            bytes(most.bytes),
+            range(most.messages, most.messages),
+            seconds(most.computing),
+            seconds(most.sending),
+            seconds(most.seconds()),
+            format!("{:.0} %", 100.0 * one / (most.seconds() * c.ranks as f64)),
+        ];
+        match () {
+            _ if c.ranks > b.max(1) => row.push(format!("← {} ranks have nothing to do", c.ranks - b)),
+            _ if i == plan.best => row.push("← best".into()),
+            _ => {}
+        }
+        rows.push(row);
+    }
+    out += &aligned(&rows, 0);
+    let notes = "\nEverything is for the rank with most to do, and for analyses that spend all products allowed: they may stop at the first of the numbers\n\
+                 given. More ranks than trajectories do nothing.";
+    let _ = writeln!(out, "{notes}");
+    out
+}
+
+fn analysis(a: &Planned) -> Value {
+    json!({
+        "name": a.name[0], "operator": a.name[1], "quantity": a.name[2], "method": a.method,
+        "products": [a.least.products, a.most.products],
+        "flops": a.most.flops, "bytes_sent": a.most.bytes, "messages": a.most.messages, "memory_bytes": a.memory,
+        "seconds": [a.least.seconds(), a.most.seconds()],
+    })
+}
+
+fn column(c: &Column) -> Value {
+    let most = c.most();
+    json!({
+        "ranks": c.ranks, "trajectories": c.trajectories, "side": if c.side == Side::Weight { "weight" } else { "gram" },
+        "memory_bytes": c.memory, "flops": most.flops, "bytes_sent": most.bytes, "messages": most.messages,
+        "computing_seconds": most.computing, "sending_seconds": most.sending, "seconds": most.seconds(),
+        "least_seconds": c.least().seconds(),
+        "analyses": c.analyses.iter().map(analysis).collect::<Vec<_>>(),
+    })
+}
+
+/// The plan for a program.
+pub(super) fn json(plan: &Plan) -> String {
+    let value = json!({
+        "model": plan.model, "parameters": plan.parameters, "shape": plan.shape, "precision": plan.precision,
+        "threads": plan.threads, "block": plan.block,
+        "speed": { "gemm_flops": plan.speed.flops, "product_flops": plan.speed.whole,
+                   "block_diagonal_flops": plan.speed.blocks, "source": plan.speed.source },
+        "network": { "latency_seconds": plan.network.latency, "bytes_per_second": plan.network.bandwidth,
+                     "source": plan.network.source },
+        "best_ranks": plan.columns[plan.best].ranks, "chosen_ranks": plan.columns[plan.chosen].ranks,
+        "table": plan.columns.iter().map(column).collect::<Vec<_>>(),
+    });
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bytes, range, short};
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(
+            (short(0.0, ""), short(999.0, ""), short(1.5e9, "FLOP/s")),
+            ("0".into(), "999".into(), "1.5 GFLOP/s".into())
+        );
+        assert_eq!((bytes(1024.0), bytes(3.5 * 1073741824.0)), ("1.0 KiB".into(), "3.5 GiB".into()));
+        assert_eq!((range(3.0, 3.0), range(12.0, 100.0)), ("3".into(), "12–100".into()));
+    }
+}

@@ -1,0 +1,141 @@
+//! What `kpflow plan` foretells is what `kpflow run` then needs.
+
+use kpflow_tests::{kpflow, root, Golden, Job};
+use serde_json::Value;
+
+/// The analyses whose tolerance is never reached: they spend what is planned.
+const ANALYSES: [(&str, &str, &str, &str); 5] = [
+    ("hutchinson", "ntk", "trace", "method = \"hutchinson\"\nmax_matvecs = 64\nrtol = 0"),
+    ("xnystrace", "ntk", "trace", "method = \"xnystrace\"\nmax_matvecs = 96\nrtol = 0"),
+    ("frobenius", "ntk", "frobenius", "max_matvecs = 96\nrtol = 0"),
+    ("modes", "ntk", "eigenpairs", "count = 10\nmax_matvecs = 150\nrtol = 0"),
+    ("time", "ntk", "marginal", "axis = \"time\"\nmax_matvecs = 40\nrtol = 0"),
+];
+
+fn tables(case: &str) -> String {
+    let text = Golden::open(if case == "transformer" { case } else { "gru_paper" }).tables();
+    match case {
+        "memory_pro" => text
+            .replace("gru_paper.safetensors\"", "memory_pro.step1500.safetensors\"\nprefix = \"rnn.\"")
+            .replace("gru_paper.h5", "memory_pro.h5"),
+        _ => text,
+    }
+}
+
+fn job(case: &str, analyses: &[(&str, &str, &str, &str)], precision: &str) -> Job {
+    let job = Job::new(tables(case)).line(&format!("[compute]\nprecision = \"{precision}\""));
+    analyses.iter().fold(job, |job, (name, operator, quantity, rest)| job.analysis(name, operator, quantity, rest))
+}
+
+fn plan(job: &Job, ranks: usize, more: &[&str]) -> Value {
+    let mut arguments: Vec<String> = vec!["plan".into(), job.write().display().to_string(), "--json".into()];
+    arguments.extend(["--ranks".to_string(), ranks.to_string(), "--gflops".into(), "10".into()]);
+    arguments.extend(more.iter().map(|m| m.to_string()));
+    serde_json::from_str(&kpflow(1, &arguments).success()).unwrap()
+}
+
+fn row(plan: &Value, ranks: usize) -> Value {
+    let rows = plan["table"].as_array().unwrap();
+    rows.iter().find(|r| r["ranks"] == ranks).unwrap_or_else(|| panic!("no row of {ranks} ranks")).clone()
+}
+
+/// Plans and runs; asserts that memory and bytes agree to a tenth.
+#[track_caller]
+fn agrees(job: Job, ranks: usize, threads: &str, what: &str) {
+    let job = job.flag("--threads").flag(threads);
+    let planned = row(&plan(&job, ranks, &["--threads", threads]), ranks);
+    let results = job.run(ranks);
+    for (name, measured) in [("memory_bytes", "peak_memory"), ("bytes_sent", "bytes_sent")] {
+        let (planned, measured) = (planned[name].as_f64().unwrap(), results.integer(measured) as f64);
+        // What ranks agree on beside the analyses is some hundred bytes.
+        let slack = if name == "bytes_sent" { 1000.0 } else { 0.0 };
+        assert!(
+            (planned - measured).abs() <= 0.1 * measured + slack,
+            "{what} on {ranks} ranks, {threads} threads: {name} planned {planned}, measured {measured}"
+        );
+    }
+}
+
+#[test]
+fn memory_and_bytes_are_those_of_the_run() {
+    for case in ["gru_paper", "memory_pro", "transformer"] {
+        for (i, analysis) in ANALYSES.iter().enumerate() {
+            let ranks = [[1, 3], [4, 1], [2, 4], [3, 1], [1, 2]][i];
+            for ranks in ranks.into_iter().filter(|&r| case != "transformer" || r <= 2) {
+                agrees(job(case, &[*analysis], "f64"), ranks, "1", &format!("{case} {}", analysis.0));
+            }
+        }
+    }
+}
+
+#[test]
+fn also_in_single_precision_with_two_threads_and_products_in_common() {
+    agrees(job("memory_pro", &ANALYSES[1..2], "f32"), 2, "2", "single precision");
+    // Products that the second analysis finds there already are planned as if it did not.
+    let two = job("gru_paper", &ANALYSES[1..3], "f64");
+    let planned = row(&plan(&two, 2, &[]), 2)["bytes_sent"].as_f64().unwrap();
+    let sent = two.run(2).integer("bytes_sent") as f64;
+    assert!(sent < planned && planned < 1.3 * sent, "planned {planned}, measured {sent}");
+    let per_trajectory =
+        ("blocks", "ntk", "trace", "method = \"per_trajectory_xnystrace\"\nmax_matvecs = 96\nrtol = 0");
+    agrees(job("memory_pro", &[per_trajectory], "f64"), 1, "2", "block diagonal");
+    let rank = ("rank", "ntk", "effective_rank", "max_matvecs = 96\nrtol = 0");
+    agrees(job("gru_paper", &[rank], "f64"), 2, "1", "effective rank");
+}
+
+#[test]
+fn the_table_ends_where_trajectories_do() {
+    let job = job("gru_paper", &ANALYSES[..1], "f64");
+    let plan = plan(&job, 40, &["--network", "2,10"]);
+    let ranks: Vec<u64> = plan["table"].as_array().unwrap().iter().map(|r| r["ranks"].as_u64().unwrap()).collect();
+    assert_eq!(ranks, [1, 2, 4, 8, 15, 40]);
+    assert_eq!(plan["best_ranks"], 15);
+    assert_eq!(row(&plan, 1)["bytes_sent"], 0.0);
+    // As 64 products take all of the work, half of the trajectories take half of the time.
+    let seconds = |ranks| row(&plan, ranks)["computing_seconds"].as_f64().unwrap();
+    assert!((seconds(1) / seconds(2) - 15.0 / 8.0).abs() < 0.01);
+    assert_eq!(seconds(15), seconds(40));
+}
+
+#[test]
+fn a_billion_parameters_are_planned_from_a_header() {
+    let job = Job::new(
+        "[model]\nkind = \"gpt2\"\nweights = \"gpt.safetensors\"\nheads = 16\nstate = [\"final\"]\n[data]\ninputs = \"tokens.safetensors\"\n[compute]\nprecision = \"f32\"\n",
+    );
+    let job = job.analysis("trace", "ntk", "trace", "max_matvecs = 32");
+    let script = root().join("scripts/make_empty_checkpoint.py");
+    let made = std::process::Command::new("python3")
+        .arg(script)
+        .args(["gpt2", job.path("gpt.safetensors").to_str().unwrap(), "24", "2048", "50257", "2048"])
+        .status();
+    assert!(made.unwrap().success());
+    let (header, tokens) = (r#"{"x":{"dtype":"I32","shape":[64,512],"data_offsets":[0,131072]}}"#, vec![0u8; 131072]);
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &tokens].concat();
+    std::fs::write(job.path("tokens.safetensors"), file).unwrap();
+    let plan = plan(&job, 8, &[]);
+    let (parameters, planned) = (plan["parameters"].as_f64().unwrap(), row(&plan, 8));
+    assert!(parameters > 1.3e9 && parameters < 1.33e9, "{parameters}");
+    // The weights alone, but for the rows of tokens that no trajectory names.
+    assert!(planned["memory_bytes"].as_f64().unwrap() > 4.0 * 1.2e9);
+}
+
+#[test]
+fn wrong_usage_is_one_line() {
+    let job = job("gru_paper", &ANALYSES[..1], "f64");
+    let path = job.write().display().to_string();
+    for (flags, words) in [
+        (&["--network", "fast"][..], "latency in µs and bandwidth"),
+        (&["--ranks", "0"], "at least 1"),
+        (&["--threads", "0"], "at least 1"),
+        (&["--gflops", "-1"], "unexpected argument"),
+        (&["--gflops=-1"], "more than 0"),
+    ] {
+        let mut arguments = vec!["plan", &path];
+        arguments.extend(flags);
+        let done = kpflow(1, &arguments);
+        assert_eq!(done.status.code(), Some(2), "{}", done.stderr);
+        assert!(done.errors().len() == 1 && done.errors()[0].contains(words), "{}", done.stderr);
+    }
+    let missing = kpflow(1, &["plan", "nowhere.toml"]);
+    assert_eq!((missing.status.code(), missing.errors().len()), (Some(2), 1), "{}", missing.stderr);
+}
