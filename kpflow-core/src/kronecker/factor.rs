@@ -22,6 +22,13 @@ impl<'a, T: Scalar> From<MatRef<'a, T>> for Factor<'a, T> {
     }
 }
 
+impl<T> Factor<'_, T> {
+    /// Whether it is an identity, or a multiple of one.
+    pub(super) fn is_identity(&self) -> bool {
+        self.matrix.is_none()
+    }
+}
+
 impl<'a, T: Scalar> Factor<'a, T> {
     /// The number 1: what an array of factors is filled with.
     pub const ONE: Self = Self { matrix: None, rows: 1, cols: 1, scale: 1.0 };

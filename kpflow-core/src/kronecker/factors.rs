@@ -14,6 +14,20 @@ pub(super) struct Factors<'a, T> {
     transposed: bool,
 }
 
+impl<T> Factors<'_, T> {
+    /// Prints the factors with a sign between them, in parentheses: a letter for a matrix, I for an identity.
+    pub fn print(&self, sign: &str, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("(")?;
+        for (factor, letter) in self.list.iter().zip(('A'..='H').chain('J'..='Z').cycle()) {
+            if !core::ptr::eq(factor, &self.list[0]) {
+                f.write_str(sign)?;
+            }
+            write!(f, "{}", if factor.is_identity() { 'I' } else { letter })?;
+        }
+        f.write_str(if self.transposed { ")ᵀ" } else { ")" })
+    }
+}
+
 impl<'a, T: Scalar> Factors<'a, T> {
     pub fn new(list: &'a [Factor<'a, T>], groups: [usize; 3]) -> Result<Self, Error> {
         let grouped = groups.iter().try_fold(0usize, |n, g| n.checked_add(*g));

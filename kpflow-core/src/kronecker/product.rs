@@ -143,3 +143,9 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for Kronecker<'_, T, K> {
         self.t().apply(x, y, scratch)
     }
 }
+
+impl<T, K> core::fmt::Display for Kronecker<'_, T, K> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.factors.print(" ⊗ ", f)
+    }
+}

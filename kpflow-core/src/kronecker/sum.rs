@@ -187,3 +187,9 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for KroneckerSum<'_, T, K> {
         self.t().apply(x, y, scratch)
     }
 }
+
+impl<T, K> core::fmt::Display for KroneckerSum<'_, T, K> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.terms.print(" ⊕ ", f)
+    }
+}

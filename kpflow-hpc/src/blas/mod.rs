@@ -1,6 +1,6 @@
 //! The matrix and unit-wise kernels of this machine.
 
-use kpflow_core::machine::{Gemm, MatMut, MatRef};
+use kpflow_core::machine::{Gemm, MatMut};
 use kpflow_core::Scalar;
 
 #[cfg(not(feature = "openblas"))]
@@ -30,20 +30,6 @@ pub fn initialize() {
 /// What multiplies the matrices.
 pub fn name() -> &'static str {
     pure::NAME
-}
-
-/// A leading dimension that BLAS accepts (one row has none of its own).
-fn stored<T>(m: &MatRef<'_, T>) -> usize {
-    let (rows, cols) = if m.is_transposed() { (m.cols(), m.rows()) } else { (m.rows(), m.cols()) };
-    leading(rows, cols, m.ld())
-}
-
-fn leading(rows: usize, cols: usize, ld: usize) -> usize {
-    if rows > 1 {
-        ld
-    } else {
-        ld.max(cols).max(1)
-    }
 }
 
 /// Whether there is anything to multiply; if not, scales C.

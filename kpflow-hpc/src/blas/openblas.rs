@@ -1,6 +1,6 @@
 //! OpenBLAS.
 
-use super::{anything, leading, stored, Blas};
+use super::{anything, Blas};
 use cblas_sys::{cblas_dgemm, cblas_sgemm, CBLAS_LAYOUT, CBLAS_TRANSPOSE};
 use kpflow_core::machine::{Gemm, MatRef};
 
@@ -21,6 +21,20 @@ pub fn initialize() {
 
 fn int(x: usize) -> i32 {
     i32::try_from(x).expect("a matrix dimension passes a C int")
+}
+
+/// A leading dimension that BLAS accepts (one row has none of its own).
+fn stored<T>(m: &MatRef<'_, T>) -> usize {
+    let (rows, cols) = if m.is_transposed() { (m.cols(), m.rows()) } else { (m.rows(), m.cols()) };
+    leading(rows, cols, m.ld())
+}
+
+fn leading(rows: usize, cols: usize, ld: usize) -> usize {
+    if rows > 1 {
+        ld
+    } else {
+        ld.max(cols).max(1)
+    }
 }
 
 fn trans<T>(m: &MatRef<'_, T>) -> CBLAS_TRANSPOSE {
