@@ -11,6 +11,7 @@ scripts/setup.sh
 if cargo fmt --version >/dev/null 2>&1; then
     step "format"
     cargo fmt --all --check
+    cargo fmt --check --manifest-path kpflow-core/embed/firmware/Cargo.toml
 fi
 
 # One profile throughout, dev: it is optimised like release, and checks overflow and debug assertions besides.
@@ -27,6 +28,9 @@ KPFLOW_BIN=$(realpath "$target/kpflow-serial") cargo test -p kpflow-tests alone
 step "everything, with MPI and OpenBLAS: libraries, program, documentation's examples"
 cargo test --workspace --no-fail-fast
 
+step "on a microcontroller"
+scripts/test-embedded.sh
+
 step "damaged files: 20 seconds of each"
 fuzz=$(realpath "$target/examples/fuzz") here=$PWD
 (
@@ -34,6 +38,18 @@ fuzz=$(realpath "$target/examples/fuzz") here=$PWD
     "$fuzz" onnx 20 1 "$here/tests/reference/onnx" "$here/tests/reference/operators"
     "$fuzz" safetensors 20 1 "$here/tests/reference/data" "$here/tests/golden"
 )
+
+step "the batch scripts, on a Slurm of their own"
+KPFLOW=$(realpath "$target/kpflow") scripts/test-slurm.sh
+
+if command -v shellcheck >/dev/null; then
+    step "shellcheck"
+    shellcheck scripts/*.sh scripts/slurm/*.sbatch
+fi
+if command -v hadolint >/dev/null; then
+    step "hadolint"
+    hadolint scripts/container/Dockerfile
+fi
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet

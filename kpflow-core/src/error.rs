@@ -70,6 +70,42 @@ pub enum Error {
         /// The number that was found.
         found: usize,
     },
+    /// The product of two sizes is beyond what can be counted.
+    Overflow {
+        /// The one.
+        left: usize,
+        /// The other.
+        right: usize,
+    },
+    /// A matrix that must be symmetric is not.
+    NotSymmetric {
+        /// The row of a number that differs from the one mirrored at the diagonal.
+        row: usize,
+        /// Its column.
+        column: usize,
+    },
+    /// A matrix that must be positive semidefinite has negative eigenvalues.
+    NotSemidefinite {
+        /// How many.
+        negative: usize,
+        /// The matrix's size.
+        size: usize,
+    },
+    /// A matrix has no inverse in the precision of the arithmetic.
+    Singular {
+        /// The matrix's size.
+        size: usize,
+    },
+    /// A number that must be finite is not.
+    NotFinite {
+        /// Its place.
+        place: usize,
+    },
+    /// An iteration has not converged.
+    NotConverged {
+        /// The sweeps that were made.
+        sweeps: usize,
+    },
     /// A list names the same thing twice.
     Repeated {
         /// Where in the list it stands first.
@@ -96,6 +132,19 @@ impl fmt::Display for Error {
                 write!(f, "a matrix is {rows} × {cols}; {r} × {c} is expected")
             }
             Self::Range { limit, found } => write!(f, "{found} is out of range; it has to be below {limit}"),
+            Self::Overflow { left, right } => write!(f, "{left} · {right} is more than can be counted"),
+            Self::NotSymmetric { row, column } => {
+                write!(f, "a matrix has to be symmetric, but is not at row {row}, column {column}")
+            }
+            Self::NotSemidefinite { negative, size } => {
+                write!(
+                    f,
+                    "{negative} of the {size} eigenvalues are negative; the matrix has to be positive semidefinite"
+                )
+            }
+            Self::Singular { size } => write!(f, "a {size} × {size} matrix is singular"),
+            Self::NotFinite { place } => write!(f, "number {place} is not finite"),
+            Self::NotConverged { sweeps } => write!(f, "an iteration has not converged in {sweeps} sweeps"),
             Self::Repeated { first, again } => write!(f, "entry {again} of a list repeats entry {first}"),
         }
     }

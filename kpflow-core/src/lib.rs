@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod block;
+pub mod dense;
 mod error;
 pub mod kronecker;
 pub mod machine;
@@ -24,4 +25,4 @@ pub use block::{BlockMut, BlockRef};
 pub use error::Error;
 pub use operator::LinearOperator;
 pub use scalar::Scalar;
-pub use shape::Shape;
+pub use shape::{Axis, Shape};

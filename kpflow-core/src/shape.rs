@@ -41,6 +41,17 @@ impl Shape {
     }
 }
 
+/// An axis of a state tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Axis {
+    /// b.
+    Trajectory,
+    /// t.
+    Step,
+    /// j.
+    Unit,
+}
+
 impl core::fmt::Display for Shape {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "[{}, {}, {}]", self.trajectories, self.steps, self.units)

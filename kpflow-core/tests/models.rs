@@ -6,10 +6,10 @@ use common::{assert_contract, random};
 use kpflow_core::machine::Portable;
 use kpflow_core::model::{Activation, Cell, GraphBuffer, Linearization, RecurrentWeights};
 use kpflow_core::ntk::{
-    Constraint, Coupling, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side,
+    scratch_len, Constraint, Coupling, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side,
 };
 use kpflow_core::operator::{Compose, Gram};
-use kpflow_core::{Scalar, Shape};
+use kpflow_core::{LinearOperator, Scalar, Shape};
 
 /// B, T, H, n_in: no two of them equal, so that no index can stand for another.
 const SIZES: (usize, usize, usize, usize) = (3, 4, 2, 5);
@@ -36,8 +36,19 @@ fn on_all_operators<T: Scalar>(name: &str, cell: &Cell, tile: usize, bias: bool,
     let initial = Some(&initial[..]);
     let lin = Linearization::new(&graph, &[&inputs], initial, b, tile, &mut arena, &mut scratch, &Portable).unwrap();
     let (lin, m) = (&lin, &Portable);
-    let check =
-        |what: &str, op: &dyn kpflow_core::LinearOperator<T>| assert_contract(&format!("{name} {what}"), op, tolerance);
+    for (coupling, side) in
+        [(Coupling::All, Side::Weight), (Coupling::All, Side::Gram), (Coupling::PerTrajectory, Side::Gram)]
+    {
+        let planned = scratch_len(&graph, b, tile, m, coupling, side, 3);
+        let needed = [
+            Propagator::new(lin, m).scratch_len(3),
+            Constraint::new(lin, m).scratch_len(3),
+            ParameterOperator::with(lin, m, coupling, side).scratch_len(3),
+            Ntk::with(lin, m, coupling, side).scratch_len(3),
+        ];
+        assert_eq!(Some(&planned), needed.iter().max(), "{name}, {coupling:?} {side:?}");
+    }
+    let check = |what: &str, op: &dyn LinearOperator<T>| assert_contract(&format!("{name} {what}"), op, tolerance);
     check("P", &Propagator::new(lin, m));
     check("P⁻¹", &Constraint::new(lin, m));
     check("P P⁻¹", &Compose::new(Propagator::new(lin, m), Constraint::new(lin, m)).unwrap());

@@ -68,6 +68,7 @@ fn main() {
     if std::env::args().any(|a| a == "--panic") && comm.rank() + 1 == comm.size() {
         panic!("asked for");
     }
+    assert!(!std::env::args().any(|a| a == "--panic-all"), "asked for");
     let ranks = comm.sum_one(1.0);
     if comm.is_root() {
         println!("all collectives agree on {ranks} ranks");

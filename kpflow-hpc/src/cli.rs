@@ -40,7 +40,7 @@ pub struct Run {
     /// Write the results here, not where the job says
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Keep the analyses that the result file holds already
+    /// Go on where an earlier run of the job ended
     #[arg(long)]
     pub resume: bool,
     /// Threads of each rank [default: its share of the machine]

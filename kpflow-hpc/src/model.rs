@@ -1,9 +1,10 @@
 //! From a job to a linearised model on this rank's trajectories.
 
-use crate::comm::shard;
+use crate::comm::{shard, Comm};
 use crate::engine::{require_memory, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
+use crate::journal::bytes;
 use crate::kinds;
 use crate::load::{Array, Checkpoint};
 use crate::network::{Network, OwnedWeight};
@@ -14,6 +15,7 @@ use kpflow_core::model::{Linearization, LinearizeError};
 use kpflow_core::{BlockMut, Shape};
 use std::ops::Range;
 use std::path::PathBuf;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Everything that was loaded.
 pub struct Loaded<T> {
@@ -160,6 +162,24 @@ impl<T: Real> Loaded<T> {
         let inputs: usize = self.inputs.iter().chain(&self.initial).map(Vec::len).sum();
         let bytes = (held(&self.network) + inputs) * std::mem::size_of::<T>();
         Sizes { block: self.block, trajectories: self.trajectories, bytes }
+    }
+
+    /// A number that another model or other inputs would not have, the same on any number of ranks. Collective.
+    pub fn fingerprint(&self, comm: Comm) -> u64 {
+        let mut sum = [0u64];
+        if comm.is_root() {
+            let arrays = self.weights().iter().flat_map(|w| [Some(&w.matrix), w.bias.as_ref()]).flatten();
+            sum[0] = arrays.fold(0, |seed, a| xxh3_64_with_seed(bytes(a), seed));
+        }
+        let count = self.shape.trajectories.max(1);
+        for (slot, all) in self.inputs.iter().chain(&self.initial).enumerate().filter(|(_, all)| !all.is_empty()) {
+            for (b, part) in all.chunks(all.len() / count).enumerate() {
+                let seed = ((slot + 1) << 40) as u64 + (self.first + b) as u64;
+                sum[0] = sum[0].wrapping_add(xxh3_64_with_seed(bytes(part), seed));
+            }
+        }
+        comm.sum(&mut sum);
+        sum[0]
     }
 
     /// The model's weights.

@@ -1,5 +1,7 @@
 //! The core's operators against the golden data: every operator on the probes, both sides of K, every tiling.
 
+mod core_forms;
+
 use kpflow_core::machine::Portable;
 use kpflow_core::model::{Activation, Cell, GraphBuffer, Linearization, RecurrentWeights};
 use kpflow_core::ntk::{
@@ -213,6 +215,13 @@ fn check_closed_forms<T: Scalar>(golden: &Golden<T>, lin: &Linearization<'_, T>,
     near("parameter/trace", features.trace(&rows).unwrap());
     let mut scratch = vec![T::nan(); golden.shape.units];
     near("parameter/frobenius", features.frobenius_squared(&rows, &rows, &mut scratch).unwrap().sqrt());
+    let core = core_forms::Reference {
+        trace: golden.scalar("reference/parameter/trace"),
+        frobenius: golden.scalar("reference/parameter/frobenius"),
+        effective_rank: golden.scalar("reference/parameter/effective_rank"),
+        ntk_eigenvalues: read(&golden.file, "reference/ntk/eigenvalues").unwrap(),
+    };
+    core_forms::check(lin, &features, &rows, &core, tolerance);
     let mut traces = vec![T::nan(); 2 * golden.shape.trajectories];
     let mut scratch = vec![T::nan(); gramian_scratch_len(lin, &Portable)];
     assert!(gramian_traces(&features, &rows, &Portable, &mut traces, &mut scratch).unwrap());

@@ -162,16 +162,43 @@ impl Background {
         Done { status, stdout, stderr }
     }
 
-    /// Kills it, as a power cut would.
-    pub fn kill(mut self) {
+    /// Kills it and all its ranks, as a power cut would; what it printed until then.
+    pub fn kill(mut self) -> String {
+        // mpirun's ranks are in groups of their own, and outlive it by a little.
+        let ranks = descendants(self.child.id());
         self.signal("KILL");
+        let _ = Command::new("kill").arg("-KILL").args(ranks).stderr(Stdio::null()).status();
         self.child.wait().unwrap();
+        let [stdout, _] = self.output.take().unwrap().map(|t| t.join().unwrap());
+        stdout
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal to the program alone, mpirun if there are several ranks.
+    pub fn send(&self, signal: &str) {
+        Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status().unwrap();
     }
 
     fn signal(&self, signal: &str) {
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill").args([&format!("-{signal}"), "--", &group]).stderr(Stdio::null()).status();
     }
+}
+
+/// The processes that a process has begun, and those that they have.
+fn descendants(of: u32) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let parent = |id: u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let ids = all.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    let children: Vec<u32> = ids.filter(|&id| parent(id) == Some(of)).collect();
+    children.iter().flat_map(|&c| [vec![c.to_string()], descendants(c)].concat()).collect()
 }
 
 /// Runs one of the library's examples on this many ranks.

@@ -7,6 +7,15 @@ use std::path::Path;
 /// An open result file.
 pub struct Results(File);
 
+/// The analyses that a result file has finished; none where there is no file yet.
+#[track_caller]
+pub fn finished(path: &Path) -> Vec<String> {
+    match path.exists() {
+        true => Results::open(path).names(),
+        false => Vec::new(),
+    }
+}
+
 impl Results {
     /// Opens a result file.
     #[track_caller]
@@ -75,6 +84,12 @@ impl Results {
     #[track_caller]
     pub fn method(&self, analysis: &str) -> String {
         self.group(analysis).attr("method").unwrap().read_scalar::<VarLenUnicode>().unwrap().to_string()
+    }
+
+    /// An attribute of an analysis.
+    #[track_caller]
+    pub fn count(&self, analysis: &str, attribute: &str) -> i64 {
+        self.group(analysis).attr(attribute).unwrap().read_scalar().unwrap()
     }
 
     /// The seconds that an analysis took.

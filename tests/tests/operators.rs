@@ -1,6 +1,7 @@
 //! The library's own examples under mpirun: every operator on the golden probes with the trajectories sharded, and every collective.
 
 use kpflow_tests::{example, Golden, Job, GOLDEN};
+use std::time::{Duration, Instant};
 
 #[test]
 fn golden_probes_on_any_number_of_ranks() {
@@ -20,5 +21,11 @@ fn collectives_on_any_number_of_ranks() {
         let text = example("comm_selftest", ranks, &[]).success();
         assert!(text.contains(&format!("all collectives agree on {ranks} rank")), "{text}");
     }
-    assert!(!example("comm_selftest", 3, &["--panic".as_ref()]).status.success(), "a panic on one rank ends all");
+    for panic in ["--panic", "--panic-all"] {
+        let clock = Instant::now();
+        let done = example("comm_selftest", 3, &[panic.as_ref()]);
+        assert!(!done.status.success(), "a panic on one rank, or on each, ends all");
+        assert_eq!(done.errors().len(), 1, "{}", done.stderr);
+        assert!(clock.elapsed() < Duration::from_secs(5), "{panic} took {:?}", clock.elapsed());
+    }
 }

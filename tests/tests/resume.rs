@@ -1,7 +1,6 @@
 //! A run that is killed leaves a file that opens, with every analysis that had finished; `--resume` goes on from there.
 
-use kpflow_tests::{assert_near, command, Background, Golden, Job, Results};
-use std::path::Path;
+use kpflow_tests::{assert_near, command, finished, Background, Golden, Job, Results};
 use std::time::Duration;
 
 /// One quick analysis, and one that takes a while; `seed` is for a job that differs.
@@ -12,21 +11,12 @@ fn job(seed: usize) -> Job {
         .analysis("long", "ntk", "trace", "method = \"hutchinson\"\nrtol = 0\nmax_matvecs = 600")
 }
 
-/// Opens a result file if it is there.
-fn names(path: &Path) -> Vec<String> {
-    if path.exists() {
-        Results::open(path).names()
-    } else {
-        Vec::new()
-    }
-}
-
 #[test]
 fn killed_and_resumed() {
     let job = job(0);
     let path = job.path("results.h5");
     let mut run = Background::start(command(1, &job.arguments()));
-    while names(&path).is_empty() && run.running() {
+    while finished(&path).is_empty() && run.running() {
         std::thread::sleep(Duration::from_millis(5));
     }
     run.kill();
@@ -58,7 +48,7 @@ fn killed_under_mpirun() {
     let job = job(0);
     let path = job.path("results.h5");
     let mut run = Background::start(command(2, &job.arguments()));
-    while names(&path).is_empty() && run.running() {
+    while finished(&path).is_empty() && run.running() {
         std::thread::sleep(Duration::from_millis(5));
     }
     run.kill();

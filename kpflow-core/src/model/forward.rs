@@ -94,6 +94,26 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         Ok(lin)
     }
 
+    /// Views an arena that [`new`](Linearization::new) has filled for the same graph, trajectories and tile.
+    ///
+    /// So a linearisation outlives the call that made it without being kept: what calls from another language need.
+    /// **Errors**: [`LinearizeError::Arena`] if the arena is too short. What it holds is not checked.
+    pub fn from_arena(
+        graph: &Graph<'a, T>,
+        trajectories: usize,
+        tile: usize,
+        arena: &'a [T],
+    ) -> Result<Self, LinearizeError> {
+        let needed = Self::arena_len(graph, trajectories);
+        let memory = arena.get(..needed).ok_or(LinearizeError::Arena { needed, given: arena.len() })?;
+        Ok(Self { memory, ..Self::planned(graph, trajectories, tile) })
+    }
+
+    /// A linearisation before its model has run: it has all sizes, and no numbers.
+    pub(crate) fn planned(graph: &Graph<'a, T>, trajectories: usize, tile: usize) -> Self {
+        Self { graph: *graph, trajectories, tile: tile.clamp(1, trajectories.max(1)), memory: &[] }
+    }
+
     /// Fails if an embedding was asked for a row that it does not have. Tokens may be computed, so this is known after the run alone.
     fn require_tokens(&self) -> Result<(), LinearizeError> {
         for node in self.graph.nodes {

@@ -317,7 +317,7 @@ fn cover(v: &mut Variable, o: &Operand, mixing: bool, flow: Flow) -> bool {
 
 impl<'a, T: Scalar> Graph<'a, T> {
     /// What the Kronecker core is made of: every trained site, those that are joined as one.
-    pub(crate) fn coupled(&self) -> impl Iterator<Item = Coupled> + 'a {
+    pub(crate) fn coupled(&self) -> impl Iterator<Item = Coupled> + Clone + 'a {
         self.nodes.iter().filter_map(|n| link_of(n).filter(|l| l.left.is_none())?.coupled.map(|(c, _)| c))
     }
 

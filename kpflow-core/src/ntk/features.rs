@@ -107,12 +107,17 @@ impl<'a, T: Scalar> Features<'a, T> {
         }
     }
 
-    /// G[p, p'] of site number `site`.
-    pub(super) fn gram(&self, site: usize, p: &[T], q: &[T]) -> T {
+    /// u of site number `site`, in a row.
+    pub(super) fn inputs<'r>(&self, site: usize, row: &'r [T]) -> &'r [T] {
         let graph = self.lin.graph();
         let start: usize = graph.coupled().take(site).map(|s| input_len(&s)).sum();
         let len = graph.coupled().nth(site).map_or(0, |s| input_len(&s));
-        p[start..start + len].iter().zip(&q[start..start + len]).map(|(a, b)| *a * *b).sum()
+        &row[start..start + len]
+    }
+
+    /// G[p, p'] of site number `site`.
+    pub(super) fn gram(&self, site: usize, p: &[T], q: &[T]) -> T {
+        self.inputs(site, p).iter().zip(self.inputs(site, q)).map(|(a, b)| *a * *b).sum()
     }
 
     /// The rows of features in `rows`.
@@ -187,7 +192,7 @@ impl<'a, T: Scalar> Features<'a, T> {
     }
 }
 
-fn input_len(site: &Coupled) -> usize {
+pub(super) fn input_len(site: &Coupled) -> usize {
     site.rows + usize::from(site.bias)
 }
 
@@ -222,7 +227,7 @@ fn reaches_unitwise<T: Scalar>(graph: &Graph<'_, T>, site: &Coupled) -> bool {
 }
 
 /// All bands, in the order of clusters, inputs, outputs.
-fn bands<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = Band> + 'g {
+pub(super) fn bands<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = Band> + Clone + 'g {
     let clusters = graph.nodes().iter().filter_map(|n| match *n {
         Node::Cluster { function, ref inputs, ref outputs, coefficients, .. } => {
             Some((&inputs[..function.inputs()], &outputs[..function.outputs()], coefficients))

@@ -3,20 +3,26 @@
 //! All of them are the same two sweeps with another rule at the watched state, and the same
 //! Kronecker core Σ_sites U Uᵀ ⊗ I between them.
 
+mod core_modes;
 mod core_operator;
+mod core_sums;
 mod coupling;
 mod features;
 mod forms;
 mod gramian;
 mod jacobian;
+mod plan;
 mod sandwich;
 mod state_map;
 mod waves;
 
+pub use core_modes::energy_shares;
 pub use core_operator::KroneckerCore;
+pub use core_sums::{core_numbers, core_numbers_scratch_len, CoreNumbers, CoreSize, CoreSums, Diagonal};
 pub use coupling::{Coupling, Exchange, Side};
 pub use features::Features;
 pub use gramian::{gramian_flops, gramian_scratch_len, gramian_traces, GramianTraces};
 pub use jacobian::ParameterJacobian;
+pub use plan::scratch_len;
 pub use sandwich::{Ntk, ParameterOperator};
 pub use state_map::{Constraint, Propagator};

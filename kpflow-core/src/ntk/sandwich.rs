@@ -8,7 +8,7 @@ use crate::model::{Coupled, Linearization, Mode, Sweep};
 use crate::operator::check;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
-/// Columns of G that are formed at a time on the Gram side of the coupling of all trajectories.
+/// The most columns of G that are formed at a time on the Gram side of the coupling of all trajectories.
 const GRAM_COLUMNS: usize = 256;
 
 /// A (Σ_sites G ⊗ I) Aᵀ, where A is the immediate or the total map from site outputs to the state.
@@ -33,7 +33,8 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
             (Coupling::All, Side::Weight) => 0,
             (Coupling::All, Side::Gram) => {
                 let positions = graph.coupled().map(|c| c.positions).max().unwrap_or(0);
-                positions.saturating_mul(self.lin.tile()).saturating_mul(GRAM_COLUMNS)
+                let columns = positions.saturating_mul(self.total).min(GRAM_COLUMNS);
+                positions.saturating_mul(self.lin.tile()).saturating_mul(columns)
             }
         })
     }

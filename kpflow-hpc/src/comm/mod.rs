@@ -7,9 +7,11 @@ mod mpi_world;
 mod mpi_world;
 
 use crate::error::{Error, Result};
+use crate::signals::asked_to_end;
 use mpi_world as world;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Numbers that can be sent and summed.
 pub trait Number: Copy + Default + world::Sendable {}
@@ -43,6 +45,8 @@ pub struct Comm {
 
 /// Arrays up to this length are summed at the root and broadcast, so that every rank has the same bits and takes the same decisions.
 const SHORT: usize = 1 << 16;
+/// How long the root has to say what all say.
+const AFTER_ROOT: Duration = Duration::from_millis(300);
 /// Counts are C ints (MPI-4.1 § 2.5.8): longer arrays go in pieces.
 const CHUNK: usize = 1 << 28;
 /// Sums go in shorter pieces: each is copied before it is sent, and a piece of 2²⁰ numbers is far beyond what latency matters to.
@@ -173,8 +177,15 @@ impl Comm {
 
     /// Ends the whole job at once if a process panics: the others would wait for it forever.
     pub fn abort_on_panic(&self) {
-        let size = self.size;
+        let Self { rank, size } = *self;
         std::panic::set_hook(Box::new(move |info| {
+            // What fails on all ranks alike is said by the root, which ends the others while they wait.
+            if rank > 0 {
+                std::thread::sleep(AFTER_ROOT);
+                if asked_to_end() {
+                    std::thread::sleep(10 * AFTER_ROOT);
+                }
+            }
             let text = info.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
             eprintln!("error: internal: {text}; please report this");
             if size > 1 {

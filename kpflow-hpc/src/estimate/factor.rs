@@ -46,6 +46,16 @@ fn rows<T: Real>(x: &Tall<T>, trajectories: Range<usize>) -> Mat<f64> {
 /// that putting the groups' triangles together costs little beside them, then rank after rank.
 /// **Cost**: 2·n·m² flops and 10/3·m³ a group, one gather of m² numbers a rank.
 pub(super) fn triangle_of_all<T: Real>(problem: &Problem<'_, T>, x: &Tall<T>) -> Mat<f64> {
+    let m = x.vectors;
+    let all = problem.sums(m * m, || {
+        let mut r = vec![0.0; m * m];
+        write(triangle_over_ranks(problem, x).as_ref(), m, &mut r);
+        r
+    });
+    Mat::from_fn(m, m, |i, j| all[i * m + j])
+}
+
+fn triangle_over_ranks<T: Real>(problem: &Problem<'_, T>, x: &Tall<T>) -> Mat<f64> {
     const HEIGHT: usize = 8;
     let m = x.vectors;
     let group = (HEIGHT * m).div_ceil(x.shape.per_trajectory().max(1)).clamp(1, x.shape.trajectories.max(1));

@@ -3,26 +3,38 @@
 use super::Tall;
 use crate::comm::Comm;
 use crate::engine::Real;
+use crate::journal::{bytes, bytes_mut, Journal, Key, Rows};
 use kpflow_core::Shape;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use xxhash_rust::xxh3::Xxh3;
+use std::rc::Rc;
+use xxhash_rust::xxh3::{xxh3_128_with_seed, xxh3_64};
 
 /// The products of one operator that the analyses of a job have computed so far, found by the vectors they were made of.
 ///
 /// Estimators ask for what they need as if they were alone: the same probes and the same bases then cost nothing the second time, a tighter
 /// tolerance continues from what is there, and no number depends on which analyses ran before. The first products are kept, up to the
 /// capacity: those are the ones that others begin with.
+///
+/// With a journal the products are written down too, and those of earlier runs are here.
 pub struct Memo<T> {
-    columns: RefCell<HashMap<(u64, u64), Vec<T>>>,
+    columns: RefCell<HashMap<Key, Vec<T>>>,
     capacity: usize,
     computed: Cell<usize>,
+    journal: Option<Rc<Journal>>,
+    /// What tells the products of one operator from another's.
+    identity: u64,
 }
 
 impl<T: Real> Memo<T> {
     /// Makes a memo of at most `capacity` vectors, the same number on every rank.
     pub fn new(capacity: usize) -> Self {
-        Self { columns: RefCell::default(), capacity, computed: Cell::new(0) }
+        Self { columns: RefCell::default(), capacity, computed: Cell::new(0), journal: None, identity: 0 }
+    }
+
+    /// Makes a memo of the operator that is known by this name in a journal.
+    pub fn journaled(capacity: usize, journal: &Rc<Journal>, name: &str) -> Self {
+        Self { journal: Some(journal.clone()), identity: xxh3_64(name.as_bytes()), ..Self::new(capacity) }
     }
 
     /// Products that were not here when they were asked for.
@@ -30,44 +42,123 @@ impl<T: Real> Memo<T> {
         self.computed.get()
     }
 
-    /// A x, `compute`d only for those columns that are not here. Collective: one sum of two numbers a column.
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref()
+    }
+
+    /// A x, `compute`d only for those columns that are not here. Collective: one sum of two numbers a column and four more.
     pub(super) fn complete(
         &self,
         x: &Tall<T>,
-        codomain: Shape,
+        [domain, codomain]: [Rows; 2],
+        shape: Shape,
         comm: Comm,
         compute: impl FnOnce(&Tall<T>) -> Tall<T>,
     ) -> Tall<T> {
-        let keys = keys(x, comm);
+        let keys = self.keys(x, domain, comm);
         let mut columns = self.columns.borrow_mut();
-        let missing: Vec<usize> = (0..x.vectors).filter(|&v| !columns.contains_key(&keys[v])).collect();
+        let before = self.before(&keys, &columns, codomain, shape, comm);
+        let missing: Vec<usize> =
+            (0..x.vectors).filter(|&v| !columns.contains_key(&keys[v]) && !before.contains_key(&keys[v])).collect();
         self.computed.set(self.computed.get() + missing.len());
-        if missing.len() == x.vectors {
-            let y = compute(x);
-            missing.iter().for_each(|&v| self.keep(&mut columns, keys[v], &y, v));
-            return y;
-        }
-        let mut y = Tall::zeros(codomain, x.vectors);
+        let mut y = Tall::zeros(shape, if missing.len() == x.vectors { 0 } else { x.vectors });
         if !missing.is_empty() {
-            let computed = compute(&select(x, &missing));
+            let all = y.vectors == 0;
+            let computed = if all { compute(x) } else { compute(&select(x, &missing)) };
+            let names: Vec<Key> = missing.iter().map(|&v| keys[v]).collect();
+            self.write(&names, &computed, codomain);
+            names.iter().enumerate().for_each(|(i, &key)| self.keep(&mut columns, key, || column(&computed, i)));
+            if all {
+                return computed;
+            }
             for (i, &v) in missing.iter().enumerate() {
-                (0..y.shape.trajectories).for_each(|b| y.part_mut(b, v).copy_from_slice(computed.part(b, i)));
-                self.keep(&mut columns, keys[v], &computed, i);
+                (0..shape.trajectories).for_each(|b| y.part_mut(b, v).copy_from_slice(computed.part(b, i)));
             }
         }
-        let n = codomain.per_trajectory();
+        let n = shape.per_trajectory();
         for v in (0..x.vectors).filter(|v| !missing.contains(v)) {
-            let column = &columns[&keys[v]];
-            (0..y.shape.trajectories).for_each(|b| y.part_mut(b, v).copy_from_slice(&column[b * n..][..n]));
+            let column = before.get(&keys[v]).unwrap_or_else(|| &columns[&keys[v]]);
+            (0..shape.trajectories).for_each(|b| y.part_mut(b, v).copy_from_slice(&column[b * n..][..n]));
         }
+        before.into_iter().for_each(|(key, column)| self.keep(&mut columns, key, || column));
         y
     }
 
-    fn keep(&self, columns: &mut HashMap<(u64, u64), Vec<T>>, key: (u64, u64), y: &Tall<T>, v: usize) {
-        if columns.len() < self.capacity {
-            columns.insert(key, (0..y.shape.trajectories).flat_map(|b| y.part(b, v)).copied().collect());
+    /// What the columns are known by, the same on any number of ranks: the sum of the hashes of all trajectories' parts.
+    fn keys(&self, x: &Tall<T>, rows: Rows, comm: Comm) -> Vec<Key> {
+        let mut sums = vec![0u64; 2 * x.vectors];
+        for (v, key) in sums.chunks_exact_mut(2).enumerate() {
+            for b in (0..x.shape.trajectories).filter(|_| rows.own) {
+                let both = xxh3_128_with_seed(bytes(x.part(b, v)), self.identity ^ (rows.first + b) as u64);
+                key[0] = key[0].wrapping_add(both as u64);
+                key[1] = key[1].wrapping_add((both >> 64) as u64);
+            }
+        }
+        sums.extend(self.journal().map_or([0; 4], Journal::news));
+        // Sums of unsigned numbers wrap.
+        comm.sum(&mut sums);
+        let news = sums.split_off(2 * x.vectors);
+        let keys: Vec<Key> = sums.chunks_exact(2).map(|h| (h[0], h[1])).collect();
+        if let Some(journal) = self.journal() {
+            journal.hear(&news);
+            journal.asked(&keys);
+        }
+        keys
+    }
+
+    /// This rank's part of those columns that only an earlier run has computed.
+    fn before(
+        &self,
+        keys: &[Key],
+        columns: &HashMap<Key, Vec<T>>,
+        rows: Rows,
+        shape: Shape,
+        comm: Comm,
+    ) -> HashMap<Key, Vec<T>> {
+        let mut found = HashMap::new();
+        let Some(journal) = self.journal() else { return found };
+        let mut failed = [0u64];
+        for key in keys.iter().filter(|k| !columns.contains_key(k) && journal.has(k)) {
+            let mut column = vec![T::zero(); shape.len()];
+            let row = std::mem::size_of::<T>() * shape.per_trajectory();
+            failed[0] += u64::from(journal.rows(key, rows, row, bytes_mut(&mut column)).is_err());
+            found.insert(*key, column);
+        }
+        if !found.is_empty() {
+            comm.sum(&mut failed);
+        }
+        // What one rank cannot read all compute.
+        if failed[0] > 0 {
+            HashMap::new()
+        } else {
+            found
         }
     }
+
+    fn write(&self, keys: &[Key], y: &Tall<T>, rows: Rows) {
+        let Some(journal) = self.journal() else { return };
+        let new = journal.unwritten(keys);
+        if new.is_empty() {
+            return;
+        }
+        let row = std::mem::size_of::<T>() * y.shape.per_trajectory();
+        if new.len() == keys.len() {
+            return journal.keep(keys, rows, row, bytes(&y.data));
+        }
+        let names: Vec<Key> = new.iter().map(|&v| keys[v]).collect();
+        journal.keep(&names, rows, row, bytes(&select(y, &new).data));
+    }
+
+    fn keep(&self, columns: &mut HashMap<Key, Vec<T>>, key: Key, column: impl FnOnce() -> Vec<T>) {
+        if columns.len() < self.capacity {
+            columns.entry(key).or_insert_with(column);
+        }
+    }
+}
+
+/// One column's numbers, trajectory after trajectory.
+fn column<T: Real>(y: &Tall<T>, v: usize) -> Vec<T> {
+    (0..y.shape.trajectories).flat_map(|b| y.part(b, v)).copied().collect()
 }
 
 /// The columns of these numbers.
@@ -77,23 +168,4 @@ fn select<T: Real>(x: &Tall<T>, which: &[usize]) -> Tall<T> {
         (0..x.shape.trajectories).for_each(|b| out.part_mut(b, i).copy_from_slice(x.part(b, v)));
     }
     out
-}
-
-/// What the columns are known by, the same on every rank: the sum of the hashes of all ranks' parts. 128 bits never agree by chance.
-fn keys<T: Real>(x: &Tall<T>, comm: Comm) -> Vec<(u64, u64)> {
-    let hash = |v: usize| {
-        let mut hash = Xxh3::with_seed(comm.rank() as u64);
-        for b in 0..x.shape.trajectories {
-            let part = x.part(b, v);
-            // SAFETY: numbers have no padding, and any byte is a u8.
-            let bytes = unsafe { std::slice::from_raw_parts(part.as_ptr().cast::<u8>(), std::mem::size_of_val(part)) };
-            hash.update(bytes);
-        }
-        let both = hash.digest128();
-        [both as u64, (both >> 64) as u64]
-    };
-    let mut hashes: Vec<u64> = (0..x.vectors).flat_map(hash).collect();
-    // Sums of unsigned numbers wrap.
-    comm.sum(&mut hashes);
-    hashes.chunks(2).map(|h| (h[0], h[1])).collect()
 }

@@ -132,6 +132,8 @@ pub struct Eigenpairs<T> {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_journal;
+#[cfg(test)]
 mod tests_marginal;
 #[cfg(test)]
 mod tests_qr;

@@ -4,6 +4,7 @@ use super::{Memo, Tall};
 use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use crate::error::fits;
+use crate::journal::Rows;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 use std::cell::{Cell, RefCell};
@@ -49,6 +50,8 @@ pub struct Problem<'a, T> {
     /// Called with (products, value, standard error) as the estimate goes on.
     pub progress: &'a dyn Fn(usize, f64, f64),
     memo: Option<&'a Memo<T>>,
+    /// Which rows of what the operator reads and of what it writes this rank holds.
+    rows: [Rows; 2],
     scratch: RefCell<Vec<T>>,
     matvecs: Cell<usize>,
 }
@@ -64,6 +67,7 @@ impl<'a, T: Real> Problem<'a, T> {
         progress: &'a dyn Fn(usize, f64, f64),
     ) -> Self {
         let scratch = RefCell::default();
+        let rows = Rows { first, total: trajectories, own: true };
         Self {
             operator,
             engine,
@@ -73,6 +77,7 @@ impl<'a, T: Real> Problem<'a, T> {
             block: block.max(1),
             progress,
             memo: None,
+            rows: [rows, rows],
             scratch,
             matvecs: Cell::new(0),
         }
@@ -83,10 +88,16 @@ impl<'a, T: Real> Problem<'a, T> {
         Self { memo, ..self }
     }
 
+    /// Says which rows this rank holds where what is read, or what is written, is not as the problem's own vectors.
+    pub fn with_rows(self, domain: Rows, codomain: Rows) -> Self {
+        Self { rows: [domain, codomain], ..self }
+    }
+
     /// The same problem with no product spent.
     pub fn afresh(&self) -> Self {
-        let Self { operator, engine, first, trajectories, seed, block, progress, memo, .. } = *self;
-        Self::new(operator, engine, (first, trajectories), seed, block, progress).with_memo(memo)
+        let Self { operator, engine, first, trajectories, seed, block, progress, memo, rows, .. } = *self;
+        let new = Self::new(operator, engine, (first, trajectories), seed, block, progress);
+        new.with_memo(memo).with_rows(rows[0], rows[1])
     }
 
     /// This rank's shape of the vectors.
@@ -131,9 +142,25 @@ impl<'a, T: Real> Problem<'a, T> {
     /// A x, in blocks; what the memo has is not computed again. Collective.
     pub fn apply(&self, x: &Tall<T>) -> Tall<T> {
         self.matvecs.set(self.matvecs.get() + x.vectors);
-        match self.memo {
-            Some(memo) if x.vectors > 0 => memo.complete(x, self.operator.codomain(), self.comm(), |x| self.compute(x)),
-            _ => self.compute(x),
+        let Some(memo) = self.memo else { return self.compute(x) };
+        let codomain = self.operator.codomain();
+        let complete = |x: &Tall<T>| memo.complete(x, self.rows, codomain, self.comm(), |x| self.compute(x));
+        if x.vectors <= self.block {
+            return if x.vectors > 0 { complete(x) } else { self.compute(x) };
+        }
+        // A block at a time: what is written down is not more than a block behind.
+        let mut y = Tall::zeros(codomain, x.vectors);
+        for first in (0..x.vectors).step_by(self.block) {
+            y.set_columns(first, &complete(&x.columns(first..(first + self.block).min(x.vectors))));
+        }
+        y
+    }
+
+    /// Sums over ranks, so many numbers; in a replay, as they were.
+    pub(super) fn sums(&self, length: usize, make: impl FnOnce() -> Vec<f64>) -> Vec<f64> {
+        match self.memo.and_then(Memo::journal) {
+            Some(journal) => journal.sums(length, make),
+            None => make(),
         }
     }
 
@@ -164,16 +191,17 @@ impl<'a, T: Real> Problem<'a, T> {
 
     /// ⟨x_v, y_v⟩ of every column, over all ranks.
     pub fn dots(&self, x: &Tall<T>, y: &Tall<T>) -> Vec<f64> {
-        let mut sums = vec![0.0; x.vectors];
-        if sums.is_empty() {
-            return sums;
+        if x.vectors == 0 {
+            return Vec::new();
         }
-        let n = x.shape.per_trajectory().max(1);
-        for (i, (x_part, y_part)) in x.data.chunks(n).zip(y.data.chunks(n)).enumerate() {
-            sums[i % x.vectors] += x_part.iter().zip(y_part).map(|(a, b)| a.f64() * b.f64()).sum::<f64>();
-        }
-        self.comm().sum(&mut sums);
-        sums
+        self.sums(x.vectors, || {
+            let (mut sums, n) = (vec![0.0; x.vectors], x.shape.per_trajectory().max(1));
+            for (i, (x_part, y_part)) in x.data.chunks(n).zip(y.data.chunks(n)).enumerate() {
+                sums[i % x.vectors] += x_part.iter().zip(y_part).map(|(a, b)| a.f64() * b.f64()).sum::<f64>();
+            }
+            self.comm().sum(&mut sums);
+            sums
+        })
     }
 
     /// Xᵀ Y over all ranks, row-major `[x.vectors, y.vectors]`, summed in double precision.
@@ -183,8 +211,10 @@ impl<'a, T: Real> Problem<'a, T> {
 
     /// The part of Xᵀ Y of these columns.
     pub fn gram_of(&self, x: &Tall<T>, rows: Range<usize>, y: &Tall<T>, columns: Range<usize>) -> Vec<f64> {
-        let mut g = x.local_gram(rows, y, columns, self.engine);
-        self.comm().sum(&mut g);
-        g
+        self.sums(rows.len() * columns.len(), || {
+            let mut g = x.local_gram(rows.clone(), y, columns.clone(), self.engine);
+            self.comm().sum(&mut g);
+            g
+        })
     }
 }

@@ -49,6 +49,10 @@ pub struct Job {
     pub output: PathBuf,
     /// Whether the state itself is written too.
     pub keep_state: bool,
+    /// MiB of a tensor beyond which it is written in parts, a file a rank.
+    pub parts: f64,
+    /// Seconds between two times that the state of the running analysis is written; `None` for never.
+    pub checkpoint: Option<f64>,
     /// What to find out.
     pub analyses: Vec<Analysis>,
 }
@@ -76,7 +80,7 @@ impl Job {
 
         let data = Section::new(path, "[data]", data, &["inputs", "initial_state", "mask"])?;
         let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid"])?;
-        let output = Section::new(path, "[output]", output, &["file", "state"])?;
+        let output = Section::new(path, "[output]", output, &["file", "state", "checkpoint", "parts"])?;
         let source = |text: &str| source(&directory, text);
         let model = model::model_spec(path, &directory, model)?;
         let mask = data.text("mask")?;
@@ -94,6 +98,8 @@ impl Job {
             block: compute.integer_or_auto("block")?,
             grid: grid(&compute)?,
             output: directory.join(output.text("file")?.unwrap_or("results.h5")),
+            checkpoint: checkpoint(&output)?,
+            parts: parts(&output)?,
             keep_state: output.boolean("state")?.unwrap_or(false),
             analyses: analysis::analyses(path, &directory, &root)?,
             text,
@@ -123,6 +129,30 @@ fn inputs(data: &Section<'_>, directory: &Path, kind: Kind) -> Result<Vec<(Optio
             table.iter().map(one).collect()
         }
         _ => Ok(vec![(None, source(directory, data.required_text("inputs")?))]),
+    }
+}
+
+/// `parts`: 256 MiB unless the job says something else.
+fn parts(s: &Section<'_>) -> Result<f64> {
+    match s.number("parts")? {
+        Some(x) if x.is_nan() || x < 0.0 => Err(s.error(format!("parts = {x} is negative; it is MiB, at least 0"))),
+        other => Ok(other.unwrap_or(256.0)),
+    }
+}
+
+/// `checkpoint`: a minute unless the job says something else.
+fn checkpoint(s: &Section<'_>) -> Result<Option<f64>> {
+    match s.get("checkpoint") {
+        Some(toml::Value::String(never)) if never == "never" => Ok(None),
+        Some(toml::Value::String(other)) => {
+            Err(s.error(format!("checkpoint = \"{other}\" is not a number; it is seconds, or \"never\"")))
+        }
+        _ => match s.number("checkpoint")? {
+            Some(x) if !(0.0..1e9).contains(&x) => {
+                Err(s.error(format!("checkpoint = {x} is out of range; it is seconds, at least 0, or \"never\"")))
+            }
+            other => Ok(Some(other.unwrap_or(60.0))),
+        },
     }
 }
 

@@ -3,6 +3,12 @@
 //! A run that is killed at any moment leaves a file that opens and holds every analysis that had finished: each change is made
 //! on a copy beside the file, which then takes its place.
 
+mod lock;
+pub mod parts;
+
+pub use lock::Lock;
+pub use parts::Parts;
+
 use crate::error::{Error, Kind, Result};
 use crate::network::Watched;
 use hdf5::types::VarLenUnicode;
@@ -65,6 +71,8 @@ pub struct Record<T> {
     pub residuals: Option<Vec<f64>>,
     /// Tensors in the precision of the run: name, shape, numbers.
     pub tensors: Vec<(&'static str, Vec<usize>, Vec<T>)>,
+    /// Tensors that the ranks have written in parts.
+    pub parts: Vec<Parts<T>>,
     /// Products that this analysis computed itself: the others were there already.
     pub computed: usize,
     /// Further arrays of numbers: name, shape, numbers.
@@ -144,6 +152,7 @@ impl ResultFile {
             array(&state, "layout", &[header.variables.len(), 4], layout.collect())?;
             f.create_group("analysis").map(drop)
         })?;
+        parts::remove(path);
         Ok(file)
     }
 
@@ -215,6 +224,9 @@ impl ResultFile {
             for (name, shape, data) in r.tensors {
                 array(&g, name, &shape, data)?;
             }
+            for tensor in r.parts {
+                parts::link::<T>(self, &g, name, tensor)?;
+            }
             for (name, shape, data) in r.arrays {
                 array(&g, name, &shape, data)?;
             }
@@ -240,6 +252,9 @@ impl ResultFile {
         let copy = PathBuf::from(name);
         let wrong = |e: &dyn std::fmt::Display| {
             let _ = std::fs::remove_file(&copy);
+            let e = e.to_string();
+            // Of HDF5's many words those of the system.
+            let e = e.split("error message = '").nth(1).and_then(|m| m.split('\'').next()).unwrap_or(&e);
             // A place that cannot be written to is the user's; a disk that fills up later is not.
             let kind = if keep { Kind::Run } else { Kind::Input };
             let message = format!("cannot be written: {e}; its directory must exist, be writable and have room");

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::estimate::{Budget, DenseSpectrum};
 use crate::estimate::{Estimate, Problem, StopReason, Tall};
 use crate::job::{Analysis, Job, Method, Operator, Quantity};
+use crate::journal::Rows;
 use crate::model::Loaded;
 use crate::results::Record;
 use kpflow_core::model::Linearization;
@@ -28,6 +29,7 @@ pub(super) struct Setting<'a, 'l, T> {
     pub loaded: &'a Loaded<T>,
     pub lin: &'a Linearization<'l, T>,
     pub engine: &'a Engine,
+    pub memos: &'a Memos<'a, T>,
     pub shared: Option<&'a Shared<T>>,
     pub progress: &'a dyn Fn(usize, f64, f64),
     /// The operator.
@@ -67,7 +69,7 @@ pub(super) fn analyse<'a, T: Real>(
     loaded: &'a Loaded<T>,
     lin: &'a Linearization<'a, T>,
     engine: &'a Engine,
-    memos: &'a Memos<T>,
+    memos: &'a Memos<'a, T>,
     progress: &'a dyn Fn(usize, f64, f64),
 ) -> Result<Found<T>> {
     let work = || -> Result<Found<T>> {
@@ -84,10 +86,10 @@ pub(super) fn analyse<'a, T: Real>(
         let diagonal = make(Coupling::PerTrajectory)?;
         // The same on every rank: by the largest part that any of them has.
         let most = loaded.trajectories.div_ceil(engine.comm().size()) * loaded.shape.per_trajectory();
-        let shared = if analysis.part.is_all() { memos.of(analysis.operator, most) } else { None };
+        let shared = memos.of(analysis, most);
         let before = shared.map_or(0, Shared::computed);
         let (mut record, tensors) =
-            Setting { job, analysis, loaded, lin, engine, shared, progress, all, diagonal }.analyse()?;
+            Setting { job, analysis, loaded, lin, engine, memos, shared, progress, all, diagonal }.analyse()?;
         record.computed = shared.map_or(record.matvecs, |s| s.computed() - before);
         Ok((record, tensors))
     };
@@ -125,14 +127,24 @@ impl<T: Real> Setting<'_, '_, T> {
         let which = self.analysis.operator;
         let made = if forward { factor(which, lin, engine) } else { factor_adjoint(which, lin, engine) };
         let (op, replicated) = made.ok_or_else(|| Error::usage("method = \"one_sided\" is for A = FFᵀ"))?;
-        let problem = self.problem(&op);
-        let problem = match forward && replicated {
+        let mut problem = self.problem(&op);
+        if replicated {
             // Changes of the weights are the same on every rank.
-            true => Problem::new(&*op, engine, (0, 1), self.job.seed, self.loaded.block, self.progress),
-            false => problem,
-        };
+            let [state, weights] = self.back(true);
+            problem = match forward {
+                true => Problem::new(&*op, engine, (0, 1), self.job.seed, self.loaded.block, self.progress)
+                    .with_rows(weights, state),
+                false => problem.with_rows(state, weights),
+            };
+        }
         let memo = self.shared.map(|s| if forward { &s.forward } else { &s.reverse });
         Ok(f(&problem.with_memo(memo), replicated))
+    }
+
+    /// The rows that Fᵀ reads and writes here: a change of the weights is one row, which every rank holds.
+    pub fn back(&self, replicated: bool) -> [Rows; 2] {
+        let states = Rows { first: self.loaded.first, total: self.loaded.trajectories, own: true };
+        [states, if replicated { Rows { first: 0, total: 1, own: self.engine.comm().is_root() } } else { states }]
     }
 
     /// Whether the whole matrix is the cheapest way.

@@ -13,15 +13,18 @@ use crate::comm::Comm;
 use crate::engine::{require_memory, status_bytes, Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Tall;
-use crate::job::{Job, Precision, Quantity};
+use crate::job::{Analysis, Job, Precision, Quantity};
+use crate::journal::{directory_of, halted, Halt, Journal};
 use crate::model::Loaded;
 use crate::progress::Progress;
-use crate::results::{Header, Record, ResultFile, Spent};
+use crate::results::{parts, Header, Lock, Parts, Record, ResultFile, Spent};
+use crate::signals::Signals;
 use analyse::analyse;
 use kpflow_core::model::Linearization;
 use memory::memory;
-use operators::Memos;
-use std::time::{Instant, SystemTime};
+use operators::{same_operator, Memos};
+use std::time::{Duration, Instant, SystemTime};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Runs a job. Collective.
 pub fn run(options: &cli::Run, comm: Comm) -> Result<()> {
@@ -53,6 +56,7 @@ pub fn threads(asked: Option<usize>) -> Result<usize> {
 fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()> {
     let (started, clock) = (SystemTime::now(), Instant::now());
     let comm = engine.comm();
+    let signals = comm.agree(Signals::listen())?;
     let loaded = Loaded::<T>::load(job, engine)?;
     let done = loaded.linearized(loaded.weights(), engine, |lin| {
         let state = loaded.state(lin);
@@ -96,6 +100,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             let (arena, n) = (Linearization::arena_len(lin.graph(), loaded.shape.trajectories), loaded.shape.len());
             eprintln!("the model's memory is {arena} numbers on this rank, a vector's {n}");
         }
+        let lock = comm.agree(comm.is_root().then(|| Lock::take(&job.output)).transpose())?;
         let opened = if !comm.is_root() {
             Ok((None, Vec::new()))
         } else if options.resume {
@@ -113,20 +118,32 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             let state = collect(&Tall { shape: loaded.shape, vectors: 1, data: state }, comm);
             comm.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
         }
-        analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished)?;
+        let journal = open_journal(job, options.resume, &signals, &loaded, comm);
+        analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished, journal)?;
         let spent = spent(comm);
         if comm.is_root() && options.verbose {
             let Spent { peak_memory, bytes_sent, messages } = spent;
             let peak = peak_memory as f64 / 1048576.0;
             eprintln!("a rank needed {peak:.0} MiB at most, and sent {bytes_sent} bytes in {messages} messages");
         }
-        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))
+        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;
+        drop(lock);
+        Result::Ok(())
     })?;
     done?;
     if comm.is_root() && !options.quiet {
         eprintln!("{} written in {:.1} s", job.output.display(), clock.elapsed().as_secs_f64());
     }
     Ok(())
+}
+
+/// The journal of a job.
+fn open_journal<T: Real>(job: &Job, resume: bool, signals: &Signals, loaded: &Loaded<T>, comm: Comm) -> Journal {
+    // What was written by another version, or is of other numbers, is of no use.
+    let about = format!("{} {} {}", env!("CARGO_PKG_VERSION"), job.precision.name(), job.text);
+    let fingerprint = loaded.fingerprint(comm) ^ xxh3_64(about.as_bytes());
+    let interval = job.checkpoint.map(Duration::from_secs_f64);
+    Journal::open(directory_of(&job.output), fingerprint, interval, resume, signals.clone(), comm)
 }
 
 fn analyses<T: Real>(
@@ -137,11 +154,14 @@ fn analyses<T: Real>(
     lin: &Linearization<'_, T>,
     file: Option<&ResultFile>,
     finished: &[&str],
+    journal: Journal,
 ) -> Result<()> {
     let comm = engine.comm();
     let speak = comm.is_root() && !options.quiet;
-    let memos = Memos::new(job);
-    for analysis in &job.analyses {
+    let memos = Memos::new(job, journal);
+    let journal = &memos.journal;
+    let mut recent: Vec<&Analysis> = Vec::new();
+    for (i, analysis) in job.analyses.iter().enumerate() {
         if finished.contains(&analysis.name.as_str()) {
             if speak {
                 eprintln!("{}: finished before", analysis.name);
@@ -151,17 +171,45 @@ fn analyses<T: Real>(
         let clock = Instant::now();
         let progress = Progress::new(&analysis.name, analysis.max_matvecs, speak);
         let tell = |m: usize, v: f64, e: f64| progress.tell(m, v, e);
-        let (mut record, tensors) = analyse(job, analysis, loaded, lin, engine, &memos, &tell)?;
+        let mut again = false;
+        let (mut record, tensors) = loop {
+            journal.begin(&analysis.name, again);
+            let work = || {
+                journal.look();
+                analyse(job, analysis, loaded, lin, engine, &memos, &tell)
+            };
+            match halted(work) {
+                Ok(found) => break found?,
+                Err(Halt::Diverged) => again = true,
+                Err(Halt::Signal(signal)) => return Err(ended(job, analysis, signal)),
+            }
+        };
         drop(progress);
-        record.tensors = tensors.iter().map(|(name, v)| (*name, tensor_shape(v, comm), collect(v, comm))).collect();
+        for (name, v) in &tensors {
+            let shape = tensor_shape(v, comm);
+            let bytes = shape.iter().product::<usize>() * std::mem::size_of::<T>();
+            if bytes as f64 <= job.parts * 1048576.0 {
+                record.tensors.push((*name, shape.to_vec(), collect(v, comm)));
+            } else {
+                record.parts.push(write_part(job, &analysis.name, (*name, v), shape, comm)?);
+            }
+        }
         record.operator = analysis.operator.name().into();
         record.quantity = analysis.quantity.name().into();
         record.seconds = clock.elapsed().as_secs_f64();
-        if speak {
-            println!("{}", line(&analysis.name, analysis.quantity, &record));
-        }
+        let said = line(&analysis.name, analysis.quantity, &record);
         comm.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
+        if speak {
+            println!("{said}");
+        }
+        recent.push(analysis);
+        let rest = || job.analyses[i + 1..].iter().filter(|a| !finished.contains(&a.name.as_str()));
+        if !rest().any(|a| recent.iter().any(|b| same_operator(a, b))) {
+            journal.reset();
+            recent.clear();
+        }
     }
+    journal.reset();
     Ok(())
 }
 
@@ -173,11 +221,48 @@ fn spent(comm: Comm) -> Spent {
     Spent { peak_memory, bytes_sent, messages }
 }
 
+/// What a run that was asked to end leaves.
+fn ended(job: &Job, analysis: &Analysis, signal: &str) -> Error {
+    let kept = match job.checkpoint {
+        Some(_) => "what had finished and the state of it are kept",
+        None => "what had finished is kept",
+    };
+    let message = format!("{signal} ended the run in [[analysis]] {}; {kept}, and --resume goes on", analysis.name);
+    Error { file: Some(job.output.clone()), ..Error::run(message) }
+}
+
 /// The shape of all ranks' parts of a block: [k, B, T, N].
-fn tensor_shape<T: Real>(v: &Tall<T>, comm: Comm) -> Vec<usize> {
+fn tensor_shape<T: Real>(v: &Tall<T>, comm: Comm) -> [usize; 4] {
     let mut trajectories = [v.shape.trajectories as u64];
     comm.sum(&mut trajectories);
-    vec![v.vectors, trajectories[0] as usize, v.shape.steps, v.shape.units]
+    [v.vectors, trajectories[0] as usize, v.shape.steps, v.shape.units]
+}
+
+/// This rank's trajectories of a block, as [k, b, T, N].
+fn own<T: Real>(v: &Tall<T>) -> Vec<T> {
+    (0..v.vectors).flat_map(|k| (0..v.shape.trajectories).flat_map(move |b| v.part(b, k))).copied().collect()
+}
+
+/// Writes this rank's part of a tensor of this shape, and says where all of them are. Collective.
+fn write_part<T: Real>(
+    job: &Job,
+    analysis: &str,
+    (name, v): (&'static str, &Tall<T>),
+    shape: [usize; 4],
+    comm: Comm,
+) -> Result<Parts<T>> {
+    let mut counts = vec![0u64; comm.size()];
+    counts[comm.rank()] = v.shape.trajectories as u64;
+    comm.sum(&mut counts);
+    let [k, _, t, n] = shape;
+    let written = match v.shape.trajectories {
+        0 => Ok(()),
+        b => parts::write(&job.output, (analysis, name), comm.rank(), [k, b, t, n], own(v)),
+    };
+    comm.agree(written)?;
+    let ends: Vec<usize> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c as usize))).collect();
+    let trajectories = ends.iter().zip(&counts).map(|(&first, &c)| first..first + c as usize).collect();
+    Ok(Parts { name, shape, trajectories, missing: T::nan() })
 }
 
 /// All trajectories of a block, as [k, B, T, N].

@@ -4,7 +4,7 @@ use super::analyse::{closed, require_finite, Setting};
 use super::operators::{factor_adjoint, operator};
 use crate::engine::Real;
 use crate::error::{Error, Result};
-use crate::estimate::{self, Budget, Closed, Estimate, Exact, Problem, SecondMoment, StopReason};
+use crate::estimate::{self, Budget, Closed, Estimate, Exact, Memo, Problem, SecondMoment, StopReason};
 use crate::job::{Job, Method, Operator};
 use crate::model::Loaded;
 use kpflow_core::model::Linearization;
@@ -148,17 +148,22 @@ impl<T: Real> Setting<'_, '_, T> {
             let finite = other.state(lin).iter().all(|x| x.is_finite());
             let wrong = || Error::input(&with.path, "the state overflows on these inputs");
             self.engine.comm().agree(if finite { Ok(()) } else { Err(wrong()) })?;
-            self.align(lin)
+            self.align(lin, other.fingerprint(self.engine.comm()))
         })?
     }
 
-    fn align(&self, lin: &Linearization<'_, T>) -> Result<Chose> {
+    fn align(&self, lin: &Linearization<'_, T>, fingerprint: u64) -> Result<Chose> {
         let a = self.analysis;
         let budget = self.budget(a.rtol);
         let second = operator(a.operator, lin, self.engine, Coupling::All)?;
         let trajectories = (self.loaded.first, self.loaded.trajectories);
         let problem = |op| Problem::new(op, self.engine, trajectories, self.job.seed, self.loaded.block, self.progress);
-        let (first, other) = (self.all(), problem(&*second));
+        let known = |what: &str| {
+            let name = format!("{what} of {} with weights {fingerprint:x}", a.operator.name());
+            Memo::journaled(0, &self.memos.journal, &name)
+        };
+        let memos = [known("all"), known("reverse")];
+        let (first, other) = (self.all(), problem(&*second).with_memo(Some(&memos[0])));
         if self.by_matrix() {
             let (x, y) = (self.dense()?, estimate::dense(&other)?);
             let inner: f64 = x.matrix.iter().zip(&y.matrix).map(|(x, y)| x * y).sum();
@@ -168,8 +173,9 @@ impl<T: Real> Setting<'_, '_, T> {
         }
         if a.method == Method::OneSided {
             let back = factor_adjoint(a.operator, lin, self.engine);
-            let (back, _) = back.ok_or_else(|| Error::usage("method = \"one_sided\" is for A = FFᵀ"))?;
-            let other = problem(&*back);
+            let (back, replicated) = back.ok_or_else(|| Error::usage("method = \"one_sided\" is for A = FFᵀ"))?;
+            let [state, written] = self.back(replicated);
+            let other = problem(&*back).with_memo(Some(&memos[1])).with_rows(state, written);
             let found =
                 self.one_sided(false, |p, replicated| estimate::pair_alignment(p, &other, &budget, replicated))?;
             return Ok((found, a.method));

@@ -3,7 +3,8 @@
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::estimate::Memo;
-use crate::job::{Job, Operator};
+use crate::job::{Analysis, Job, Operator};
+use crate::journal::Journal;
 use kpflow_core::machine::Machine;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{
@@ -12,6 +13,7 @@ use kpflow_core::ntk::{
 use kpflow_core::operator::{Adjoint, Gram};
 use kpflow_core::LinearOperator;
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 /// An operator, whatever it is made of.
 pub type Boxed<'a, T> = Box<dyn LinearOperator<T> + 'a>;
@@ -84,49 +86,72 @@ pub fn factor_adjoint<'a, T: Real, M: Machine<T>>(
 /// Bytes of products that a rank keeps for later analyses, at most.
 const KEPT_BYTES: usize = 1 << 30;
 
-/// The products of one operator that several analyses share: of all of it, of its block diagonal, of its factor back and forward.
+/// The products of one operator: of all of it, of its block diagonal, of its factor back and forward, and of its Gram operator.
 pub(super) struct Shared<T> {
     pub all: Memo<T>,
     pub diagonal: Memo<T>,
     pub reverse: Memo<T>,
     pub forward: Memo<T>,
+    pub gram: Memo<T>,
 }
 
 impl<T: Real> Shared<T> {
+    /// Memos of at most `capacity` vectors each.
+    fn new(capacity: usize, journal: &Rc<Journal>, name: &str) -> Self {
+        let memo = |what: &str| Memo::journaled(capacity, journal, &format!("{what} of {name}"));
+        Self {
+            all: memo("all"),
+            diagonal: memo("diagonal"),
+            reverse: memo("reverse"),
+            forward: memo("forward"),
+            gram: memo("gram"),
+        }
+    }
+
     /// Products that were computed, two sweeps for one.
     pub fn computed(&self) -> usize {
         let sweeps = self.reverse.computed() + self.forward.computed();
-        self.all.computed() + self.diagonal.computed() + sweeps.div_ceil(2)
+        self.all.computed() + self.diagonal.computed() + self.gram.computed() + sweeps.div_ceil(2)
     }
 }
 
-/// What the analyses of a job share.
-pub(super) struct Memos<T>(Vec<(Operator, OnceCell<Shared<T>>)>);
+/// What the analyses of a job share: the products of an operator that two or more of them are of are kept. Those of the others are not, but written down.
+pub(super) struct Memos<'a, T> {
+    job: &'a Job,
+    pub journal: Rc<Journal>,
+    list: Vec<(String, OnceCell<Shared<T>>)>,
+}
 
-impl<T: Real> Memos<T> {
-    /// Makes memos for every operator that two or more analyses are of.
-    pub fn new(job: &Job) -> Self {
-        let mut list: Vec<(Operator, OnceCell<Shared<T>>)> = Vec::new();
-        for a in &job.analyses {
-            let uses = job.analyses.iter().filter(|b| b.operator == a.operator && b.part.is_all()).count();
-            if uses > 1 && list.iter().all(|m| m.0 != a.operator) {
-                list.push((a.operator, OnceCell::new()));
-            }
-        }
-        Self(list)
+/// What the operator of an analysis is known by: a part of it is another operator.
+fn known_as(a: &Analysis) -> String {
+    match a.part.is_all() {
+        true => a.operator.name().into(),
+        false => format!("{} in {}", a.operator.name(), a.name),
+    }
+}
+
+impl<'a, T: Real> Memos<'a, T> {
+    /// Makes memos for every operator of a job.
+    pub fn new(job: &'a Job, journal: Journal) -> Self {
+        let mut names: Vec<String> = job.analyses.iter().map(known_as).collect();
+        names.sort();
+        names.dedup();
+        let list = names.into_iter().map(|n| (n, OnceCell::new())).collect();
+        Self { job, journal: Rc::new(journal), list }
     }
 
-    /// The memos of an operator, for vectors of `n` numbers on a rank at most.
-    pub fn of(&self, which: Operator, n: usize) -> Option<&Shared<T>> {
-        let capacity = capacity::<T>(n);
-        let make = || Shared {
-            all: Memo::new(capacity),
-            diagonal: Memo::new(capacity),
-            reverse: Memo::new(capacity),
-            forward: Memo::new(capacity),
-        };
-        self.0.iter().find(|m| m.0 == which).map(|m| m.1.get_or_init(make))
+    /// The memos of an analysis's operator, for vectors of `n` numbers on a rank at most.
+    pub fn of(&self, a: &Analysis, n: usize) -> Option<&Shared<T>> {
+        let capacity = if a.part.is_all() && shares(self.job, a.operator) { capacity::<T>(n) } else { 0 };
+        let known = known_as(a);
+        let make = || Shared::new(capacity, &self.journal, &known);
+        self.list.iter().find(|m| m.0 == known).map(|m| m.1.get_or_init(make))
     }
+}
+
+/// Whether two analyses are of one operator.
+pub(super) fn same_operator(a: &Analysis, b: &Analysis) -> bool {
+    known_as(a) == known_as(b)
 }
 
 /// Vectors of `n` numbers that a memo keeps at most.

@@ -56,8 +56,14 @@ impl<T: Real> Setting<'_, '_, T> {
 
     fn triplets(&self, count: usize) -> Result<Triplets<T>> {
         let (gram, adjoint) = gram_and_adjoint(self.analysis.operator, self.lin, self.engine);
-        let (gram, adjoint, budget) = (self.problem(&gram), self.problem(&adjoint), self.budget(self.analysis.rtol));
-        let found = estimate::singular_triplets(&gram, &self.all(), &adjoint, &budget, count);
+        let (gram, adjoint, forward) = (self.problem(&gram), self.problem(&adjoint), self.all());
+        // Both sweeps of a pair count as one product.
+        let (gram, adjoint, forward) = (
+            gram.with_memo(self.shared.map(|s| &s.gram)),
+            adjoint.with_memo(self.shared.map(|s| &s.reverse)),
+            forward.with_memo(self.shared.map(|s| &s.forward)),
+        );
+        let found = estimate::singular_triplets(&gram, &forward, &adjoint, &self.budget(self.analysis.rtol), count);
         require_finite(found.stop, found.values.first().copied().unwrap_or(0.0))?;
         Ok(found)
     }
