@@ -62,8 +62,6 @@ pub(super) struct Ledger<'a> {
     pub block: usize,
     /// Numbers of a vector on all ranks.
     pub total: usize,
-    /// Whether products are looked up before they are made.
-    pub shared: bool,
     /// The numbers of a vector, and the trajectories, on this rank.
     n: usize,
     trajectories: usize,
@@ -82,8 +80,8 @@ impl<'a> Ledger<'a> {
         network: &'a Network,
         speed: &'a Speed,
     ) -> Self {
-        let (spent, least, shared) = (Spending::default(), None, false);
-        Self { spent, least, block, total, shared, n, trajectories, number, ranks, network, speed }
+        let (spent, least) = (Spending::default(), None);
+        Self { spent, least, block, total, n, trajectories, number, ranks, network, speed }
     }
 
     /// Takes note that the estimate may stop here.
@@ -126,9 +124,8 @@ impl<'a> Ledger<'a> {
 
     /// A product with m vectors, in blocks; `weight` of one where it is part of a product only.
     pub fn apply(&mut self, product: &Product, m: usize, weight: f64) {
-        if self.shared {
-            self.sum_of(2 * m, 8);
-        }
+        // The names of the columns, and four numbers of news.
+        self.sum(2 * m + 4);
         self.spent.products += m as f64 * weight;
         self.copy(m);
         let mut left = m;

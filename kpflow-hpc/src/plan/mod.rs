@@ -24,7 +24,7 @@ use crate::job::{Analysis, Job, Operator, Precision};
 use crate::model::{Opened, Sizes};
 use crate::run::analyse::closed;
 use crate::run::memory::{analysis_memory, memory};
-use crate::run::operators::{operator, shares};
+use crate::run::operators::operator;
 use crate::tiling;
 use kpflow_core::model::{Graph, Linearization};
 use kpflow_core::ntk::{Coupling, Exchange, Features, KroneckerCore, Side};
@@ -244,7 +244,6 @@ impl<T: Real> Setup<'_, T> {
             ..e
         })?;
         let mut ledger = self.ledger(lin, ranks, network, speed);
-        ledger.shared = shares(self.job, a.operator) && a.part.is_all();
         ledger.total = self.opened.trajectories * op.domain().per_trajectory();
         // Making its operators takes sums of counts; that it is done is agreed on.
         (0..SUMS_OF_OPERATORS).for_each(|_| ledger.sum(1));
@@ -318,7 +317,7 @@ impl<T: Real> Setup<'_, T> {
 }
 
 /// Sums of a number a rank that a run makes beside its analyses.
-const AGREEMENTS: usize = 17;
+const AGREEMENTS: usize = 24;
 /// Sums of one number that making the operators of an analysis takes.
 const SUMS_OF_OPERATORS: usize = 7;
 

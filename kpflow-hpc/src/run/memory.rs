@@ -20,14 +20,28 @@ pub fn memory<T: Real, M: Machine<T>>(job: &Job, sizes: &Sizes, lin: &Linearizat
     let model = Linearization::arena_len(lin.graph(), shape.trajectories) * number + sizes.bytes;
     let running = Linearization::scratch_len(lin.graph(), shape.trajectories, lin.tile(), machine) * number;
     let needs = job.analyses.iter().map(|a| analysis_memory(a, sizes, lin, machine, model));
-    let journal = if job.checkpoint.is_some() { BUFFER } else { 0 };
-    let program = crate::engine::bytes_at_start() + LATER + journal;
-    needs.fold(running as f64, f64::max) + (program + model + kept::<T>(job, shape.len())) as f64
+    let program = crate::engine::bytes_at_start() + LATER;
+    needs.fold(running as f64, f64::max)
+        + (program + model + kept::<T>(job, shape.len()) + journal::<T>(job, shape.len())) as f64
+}
+
+/// Bytes of products of `n` numbers that wait to be written down.
+fn journal<T>(job: &Job, n: usize) -> usize {
+    let spent: usize = job.analyses.iter().map(spent).sum();
+    job.checkpoint.map_or(0, |_| BUFFER.min(spent.saturating_mul(n * std::mem::size_of::<T>())))
+}
+
+/// Products that an analysis may spend.
+fn spent(a: &Analysis) -> usize {
+    if a.quantity == Quantity::Lyapunov || a.method == Method::Exact {
+        0
+    } else {
+        a.max_matvecs
+    }
 }
 
 /// Bytes of products that analyses keep for each other, of vectors of `n` numbers.
 fn kept<T>(job: &Job, n: usize) -> usize {
-    let spent = |a: &Analysis| if a.quantity == Quantity::Lyapunov { 0 } else { a.max_matvecs };
     let of = |operator: Operator| {
         let sharing = job.analyses.iter().filter(|a| a.operator == operator && a.part.is_all());
         let all: usize = if shares(job, operator) { sharing.map(spent).sum() } else { 0 };

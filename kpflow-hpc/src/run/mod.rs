@@ -213,6 +213,14 @@ fn analyses<T: Real>(
     Ok(())
 }
 
+/// What the run has needed so far, on the rank that needed most. Collective.
+fn spent(comm: Comm) -> Spent {
+    let sent = comm.traffic();
+    let [peak_memory, bytes_sent, messages] =
+        comm.most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
+    Spent { peak_memory, bytes_sent, messages }
+}
+
 /// What a run that was asked to end leaves.
 fn ended(job: &Job, analysis: &Analysis, signal: &str) -> Error {
     let kept = match job.checkpoint {
@@ -221,14 +229,6 @@ fn ended(job: &Job, analysis: &Analysis, signal: &str) -> Error {
     };
     let message = format!("{signal} ended the run in [[analysis]] {}; {kept}, and --resume goes on", analysis.name);
     Error { file: Some(job.output.clone()), ..Error::run(message) }
-}
-
-/// What the run has needed so far, on the rank that needed most. Collective.
-fn spent(comm: Comm) -> Spent {
-    let sent = comm.traffic();
-    let [peak_memory, bytes_sent, messages] =
-        comm.most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
-    Spent { peak_memory, bytes_sent, messages }
 }
 
 /// The shape of all ranks' parts of a block: [k, B, T, N].
