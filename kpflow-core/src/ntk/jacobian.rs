@@ -87,6 +87,9 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
     fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
         check(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch)?;
+        if m == 0 {
+            return Ok(());
+        }
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         self.pairs(m, |theta, place| dw[place] = x.data()[theta]);
         push_forward(self.lin, self.machine, self.mode, m, dw, y, work, self.work_len(m));
@@ -95,6 +98,9 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
         check(self.codomain(), self.domain(), self.scratch_len(m), &x, &y, scratch)?;
+        if m == 0 {
+            return Ok(());
+        }
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         dw.fill(T::zero());
         pull_back(self.lin, self.machine, self.mode, x, dw, work, self.work_len(m));
