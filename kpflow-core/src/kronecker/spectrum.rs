@@ -289,3 +289,9 @@ impl<T: Scalar, K: Kernel<T>, F: Fn(f64) -> f64> LinearOperator<T> for SpectralM
         self.apply(x, y, scratch)
     }
 }
+
+impl<T, K, F> core::fmt::Display for SpectralMap<'_, T, K, F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("f(A)")
+    }
+}

@@ -72,6 +72,9 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for KroneckerCore<'_, T, M> {
         let (m, steps) = (x.vectors(), self.lin.shape().steps);
         check(self.domain(), self.domain(), self.scratch_len(m), &x, &y, scratch)?;
         self.lin.require_values()?;
+        if m == 0 {
+            return Ok(());
+        }
         let (machine, y) = (self.machine, y.into_data());
         let c = &mut scratch[..m * self.total_columns()];
         c.fill(T::zero());

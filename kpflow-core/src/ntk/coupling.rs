@@ -246,6 +246,9 @@ impl<T: Scalar> Own<'_, '_, T> {
     fn push<K: Kernel<T>>(&self, c: &Coupled, work: &mut [T], dw: &[T], kernel: &K) {
         let Self { tile, flow, m, b, .. } = *self;
         let (columns, u) = (m * c.width, self.reads(c));
+        if u.rows == 0 {
+            return;
+        }
         let s = &mut work[tile.span(c.output, flow, m)][b * columns..];
         let s = MatMut::of(s, u.rows, columns, tile.count() * columns);
         push(c, &tile.graph().weights()[c.weight], 0..m, u, &dw[..m * c.len()], s, kernel);
@@ -266,7 +269,7 @@ impl<T: Scalar> Own<'_, '_, T> {
                 at += columns;
             }
         }
-        for to in uses(graph, &part) {
+        for to in uses(graph, &part).filter(|to| to.positions > 0) {
             let columns = m * to.width;
             let mut at = 0;
             for from in uses(graph, &part) {

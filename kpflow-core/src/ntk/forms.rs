@@ -87,6 +87,9 @@ pub(super) fn push<T: Scalar, K: Kernel<T>>(
     kernel: &K,
 ) {
     let (rows, ld, columns) = (s.rows, s.ld, vectors.len() * c.width);
+    if rows == 0 {
+        return;
+    }
     let s = &mut s.data[vectors.start * c.width..];
     let dense = c.form == Form::Dense && c.rows > 0;
     let per_row = vectors.len() * c.units;

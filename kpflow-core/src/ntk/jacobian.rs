@@ -88,6 +88,9 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         let m = x.vectors();
         check(self.domain(), self.codomain(), self.scratch_len(m), &x, &y, scratch)?;
         self.lin.require_values()?;
+        if m == 0 {
+            return Ok(());
+        }
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         self.pairs(m, |theta, place| dw[place] = x.data()[theta]);
         push_forward(self.lin, self.machine, self.mode, m, dw, y, work, self.work_len(m));
@@ -97,6 +100,9 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         let m = x.vectors();
         check(self.codomain(), self.domain(), self.scratch_len(m), &x, &y, scratch)?;
         self.lin.require_values()?;
+        if m == 0 {
+            return Ok(());
+        }
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         dw.fill(T::zero());
         pull_back(self.lin, self.machine, self.mode, x, dw, work, self.work_len(m));

@@ -70,6 +70,9 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         let m = x.vectors();
         check(self.lin.shape(), self.lin.shape(), self.scratch_len(m), &x, &y, scratch)?;
         self.lin.require_values()?;
+        if m == 0 {
+            return Ok(());
+        }
         let (shared, scratch) = scratch.split_at_mut(self.shared_len(m));
         let work = &mut scratch[..wave_len(self.lin, self.machine) * self.work_len(m)];
         match (self.coupling, self.side) {

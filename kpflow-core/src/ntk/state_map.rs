@@ -19,6 +19,9 @@ fn apply<T: Scalar, M: Machine<T>>(
     let m = x.vectors();
     check(lin.shape(), lin.shape(), scratch_len(lin, machine, mode, m), &x, &y, scratch)?;
     lin.require_values()?;
+    if m == 0 {
+        return Ok(());
+    }
     let work = Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile());
     let y = y.into_data();
     for wave in waves(lin, machine) {

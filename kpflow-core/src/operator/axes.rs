@@ -44,7 +44,7 @@ pub(super) trait Moves {
 /// Calls `f(place in a block of `to`, place in a block of `from`)` for every number that moves.
 fn each(map: &impl Moves, m: usize, mut f: impl FnMut(usize, usize)) {
     let (from, to) = (map.from(), map.to());
-    if to.is_empty() || from.is_empty() {
+    if m == 0 || to.is_empty() || from.is_empty() {
         return;
     }
     let mut at = 0;

@@ -149,7 +149,7 @@ impl<A, const AVERAGE: bool> DiagonalBlocks<A, AVERAGE> {
         let (from, rest) = scratch.split_at_mut(m * full.len());
         let (to, scratch) = rest.split_at_mut(m * full.len());
         y.data().fill(T::zero());
-        let places = if full.is_empty() { 0 } else { on_axis(full, self.axis) };
+        let places = if x.data().is_empty() || full.is_empty() { 0 } else { on_axis(full, self.axis) };
         for i in 0..places {
             let slice = Restriction::slice(full, self.axis, i);
             scatter(&slice, x, BlockMut::of(full, m, from));

@@ -53,7 +53,7 @@ impl<'a, T: Scalar> LowRank<'a, T> {
     ) {
         let (k, m, mut y) = (from.vectors(), x.vectors(), y);
         y.data().fill(T::zero());
-        if y.shape().is_empty() || x.shape().is_empty() || k == 0 {
+        if x.data().is_empty() || y.data().is_empty() || k == 0 {
             return;
         }
         for (i, c) in c[..m * k].iter_mut().enumerate() {

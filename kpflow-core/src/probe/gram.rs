@@ -23,7 +23,7 @@ use crate::{BlockRef, Error, Scalar};
 pub fn add_gram<T: Scalar>(x: BlockRef<'_, T>, y: BlockRef<'_, T>, sums: &mut [f64]) -> Result<(), Error> {
     same(x.shape(), y.shape())?;
     length(x.vectors().saturating_mul(y.vectors()), sums.len())?;
-    if x.shape().is_empty() {
+    if x.data().is_empty() || y.data().is_empty() {
         return Ok(());
     }
     for b in 0..x.shape().trajectories {

@@ -77,7 +77,7 @@ impl Probe {
         limit(0, shape.steps, 32)?;
         limit(0, shape.units, 26)?;
         limit(self.stream as usize, 1, 8)?;
-        if shape.is_empty() {
+        if block.data().is_empty() {
             return Ok(());
         }
         let key = [self.seed as u32, (self.seed >> 32) as u32];
