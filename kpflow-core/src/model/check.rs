@@ -77,7 +77,8 @@ pub(super) fn require_memory(variables: &[Variable], coefficients: usize) -> Res
     let rows = variables.iter().map(Variable::rows).fold(0, usize::saturating_add);
     let columns = variables.iter().map(|v| v.width.saturating_add(1)).fold(0, usize::saturating_add);
     let most = isize::MAX as usize;
-    if rows.saturating_mul(columns) >= most || coefficients >= most {
+    // Even without a row: sweeps of one step have two for every variable.
+    if rows.max(2).saturating_mul(columns) >= most || coefficients >= most {
         return Err(BuildError::Overflow { rows, columns });
     }
     Ok(())
