@@ -4,7 +4,7 @@
 //! unit fastest. The trajectory comes first because trajectories are what is divided, over tiles, threads
 //! and ranks: a group of them is one piece of memory. A block of one vector is that vector in C order.
 
-use crate::error::{below, length};
+use crate::error::{at_most, below, length};
 use crate::{Error, Scalar, Shape};
 use core::ops::Range;
 
@@ -75,8 +75,8 @@ impl<'a, T: Scalar> BlockRef<'a, T> {
     ///
     /// **Errors**: if the range does not lie within the trajectories.
     pub fn trajectories(&self, range: Range<usize>) -> Result<BlockRef<'a, T>, Error> {
-        below(self.shape.trajectories.saturating_add(1), range.end)?;
-        below(range.end.saturating_add(1), range.start)?;
+        at_most(self.shape.trajectories, range.end)?;
+        at_most(range.end, range.start)?;
         Ok(if self.data.is_empty() {
             BlockRef { shape: self.shape.with_trajectories(range.len()), ..*self }
         } else {

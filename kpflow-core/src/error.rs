@@ -179,6 +179,15 @@ pub(crate) fn below(limit: usize, found: usize) -> Result<(), Error> {
     }
 }
 
+/// Fails if `found` is beyond `most`.
+pub(crate) fn at_most(most: usize, found: usize) -> Result<(), Error> {
+    if found <= most {
+        Ok(())
+    } else {
+        Err(Error::Range { limit: most.saturating_add(1), found })
+    }
+}
+
 /// Fails unless two shapes are the same.
 pub(crate) fn same(expected: Shape, found: Shape) -> Result<(), Error> {
     if expected == found {

@@ -188,7 +188,8 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
     /// Adds a mixing block.
     pub fn mixing(&mut self, function: &'a dyn Mixing<T>, reads: &[Operand], output: usize) {
         if reads.len() != function.inputs() || reads.len() > MAX_INPUTS {
-            return self.fail(BuildError::Size { node: self.used[1] });
+            let (expected, found) = (function.inputs().min(MAX_INPUTS), reads.len());
+            return self.fail(BuildError::Size { node: self.used[1], expected, found });
         }
         let mut inputs = [Operand::default(); MAX_INPUTS];
         inputs[..reads.len()].copy_from_slice(reads);
@@ -198,8 +199,10 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
     /// Adds a unit-wise cluster.
     pub fn cluster(&mut self, function: &'a dyn Cluster<T>, reads: &[Operand], writes: &[usize]) {
         let node = self.used[1];
-        if reads.len() != function.inputs() || writes.len() != function.outputs() {
-            return self.fail(BuildError::Size { node });
+        for (expected, found) in [(function.inputs(), reads.len()), (function.outputs(), writes.len())] {
+            if expected != found {
+                return self.fail(BuildError::Size { node, expected, found });
+            }
         }
         for (needed, given) in [(reads.len(), MAX_INPUTS), (writes.len(), MAX_OUTPUTS), (1, writes.len())] {
             if needed > given {
@@ -246,8 +249,8 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         }
         let initial = self.initial_width.or(read).unwrap_or(units);
         let beyond = |v: &Variable| v.initial.filter(|_| v.edge != Edge::None).map(|at| at.saturating_add(v.width));
-        if variables.iter().filter_map(beyond).any(|end| end > initial) {
-            return Err(BuildError::Size { node: 0 });
+        if let Some(found) = variables.iter().filter_map(beyond).find(|end| *end > initial) {
+            return Err(BuildError::Initial { expected: initial, found });
         }
         let Self { variables, nodes, segments, weights, coefficients, .. } = self;
         Ok(Graph {

@@ -37,23 +37,26 @@ pub(super) fn check<T: Scalar>(
     weights: &[Weight<'_, T>],
     state: usize,
 ) -> Result<(), BuildError> {
-    for weight in weights {
-        let fits = weight.matrix.len() == weight.n_out.saturating_mul(weight.n_in);
-        if !fits || weight.bias.is_some_and(|b| b.len() != weight.n_out) {
-            return Err(BuildError::Size { node: 0 });
+    for (weight, w) in weights.iter().enumerate() {
+        let bias = w.bias.map(|b| (w.n_out, b.len()));
+        for (expected, found) in [Some((w.n_out.saturating_mul(w.n_in), w.matrix.len())), bias].into_iter().flatten() {
+            if expected != found {
+                return Err(BuildError::Weight { weight, expected, found });
+            }
         }
     }
     // A node before the first segment would belong to none.
     if segments.first().map_or(nodes.len(), |s| s.nodes.start) > 0 {
-        return Err(BuildError::Size { node: 0 });
+        return Err(BuildError::Missing { node: 0, there_are: segments.len(), found: 0 });
     }
     for segment in segments {
-        let steps = |node: usize| outputs(&nodes[node]).first().and_then(|&o| variables.get(o)).map(|v| v.positions);
+        let steps =
+            |node: usize| outputs(&nodes[node]).first().and_then(|&o| variables.get(o)).map_or(0, |v| v.positions);
         for node in segment.nodes.clone() {
             check_node(variables, &nodes[node], segment.scan, weights, node)?;
             check_sum(variables, nodes, node)?;
-            if segment.scan != Scan::Parallel && steps(node) != steps(segment.nodes.start) {
-                return Err(BuildError::Size { node });
+            if segment.scan != Scan::Parallel {
+                equal(node, steps(segment.nodes.start), steps(node))?;
             }
         }
     }
@@ -77,7 +80,8 @@ pub(super) fn require_memory(variables: &[Variable], coefficients: usize) -> Res
     let rows = variables.iter().map(Variable::rows).fold(0, usize::saturating_add);
     let columns = variables.iter().map(|v| v.width.saturating_add(1)).fold(0, usize::saturating_add);
     let most = isize::MAX as usize;
-    if rows.saturating_mul(columns) >= most || coefficients >= most {
+    // Even without a row: sweeps of one step have two for every variable.
+    if rows.max(2).saturating_mul(columns) >= most || coefficients >= most {
         return Err(BuildError::Overflow { rows, columns });
     }
     Ok(())
@@ -90,7 +94,7 @@ fn check_sum<T: Scalar>(variables: &[Variable], nodes: &[Node<'_, T>], index: us
         let Some(first) = nodes[..index].iter().position(|n| outputs(n).contains(&o)) else { continue };
         let early = nodes[first..index].iter().any(|n| operands(n).iter().any(|r| r.variable == o && !r.delayed));
         if !dense(&nodes[index]) || !dense(&nodes[first]) || variables[o].watch.is_some() || early {
-            return Err(BuildError::Size { node: index });
+            return Err(BuildError::Twice { node: index, first });
         }
     }
     Ok(())
@@ -103,37 +107,53 @@ fn check_node<T: Scalar>(
     weights: &[Weight<'_, T>],
     index: usize,
 ) -> Result<(), BuildError> {
-    let size = BuildError::Size { node: index };
-    let first = outputs(node).first().and_then(|&o| variables.get(o)).ok_or(size)?;
+    let variable =
+        |v: usize| variables.get(v).ok_or(BuildError::Missing { node: index, there_are: variables.len(), found: v });
+    let output = outputs(node).first().copied().unwrap_or(usize::MAX);
+    let first = variable(output)?;
     for operand in operands(node) {
-        let v = variables.get(operand.variable).ok_or(size)?;
+        let v = variable(operand.variable)?;
         // A mixing block goes across positions, but not where time runs through it.
         let across = matches!(node, Node::Mixing { .. }) && scan == Scan::Parallel;
-        if operand.offset.saturating_add(operand.width) > v.width || (v.positions != first.positions && !across) {
-            return Err(size);
+        let end = operand.offset.saturating_add(operand.width);
+        equal(index, v.width.min(end), end)?;
+        if !across {
+            equal(index, first.positions, v.positions)?;
         }
         let right = matches!((scan, v.edge), (Scan::Forward, Edge::First) | (Scan::Backward, Edge::Last));
         if operand.delayed && !right {
             return Err(BuildError::Delay { node: index });
         }
     }
-    let fits = match node {
-        Node::Input { .. } => first.watch.is_none(),
-        Node::Constant { data, .. } => {
-            first.watch.is_none() && data.len() == first.positions.saturating_mul(first.width)
+    match node {
+        Node::Input { .. } | Node::Constant { .. } if first.watch.is_some() => {
+            Err(BuildError::Watched { node: index, variable: output })
         }
+        Node::Input { .. } => Ok(()),
+        Node::Constant { data, .. } => equal(index, first.positions.saturating_mul(first.width), data.len()),
         Node::Site { weight, row, form, input, .. } => {
-            weights.get(*weight).filter(|_| first.width > 0).is_some_and(|w| match form {
-                Form::Dense => w.n_in == input.width && row.saturating_add(first.width) <= w.n_out,
-                Form::Gain => *row == 0 && w.n_in == 1 && w.n_out == input.width && w.n_out == first.width,
-                Form::Embedding => *row == 0 && input.width == 1 && w.n_in == first.width && w.bias.is_none(),
-            })
+            let missing = BuildError::Missing { node: index, there_are: weights.len(), found: *weight };
+            let w = weights.get(*weight).ok_or(missing)?;
+            equal(index, first.width.max(1), first.width)?;
+            let end = row.saturating_add(first.width);
+            let sizes = match form {
+                Form::Dense => [(w.n_in, input.width), (w.n_out.min(end), end), (0, 0)],
+                Form::Gain => [(1, w.n_in), (w.n_out, input.width), (w.n_out, end)],
+                Form::Embedding => [(1, input.width), (w.n_in, end), (0, w.bias.map_or(0, <[T]>::len))],
+            };
+            sizes.into_iter().try_for_each(|(expected, found)| equal(index, expected, found))?;
+            if *form == Form::Dense {
+                Ok(())
+            } else {
+                equal(index, 0, *row)
+            }
         }
         Node::Cluster { .. } => {
-            operands(node).iter().all(|o| o.width == first.width)
-                && outputs(node).iter().all(|&o| {
-                    variables.get(o).is_some_and(|v| v.width == first.width && v.positions == first.positions)
-                })
+            operands(node).iter().try_for_each(|o| equal(index, first.width, o.width))?;
+            outputs(node).iter().try_for_each(|&o| {
+                equal(index, first.width, variable(o)?.width)?;
+                equal(index, first.positions, variable(o)?.positions)
+            })
         }
         Node::Mixing { function, .. } => {
             let (mut sizes, reads) = ([(0, 0); MAX_INPUTS], operands(node));
@@ -141,13 +161,22 @@ fn check_node<T: Scalar>(
             for (size, o) in sizes.iter_mut().zip(reads) {
                 *size = (rows(variables[o.variable].positions), o.width);
             }
-            function.size(&sizes[..reads.len()]) == Some((rows(first.positions), first.width))
+            let (expected, found) = (function.size(&sizes[..reads.len()]), (rows(first.positions), first.width));
+            if expected == Some(found) {
+                Ok(())
+            } else {
+                Err(BuildError::Mixing { node: index, expected, found })
+            }
         }
-    };
-    if fits {
+    }
+}
+
+/// Fails unless a size of a node is the one expected.
+fn equal(node: usize, expected: usize, found: usize) -> Result<(), BuildError> {
+    if expected == found {
         Ok(())
     } else {
-        Err(size)
+        Err(BuildError::Size { node, expected, found })
     }
 }
 

@@ -18,10 +18,62 @@ pub enum BuildError {
         /// Columns of all variables together.
         columns: usize,
     },
-    /// A node reads columns that its variable does not have, or sizes that must agree do not.
+    /// Sizes that must agree do not: those of a node and of what it reads, or of a weight's uses.
     Size {
         /// Which node.
         node: usize,
+        /// The size that it would have to be.
+        expected: usize,
+        /// The size that it is.
+        found: usize,
+    },
+    /// A node reads or writes what there is not, or its segment does not exist.
+    Missing {
+        /// Which node.
+        node: usize,
+        /// How many there are: of variables, of weights, of segments.
+        there_are: usize,
+        /// The number that is named.
+        found: usize,
+    },
+    /// A weight's matrix or bias is not as long as its sizes say.
+    Weight {
+        /// Which weight.
+        weight: usize,
+        /// The numbers that it must hold.
+        expected: usize,
+        /// The numbers that it holds.
+        found: usize,
+    },
+    /// A node writes what another has written, is watched or has been read, and they are not the sites of one sum.
+    Twice {
+        /// Which node.
+        node: usize,
+        /// The one that wrote first.
+        first: usize,
+    },
+    /// Fixed data is watched: nothing moves it.
+    Watched {
+        /// Which node.
+        node: usize,
+        /// The variable that is watched.
+        variable: usize,
+    },
+    /// A mixing block does not take inputs of these sizes, or does not give this output.
+    Mixing {
+        /// Which node.
+        node: usize,
+        /// The (positions, width) that it gives; `None` if it refuses its inputs.
+        expected: Option<(usize, usize)>,
+        /// The output's.
+        found: (usize, usize),
+    },
+    /// The initial row of a variable lies beyond the initial state.
+    Initial {
+        /// The numbers of a trajectory's initial state.
+        expected: usize,
+        /// Where the row ends.
+        found: usize,
     },
     /// A delayed read of a variable without an initial row, or across directions of time.
     Delay {
@@ -46,7 +98,28 @@ impl core::fmt::Display for BuildError {
             Self::Overflow { rows, columns } => {
                 write!(f, "the variables have {rows} rows and {columns} columns in all: more than memory can hold")
             }
-            Self::Size { node } => write!(f, "node {node} reads or writes sizes that do not agree"),
+            Self::Size { node, expected, found } => {
+                write!(f, "node {node} has a size of {found} where {expected} is expected")
+            }
+            Self::Missing { node, there_are, found } => {
+                write!(f, "node {node} names number {found} of something of which there are {there_are}")
+            }
+            Self::Weight { weight, expected, found } => {
+                write!(f, "weight {weight} holds {found} numbers; its sizes say {expected}")
+            }
+            Self::Twice { node, first } => write!(f, "node {node} writes what node {first} has written already"),
+            Self::Watched { node, variable } => {
+                write!(f, "node {node} is fixed data, and its variable {variable} is watched")
+            }
+            Self::Mixing { node, expected: Some((p, w)), found: (positions, width) } => {
+                write!(f, "node {node} gives [{p}, {w}], and its output is [{positions}, {width}]")
+            }
+            Self::Mixing { node, expected: None, found: (positions, width) } => {
+                write!(f, "node {node} does not take inputs of these sizes for an output of [{positions}, {width}]")
+            }
+            Self::Initial { expected, found } => {
+                write!(f, "the initial state has {expected} numbers, and {found} are read")
+            }
             Self::Delay { node } => write!(f, "node {node} reads a variable delayed that has no initial row"),
             Self::State { expected, found } => {
                 write!(f, "the watched variables hold {found} numbers; the state has {expected}")

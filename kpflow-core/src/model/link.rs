@@ -178,7 +178,7 @@ fn couple<T: Scalar>(
                 continue;
             };
             if r != range {
-                return Err(BuildError::Size { node: n });
+                return Err(BuildError::Size { node: n, expected: r.end - r.start, found: range.end - range.start });
             }
             once = false;
             shares = shares.or(Some(k).filter(|&k| k < n));

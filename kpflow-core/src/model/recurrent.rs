@@ -133,7 +133,7 @@ impl Cell {
     ///
     /// Inputs of its linearisation: slot 0, x `[B, T, n_in]`; initial state `[B, N]`. θ = W_ih, b_ih, W_hh, b_hh.
     ///
-    /// **Errors**: [`BuildError::Size`] if a weight is not of its size.
+    /// **Errors**: [`BuildError::Weight`] if a weight is not of its size.
     pub fn graph<'s, 'a: 's, T: Scalar>(
         &'a self,
         weights: RecurrentWeights<'a, T>,

@@ -2,7 +2,7 @@
 
 use super::axes::{gather, moves, on_axis, scatter, Moves};
 use super::{check, LinearOperator};
-use crate::error::below;
+use crate::error::{at_most, below};
 use crate::{Axis, BlockMut, BlockRef, Error, Scalar, Shape};
 use core::fmt;
 use core::ops::Range;
@@ -50,8 +50,8 @@ impl Select<'_> {
         match *self {
             Select::All => Ok(()),
             Select::Window { start, end } => {
-                below(places.saturating_add(1), end)?;
-                below(end.saturating_add(1), start)
+                at_most(places, end)?;
+                at_most(end, start)
             }
             Select::List(list) => {
                 list.iter().try_for_each(|place| below(places, *place))?;

@@ -14,7 +14,7 @@ pub use philox::philox4x32;
 pub use power::{power_iteration, Power, StopReason};
 pub use trace::{hutchinson, Running};
 
-use crate::error::below;
+use crate::error::at_most;
 use crate::{BlockMut, Error, Scalar};
 
 /// The distribution of a probe's independent numbers, all of mean 0 and variance 1.
@@ -70,7 +70,7 @@ impl Probe {
         let shape = block.shape();
         let limit = |first: usize, count: usize, bits: u32| {
             let most = 1usize.checked_shl(bits).filter(|most| *most > 0).unwrap_or(usize::MAX);
-            below(most.saturating_add(1), first.saturating_add(count))
+            at_most(most, first.saturating_add(count))
         };
         limit(first_vector, block.vectors(), 32)?;
         limit(first_trajectory, shape.trajectories, 32)?;

@@ -69,7 +69,10 @@ impl<'a, T> Rows<'a, T> {
     pub fn get(&self, p: usize, v: usize) -> Result<&'a [T], Error> {
         below(self.positions, p)?;
         below(self.vectors, v)?;
-        Ok(self.row(p, v))
+        let start = p.saturating_mul(self.position_stride).saturating_add(v.saturating_mul(self.vector_stride));
+        let found = self.data.len().saturating_sub(start);
+        let row = self.data.get(start..start.saturating_add(self.width));
+        row.ok_or(Error::Length { expected: self.width, found })
     }
     /// The same where there is one.
     #[inline]
@@ -105,7 +108,10 @@ impl<'a, T: Scalar> RowsMut<'a, T> {
     pub fn get(&mut self, p: usize, v: usize) -> Result<&mut [T], Error> {
         below(self.positions, p)?;
         below(self.vectors, v)?;
-        Ok(self.row(p, v))
+        let start = p.saturating_mul(self.position_stride).saturating_add(v.saturating_mul(self.vector_stride));
+        let found = self.data.len().saturating_sub(start);
+        let row = self.data.get_mut(start..start.saturating_add(self.width));
+        row.ok_or(Error::Length { expected: self.width, found })
     }
     /// The same where there is one.
     #[inline]

@@ -52,7 +52,7 @@ impl<T: Scalar> Mixing<T> for Normalize {
         1
     }
     fn size(&self, inputs: &[(usize, usize)]) -> Option<(usize, usize)> {
-        (self.group > 0 && inputs[0].1 % self.group == 0).then_some(inputs[0])
+        inputs.first().copied().filter(|size| self.group > 0 && size.1 % self.group == 0)
     }
     fn forward(&self, inputs: &[Rows<'_, T>], mut output: RowsMut<'_, T>, _kernel: &dyn Kernel<T>) {
         for p in 0..output.positions {

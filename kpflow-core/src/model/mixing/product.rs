@@ -130,12 +130,15 @@ impl<T: Scalar> Mixing<T> for Product {
         if self.groups == 0 || self.along[2] == Along::Shared {
             return None;
         }
-        let (a, mut b) = (self.group(0, inputs[0])?, self.group(1, inputs[1])?);
+        let (a, mut b) = (self.group(0, *inputs.first()?)?, self.group(1, *inputs.get(1)?)?);
         if self.transposed {
             b = (b.1, b.0);
         }
         let (rows, cols) = (a.1 == b.0).then_some((a.0, b.1))?;
-        Some(if self.along[2] == Along::Rows { (rows * self.groups, cols) } else { (rows, cols * self.groups) })
+        Some(match self.along[2] {
+            Along::Rows => (rows.saturating_mul(self.groups), cols),
+            _ => (rows, cols.saturating_mul(self.groups)),
+        })
     }
     fn forward(&self, inputs: &[Rows<'_, T>], mut output: RowsMut<'_, T>, kernel: &dyn Kernel<T>) {
         output.clear();

@@ -23,9 +23,10 @@ impl<T: Scalar> Mixing<T> for Softmax {
         1 + usize::from(self.masked)
     }
     fn size(&self, inputs: &[(usize, usize)]) -> Option<(usize, usize)> {
-        let (positions, width) = inputs[0];
-        let mask = !self.masked || ((inputs[1].0 == positions || inputs[1].0 == 1) && inputs[1].1 == self.group);
-        (self.group > 0 && width % self.group == 0 && mask).then_some(inputs[0])
+        let &(positions, width) = inputs.first()?;
+        let fits = |&(rows, columns): &(usize, usize)| (rows == positions || rows == 1) && columns == self.group;
+        let mask = !self.masked || inputs.get(1).is_some_and(fits);
+        (self.group > 0 && width % self.group == 0 && mask).then_some((positions, width))
     }
     fn forward(&self, inputs: &[Rows<'_, T>], mut output: RowsMut<'_, T>, _kernel: &dyn Kernel<T>) {
         let scale = T::of(self.scale);
