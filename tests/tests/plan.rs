@@ -47,8 +47,9 @@ fn agrees(job: Job, ranks: usize, threads: &str, what: &str) {
     let results = job.run(ranks);
     for (name, measured) in [("memory_bytes", "peak_memory"), ("bytes_sent", "bytes_sent")] {
         let (planned, measured) = (planned[name].as_f64().unwrap(), results.integer(measured) as f64);
-        // What ranks agree on beside the analyses is some hundred bytes.
-        let slack = if name == "bytes_sent" { 1000.0 } else { 0.0 };
+        // What ranks agree on beside the analyses is some hundred bytes; the program itself, with MPI, is some MiB larger or smaller from run to
+        // run (seen: 6.3 MB of 60).
+        let slack = if name == "bytes_sent" { 1000.0 } else { f64::from(4 << 20) };
         assert!(
             (planned - measured).abs() <= 0.1 * measured + slack,
             "{what} on {ranks} ranks, {threads} threads: {name} planned {planned}, measured {measured}"
