@@ -7,7 +7,7 @@ use kpflow_core::ntk::{Ntk, ParameterOperator, Propagator};
 use kpflow_core::operator::Adjoint;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
-use kpflow_hpc::engine::{Engine, Real};
+use kpflow_hpc::engine::{status_bytes, Engine, Real};
 use kpflow_hpc::error::fits;
 use kpflow_hpc::tiling;
 use serde_json::{json, Value};
@@ -172,15 +172,13 @@ impl Memory {
     fn start() -> Self {
         // 5 resets the peak; where that is not allowed the peak of all that ran before is told.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
-        Self { before: status("VmRSS") }
+        Self { before: memory("VmRSS") }
     }
     fn peak(&self) -> usize {
-        status("VmHWM").saturating_sub(self.before)
+        memory("VmHWM").saturating_sub(self.before)
     }
 }
 
-fn status(field: &str) -> usize {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|l| l.strip_prefix(field)?.trim_start_matches(':').trim().strip_suffix(" kB"));
-    line.and_then(|kib| kib.parse::<usize>().ok()).unwrap_or(0) << 10
+fn memory(what: &str) -> usize {
+    status_bytes(what).unwrap_or(0) as usize
 }

@@ -128,22 +128,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-#[cfg(target_env = "gnu")]
-extern "C" {
-    fn mallopt(parameter: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
-}
-
-/// Large pieces of memory go back to the system when they are freed: what is measured next does not find them.
-fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: a plain setter of glibc; -3 is M_MMAP_THRESHOLD, and setting it fixes it.
-    unsafe {
-        mallopt(-3, 1 << 17);
-    }
-}
-
 fn main() -> ExitCode {
-    give_memory_back();
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

@@ -31,13 +31,9 @@ pub fn require_memory(bytes: f64) -> Result<()> {
 /// no estimate of memory could be right.
 fn return_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        extern "C" {
-            fn mallopt(param: std::ffi::c_int, value: std::ffi::c_int) -> std::ffi::c_int;
-        }
-        const M_MMAP_THRESHOLD: std::ffi::c_int = -3;
-        // SAFETY: mallopt(3) takes two numbers, from any thread.
-        unsafe { mallopt(M_MMAP_THRESHOLD, 1 << 18) };
+    // SAFETY: mallopt(3) takes two numbers, from any thread.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 18);
     }
 }
 
