@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 
 triple=thumbv7em-none-eabihf
 ram_limit=65536
-export CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")/embedded
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")/embedded
+export CARGO_TARGET_DIR
 tools=$CARGO_TARGET_DIR/tools
 arch=$(uname -m)
 
@@ -25,9 +26,9 @@ fetch() {
         -o "Dir::Cache::archives=$tools/debs/" install "$@")
     # A fresh machine has no lists of packages yet.
     if ! "${get[@]}" >"$tools/apt.log" 2>&1; then
-        if [ "$(id -u)" -eq 0 ]; then apt-get -q update >>"$tools/apt.log" 2>&1 || true; else
-            sudo -n apt-get -q update >>"$tools/apt.log" 2>&1 || true
-        fi
+        local as_root=()
+        [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+        "${as_root[@]}" apt-get -q update >>"$tools/apt.log" 2>&1 || true
         "${get[@]}" >>"$tools/apt.log" 2>&1 || { tail -n 5 "$tools/apt.log"; return 1; }
     fi
     local deb
@@ -61,7 +62,8 @@ if target_library && [ -z "${KPFLOW_DEBIAN_RUST:-}" ]; then
 else
     [ -x "$tools/usr/bin/cargo" ] || fetch rustc-web cargo-web rust-web-src || skip "no $triple: neither rustup nor apt can fetch it"
     target_cargo() {
-        local linker=$(command -v arm-none-eabi-ld || echo "$tools/usr/bin/arm-none-eabi-ld")
+        local linker
+        linker=$(command -v arm-none-eabi-ld || echo "$tools/usr/bin/arm-none-eabi-ld")
         RUSTC_BOOTSTRAP=1 RUSTC=$tools/usr/bin/rustc CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER=$linker \
             tool cargo "$@" -Z build-std=core
     }
