@@ -8,15 +8,32 @@ pub struct Clock {
     pub seconds: f64,
 }
 
-/// The median time of a call, of at least five and as many as fit the time.
-pub fn median(clock: Clock, mut f: impl FnMut()) -> f64 {
+/// Calls that are measured, at least, and how many where one takes longer than the time for all.
+const LEAST: (usize, usize) = (5, 3);
+
+/// The times of calls, after one that is not measured.
+pub fn times(clock: Clock, mut f: impl FnMut()) -> Vec<f64> {
     f();
     let (start, mut times) = (Instant::now(), Vec::new());
-    while times.len() < 5 || start.elapsed().as_secs_f64() < clock.seconds {
+    loop {
         let one = Instant::now();
         f();
         times.push(one.elapsed().as_secs_f64());
+        let long = start.elapsed().as_secs_f64() >= clock.seconds;
+        let least = if times[0] > clock.seconds { LEAST.1 } else { LEAST.0 };
+        if long && times.len() >= least {
+            return times;
+        }
     }
+}
+
+/// The middle of some times.
+pub fn middle(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
+}
+
+/// The median time of a call.
+pub fn median(clock: Clock, f: impl FnMut()) -> f64 {
+    middle(times(clock, f))
 }

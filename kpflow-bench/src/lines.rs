@@ -1,13 +1,13 @@
 //! How the time of a product grows with trajectories, steps, vectors and threads.
 
 use crate::case::{cell, with, Data, Size};
-use crate::clock::{median, Clock};
+use crate::clock::{middle, times, Clock};
 use kpflow_core::ntk::{Coupling, Ntk, Side};
 use kpflow_core::LinearOperator;
 use kpflow_hpc::engine::Engine;
 use serde_json::{json, Value};
 
-fn seconds(engine: &Engine, size: Size, clock: Clock) -> f64 {
+fn seconds(engine: &Engine, size: Size, clock: Clock) -> Vec<f64> {
     let cell = cell("gru");
     let data = Data::<f32>::new(&cell, size);
     with(engine, &cell, size, &data, |lin| {
@@ -15,7 +15,7 @@ fn seconds(engine: &Engine, size: Size, clock: Clock) -> f64 {
         let x = crate::case::numbers::<f32>(size.block * lin.shape().len(), 5, 1.0);
         let (mut y, mut scratch) = (vec![0.0; x.len()], vec![0.0; ntk.scratch_len(size.block)]);
         let m = size.block;
-        median(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch))
+        times(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch))
     })
 }
 
@@ -28,12 +28,20 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     xy / logs.iter().map(|p| (p.0 - mx).powi(2)).sum::<f64>()
 }
 
+/// How often each size has its turn.
+const ROUNDS: usize = 4;
+
 /// Slopes on log axes, in f32, for a GRU of 256 units.
 pub fn measure(engine: &Engine, clock: Clock) -> Vec<Value> {
     let base = Size { hidden: 256, trajectories: 20, steps: 60, inputs: 10, block: 32 };
     let mut rows = Vec::new();
     let mut line = |what: &str, values: &[usize], size: &dyn Fn(usize) -> Size| {
-        let points: Vec<(f64, f64)> = values.iter().map(|&v| (v as f64, seconds(engine, size(v), clock))).collect();
+        // Round after round, so that a busy moment of the machine is not all that one of the sizes sees.
+        let (mut all, part) = (vec![Vec::new(); values.len()], Clock { seconds: clock.seconds / ROUNDS as f64 });
+        for _ in 0..ROUNDS {
+            values.iter().zip(&mut all).for_each(|(&v, times)| times.extend(seconds(engine, size(v), part)));
+        }
+        let points: Vec<(f64, f64)> = values.iter().zip(all).map(|(&v, times)| (v as f64, middle(times))).collect();
         rows.push(json!({ "against": what, "points": points, "slope": slope(&points) }));
     };
     line("trajectories", &[10, 20, 40, 80], &|v| Size { trajectories: v, ..base });

@@ -76,14 +76,12 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         let mut rows = Vec::new();
         for size in SIZES.into_iter().filter(|s| options.hidden.is_none_or(|h| h == s.hidden)) {
             for cell in CELLS.into_iter().filter(|c| options.cell.as_deref().is_none_or(|o| o == *c)) {
-                for engine in if threads > 1 { vec![&all, &one] } else { vec![&one] } {
-                    for row in measure::<f32>(engine, cell, size, "f32", clock)
-                        .into_iter()
-                        .chain(measure::<f64>(engine, cell, size, "f64", clock))
-                    {
-                        println!("{}", report::product(&row));
-                        rows.push(row);
-                    }
+                let engines = if threads > 1 { vec![&all, &one] } else { vec![&one] };
+                let single = engines.iter().map(|e| measure::<f32>(e, cell, size, "f32", clock));
+                let double = engines.iter().map(|e| measure::<f64>(e, cell, size, "f64", clock));
+                for row in single.chain(double).flatten() {
+                    println!("{}", report::product(&row));
+                    rows.push(row);
                 }
             }
         }

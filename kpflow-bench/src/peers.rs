@@ -2,7 +2,7 @@
 //! probes, and the answers are compared.
 
 use crate::case::{cell, with, Data, Size};
-use crate::clock::{median, Clock};
+use crate::clock::{middle, times, Clock};
 use kpflow_core::ntk::Ntk;
 use kpflow_core::{LinearOperator, Scalar};
 use kpflow_hpc::engine::{Engine, Real};
@@ -23,14 +23,14 @@ pub fn measure<T: Real>(engine: &Engine, size: Size, precision: &str, clock: Clo
     let cell = cell("gru");
     let data = Data::<T>::new(&cell, size);
     let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let (mut ours, mut shape) = (0.0, None);
-    with(engine, &cell, size, &data, |lin| {
+    // Before and after the others.
+    let (mut ours, mut peers) = (Vec::new(), Err(String::new()));
+    with(engine, &cell, size, &data, |lin| -> std::io::Result<()> {
         let (s, m) = (lin.shape(), size.block);
         let ntk = Ntk::new(lin, engine);
         let x = crate::case::numbers::<T>(m * s.len(), 5, 1.0);
         let (mut y, mut scratch) = (vec![T::zero(); x.len()], vec![T::zero(); ntk.scratch_len(m)]);
-        ours = median(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch));
-        shape = Some(s);
+        ours = times(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch));
         let files: [(&str, &[T]); 7] = [
             ("w_ih", &data.w_ih),
             ("w_hh", &data.w_hh),
@@ -40,21 +40,28 @@ pub fn measure<T: Real>(engine: &Engine, size: Size, precision: &str, clock: Clo
             ("x", &x),
             ("y", &y),
         ];
-        files.iter().try_for_each(|(name, x)| write(directory.path(), name, x))
+        files.iter().try_for_each(|(name, x)| write(directory.path(), name, x))?;
+        peers = others(directory.path(), size, precision, kpflow_core::machine::Tasks::lanes(engine), clock);
+        ours.extend(times(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch)));
+        Ok(())
     })
     .map_err(|e| e.to_string())?;
-    let threads = kpflow_core::machine::Tasks::lanes(engine);
+    let (peers, Size { hidden, trajectories, steps, block, .. }) = (peers?, size);
+    Ok(json!({
+        "hidden": hidden, "trajectories": trajectories, "steps": steps, "block": block, "precision": precision,
+        "kpflow_seconds": middle(ours), "peers": peers,
+    }))
+}
+
+/// What peers.py measures of the files in a directory.
+fn others(directory: &Path, size: Size, precision: &str, threads: usize, clock: Clock) -> Result<Value, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/peers/peers.py");
     let Size { hidden, trajectories, steps, inputs, block } = size;
     let numbers = [hidden, trajectories, steps, inputs, block, threads].map(|n| n.to_string());
     let seconds = format!("{}", 2.0 * clock.seconds);
     let mut run = Command::new("python3");
-    let output = output(run.arg(script).arg(directory.path()).arg(precision).args(numbers).arg(seconds))?;
-    let peers: Value = serde_json::from_str(&output).map_err(|e| format!("peers.py wrote {output:?}: {e}"))?;
-    Ok(json!({
-        "hidden": hidden, "trajectories": trajectories, "steps": steps, "block": block, "precision": precision,
-        "kpflow_seconds": ours, "peers": peers,
-    }))
+    let output = output(run.arg(script).arg(directory).arg(precision).args(numbers).arg(seconds))?;
+    serde_json::from_str(&output).map_err(|e| format!("peers.py wrote {output:?}: {e}"))
 }
 
 /// What a program prints, or why it failed.

@@ -7,7 +7,7 @@ use kpflow_hpc::blas::Blas;
 use kpflow_hpc::engine::{Engine, Real};
 use kpflow_hpc::error::fits;
 
-/// GFLOP/s of all threads together.
+/// GFLOP/s of all threads together, at the moments of the operators that they are compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
     /// Square products of 1024.
@@ -46,7 +46,7 @@ pub fn peak<T: Blas>(engine: &Engine, clock: Clock) -> f64 {
 impl Rates {
     /// Measures them for a cell of this many gates.
     pub fn measure<T: Real>(engine: &Engine, size: Size, gates: usize, tile: usize, clock: Clock) -> Self {
-        let clock = Clock { seconds: clock.seconds / 4.0 };
+        let clock = Clock { seconds: clock.seconds / 8.0 };
         let (h, rows, positions) = (size.hidden, tile * size.block, tile * size.steps);
         let (out, chunk, inner) = (gates * h, size.block.div_ceil(8) * gates * h, h + size.inputs + 2);
         Self {
@@ -55,6 +55,18 @@ impl Rates {
             cotangent: product::<T>(engine, clock, [rows, h, out], [false, false]),
             pull: product::<T>(engine, clock, [inner, chunk, positions], [true, false]),
             push: product::<T>(engine, clock, [positions, chunk, inner], [false, false]),
+        }
+    }
+
+    /// The mean of these and others: of the moments before and after something.
+    pub fn with(&self, other: &Self) -> Self {
+        let mean = |a: f64, b: f64| 0.5 * (a + b);
+        Self {
+            peak: mean(self.peak, other.peak),
+            tangent: mean(self.tangent, other.tangent),
+            cotangent: mean(self.cotangent, other.cotangent),
+            pull: mean(self.pull, other.pull),
+            push: mean(self.push, other.push),
         }
     }
 

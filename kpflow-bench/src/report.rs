@@ -57,13 +57,14 @@ pub fn speedups(rows: &[Value]) -> Vec<String> {
     let pairs = several.filter_map(|r| Some((r, rows.iter().find(|o| same(r, o) && number(o, "threads") == 1.0)?)));
     let line = |(r, one): (&Value, &Value)| {
         format!(
-            "{:4} {:>4} {} {:18} {} threads: {:.2} times one",
+            "{:4} {:>4} {} {:18} {} threads: {:.2} times one (square products: {:.2})",
             text(r, "cell"),
             number(r, "hidden"),
             text(r, "precision"),
             text(r, "operator"),
             number(r, "threads"),
-            number(one, "seconds") / number(r, "seconds")
+            number(one, "seconds") / number(r, "seconds"),
+            number(r, "peak_gflops") / number(one, "peak_gflops")
         )
     };
     pairs.map(line).collect()

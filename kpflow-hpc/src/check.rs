@@ -58,7 +58,7 @@ pub fn check(path: &Path, threads: Option<usize>, comm: Comm) -> Result<()> {
 
 impl Check<'_> {
     fn report(&mut self, name: &str, found: String, good: bool) {
-        if self.engine.comm().is_root() {
+        if self.engine.grid().is_root() {
             println!("{} {name}: {found}", if good { "ok    " } else { "FAILED" });
         }
         if !good {
@@ -83,7 +83,7 @@ impl Check<'_> {
     }
 
     fn norm(&self, x: &[f64]) -> f64 {
-        self.engine.comm().sum_one(x.iter().map(|x| x * x).sum()).sqrt()
+        self.engine.grid().sum_one(x.iter().map(|x| x * x).sum()).sqrt()
     }
 
     fn apply(&self, op: &dyn LinearOperator<f64>, x: &[f64], adjoint: bool) -> Vec<f64> {
@@ -120,9 +120,9 @@ impl Check<'_> {
         let (mut ax, mut aty) = (vec![0.0; op.codomain().len()], vec![0.0; op.domain().len()]);
         let mut scratch = vec![0.0; op.scratch_len(1)];
         let mut test = fits(dot_test(op, &x, &y, &mut ax, &mut aty, &mut scratch));
-        let comm = self.engine.comm();
+        let grid = self.engine.grid();
         // States are spread over ranks and their sums are parts; parameters are whole on every rank.
-        let whole = |sum: &mut f64, spread: bool| *sum = if spread { comm.sum_one(*sum) } else { *sum };
+        let whole = |sum: &mut f64, spread: bool| *sum = if spread { grid.sum_one(*sum) } else { *sum };
         let (domain, codomain) = (from == Space::State, Space::State == to);
         let spread = [domain, codomain, codomain, domain];
         test.squares.iter_mut().zip(spread).for_each(|(s, spread)| whole(s, spread));

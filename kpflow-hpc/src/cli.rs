@@ -46,6 +46,9 @@ pub struct Run {
     /// Threads of each rank [default: its share of the machine]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Divide the ranks so, trajectories × probes [default: as the job says]
+    #[arg(long, value_name = "RxS", value_parser = grid)]
+    pub grid: Option<[usize; 2]>,
     /// Print nothing but errors
     #[arg(long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -75,6 +78,13 @@ pub struct Plan {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Two numbers with an x between them.
+fn grid(text: &str) -> std::result::Result<[usize; 2], String> {
+    let number = |t: &str| t.trim().parse().ok().filter(|&n| n > 0 && n <= crate::job::MOST_RANKS);
+    let sides = text.split_once(['x', '×']).and_then(|(t, p)| Some([number(t)?, number(p)?]));
+    sides.ok_or_else(|| "a grid is two numbers of ranks, trajectories × probes: 4x2".into())
 }
 
 /// Parses the command line of this process; `None` once help or the version is told, by one rank (`speak`).
@@ -128,11 +138,12 @@ mod tests {
 
     #[test]
     fn commands() {
-        let Ok(Command::Run(run)) = parse("kpflow run j.toml --output o.h5 --resume --threads 3 --quiet") else {
+        let Ok(Command::Run(run)) = parse("kpflow run j.toml --output o.h5 --resume --threads 3 --grid 4x2 --quiet")
+        else {
             panic!()
         };
         assert_eq!((run.job, run.output), ("j.toml".into(), Some("o.h5".into())));
-        assert!(run.resume && run.quiet && !run.verbose && run.threads == Some(3));
+        assert!(run.resume && run.quiet && !run.verbose && run.threads == Some(3) && run.grid == Some([4, 2]));
         assert!(matches!(parse("kpflow check --threads 1 j.toml"), Ok(Command::Check { .. })));
     }
 
@@ -151,6 +162,8 @@ mod tests {
                 "unexpected argument '--thread' found; tip: a similar argument exists: '--threads'",
             ),
             ("kpflow run a --threads -1", "unexpected argument '-1' found"),
+            ("kpflow run a --grid 2", "invalid value '2' for '--grid <RxS>': a grid is two numbers of ranks"),
+            ("kpflow run a --grid 2x0", "invalid value '2x0' for '--grid <RxS>'"),
             ("kpflow run a --threads x", "invalid value 'x' for '--threads <N>'"),
             ("kpflow run a --quiet --verbose", "the argument '--quiet' cannot be used with '--verbose'"),
         ] {

@@ -1,7 +1,7 @@
 //! The machine that operators run on: BLAS kernels, rayon threads, sums over ranks.
 
 use crate::blas::{self, Blas};
-use crate::comm::{Comm, Number};
+use crate::comm::{Grid, Number};
 use crate::error::{Error, Result};
 use kpflow_core::machine::{Diagonals, Gemm, Kernel, Reduce, Tasks};
 use kpflow_core::Scalar;
@@ -51,26 +51,29 @@ pub fn status_bytes(what: &str) -> Option<u64> {
     kib.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// BLAS inside a tile, rayon over tiles, [`Comm`] over ranks.
+/// BLAS inside a tile, rayon over tiles, [`Grid`] over ranks.
 ///
 /// Only the thread that applies an operator talks to other ranks; the pool's threads do arithmetic alone.
 pub struct Engine {
-    comm: Comm,
+    grid: Grid,
     pool: rayon::ThreadPool,
 }
 
 impl Engine {
-    /// Makes an engine of `threads` threads.
-    pub fn new(comm: Comm, threads: usize) -> Result<Self> {
+    /// Makes an engine of `threads` threads; of a communicator's processes alone, all share the trajectories.
+    pub fn new(grid: impl Into<Grid>, threads: usize) -> Result<Self> {
         blas::initialize();
         return_memory();
         bytes_at_start();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        Ok(Self { comm, pool: pool.map_err(|e| Error::run(format!("threads could not be started: {e}")))? })
+        Ok(Self {
+            grid: grid.into(),
+            pool: pool.map_err(|e| Error::run(format!("threads could not be started: {e}")))?,
+        })
     }
     /// The processes that share the job.
-    pub fn comm(&self) -> Comm {
-        self.comm
+    pub fn grid(&self) -> Grid {
+        self.grid
     }
 }
 
@@ -87,15 +90,15 @@ impl<T: Blas> Kernel<T> for Engine {
 
 impl<T: Real> Reduce<T> for Engine {
     fn sum(&self, values: &mut [T]) {
-        self.comm.sum(values);
+        self.grid.group().sum(values);
     }
     fn gather(&self, local: &[T], all: &mut [T]) -> std::result::Result<(), kpflow_core::Error> {
-        self.comm.gather(local, all);
+        self.grid.group().gather(local, all);
         Ok(())
     }
     fn sum_count(&self, count: usize) -> usize {
         let mut total = [count as u64];
-        self.comm.sum(&mut total);
+        self.grid.group().sum(&mut total);
         total[0] as usize
     }
 }
@@ -126,7 +129,8 @@ impl Tasks for Engine {
 
 #[cfg(test)]
 mod tests {
-    use super::{Comm, Engine, Tasks};
+    use super::{Engine, Tasks};
+    use crate::comm::Comm;
 
     #[test]
     fn pieces_are_cut_as_promised() {

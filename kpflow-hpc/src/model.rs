@@ -1,6 +1,6 @@
 //! From a job to a linearised model on this rank's trajectories.
 
-use crate::comm::{shard, Comm};
+use crate::comm::{shard, Grid};
 use crate::engine::{require_memory, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
@@ -32,6 +32,8 @@ pub struct Loaded<T> {
     pub trajectories: usize,
     /// Vectors carried through at once.
     pub block: usize,
+    /// Groups that share the vectors of a block.
+    groups: usize,
     /// Flops of one product of NTK with one vector, on all ranks.
     pub product_flops: f64,
     tile: usize,
@@ -46,6 +48,8 @@ pub struct Sizes {
     pub trajectories: usize,
     /// Bytes of weights and inputs on the rank.
     pub bytes: usize,
+    /// Groups that share the vectors of a block.
+    pub groups: usize,
 }
 
 /// The numbers of a network's weights.
@@ -114,8 +118,15 @@ impl<T: Real> Opened<T> {
         let inputs: usize = self.network.slots().iter().map(|(positions, width)| positions * width).sum();
         let initial = if self.initial.is_some() { self.network.initial_width() } else { 0 };
         let bytes = (held(&self.network) + (inputs + initial) * local) * std::mem::size_of::<T>();
-        Sizes { block, trajectories: self.trajectories, bytes }
+        Sizes { block, trajectories: self.trajectories, bytes, groups: 1 }
     }
+}
+
+/// How many trajectories the inputs of a job have, from the file's header.
+pub fn trajectories(job: &Job) -> Result<usize> {
+    let source = job.inputs.first().map(|(_, source)| source).or(job.initial_state.as_ref());
+    let array = source.map(Array::open).transpose()?;
+    Ok(array.and_then(|a| a.shape().first().copied()).unwrap_or(0))
 }
 
 /// Whole numbers up to here are exact in single precision.
@@ -124,20 +135,13 @@ const MOST_TOKENS: usize = 1 << 24;
 impl<T: Real> Loaded<T> {
     /// Reads and checks all files of a job. Collective: all ranks fail if one does.
     pub fn load(job: &Job, engine: &Engine) -> Result<Self> {
-        engine.comm().agree(Self::load_here(job, engine))
+        engine.grid().agree(Self::load_here(job, engine))
     }
 
     fn load_here(job: &Job, engine: &Engine) -> Result<Self> {
-        let comm = engine.comm();
-        if let Some(ranks) = job.grid.filter(|&r| r != comm.size()) {
-            let what = format!(
-                "grid asks for {ranks} ranks and there are {}; run it on {ranks}, or take \"auto\"",
-                comm.size()
-            );
-            return Err(Error::input(&job.path, what));
-        }
+        let grid = engine.grid();
         let Opened { arrays, initial, mask, tokens, network, trajectories } = Opened::<T>::open(job, false)?;
-        let range = shard(trajectories, comm.size(), comm.rank());
+        let range = shard(trajectories, grid.size(), grid.rank());
         let (steps, units) = network.state_shape();
         let shape = Shape::new(range.len(), steps, units);
         let inputs = read_inputs(&network, &arrays, tokens.as_deref(), mask.as_ref(), range.clone())?;
@@ -145,11 +149,12 @@ impl<T: Real> Loaded<T> {
         let mut memory = network.memory();
         let graph = network.graph(network.weights(), &mut memory).map_err(Error::run)?;
         let block = job.block.unwrap_or(tiling::block(&graph));
-        let tile = tiling::tile(&graph, block, range.len(), engine.lanes());
+        let groups = grid.probes();
+        let tile = tiling::tile(&graph, block.div_ceil(groups), range.len(), engine.lanes());
         let product_flops = graph.product_flops() * trajectories as f64;
         let first = range.start;
         let file = job.model.weights.clone();
-        Ok(Self { file, network, inputs, initial, shape, first, trajectories, block, product_flops, tile })
+        Ok(Self { file, network, inputs, initial, shape, first, trajectories, block, groups, product_flops, tile })
     }
 
     /// The model.
@@ -161,13 +166,13 @@ impl<T: Real> Loaded<T> {
     pub fn sizes(&self) -> Sizes {
         let inputs: usize = self.inputs.iter().chain(&self.initial).map(Vec::len).sum();
         let bytes = (held(&self.network) + inputs) * std::mem::size_of::<T>();
-        Sizes { block: self.block, trajectories: self.trajectories, bytes }
+        Sizes { block: self.block, trajectories: self.trajectories, bytes, groups: self.groups }
     }
 
     /// A number that another model or other inputs would not have, the same on any number of ranks. Collective.
-    pub fn fingerprint(&self, comm: Comm) -> u64 {
+    pub fn fingerprint(&self, grid: Grid) -> u64 {
         let mut sum = [0u64];
-        if comm.is_root() {
+        if grid.is_root() {
             let arrays = self.weights().iter().flat_map(|w| [Some(&w.matrix), w.bias.as_ref()]).flatten();
             sum[0] = arrays.fold(0, |seed, a| xxh3_64_with_seed(bytes(a), seed));
         }
@@ -178,7 +183,7 @@ impl<T: Real> Loaded<T> {
                 sum[0] = sum[0].wrapping_add(xxh3_64_with_seed(bytes(part), seed));
             }
         }
-        comm.sum(&mut sum);
+        grid.sum(&mut sum);
         sum[0]
     }
 
@@ -198,7 +203,7 @@ impl<T: Real> Loaded<T> {
         let graph = self.network.graph(weights, &mut memory).map_err(Error::run)?;
         let len = Linearization::arena_len(&graph, self.shape.trajectories);
         // The same answer on every rank: by the largest part that any of them has.
-        let most = Linearization::arena_len(&graph, self.trajectories.div_ceil(engine.comm().size()));
+        let most = Linearization::arena_len(&graph, self.trajectories.div_ceil(engine.grid().size()));
         require_memory(most as f64 * std::mem::size_of::<T>() as f64)?;
         let mut arena = vec![T::zero(); len];
         let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
@@ -207,7 +212,7 @@ impl<T: Real> Loaded<T> {
         let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, &mut scratch, engine);
         drop(scratch);
         // A token is refused by the rank that reads it: the others must not wait for it.
-        let lin = engine.comm().agree(lin.map_err(|e| self.refused(e)))?;
+        let lin = engine.grid().agree(lin.map_err(|e| self.refused(e)))?;
         Ok(f(&lin))
     }
 

@@ -45,6 +45,61 @@ fn any_number_of_ranks() {
     }
 }
 
+/// Trajectories × probes: groups that share the vectors of a block, with as many vectors as groups, with fewer, and with empty shards.
+#[test]
+fn any_grid() {
+    for name in ["gru", "gru_h0"] {
+        let golden = Golden::open(name);
+        let alone = run(&golden, 1, &[]);
+        for (ranks, grid) in [(2, "1x2"), (4, "2x2"), (3, "3x1"), (3, "1x3"), (4, "4x1")] {
+            same(&format!("{name} on {grid}"), &alone, &run(&golden, ranks, &["--grid", grid]));
+        }
+    }
+}
+
+/// What else takes products: one-sided estimates, densities, marginals, sketches, matrices, error signals.
+#[test]
+fn any_analysis_on_any_grid() {
+    const MORE: [(&str, &str, &str, &str); 8] = [
+        ("forward", "ntk", "trace", "method = \"one_sided\"\nside = \"forward\"\nmax_matvecs = 40\nrtol = 0"),
+        ("pairs", "ntk", "frobenius", "method = \"one_sided\"\nmax_matvecs = 40\nrtol = 0"),
+        ("xtrace", "ntk", "trace", "method = \"xtrace\"\nmax_matvecs = 24\nrtol = 0"),
+        ("nystrom", "parameter", "trace", "method = \"xnystrace\"\nmax_matvecs = 20\nrtol = 0"),
+        ("part", "ntk", "trace", "method = \"hutchinson\"\nwindow = [1, 3]\nmax_matvecs = 20\nrtol = 0"),
+        ("sketch", "ntk", "trace", "method = \"per_trajectory_xnystrace\"\nmax_matvecs = 12\nrtol = 0"),
+        ("density", "ntk", "density", "method = \"lanczos\"\nmax_matvecs = 60"),
+        ("dense", "ntk", "trace", "method = \"dense\""),
+    ];
+    let golden = Golden::open("gru");
+    let run = |ranks, grid: &str| {
+        let job = Job::new(golden.tables()).line("[compute]\nseed = 3\nblock = 5");
+        let job = MORE.iter().fold(job, |job, (name, op, what, rest)| job.analysis(name, op, what, rest));
+        job.analysis("time", "ntk", "marginal", "axis = \"time\"\nmax_matvecs = 60")
+            .flag("--grid")
+            .flag(grid)
+            .run(ranks)
+    };
+    let alone = run(1, "1x1");
+    for (ranks, grid) in [(2, "2x1"), (2, "1x2"), (4, "2x2"), (3, "1x3")] {
+        let other = run(ranks, grid);
+        for (name, ..) in MORE {
+            assert_near(&format!("{grid} {name}"), other.value(name), alone.value(name), 1e-10, alone.value(name));
+        }
+        let matrix = |r: &Results| r.read("time", "matrix");
+        assert_all_near(&format!("{grid} time"), &matrix(&other), &matrix(&alone), 1e-10);
+    }
+}
+
+/// A grid that is not of the ranks there are is refused, with what would be right.
+#[test]
+fn a_grid_of_other_ranks() {
+    let golden = Golden::open("gru");
+    let (name, operator, quantity, rest) = SCALARS[0];
+    let job = Job::new(golden.tables()).line("[compute]\ngrid = { trajectories = 2, probes = 3 }");
+    let wrong = job.analysis(name, operator, quantity, rest);
+    wrong.refused_on(&[2], &["grid asks for 2 × 3 = 6 ranks and there are 2"]);
+}
+
 #[test]
 fn any_number_of_threads() {
     let golden = Golden::open("rnn_tanh");

@@ -19,6 +19,7 @@ use plotters::prelude::*;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::time::Instant;
 
 const CASES: [(&str, &str, &str); 4] = [
     ("gru_paper", "gru_paper", ""),
@@ -27,6 +28,8 @@ const CASES: [(&str, &str, &str); 4] = [
     ("memory_pro step1500", "memory_pro.step1500", "rnn."),
 ];
 const BUDGETS: [usize; 8] = [12, 30, 60, 120, 300, 600, 1200, 3000];
+/// Products whose estimates take long enough to be told one by one.
+const SLOW: usize = 1200;
 const METHODS: [&str; 9] = [
     "hutchinson",
     "one_sided",
@@ -72,6 +75,7 @@ impl Case<'_, '_> {
                     Problem::new(op, engine, trajectories, seed, self.block, &quiet).with_memo(Some(&memos[memo]))
                 };
                 let (all, diagonal) = (problem(&all as &dyn LinearOperator<f64>, 0), problem(&diagonal, 1));
+                let clock = Instant::now();
                 let estimate: Estimate = match *method {
                     "hutchinson" => estimate::hutchinson(&all, &budget),
                     "one_sided" => estimate::reverse(&problem(&reverse, 2), &budget, true),
@@ -89,6 +93,10 @@ impl Case<'_, '_> {
                     }
                 };
                 let error = (estimate.value / self.truth - 1.0).abs();
+                if max_matvecs >= SLOW {
+                    let seconds = clock.elapsed().as_secs_f64();
+                    eprintln!("{method}, {max_matvecs} products, seed {seed}: {error:.1e}, {seconds:.0} s");
+                }
                 errors.insert((m, b, seed), error);
                 keep(method, max_matvecs, error);
             }

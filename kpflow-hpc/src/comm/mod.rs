@@ -1,10 +1,13 @@
 //! The processes that share a job: MPI ranks, or one process alone.
 
+mod grid;
 #[cfg(feature = "mpi")]
 mod mpi_world;
 #[cfg(not(feature = "mpi"))]
 #[path = "alone.rs"]
 mod mpi_world;
+
+pub use grid::Grid;
 
 use crate::error::{Error, Result};
 use crate::signals::asked_to_end;
@@ -28,7 +31,7 @@ impl World {
     pub fn new() -> Result<Self> {
         let guard = world::initialize().map_err(Error::usage)?;
         let (rank, size) = world::rank_and_size();
-        Ok(Self { _guard: guard, comm: Comm { rank, size } })
+        Ok(Self { _guard: guard, comm: Comm { id: 0, rank, size } })
     }
     /// The communicator of all processes.
     pub fn comm(&self) -> Comm {
@@ -36,9 +39,10 @@ impl World {
     }
 }
 
-/// All processes of the job. Every method but `rank` and `size` is collective: all processes call it in the same order.
+/// A communicator: processes that talk to each other. Every method but `rank` and `size` is collective: all of them call it in the same order.
 #[derive(Clone, Copy, Debug)]
 pub struct Comm {
+    id: usize,
     rank: usize,
     size: usize,
 }
@@ -78,10 +82,23 @@ pub fn calls_of_sum(numbers: usize) -> usize {
     }
 }
 
+/// MPI calls that [`Grid::sum`] adds to share a sum with other groups.
+pub fn calls_of_share(numbers: usize) -> usize {
+    numbers.div_ceil(CHUNK)
+}
+
 impl Comm {
     /// One process, without MPI.
     pub fn alone() -> Self {
-        Self { rank: 0, size: 1 }
+        Self { id: 0, rank: 0, size: 1 }
+    }
+    /// Divides the processes: those of one color make a communicator, in the order of their ranks (`MPI_Comm_split`, MPI-4.1 § 7.4.2). Collective.
+    pub fn split(&self, color: usize) -> Self {
+        if self.size == 1 {
+            return Self::alone();
+        }
+        let (id, rank, size) = world::split(self.id, color);
+        Self { id, rank, size }
     }
     /// This process's number.
     pub fn rank(&self) -> usize {
@@ -102,7 +119,7 @@ impl Comm {
         if self.size > 1 {
             let short = values.len() <= SHORT;
             count::<T>(values.len(), calls_of_sum(values.len()));
-            values.chunks_mut(SUM_CHUNK).for_each(|chunk| world::sum(chunk, short));
+            values.chunks_mut(SUM_CHUNK).for_each(|chunk| world::sum(self.id, chunk, short));
         }
     }
 
@@ -124,19 +141,24 @@ impl Comm {
         let mut counts = vec![0u64; self.size];
         counts[self.rank] = local.len() as u64;
         self.sum(&mut counts);
+        self.gather_counts(local, all, &counts);
+    }
+
+    /// The same where it is known how many numbers each process has.
+    fn gather_counts<T: Number>(&self, local: &[T], all: &mut [T], counts: &[u64]) {
         assert_eq!(counts.iter().sum::<u64>(), all.len() as u64, "what is gathered must fill the array");
         count::<T>(local.len(), if all.len() <= CHUNK { 1 } else { self.size });
         if all.len() <= CHUNK {
             let counts: Vec<i32> = counts.iter().map(|&c| c as i32).collect();
-            return world::gather(local, all, &counts);
+            return world::gather(self.id, local, all, &counts);
         }
         let mut rest = all;
-        for (rank, count) in counts.into_iter().enumerate() {
+        for (rank, &count) in counts.iter().enumerate() {
             let (piece, next) = rest.split_at_mut(count as usize);
             if rank == self.rank {
                 piece.copy_from_slice(local);
             }
-            piece.chunks_mut(CHUNK).for_each(|chunk| world::broadcast(chunk, rank));
+            piece.chunks_mut(CHUNK).for_each(|chunk| world::broadcast(self.id, chunk, rank));
             rest = next;
         }
     }
@@ -146,9 +168,18 @@ impl Comm {
         if self.size > 1 {
             let mut len = [bytes.len() as u64];
             count::<u8>(if self.rank == root { bytes.len() + 8 } else { 0 }, 2);
-            world::broadcast(&mut len, root);
+            world::broadcast(self.id, &mut len, root);
             bytes.resize(len[0] as usize, 0);
-            bytes.chunks_mut(CHUNK).for_each(|chunk| world::broadcast(chunk, root));
+            bytes.chunks_mut(CHUNK).for_each(|chunk| world::broadcast(self.id, chunk, root));
+        }
+    }
+
+    /// Sends the first process's numbers to all, each of which knows how many they are.
+    fn share<T: Number>(&self, values: &mut [T]) {
+        if self.size > 1 {
+            let calls = calls_of_share(values.len());
+            count::<T>(if self.rank == 0 { values.len() } else { 0 }, calls);
+            values.chunks_mut(CHUNK).for_each(|chunk| world::broadcast(self.id, chunk, 0));
         }
     }
 
@@ -177,7 +208,7 @@ impl Comm {
 
     /// Ends the whole job at once if a process panics: the others would wait for it forever.
     pub fn abort_on_panic(&self) {
-        let Self { rank, size } = *self;
+        let Self { rank, size, .. } = *self;
         std::panic::set_hook(Box::new(move |info| {
             // What fails on all ranks alike is said by the root, which ends the others while they wait.
             if rank > 0 {

@@ -1,49 +1,82 @@
-//! `MPI_COMM_WORLD` by rsmpi. Handles are made anew for each call: they may not be kept where several threads can see them.
+//! MPI by rsmpi: the communicator of all processes, and those that it was divided into.
+//!
+//! Only the thread that initialised MPI calls it (funneled), and it alone keeps the handles: an index is what others pass around.
 
 use mpi::collective::SystemOperation;
 use mpi::datatype::PartitionMut;
-use mpi::topology::SimpleCommunicator;
+use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 use mpi::Threading;
+use std::cell::RefCell;
 
 pub trait Sendable: Equivalence + Default + Copy {}
 impl<T: Equivalence + Default + Copy> Sendable for T {}
 
+thread_local! {
+    /// Communicators by index; the first has all processes.
+    static COMMUNICATORS: RefCell<Vec<SimpleCommunicator>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Finalises MPI when dropped, after the communicators are freed.
 pub struct Guard(#[allow(dead_code)] mpi::environment::Universe);
 
-pub fn initialize() -> Result<Guard, String> {
-    let started = mpi::initialize_with_threading(Threading::Funneled).map(|(universe, _)| Guard(universe));
-    started.ok_or_else(|| "MPI could not be initialised".into())
-}
-
-pub fn rank_and_size() -> (usize, usize) {
-    let world = SimpleCommunicator::world();
-    (world.rank() as usize, world.size() as usize)
-}
-
-pub fn sum<T: Sendable>(values: &mut [T], same_bits: bool) {
-    let world = SimpleCommunicator::world();
-    let mine = values.to_vec();
-    if same_bits {
-        let root = world.process_at_rank(0);
-        if world.rank() == 0 {
-            root.reduce_into_root(&mine[..], values, SystemOperation::sum());
-        } else {
-            root.reduce_into(&mine[..], SystemOperation::sum());
-        }
-        root.broadcast_into(values);
-    } else {
-        world.all_reduce_into(&mine[..], values, SystemOperation::sum());
+impl Drop for Guard {
+    fn drop(&mut self) {
+        COMMUNICATORS.with_borrow_mut(Vec::clear);
     }
 }
 
-pub fn gather<T: Sendable>(local: &[T], all: &mut [T], counts: &[i32]) {
-    let starts: Vec<i32> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c))).collect();
-    SimpleCommunicator::world().all_gather_varcount_into(local, &mut PartitionMut::new(all, counts, starts));
+pub fn initialize() -> Result<Guard, String> {
+    let started = mpi::initialize_with_threading(Threading::Funneled).map(|(universe, _)| Guard(universe));
+    let guard = started.ok_or("MPI could not be initialised")?;
+    COMMUNICATORS.with_borrow_mut(|all| *all = vec![SimpleCommunicator::world()]);
+    Ok(guard)
 }
 
-pub fn broadcast<T: Sendable>(values: &mut [T], root: usize) {
-    SimpleCommunicator::world().process_at_rank(root as i32).broadcast_into(values);
+pub fn rank_and_size() -> (usize, usize) {
+    with(0, |comm| (comm.rank() as usize, comm.size() as usize))
+}
+
+fn with<R>(comm: usize, f: impl FnOnce(&SimpleCommunicator) -> R) -> R {
+    COMMUNICATORS.with_borrow(|all| f(&all[comm]))
+}
+
+/// Processes of one color make a new communicator, in the order of their ranks; returns (index, rank, size).
+pub fn split(comm: usize, color: usize) -> (usize, usize, usize) {
+    let made = with(comm, |c| c.split_by_color(Color::with_value(color as i32)));
+    // Every process has a color, so every one is in a communicator.
+    let made = made.unwrap_or_else(SimpleCommunicator::world);
+    COMMUNICATORS.with_borrow_mut(|all| {
+        let (rank, size) = (made.rank() as usize, made.size() as usize);
+        all.push(made);
+        (all.len() - 1, rank, size)
+    })
+}
+
+pub fn sum<T: Sendable>(comm: usize, values: &mut [T], same_bits: bool) {
+    let mine = values.to_vec();
+    with(comm, |comm| {
+        if same_bits {
+            let root = comm.process_at_rank(0);
+            if comm.rank() == 0 {
+                root.reduce_into_root(&mine[..], values, SystemOperation::sum());
+            } else {
+                root.reduce_into(&mine[..], SystemOperation::sum());
+            }
+            root.broadcast_into(values);
+        } else {
+            comm.all_reduce_into(&mine[..], values, SystemOperation::sum());
+        }
+    });
+}
+
+pub fn gather<T: Sendable>(comm: usize, local: &[T], all: &mut [T], counts: &[i32]) {
+    let starts: Vec<i32> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c))).collect();
+    with(comm, |comm| comm.all_gather_varcount_into(local, &mut PartitionMut::new(all, counts, starts)));
+}
+
+pub fn broadcast<T: Sendable>(comm: usize, values: &mut [T], root: usize) {
+    with(comm, |comm| comm.process_at_rank(root as i32).broadcast_into(values));
 }
 
 pub fn abort(code: i32) {

@@ -63,7 +63,7 @@ pub fn blocks<T: Real>(problem: &Problem<'_, T>, budget: &Budget, part_of: &[usi
                     sums[parts] += x.f64() * y.f64();
                 }
             }
-            problem.comm().sum(&mut sums);
+            problem.grid().sum(&mut sums);
             for sums in sums.chunks(parts + 1) {
                 sums[..parts].iter().enumerate().for_each(|(b, &s)| energy[a * parts + b].push(s));
                 trace[a].push(sums[parts]);

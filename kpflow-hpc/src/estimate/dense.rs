@@ -54,7 +54,7 @@ pub fn dense<T: Real>(problem: &Problem<'_, T>) -> Result<DenseSpectrum> {
         (problem.progress)(problem.matvecs(), f64::NAN, f64::NAN);
     }
     let mut a = vec![0.0; n * n];
-    problem.comm().gather(&local, &mut a);
+    problem.grid().gather(&local, &mut a);
     if a.iter().any(|x| !x.is_finite()) {
         let hint = if T::epsilon().f64() > 1e-10 {
             "precision = \"f64\" has the range"

@@ -56,7 +56,7 @@ pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: 
             traces.iter().skip(place).step_by(2).map(|t| t.f64()).sum()
         }
     };
-    Ok(Estimate::exact(engine.comm().sum_one(local), 0))
+    Ok(Estimate::exact(engine.grid().sum_one(local), 0))
 }
 
 /// How many flops [`exact_frobenius`] takes on all ranks, if there is one.
@@ -72,7 +72,7 @@ pub fn exact_frobenius<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> 
     let (features, rows) = features(lin)?;
     let total: usize = Reduce::<T>::sum_count(engine, features.rows());
     let mut all = vec![T::zero(); total * features.row_len()];
-    engine.comm().gather(&rows, &mut all);
+    engine.grid().gather(&rows, &mut all);
     // A row at a time to a task: every pair of positions counts, and rows are independent.
     let (lanes, len) = (engine.lanes(), features.row_len());
     let per = features.rows().div_ceil(8 * lanes).max(1);
@@ -82,5 +82,5 @@ pub fn exact_frobenius<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> 
         let part = &rows[i * per * len..((i + 1) * per * len).min(rows.len())];
         sum[0] = fits(features.frobenius_squared(part, &all, &mut vec![T::zero(); units]));
     });
-    Ok(Estimate::exact(engine.comm().sum_one(sums.iter().sum()).sqrt(), 0))
+    Ok(Estimate::exact(engine.grid().sum_one(sums.iter().sum()).sqrt(), 0))
 }

@@ -68,9 +68,9 @@ fn triangle_over_ranks<T: Real>(problem: &Problem<'_, T>, x: &Tall<T>) -> Mat<f6
     let mine = stack(&local, m, count);
     let mut own = vec![0.0f64; m * m];
     write(mine.as_ref(), m, &mut own);
-    let ranks = problem.comm().size();
+    let ranks = problem.grid().size();
     let mut all = vec![0.0f64; ranks * m * m];
-    problem.comm().gather(&own, &mut all);
+    problem.grid().gather(&own, &mut all);
     stack(&all, m, ranks)
 }
 

@@ -220,7 +220,7 @@ fn by_signs<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize, m: u
         problem.engine.gemm(1.0, fits(product), 0.0);
         all.extend(sample);
     }
-    problem.comm().sum(&mut all);
+    problem.grid().sum(&mut all);
     all.chunks(d * d).map(<[f64]>::to_vec).collect()
 }
 
@@ -251,7 +251,7 @@ fn by_columns<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize) ->
             split.each(problem.first, count, |i, b, k, r| sample[k * d + from + v] += signs[r] * y.part(b, v)[i].f64());
         }
     }
-    problem.comm().sum(&mut sample);
+    problem.grid().sum(&mut sample);
     vec![sample]
 }
 

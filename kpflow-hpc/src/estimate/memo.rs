@@ -1,7 +1,7 @@
 //! Products that are there already.
 
 use super::Tall;
-use crate::comm::Comm;
+use crate::comm::Grid;
 use crate::engine::Real;
 use crate::journal::{bytes, bytes_mut, Journal, Key, Rows};
 use kpflow_core::Shape;
@@ -52,12 +52,12 @@ impl<T: Real> Memo<T> {
         x: &Tall<T>,
         [domain, codomain]: [Rows; 2],
         shape: Shape,
-        comm: Comm,
+        grid: Grid,
         compute: impl FnOnce(&Tall<T>) -> Tall<T>,
     ) -> Tall<T> {
-        let keys = self.keys(x, domain, comm);
+        let keys = self.keys(x, domain, grid);
         let mut columns = self.columns.borrow_mut();
-        let before = self.before(&keys, &columns, codomain, shape, comm);
+        let before = self.before(&keys, &columns, codomain, shape, grid);
         let missing: Vec<usize> =
             (0..x.vectors).filter(|&v| !columns.contains_key(&keys[v]) && !before.contains_key(&keys[v])).collect();
         self.computed.set(self.computed.get() + missing.len());
@@ -85,7 +85,7 @@ impl<T: Real> Memo<T> {
     }
 
     /// What the columns are known by, the same on any number of ranks: the sum of the hashes of all trajectories' parts.
-    fn keys(&self, x: &Tall<T>, rows: Rows, comm: Comm) -> Vec<Key> {
+    fn keys(&self, x: &Tall<T>, rows: Rows, grid: Grid) -> Vec<Key> {
         let mut sums = vec![0u64; 2 * x.vectors];
         for (v, key) in sums.chunks_exact_mut(2).enumerate() {
             for b in (0..x.shape.trajectories).filter(|_| rows.own) {
@@ -95,8 +95,8 @@ impl<T: Real> Memo<T> {
             }
         }
         sums.extend(self.journal().map_or([0; 4], Journal::news));
-        // Sums of unsigned numbers wrap.
-        comm.sum(&mut sums);
+        // Sums of unsigned numbers wrap. All groups have news.
+        grid.world().sum(&mut sums);
         let news = sums.split_off(2 * x.vectors);
         let keys: Vec<Key> = sums.chunks_exact(2).map(|h| (h[0], h[1])).collect();
         if let Some(journal) = self.journal() {
@@ -113,7 +113,7 @@ impl<T: Real> Memo<T> {
         columns: &HashMap<Key, Vec<T>>,
         rows: Rows,
         shape: Shape,
-        comm: Comm,
+        grid: Grid,
     ) -> HashMap<Key, Vec<T>> {
         let mut found = HashMap::new();
         let Some(journal) = self.journal() else { return found };
@@ -125,7 +125,7 @@ impl<T: Real> Memo<T> {
             found.insert(*key, column);
         }
         if !found.is_empty() {
-            comm.sum(&mut failed);
+            grid.world().sum(&mut failed);
         }
         // What one rank cannot read all compute.
         if failed[0] > 0 {

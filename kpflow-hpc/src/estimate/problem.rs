@@ -1,7 +1,7 @@
 //! What every estimator is given: an operator, its share of the vectors, and a budget.
 
 use super::{Memo, Tall};
-use crate::comm::Comm;
+use crate::comm::{shard, Grid};
 use crate::engine::{Engine, Real};
 use crate::error::fits;
 use crate::journal::Rows;
@@ -67,7 +67,7 @@ impl<'a, T: Real> Problem<'a, T> {
         progress: &'a dyn Fn(usize, f64, f64),
     ) -> Self {
         let scratch = RefCell::default();
-        let rows = Rows { first, total: trajectories, own: true };
+        let rows = Rows { first, total: trajectories, own: engine.grid().is_first() };
         Self {
             operator,
             engine,
@@ -113,8 +113,8 @@ impl<'a, T: Real> Problem<'a, T> {
         self.len() == 0
     }
     /// The processes that share the vectors.
-    pub fn comm(&self) -> Comm {
-        self.engine.comm()
+    pub fn grid(&self) -> Grid {
+        self.engine.grid()
     }
     /// Products spent so far, as if no other estimate had been made before: what stops a run does not depend on the memo.
     pub fn matvecs(&self) -> usize {
@@ -144,7 +144,7 @@ impl<'a, T: Real> Problem<'a, T> {
         self.matvecs.set(self.matvecs.get() + x.vectors);
         let Some(memo) = self.memo else { return self.compute(x) };
         let codomain = self.operator.codomain();
-        let complete = |x: &Tall<T>| memo.complete(x, self.rows, codomain, self.comm(), |x| self.compute(x));
+        let complete = |x: &Tall<T>| memo.complete(x, self.rows, codomain, self.grid(), |x| self.compute(x));
         if x.vectors <= self.block {
             return if x.vectors > 0 { complete(x) } else { self.compute(x) };
         }
@@ -164,7 +164,25 @@ impl<'a, T: Real> Problem<'a, T> {
         }
     }
 
+    /// Every group makes the products of its share of the vectors.
     fn compute(&self, x: &Tall<T>) -> Tall<T> {
+        let grid = self.grid();
+        if grid.probes() == 1 || x.vectors == 0 {
+            return self.compute_here(x);
+        }
+        let own = self.compute_here(&x.columns(grid.share(x.vectors)));
+        let all = grid.exchange(&own.data, x.vectors, own.shape.len());
+        let (mut y, mut rest) = (Tall::zeros(own.shape, x.vectors), &all[..]);
+        for group in 0..grid.probes() {
+            let columns = shard(x.vectors, grid.probes(), group);
+            let (data, others) = rest.split_at(columns.len() * own.shape.len());
+            y.set_columns_of(columns.start, columns.len(), data);
+            rest = others;
+        }
+        y
+    }
+
+    fn compute_here(&self, x: &Tall<T>) -> Tall<T> {
         let mut y = Tall::zeros(self.operator.codomain(), x.vectors);
         let mut scratch = self.scratch.borrow_mut();
         let mut done = 0;
@@ -199,7 +217,7 @@ impl<'a, T: Real> Problem<'a, T> {
             for (i, (x_part, y_part)) in x.data.chunks(n).zip(y.data.chunks(n)).enumerate() {
                 sums[i % x.vectors] += x_part.iter().zip(y_part).map(|(a, b)| a.f64() * b.f64()).sum::<f64>();
             }
-            self.comm().sum(&mut sums);
+            self.grid().sum(&mut sums);
             sums
         })
     }
@@ -213,7 +231,7 @@ impl<'a, T: Real> Problem<'a, T> {
     pub fn gram_of(&self, x: &Tall<T>, rows: Range<usize>, y: &Tall<T>, columns: Range<usize>) -> Vec<f64> {
         self.sums(rows.len() * columns.len(), || {
             let mut g = x.local_gram(rows.clone(), y, columns.clone(), self.engine);
-            self.comm().sum(&mut g);
+            self.grid().sum(&mut g);
             g
         })
     }

@@ -60,10 +60,15 @@ impl<T: Real> Tall<T> {
 
     /// Writes `other`'s columns over this one's, from column `first` on.
     pub fn set_columns(&mut self, first: usize, other: &Self) {
+        self.set_columns_of(first, other.vectors, &other.data);
+    }
+
+    /// Writes `vectors` columns over this one's, from column `first` on.
+    pub(super) fn set_columns_of(&mut self, first: usize, vectors: usize, data: &[T]) {
         let n = self.shape.per_trajectory();
         for b in 0..self.shape.trajectories {
-            let from = &other.data[b * other.vectors * n..][..other.vectors * n];
-            self.data[(b * self.vectors + first) * n..][..other.vectors * n].copy_from_slice(from);
+            let from = &data[b * vectors * n..][..vectors * n];
+            self.data[(b * self.vectors + first) * n..][..vectors * n].copy_from_slice(from);
         }
     }
 

@@ -69,7 +69,8 @@ fn run(
     let inner = Dense::new(&a, SHAPE, SHAPE).unwrap();
     let op = Watched { inner, applied: Cell::new(0), last, signals: signals.clone() };
     let engine = Engine::new(comm, 1).unwrap();
-    let journal = Rc::new(Journal::open(directory.join("r.partial"), 1, Some(Duration::ZERO), resume, signals, comm));
+    let journal =
+        Rc::new(Journal::open(directory.join("r.partial"), 1, Some(Duration::ZERO), resume, signals, comm.into()));
     let memo = Memo::journaled(0, &journal, "a");
     let mut again = false;
     loop {

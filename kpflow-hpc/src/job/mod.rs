@@ -43,8 +43,8 @@ pub struct Job {
     pub seed: u64,
     /// Vectors carried through at once; `None` for "auto".
     pub block: Option<usize>,
-    /// Trajectory ranks asked for by `grid`; `None` for "auto".
-    pub grid: Option<usize>,
+    /// The process grid asked for, trajectories × probes; `None` for "auto".
+    pub grid: Option<[usize; 2]>,
     /// The result file.
     pub output: PathBuf,
     /// Whether the state itself is written too.
@@ -156,18 +156,22 @@ fn checkpoint(s: &Section<'_>) -> Result<Option<f64>> {
     }
 }
 
-fn grid(s: &Section<'_>) -> Result<Option<usize>> {
+/// Ranks along either side of a grid.
+pub const MOST_RANKS: usize = 1 << 20;
+
+fn grid(s: &Section<'_>) -> Result<Option<[usize; 2]>> {
     match s.get("grid") {
         None => Ok(None),
         Some(toml::Value::String(a)) if a == "auto" => Ok(None),
         Some(toml::Value::Table(t)) => {
             let g = Section::new(s.path, "grid", t, &["trajectories", "probes"])?;
-            if g.integer("probes", 1)?.unwrap_or(1) != 1 {
-                return Err(g.error("more than one group of probes is not in this version; probes = 1 is"));
+            let sides = [g.integer("trajectories", 1)?.unwrap_or(1), g.integer("probes", 1)?.unwrap_or(1)];
+            if sides.iter().any(|&n| n > MOST_RANKS) {
+                return Err(g.error(format!("{} × {} is more ranks than there can be", sides[0], sides[1])));
             }
-            Ok(g.integer("trajectories", 1)?)
+            Ok(Some(sides))
         }
-        Some(_) => Err(s.error("grid is \"auto\" or { trajectories = R, probes = 1 }")),
+        Some(_) => Err(s.error("grid is \"auto\" or { trajectories = R, probes = S }")),
     }
 }
 

@@ -89,7 +89,7 @@ fn every_mistake_is_named_with_what_would_be_right() {
         (format!("{GOOD}oper"), "line 10 is not TOML"),
         (GOOD.split("[[").next().unwrap().into(), "there is no [[analysis]]"),
         (format!("{GOOD}[compute]\nblock = 'big'\n"), "it is \"auto\" or an integer"),
-        (format!("{GOOD}[compute]\ngrid = {{ trajectories = 2, probes = 2 }}\n"), "not in this version"),
+        (format!("{GOOD}[compute]\ngrid = {{ trajectories = 0, probes = 2 }}\n"), "at least 1"),
         (GOOD.replace("kind = 'gru'", "kind = 'gru'\ndt = 0.1"), "dt is not for kind = \"gru\""),
         (GOOD.replace("'gru'", "'leaky_rnn'"), "dt is missing"),
         (String::new(), "[model] is missing"),

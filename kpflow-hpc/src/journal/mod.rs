@@ -16,7 +16,7 @@ mod record;
 
 pub use record::{bytes, bytes_mut, Key};
 
-use crate::comm::Comm;
+use crate::comm::Grid;
 use crate::signals::Signals;
 use past::{files, name, Event, Past};
 use record::{append, key_words, APPLY, HEADER, PRODUCT, SUMS};
@@ -60,7 +60,7 @@ pub struct Rows {
 
 /// A journal. All ranks call its methods in the same order; `look`, `reset` and what `hear` is given are collective.
 pub struct Journal {
-    comm: Comm,
+    grid: Grid,
     directory: PathBuf,
     fingerprint: u64,
     /// How often what waits is written; never, where there is none.
@@ -96,12 +96,12 @@ impl Journal {
         interval: Option<Duration>,
         resume: bool,
         signals: Signals,
-        comm: Comm,
+        grid: Grid,
     ) -> Self {
-        if !resume && comm.is_root() {
+        if !resume && grid.is_root() {
             remove(&directory);
         }
-        let past = if resume { Past::read(&directory, fingerprint, comm) } else { Past::default() };
+        let past = if resume { Past::read(&directory, fingerprint, grid.world()) } else { Past::default() };
         let state = State {
             run: past.latest + 1,
             past,
@@ -116,7 +116,7 @@ impl Journal {
             failed: None,
             off: interval.is_none(),
         };
-        Self { comm, directory, fingerprint, interval, signals, state: RefCell::new(state) }
+        Self { grid, directory, fingerprint, interval, signals, state: RefCell::new(state) }
     }
 
     /// Where it is.
@@ -138,7 +138,7 @@ impl Journal {
     pub fn news(&self) -> [u64; 4] {
         let s = self.state.borrow();
         let [a, b] = self.signals.received();
-        let due = self.comm.is_root() && !s.off && self.interval.is_some_and(|i| s.flushed.elapsed() >= i);
+        let due = self.grid.is_root() && !s.off && self.interval.is_some_and(|i| s.flushed.elapsed() >= i);
         [a, b, u64::from(due), u64::from(s.failed.is_some() && !s.off)]
     }
 
@@ -159,7 +159,7 @@ impl Journal {
     /// Looks for signals, where no keys are summed.
     pub fn look(&self) {
         let mut news = self.news();
-        self.comm.sum(&mut news);
+        self.grid.world().sum(&mut news);
         self.hear(&news);
     }
 
@@ -174,7 +174,7 @@ impl Journal {
             }
             None => {
                 let words: Vec<u64> = [APPLY, s.analysis, s.events].into_iter().chain(key_words(keys)).collect();
-                s.append(self, self.comm.is_root(), &words, &[]);
+                s.append(self, self.grid.is_root(), &words, &[]);
             }
         }
         s.events += 1;
@@ -191,7 +191,7 @@ impl Journal {
                 let mut s = self.state.borrow_mut();
                 let numbers = sums.iter().map(|x| x.to_bits());
                 let words: Vec<u64> = [SUMS, s.analysis, s.events].into_iter().chain(numbers).collect();
-                s.append(self, self.comm.is_root(), &words, &[]);
+                s.append(self, self.grid.is_root(), &words, &[]);
                 sums
             }
         };
@@ -234,10 +234,10 @@ impl Journal {
         (s.run, s.flushed) = (s.run + 1, Instant::now());
         drop(s);
         // Nobody writes anew before the root has removed what was there.
-        if self.comm.is_root() {
+        if self.grid.is_root() {
             remove(&self.directory);
         }
-        self.comm.sum_one(0.0);
+        self.grid.world().sum_one(0.0);
     }
 
     /// Writes nothing any more, and makes room: a disk that is full may still have to take the results.
@@ -245,7 +245,7 @@ impl Journal {
         let mut s = self.state.borrow_mut();
         let why = s.failed.take();
         (s.buffer, s.file, s.off) = (Vec::new(), None, true);
-        if self.comm.is_root() {
+        if self.grid.is_root() {
             remove(&self.directory);
             let why = why.unwrap_or_else(|| "another rank could not write".into());
             let directory = self.directory.display();
@@ -286,7 +286,7 @@ impl State {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
                 _ => {}
             }
-            let path = journal.directory.join(name(self.run, journal.comm.rank()));
+            let path = journal.directory.join(name(self.run, journal.grid.world().rank()));
             let mut file = File::create(path)?;
             let mut header = Vec::new();
             append(&mut header, &[HEADER, self.run, journal.fingerprint], &[]);

@@ -2,7 +2,7 @@
 
 use super::network::Network;
 use super::speed::Speed;
-use crate::comm::calls_of_sum;
+use crate::comm::{calls_of_share, calls_of_sum};
 use kpflow_core::ntk::Exchange;
 
 /// One product with a block of vectors.
@@ -16,6 +16,8 @@ pub(super) struct Product {
     pub exchange: Exchange,
     /// Numbers of a trajectory that are gathered whatever the vectors are.
     pub once: usize,
+    /// Numbers of a vector that it writes on this rank.
+    pub out: usize,
 }
 
 /// What is spent so far.
@@ -66,7 +68,8 @@ pub(super) struct Ledger<'a> {
     n: usize,
     trajectories: usize,
     number: usize,
-    ranks: usize,
+    /// Ranks of a group, and groups.
+    grid: [usize; 2],
     network: &'a Network,
     speed: &'a Speed,
 }
@@ -76,12 +79,12 @@ impl<'a> Ledger<'a> {
         (n, trajectories, total): (usize, usize, usize),
         number: usize,
         block: usize,
-        ranks: usize,
+        grid: [usize; 2],
         network: &'a Network,
         speed: &'a Speed,
     ) -> Self {
         let (spent, least) = (Spending::default(), None);
-        Self { spent, least, block, total, n, trajectories, number, ranks, network, speed }
+        Self { spent, least, block, total, n, trajectories, number, grid, network, speed }
     }
 
     /// Takes note that the estimate may stop here.
@@ -90,30 +93,62 @@ impl<'a> Ledger<'a> {
     }
 
     /// `Comm::sum` of numbers of so many bytes each.
-    fn sum_of(&mut self, numbers: usize, bytes: usize) {
-        if self.ranks == 1 || numbers == 0 {
+    pub fn sum_of(&mut self, numbers: usize, bytes: usize, ranks: usize) {
+        if ranks == 1 || numbers == 0 {
             return;
         }
         let (calls, size) = (calls_of_sum(numbers), (numbers * bytes) as f64);
         self.spent.bytes += size;
         self.spent.messages += calls as f64;
-        self.spent.sending += self.network.sum(size, calls == 2, self.ranks);
+        self.spent.sending += self.network.sum(size, calls == 2, ranks);
     }
 
-    /// A sum of numbers in double precision.
+    /// `Grid::sum` of numbers in double precision: the first group's, told to the others.
     pub fn sum(&mut self, numbers: usize) {
-        self.sum_of(numbers, 8);
+        let [ranks, groups] = self.grid;
+        self.sum_of(numbers, 8, ranks);
+        if groups > 1 && numbers > 0 {
+            let size = (8 * numbers) as f64;
+            self.spent.bytes += size;
+            self.spent.messages += calls_of_share(numbers) as f64;
+            self.spent.sending += self.network.share(size, groups);
+        }
     }
 
-    /// `Comm::gather` of so many bytes of this rank.
+    /// A sum of numbers in double precision over all ranks of all groups.
+    pub fn sum_all(&mut self, numbers: usize) {
+        let [ranks, groups] = self.grid;
+        self.sum_of(numbers, 8, ranks * groups);
+    }
+
+    /// `Grid::agree`: a number of every rank.
+    pub fn agree(&mut self) {
+        let [ranks, groups] = self.grid;
+        self.sum_all(ranks * groups);
+    }
+
+    /// `Comm::gather` of so many bytes of this rank within its group.
     pub fn gather(&mut self, bytes: usize) {
-        if self.ranks == 1 {
+        let ranks = self.grid[0];
+        if ranks == 1 {
             return;
         }
-        self.sum(self.ranks);
+        self.sum_of(ranks, 8, ranks);
         self.spent.bytes += bytes as f64;
         self.spent.messages += 1.0;
-        self.spent.sending += self.network.gather((bytes * self.ranks) as f64, self.ranks);
+        self.spent.sending += self.network.gather((bytes * ranks) as f64, ranks);
+    }
+
+    /// `Grid::exchange` of m vectors of so many numbers, of which this rank has a share.
+    fn exchange(&mut self, m: usize, numbers: usize) {
+        let groups = self.grid[1];
+        if groups > 1 {
+            let bytes = numbers * self.number;
+            self.spent.bytes += (m.div_ceil(groups) * bytes) as f64;
+            self.spent.messages += 1.0;
+            self.spent.sending += self.network.gather((m * bytes) as f64, groups);
+            self.copy(2 * m);
+        }
     }
 
     /// Flops at the rate of matrix products.
@@ -125,22 +160,25 @@ impl<'a> Ledger<'a> {
     /// A product with m vectors, in blocks; `weight` of one where it is part of a product only.
     pub fn apply(&mut self, product: &Product, m: usize, weight: f64) {
         // The names of the columns, and four numbers of news.
-        self.sum(2 * m + 4);
+        self.sum_all(2 * m + 4);
         self.spent.products += m as f64 * weight;
         self.copy(m);
         let mut left = m;
         while left > 0 {
-            let block = self.block.min(left);
+            let all = self.block.min(left);
+            // The first group has the largest share.
+            let block = all.div_ceil(self.grid[1]);
             let flops = product.flops * block as f64;
             self.spent.flops += flops;
             self.spent.computing += flops / product.rate;
             let Exchange { summed, gathered, gathers } = product.exchange;
-            self.sum_of(summed * block, self.number);
+            self.sum_of(summed * block, self.number, self.grid[0]);
             for _ in 0..gathers {
                 let numbers = product.once + (gathered - product.once) * block;
                 self.gather(numbers * self.trajectories * self.number / gathers);
             }
-            left -= block;
+            self.exchange(all, product.out);
+            left -= all;
         }
     }
 

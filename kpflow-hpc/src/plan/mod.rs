@@ -1,7 +1,7 @@
 //! `kpflow plan`: memory, bytes, flops and time of a job before anything runs.
 //!
 //! Only headers and shapes are read: the model is built of weights that have sizes and no numbers, its operators of linearisations without
-//! values. What a run divides are trajectories; each row of the table is a number of ranks.
+//! values. A row of the table is a number of ranks, divided as a run would.
 
 mod ledger;
 mod machine;
@@ -16,7 +16,7 @@ pub use network::Network;
 pub use speed::Speed;
 
 use crate::cli;
-use crate::comm::Comm;
+use crate::comm::{Comm, Grid};
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::{self, Closed};
@@ -64,8 +64,8 @@ pub struct Planned {
 /// What the job needs on so many ranks, of the rank that has most to do.
 #[derive(Clone, Debug)]
 pub struct Column {
-    /// Ranks. A grid of trajectories × probes would be two numbers here.
-    pub ranks: usize,
+    /// The process grid, trajectories × probes.
+    pub grid: [usize; 2],
     /// Trajectories of a rank at most.
     pub trajectories: usize,
     /// Whether changes of the weights are summed, or positions gathered.
@@ -79,6 +79,10 @@ pub struct Column {
 }
 
 impl Column {
+    /// Ranks of the whole grid.
+    pub fn ranks(&self) -> usize {
+        self.grid[0] * self.grid[1]
+    }
     /// All analyses, each going all the way.
     pub fn most(&self) -> Spending {
         self.analyses.iter().fold(self.setup, |sum, a| sum.and(&a.most))
@@ -113,6 +117,8 @@ pub struct Plan {
     pub best: usize,
     /// The number of the column that is told in detail.
     pub chosen: usize,
+    /// A grid of as many ranks that is faster than what a run takes by itself, and its seconds.
+    pub faster: Option<([usize; 2], f64)>,
 }
 
 /// Plans a job. Collective: under mpirun the ranks measure their network, and one speaks.
@@ -131,7 +137,7 @@ pub fn plan(options: &cli::Plan, comm: Comm) -> Result<()> {
 }
 
 fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) -> Result<Plan> {
-    let comm = engine.comm();
+    let comm = engine.grid().world();
     if options.ranks == Some(0) {
         return Err(Error::usage("--ranks 0 leaves nobody to work; it is at least 1"));
     }
@@ -146,10 +152,16 @@ fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) -> Result<P
         None => Speed::measure(&setup, engine)?,
     };
     let threads = kpflow_core::machine::Tasks::lanes(engine);
-    let asked = options.ranks.or(job.grid).or((comm.size() > 1).then_some(comm.size()));
-    let counts = rank_counts(opened.trajectories, asked);
-    let column = |&ranks: &usize| setup.column(ranks, threads, &network, &speed);
-    let columns = counts.iter().map(column).collect::<Result<Vec<_>>>()?;
+    let of_job = job.grid.map(|[t, p]| t * p);
+    let asked = options.ranks.or(of_job).or((comm.size() > 1).then_some(comm.size()));
+    let counts = rank_counts(opened.trajectories, block, asked);
+    let groups = |ranks| Grid::groups(ranks, opened.trajectories, job.block);
+    let grid = |&ranks: &usize| match job.grid {
+        Some(grid) if of_job == Some(ranks) => grid,
+        _ => [ranks / groups(ranks), groups(ranks)],
+    };
+    let column = |grid| setup.column(grid, threads, &network, &speed);
+    let columns = counts.iter().map(|ranks| column(grid(ranks))).collect::<Result<Vec<_>>>()?;
     let mut best = 0;
     for (i, c) in columns.iter().enumerate() {
         if c.most().seconds() < WORTH * columns[best].most().seconds() {
@@ -157,6 +169,15 @@ fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) -> Result<P
         }
     }
     let chosen = asked.and_then(|ranks| counts.iter().position(|&r| r == ranks)).unwrap_or(best);
+    let mut faster = None;
+    let (ranks, mut least) = (columns[chosen].ranks(), WORTH * columns[chosen].most().seconds());
+    for probes in (1..=ranks.min(block)).filter(|p| ranks % p == 0 && ranks / p <= opened.trajectories) {
+        let other = column([ranks / probes, probes])?;
+        if other.most().seconds() < least {
+            least = other.most().seconds();
+            faster = Some((other.grid, least));
+        }
+    }
     let (steps, units) = opened.network.state_shape();
     Ok(Plan {
         model: job.model.kind.name().into(),
@@ -170,14 +191,15 @@ fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) -> Result<P
         columns,
         best,
         chosen,
+        faster,
     })
 }
 
-/// 1, 2, 4 … and as many as there are trajectories: more ranks do nothing. And what was asked for.
-fn rank_counts(trajectories: usize, asked: Option<usize>) -> Vec<usize> {
-    let most = trajectories.clamp(1, MOST_RANKS);
+/// 1, 2, 4 … and as many as there are trajectories and trajectories times vectors of a block: more ranks do nothing. And what was asked for.
+fn rank_counts(trajectories: usize, block: usize, asked: Option<usize>) -> Vec<usize> {
+    let (trajectories, most) = (trajectories.max(1), trajectories.saturating_mul(block).clamp(1, MOST_RANKS));
     let mut counts: Vec<usize> = std::iter::successors(Some(1), |r| Some(2 * r)).take_while(|&r| r <= most).collect();
-    counts.extend([most].into_iter().chain(asked));
+    counts.extend([trajectories.min(most), most].into_iter().chain(asked));
     counts.sort_unstable();
     counts.dedup();
     counts
@@ -199,34 +221,34 @@ impl<T: Real> Setup<'_, T> {
     }
 
     /// The largest rank's part where there are so many.
-    fn column(&self, ranks: usize, threads: usize, network: &Network, speed: &Speed) -> Result<Column> {
-        let total = self.opened.trajectories;
+    fn column(&self, grid: [usize; 2], threads: usize, network: &Network, speed: &Speed) -> Result<Column> {
+        let (total, ranks) = (self.opened.trajectories, grid[0]);
         let local = total.div_ceil(ranks);
-        let tile = tiling::tile(&self.graph, self.block, local, threads);
+        let tile = tiling::tile(&self.graph, self.block.div_ceil(grid[1]), local, threads);
         let lin = Linearization::outline(&self.graph, local, tile);
         let machine = Imagined { ranks: ranks.min(total), trajectories: total, lanes: threads };
-        let sizes = self.opened.sizes(self.block, local);
+        let sizes = Sizes { groups: grid[1], ..self.opened.sizes(self.block, local) };
         let side = Side::cheaper(&self.graph, total);
-        let mut setup = self.ledger(&lin, ranks, network, speed);
+        let mut setup = self.ledger(&lin, grid, network, speed);
         // What ranks agree on before the first analysis and after the last, and one inference.
-        (0..AGREEMENTS).for_each(|_| setup.sum(ranks));
+        (0..AGREEMENTS).for_each(|_| setup.agree());
         setup.work(local as f64 * self.sweep_flops() / 2.0);
-        let of = |a: &Analysis| self.analysis(a, (&lin, &machine), &sizes, side, (ranks, network, speed));
+        let of = |a: &Analysis| self.analysis(a, (&lin, &machine), &sizes, side, (grid, network, speed));
         let analyses = self.job.analyses.iter().map(of).collect::<Result<Vec<_>>>()?;
         let memory = memory(self.job, &sizes, &lin, &machine);
-        Ok(Column { ranks, trajectories: local, side, memory, setup: setup.spent, analyses })
+        Ok(Column { grid, trajectories: local, side, memory, setup: setup.spent, analyses })
     }
 
     fn ledger<'l>(
         &self,
         lin: &Linearization<'_, T>,
-        ranks: usize,
+        grid: [usize; 2],
         network: &'l Network,
         speed: &'l Speed,
     ) -> Ledger<'l> {
         let shape = lin.shape();
         let sizes = (shape.len(), shape.trajectories, self.opened.trajectories * shape.per_trajectory());
-        Ledger::new(sizes, std::mem::size_of::<T>(), self.block, ranks, network, speed)
+        Ledger::new(sizes, std::mem::size_of::<T>(), self.block, grid, network, speed)
     }
 
     fn analysis(
@@ -235,7 +257,7 @@ impl<T: Real> Setup<'_, T> {
         (lin, machine): (&Linearization<'_, T>, &Imagined),
         sizes: &Sizes,
         side: Side,
-        (ranks, network, speed): (usize, &Network, &Speed),
+        (grid, network, speed): ([usize; 2], &Network, &Speed),
     ) -> Result<Planned> {
         let shape = lin.shape();
         let op = operator(a.operator, lin, machine, Coupling::All).map_err(|e| Error {
@@ -243,12 +265,12 @@ impl<T: Real> Setup<'_, T> {
             file: e.file.or_else(|| Some(self.job.path.clone())),
             ..e
         })?;
-        let mut ledger = self.ledger(lin, ranks, network, speed);
+        let mut ledger = self.ledger(lin, grid, network, speed);
         ledger.total = self.opened.trajectories * op.domain().per_trajectory();
         // Making its operators takes sums of counts; that it is done is agreed on.
-        (0..SUMS_OF_OPERATORS).for_each(|_| ledger.sum(1));
-        ledger.sum(ranks);
-        let method = walk(a, &self.means(a, lin, side, ranks, speed), &mut ledger);
+        (0..SUMS_OF_OPERATORS).for_each(|_| ledger.sum_of(1, 8, grid[0]));
+        ledger.agree();
+        let method = walk(a, &self.means(a, lin, side, grid[0], speed), &mut ledger);
         let model = Linearization::arena_len(lin.graph(), shape.trajectories) * std::mem::size_of::<T>() + sizes.bytes;
         Ok(Planned {
             name: [a.name.clone(), a.operator.name().into(), a.quantity.name().into()],
@@ -275,6 +297,7 @@ impl<T: Real> Setup<'_, T> {
             flops: local * (share * sweeps + core(coupling)).max(1.0),
             rate,
             exchange,
+            out: shape.len(),
             once: if exchange.gathers > 0 { side.exchange(graph, 0).gathered } else { 0 },
         };
         let exchange = match a.operator {
@@ -289,8 +312,11 @@ impl<T: Real> Setup<'_, T> {
         };
         let whole = product(Coupling::All, speed.whole, exchange);
         let blocks = product(Coupling::PerTrajectory, speed.blocks, Exchange::default());
+        let out = if weights { graph.parameters() } else { shape.len() };
         let back = match weights {
-            true => Product { exchange: Side::Weight.exchange(graph, 1), once: 0, flops: whole.flops / 2.0, ..whole },
+            true => {
+                Product { exchange: Side::Weight.exchange(graph, 1), once: 0, flops: whole.flops / 2.0, out, ..whole }
+            }
             false => Product { flops: whole.flops / 2.0, ..whole },
         };
         let features = Features::new(lin).map_or(0, |f| f.rows() * f.row_len()) * std::mem::size_of::<T>();
@@ -301,7 +327,7 @@ impl<T: Real> Setup<'_, T> {
             blocks,
             back,
             replicated: weights,
-            out: if weights { graph.parameters() } else { shape.len() },
+            out,
             exact: closed(a.operator).and_then(exact),
             exact_frobenius: estimate::exact_frobenius_flops(lin, total),
             features,
@@ -326,10 +352,10 @@ mod tests {
     use super::rank_counts;
 
     #[test]
-    fn more_ranks_than_trajectories_do_nothing() {
-        assert_eq!(rank_counts(15, None), [1, 2, 4, 8, 15]);
-        assert_eq!(rank_counts(8, Some(3)), [1, 2, 3, 4, 8]);
-        assert_eq!(rank_counts(1 << 20, None).last(), Some(&4096));
-        assert_eq!(rank_counts(0, None), [1]);
+    fn more_ranks_than_trajectories_times_vectors_do_nothing() {
+        assert_eq!(rank_counts(15, 2, None), [1, 2, 4, 8, 15, 16, 30]);
+        assert_eq!(rank_counts(8, 1, Some(3)), [1, 2, 3, 4, 8]);
+        assert_eq!(rank_counts(1 << 20, 16, None).last(), Some(&4096));
+        assert_eq!(rank_counts(0, 16, None), [1]);
     }
 }

@@ -64,6 +64,11 @@ impl Network {
         steps * self.latency + sent / self.bandwidth
     }
 
+    /// Seconds of a broadcast of so many bytes.
+    pub fn share(&self, bytes: f64, ranks: usize) -> f64 {
+        depth(ranks) * (self.latency + bytes / self.bandwidth)
+    }
+
     /// Seconds of a gather of so many bytes in all.
     pub fn gather(&self, bytes: f64, ranks: usize) -> f64 {
         depth(ranks) * self.latency + bytes * (ranks as f64 - 1.0) / ranks as f64 / self.bandwidth

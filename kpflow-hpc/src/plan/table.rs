@@ -92,7 +92,9 @@ pub(super) fn text(plan: &Plan) -> String {
         Side::Weight => "changes of the weights are summed over ranks",
         Side::Gram => "positions are gathered from all ranks (Gram side)",
     };
-    let _ = writeln!(out, "\non {} rank{}, of each at most; {side}:", c.ranks, if c.ranks == 1 { "" } else { "s" });
+    let grid = |[t, p]: [usize; 2]| if p > 1 { format!("{t}x{p}") } else { t.to_string() };
+    let plural = if c.ranks() == 1 { "" } else { "s" };
+    let _ = writeln!(out, "\non {} rank{plural}, of each at most; {side}:", grid(c.grid));
     let head = ["analysis", "what", "method", "products", "flops", "bytes sent", "messages", "memory", "time"];
     let mut rows = vec![words(&head)];
     rows.extend(c.analyses.iter().map(|a| {
@@ -109,7 +111,7 @@ pub(super) fn text(plan: &Plan) -> String {
         ]
     }));
     out += &aligned(&rows, 3);
-    let _ = writeln!(out, "\nall analyses, by ranks (trajectories are what is divided; there are {b}):");
+    let _ = writeln!(out, "\nall analyses, by ranks ({b} trajectories are divided, and where ranks are many the vectors of a block too: trajectories × probes):");
     let head = [
         "ranks",
         "trajectories",
@@ -122,11 +124,11 @@ pub(super) fn text(plan: &Plan) -> String {
         "efficiency",
     ];
     let mut rows = vec![words(&head)];
-    let one = plan.columns[0].most().seconds() * plan.columns[0].ranks as f64;
+    let one = plan.columns[0].most().seconds() * plan.columns[0].ranks() as f64;
     for (i, c) in plan.columns.iter().enumerate() {
         let most = c.most();
         let mut row = vec![
-            c.ranks.to_string(),
+            grid(c.grid),
             c.trajectories.to_string(),
             bytes(c.memory),
             bytes(most.bytes),
@@ -134,10 +136,12 @@ pub(super) fn text(plan: &Plan) -> String {
             seconds(most.computing),
             seconds(most.sending),
             seconds(most.seconds()),
-            format!("{:.0} %", 100.0 * one / (most.seconds() * c.ranks as f64)),
+            format!("{:.0} %", 100.0 * one / (most.seconds() * c.ranks() as f64)),
         ];
         match () {
-            _ if c.ranks > b.max(1) => row.push(format!("← {} ranks have nothing to do", c.ranks - b)),
+            _ if c.grid[0] > b.max(1) => {
+                row.push(format!("← {} ranks have nothing to do", (c.grid[0] - b) * c.grid[1]))
+            }
             _ if i == plan.best => row.push("← best".into()),
             _ => {}
         }
@@ -145,8 +149,12 @@ pub(super) fn text(plan: &Plan) -> String {
     }
     out += &aligned(&rows, 0);
     let notes = "\nEverything is for the rank with most to do, and for analyses that spend all products allowed: they may stop at the first of the numbers\n\
-                 given. More ranks than trajectories do nothing.";
+                 given.";
     let _ = writeln!(out, "{notes}");
+    if let Some((better, time)) = plan.faster {
+        let _ =
+            writeln!(out, "On {} ranks --grid {}x{} would take {}.", c.ranks(), better[0], better[1], seconds(time));
+    }
     out
 }
 
@@ -162,7 +170,7 @@ fn analysis(a: &Planned) -> Value {
 fn column(c: &Column) -> Value {
     let most = c.most();
     json!({
-        "ranks": c.ranks, "trajectories": c.trajectories, "side": if c.side == Side::Weight { "weight" } else { "gram" },
+        "ranks": c.ranks(), "grid": c.grid, "trajectories": c.trajectories, "side": if c.side == Side::Weight { "weight" } else { "gram" },
         "memory_bytes": c.memory, "flops": most.flops, "bytes_sent": most.bytes, "messages": most.messages,
         "computing_seconds": most.computing, "sending_seconds": most.sending, "seconds": most.seconds(),
         "least_seconds": c.least().seconds(),
@@ -179,7 +187,8 @@ pub(super) fn json(plan: &Plan) -> String {
                    "block_diagonal_flops": plan.speed.blocks, "source": plan.speed.source },
         "network": { "latency_seconds": plan.network.latency, "bytes_per_second": plan.network.bandwidth,
                      "source": plan.network.source },
-        "best_ranks": plan.columns[plan.best].ranks, "chosen_ranks": plan.columns[plan.chosen].ranks,
+        "best_ranks": plan.columns[plan.best].ranks(), "chosen_ranks": plan.columns[plan.chosen].ranks(),
+        "faster_grid": plan.faster.map(|f| f.0),
         "table": plan.columns.iter().map(column).collect::<Vec<_>>(),
     });
     format!("{value:#}\n")

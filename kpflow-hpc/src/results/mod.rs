@@ -34,6 +34,8 @@ pub struct Header {
     pub precision: String,
     /// Ranks.
     pub ranks: usize,
+    /// How they were divided: trajectories × probes.
+    pub grid: [usize; 2],
     /// Threads a rank.
     pub threads: usize,
     /// When the run began.
@@ -140,6 +142,7 @@ impl ResultFile {
             number(f, "seed", header.seed)?;
             text(f, "precision", &header.precision)?;
             number(f, "ranks", header.ranks as i64)?;
+            f.new_attr_builder().with_data(&header.grid.map(|d| d as i64)).create("grid")?;
             number(f, "threads", header.threads as i64)?;
             text(f, "started", &utc(header.started))?;
             number(f, "wall_seconds", 0.0)?;

@@ -8,6 +8,7 @@ fn header() -> Header {
         shape: [1, 2, 3],
         seed: 5,
         precision: "f64".into(),
+        grid: [1, 1],
         ranks: 1,
         threads: 1,
         started: UNIX_EPOCH + Duration::from_secs(1_709_210_096),

@@ -85,7 +85,7 @@ pub(super) fn analyse<'a, T: Real>(
         let all = make(if analysis.part.average { Coupling::PerTrajectory } else { Coupling::All })?;
         let diagonal = make(Coupling::PerTrajectory)?;
         // The same on every rank: by the largest part that any of them has.
-        let most = loaded.trajectories.div_ceil(engine.comm().size()) * loaded.shape.per_trajectory();
+        let most = loaded.trajectories.div_ceil(engine.grid().size()) * loaded.shape.per_trajectory();
         let shared = memos.of(analysis, most);
         let before = shared.map_or(0, Shared::computed);
         let (mut record, tensors) =
@@ -143,8 +143,9 @@ impl<T: Real> Setting<'_, '_, T> {
 
     /// The rows that Fᵀ reads and writes here: a change of the weights is one row, which every rank holds.
     pub fn back(&self, replicated: bool) -> [Rows; 2] {
-        let states = Rows { first: self.loaded.first, total: self.loaded.trajectories, own: true };
-        [states, if replicated { Rows { first: 0, total: 1, own: self.engine.comm().is_root() } } else { states }]
+        let grid = self.engine.grid();
+        let states = Rows { first: self.loaded.first, total: self.loaded.trajectories, own: grid.is_first() };
+        [states, if replicated { Rows { first: 0, total: 1, own: grid.is_root() } } else { states }]
     }
 
     /// Whether the whole matrix is the cheapest way.

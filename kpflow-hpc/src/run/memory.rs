@@ -75,6 +75,9 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         return part(first, Method::Auto, third).max(part(Quantity::Frobenius, a.method, left));
     }
     let (n, per) = (shape.len(), shape.per_trajectory());
+    // A group makes its share of a block, and is given the others'.
+    let share = |m: usize| m.div_ceil(sizes.groups);
+    let exchanged = if sizes.groups > 1 { block + share(block) } else { 0 };
     let total = whole_state;
     let row_len = Features::new(lin).map_or(0, |f| f.row_len());
     let rows = shape.trajectories * shape.steps * row_len;
@@ -98,13 +101,15 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     if a.method == Method::OneSided {
         let back = factor_adjoint(a.operator, lin, machine).map_or((0, 0), |(op, _)| {
             let out = if a.forward { op.codomain().len() + n } else { op.codomain().len() };
-            (op.scratch_len(sizes.block), out)
+            (op.scratch_len(share(sizes.block)), out)
         });
         let pairs = if a.quantity == Quantity::Trace { 0 } else { 2 * (2 * a.max_matvecs).min(256) };
-        return ((back.0 + block * n + (block + pairs) * back.1) * number) as f64;
+        return ((back.0 + block * n + (block + pairs + exchanged) * back.1) * number) as f64;
     }
     let (vectors, widest) = vectors(a, sizes.block, total, per);
-    let scratch = |coupling| operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(widest));
+    let scratch = |coupling| {
+        operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(share(widest)) + exchanged * n)
+    };
     let (whole, blocks) = (scratch(Coupling::All), scratch(Coupling::PerTrajectory));
     let by_matrix = a.method == Method::Dense || a.quantity == Quantity::Matrix;
     let small = a.method == Method::Auto && total <= SMALL.min(a.max_matvecs);
@@ -148,7 +153,7 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     let ranks = machine.sum_count(1);
     let sums = match (a.operator, Side::cheaper(lin.graph(), sizes.trajectories)) {
         (Operator::Ntk | Operator::Parameter, Side::Weight) if ranks > 1 && held == 2 * block => {
-            let sum = Side::Weight.exchange(lin.graph(), widest).summed.min(1 << 20);
+            let sum = Side::Weight.exchange(lin.graph(), share(widest)).summed.min(1 << 20);
             (sum * if ranks.is_power_of_two() { 3 } else { 5 } / 2).saturating_sub(block * n)
         }
         _ => 0,

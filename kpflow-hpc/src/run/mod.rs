@@ -9,13 +9,13 @@ mod spectra;
 mod structure;
 
 use crate::cli;
-use crate::comm::Comm;
+use crate::comm::{Comm, Grid};
 use crate::engine::{require_memory, status_bytes, Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Tall;
 use crate::job::{Analysis, Job, Precision, Quantity};
 use crate::journal::{directory_of, halted, Halt, Journal};
-use crate::model::Loaded;
+use crate::model::{trajectories, Loaded};
 use crate::progress::Progress;
 use crate::results::{parts, Header, Lock, Parts, Record, ResultFile, Spent};
 use crate::signals::Signals;
@@ -32,11 +32,30 @@ pub fn run(options: &cli::Run, comm: Comm) -> Result<()> {
     if let Some(output) = &options.output {
         job.output.clone_from(output);
     }
-    let engine = comm.agree(Engine::new(comm, threads(options.threads)?))?;
+    job.grid = options.grid.or(job.grid);
+    let grid = grid_of(&job, comm)?;
+    let engine = comm.agree(threads(options.threads).and_then(|threads| Engine::new(grid, threads)))?;
     match job.precision {
         Precision::F64 => run_in::<f64>(&job, options, &engine),
         Precision::F32 => run_in::<f32>(&job, options, &engine),
     }
+}
+
+/// The grid that the job asks for, or that leaves the busiest rank least to do. Collective.
+fn grid_of(job: &Job, comm: Comm) -> Result<Grid> {
+    let ranks = comm.size();
+    let groups = || match job.grid {
+        Some([trajectories, probes]) if trajectories * probes != ranks => {
+            let asked = trajectories * probes;
+            let what = format!(
+                "grid asks for {trajectories} × {probes} = {asked} ranks and there are {ranks}; run it on {asked}, or take \"auto\""
+            );
+            Err(Error::input(&job.path, what))
+        }
+        Some([_, probes]) => Ok(probes),
+        None => Ok(Grid::groups(ranks, trajectories(job)?, job.block)),
+    };
+    Grid::new(comm, comm.agree(groups())?)
 }
 
 /// Threads for this rank: what was asked for, or its share of the cores that it may run on.
@@ -55,14 +74,14 @@ pub fn threads(asked: Option<usize>) -> Result<usize> {
 
 fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()> {
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let comm = engine.comm();
-    let signals = comm.agree(Signals::listen())?;
+    let grid = engine.grid();
+    let signals = grid.agree(Signals::listen())?;
     let loaded = Loaded::<T>::load(job, engine)?;
     let done = loaded.linearized(loaded.weights(), engine, |lin| {
         let state = loaded.state(lin);
         let finite = state.iter().all(|x| x.is_finite());
         let wrong = || Error::input(&job.model.weights, "the state overflows on these inputs; check dt, weights and inputs");
-        comm.agree(if finite { Ok(()) } else { Err(wrong()) })?;
+        grid.agree(if finite { Ok(()) } else { Err(wrong()) })?;
         let shape = [loaded.trajectories, loaded.shape.steps, loaded.shape.units];
         let header = Header {
             job: job.text.clone(),
@@ -71,25 +90,27 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             shape,
             seed: job.seed,
             precision: job.precision.name().into(),
-            ranks: comm.size(),
+            ranks: grid.world().size(),
+            grid: [grid.size(), grid.probes()],
             threads: kpflow_core::machine::Tasks::lanes(engine),
             started,
             variables: loaded.network().watched(),
         };
         // Making an operator is collective: every rank takes part in the estimate, one tells it.
         let bytes = memory(job, &loaded.sizes(), lin, engine);
-        if comm.is_root() && !options.quiet {
+        if grid.is_root() && !options.quiet {
             let (ranks, lanes) = (header.ranks, header.threads);
+            let groups = if grid.probes() > 1 { format!(" in {} groups", grid.probes()) } else { String::new() };
             eprintln!(
-                "{} with {} parameters, state {shape:?}; {ranks} ranks × {lanes} threads, about {:.0} MiB a rank",
+                "{} with {} parameters, state {shape:?}; {ranks} ranks{groups} × {lanes} threads, about {:.0} MiB a rank",
                 header.model,
                 header.parameters,
                 bytes / 1048576.0
             );
         }
-        comm.agree(require_memory(bytes))?;
-        comm.agree(analyse::check(job, &loaded, lin, engine))?;
-        if comm.is_root() && options.verbose {
+        grid.agree(require_memory(bytes))?;
+        grid.agree(analyse::check(job, &loaded, lin, engine))?;
+        if grid.is_root() && options.verbose {
             let flops = loaded.product_flops;
             let (block, tile) = (loaded.block, lin.tile());
             eprintln!(
@@ -100,50 +121,50 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             let (arena, n) = (Linearization::arena_len(lin.graph(), loaded.shape.trajectories), loaded.shape.len());
             eprintln!("the model's memory is {arena} numbers on this rank, a vector's {n}");
         }
-        let lock = comm.agree(comm.is_root().then(|| Lock::take(&job.output)).transpose())?;
-        let opened = if !comm.is_root() {
+        let lock = grid.agree(grid.is_root().then(|| Lock::take(&job.output)).transpose())?;
+        let opened = if !grid.is_root() {
             Ok((None, Vec::new()))
         } else if options.resume {
             ResultFile::resume(&job.output, &header).map(|(f, done)| (Some(f), done))
         } else {
             ResultFile::create(&job.output, &header).map(|f| (Some(f), Vec::new()))
         };
-        let (file, finished) = comm.agree(opened)?;
+        let (file, finished) = grid.agree(opened)?;
         // Every rank has to know what the root found finished.
         let mut names = finished.join("\n").into_bytes();
-        comm.broadcast(&mut names, 0);
+        grid.broadcast(&mut names);
         let names = String::from_utf8_lossy(&names).into_owned();
         let finished: Vec<&str> = names.split('\n').collect();
         if job.keep_state {
-            let state = collect(&Tall { shape: loaded.shape, vectors: 1, data: state }, comm);
-            comm.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
+            let state = collect(&Tall { shape: loaded.shape, vectors: 1, data: state }, grid);
+            grid.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
         }
-        let journal = open_journal(job, options.resume, &signals, &loaded, comm);
+        let journal = open_journal(job, options.resume, &signals, &loaded, grid);
         analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished, journal)?;
-        let spent = spent(comm);
-        if comm.is_root() && options.verbose {
+        let spent = spent(grid);
+        if grid.is_root() && options.verbose {
             let Spent { peak_memory, bytes_sent, messages } = spent;
             let peak = peak_memory as f64 / 1048576.0;
             eprintln!("a rank needed {peak:.0} MiB at most, and sent {bytes_sent} bytes in {messages} messages");
         }
-        comm.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;
+        grid.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;
         drop(lock);
         Result::Ok(())
     })?;
     done?;
-    if comm.is_root() && !options.quiet {
+    if grid.is_root() && !options.quiet {
         eprintln!("{} written in {:.1} s", job.output.display(), clock.elapsed().as_secs_f64());
     }
     Ok(())
 }
 
 /// The journal of a job.
-fn open_journal<T: Real>(job: &Job, resume: bool, signals: &Signals, loaded: &Loaded<T>, comm: Comm) -> Journal {
+fn open_journal<T: Real>(job: &Job, resume: bool, signals: &Signals, loaded: &Loaded<T>, grid: Grid) -> Journal {
     // What was written by another version, or is of other numbers, is of no use.
     let about = format!("{} {} {}", env!("CARGO_PKG_VERSION"), job.precision.name(), job.text);
-    let fingerprint = loaded.fingerprint(comm) ^ xxh3_64(about.as_bytes());
+    let fingerprint = loaded.fingerprint(grid) ^ xxh3_64(about.as_bytes());
     let interval = job.checkpoint.map(Duration::from_secs_f64);
-    Journal::open(directory_of(&job.output), fingerprint, interval, resume, signals.clone(), comm)
+    Journal::open(directory_of(&job.output), fingerprint, interval, resume, signals.clone(), grid)
 }
 
 fn analyses<T: Real>(
@@ -156,8 +177,8 @@ fn analyses<T: Real>(
     finished: &[&str],
     journal: Journal,
 ) -> Result<()> {
-    let comm = engine.comm();
-    let speak = comm.is_root() && !options.quiet;
+    let grid = engine.grid();
+    let speak = grid.is_root() && !options.quiet;
     let memos = Memos::new(job, journal);
     let journal = &memos.journal;
     let mut recent: Vec<&Analysis> = Vec::new();
@@ -186,19 +207,19 @@ fn analyses<T: Real>(
         };
         drop(progress);
         for (name, v) in &tensors {
-            let shape = tensor_shape(v, comm);
+            let shape = tensor_shape(v, grid);
             let bytes = shape.iter().product::<usize>() * std::mem::size_of::<T>();
             if bytes as f64 <= job.parts * 1048576.0 {
-                record.tensors.push((*name, shape.to_vec(), collect(v, comm)));
+                record.tensors.push((*name, shape.to_vec(), collect(v, grid)));
             } else {
-                record.parts.push(write_part(job, &analysis.name, (*name, v), shape, comm)?);
+                record.parts.push(write_part(job, &analysis.name, (*name, v), shape, grid)?);
             }
         }
         record.operator = analysis.operator.name().into();
         record.quantity = analysis.quantity.name().into();
         record.seconds = clock.elapsed().as_secs_f64();
         let said = line(&analysis.name, analysis.quantity, &record);
-        comm.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
+        grid.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
         if speak {
             println!("{said}");
         }
@@ -214,10 +235,10 @@ fn analyses<T: Real>(
 }
 
 /// What the run has needed so far, on the rank that needed most. Collective.
-fn spent(comm: Comm) -> Spent {
-    let sent = comm.traffic();
+fn spent(grid: Grid) -> Spent {
+    let sent = grid.traffic();
     let [peak_memory, bytes_sent, messages] =
-        comm.most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
+        grid.world().most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
     Spent { peak_memory, bytes_sent, messages }
 }
 
@@ -232,9 +253,9 @@ fn ended(job: &Job, analysis: &Analysis, signal: &str) -> Error {
 }
 
 /// The shape of all ranks' parts of a block: [k, B, T, N].
-fn tensor_shape<T: Real>(v: &Tall<T>, comm: Comm) -> [usize; 4] {
+fn tensor_shape<T: Real>(v: &Tall<T>, grid: Grid) -> [usize; 4] {
     let mut trajectories = [v.shape.trajectories as u64];
-    comm.sum(&mut trajectories);
+    grid.sum(&mut trajectories);
     [v.vectors, trajectories[0] as usize, v.shape.steps, v.shape.units]
 }
 
@@ -249,27 +270,28 @@ fn write_part<T: Real>(
     analysis: &str,
     (name, v): (&'static str, &Tall<T>),
     shape: [usize; 4],
-    comm: Comm,
+    grid: Grid,
 ) -> Result<Parts<T>> {
-    let mut counts = vec![0u64; comm.size()];
-    counts[comm.rank()] = v.shape.trajectories as u64;
-    comm.sum(&mut counts);
+    let mut counts = vec![0u64; grid.size()];
+    counts[grid.rank()] = v.shape.trajectories as u64;
+    grid.sum(&mut counts);
     let [k, _, t, n] = shape;
     let written = match v.shape.trajectories {
         0 => Ok(()),
-        b => parts::write(&job.output, (analysis, name), comm.rank(), [k, b, t, n], own(v)),
+        _ if !grid.is_first() => Ok(()),
+        b => parts::write(&job.output, (analysis, name), grid.rank(), [k, b, t, n], own(v)),
     };
-    comm.agree(written)?;
+    grid.agree(written)?;
     let ends: Vec<usize> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c as usize))).collect();
     let trajectories = ends.iter().zip(&counts).map(|(&first, &c)| first..first + c as usize).collect();
     Ok(Parts { name, shape, trajectories, missing: T::nan() })
 }
 
 /// All trajectories of a block, as [k, B, T, N].
-fn collect<T: Real>(v: &Tall<T>, comm: Comm) -> Vec<T> {
-    let (k, b, per) = (v.vectors, tensor_shape(v, comm)[1], v.shape.per_trajectory());
+fn collect<T: Real>(v: &Tall<T>, grid: Grid) -> Vec<T> {
+    let (k, b, per) = (v.vectors, tensor_shape(v, grid)[1], v.shape.per_trajectory());
     let mut all = vec![T::zero(); k * b * per];
-    comm.gather(&v.data, &mut all);
+    grid.gather(&v.data, &mut all);
     let mut out = vec![T::zero(); all.len()];
     for (i, part) in all.chunks(per.max(1)).enumerate() {
         out[((i % k) * b + i / k) * per..][..per].copy_from_slice(part);

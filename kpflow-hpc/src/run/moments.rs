@@ -147,8 +147,8 @@ impl<T: Real> Setting<'_, '_, T> {
         other.linearized(other.weights(), self.engine, |lin| {
             let finite = other.state(lin).iter().all(|x| x.is_finite());
             let wrong = || Error::input(&with.path, "the state overflows on these inputs");
-            self.engine.comm().agree(if finite { Ok(()) } else { Err(wrong()) })?;
-            self.align(lin, other.fingerprint(self.engine.comm()))
+            self.engine.grid().agree(if finite { Ok(()) } else { Err(wrong()) })?;
+            self.align(lin, other.fingerprint(self.engine.grid()))
         })?
     }
 

@@ -96,7 +96,7 @@ impl<T: Real> Setting<'_, '_, T> {
         let local = estimate::lyapunov(self.lin, self.engine)?;
         let (b, n) = (self.loaded.trajectories, self.loaded.shape.units);
         let mut all = vec![0.0; b * n];
-        self.engine.comm().gather(&local, &mut all);
+        self.engine.grid().gather(&local, &mut all);
         let record = Record {
             method: Method::Exact.name().into(),
             converged: true,
@@ -138,12 +138,12 @@ impl<T: Real> Setting<'_, '_, T> {
 
     fn error_signal(&self) -> Result<Tall<T>> {
         let shape = self.loaded.shape;
-        let comm = self.engine.comm();
+        let grid = self.engine.grid();
         let read = || {
             let Some(with) = &self.analysis.with else { return Err(Error::usage("with is missing")) };
             open_signal(with, self.loaded)?.read_rows(self.loaded.first..self.loaded.first + shape.trajectories)
         };
-        Ok(Tall { shape, vectors: 1, data: comm.agree(read())? })
+        Ok(Tall { shape, vectors: 1, data: grid.agree(read())? })
     }
 
     pub fn log_det(&self) -> Result<(Estimate, Method)> {

@@ -24,7 +24,7 @@ pub fn per_trajectory<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Est
             let square = r.standard_error().powi(2);
             sums.iter_mut().zip([r.mean(), square, square * square]).for_each(|(s, x)| *s += x);
         }
-        problem.comm().sum(&mut sums);
+        problem.grid().sum(&mut sums);
         (sums[0], pooled(sums[1], sums[2], (first + m) as f64 - 1.0))
     })
 }

@@ -79,7 +79,7 @@ impl<T: Real> Ladder<T> {
         });
         let mut sums = [0.0; 4];
         out.chunks(4).for_each(|o| sums.iter_mut().zip(o).for_each(|(s, x)| *s += x));
-        problem.comm().sum(&mut sums);
+        problem.grid().sum(&mut sums);
         if sums[3] > 0.0 {
             return Err(Error::run(
                 "the operator is not positive semidefinite, which this method needs; take per_trajectory or hutchinson",
