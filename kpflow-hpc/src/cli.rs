@@ -69,6 +69,9 @@ pub struct Plan {
     /// Threads of each rank [default: this process's share of the machine]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Divide that many ranks so, trajectories × probes [default: as the job says]
+    #[arg(long, value_name = "RxS", value_parser = grid, conflicts_with = "ranks")]
+    pub grid: Option<[usize; 2]>,
     /// Latency in µs and bandwidth in GB/s [default: measured under mpirun, otherwise 2,10]
     #[arg(long, value_name = "LATENCY,BANDWIDTH")]
     pub network: Option<String>,

@@ -1,6 +1,6 @@
 //! What `kpflow plan` foretells is what `kpflow run` then needs.
 
-use kpflow_tests::{kpflow, root, Golden, Job};
+use kpflow_tests::{kpflow, root, Golden, Job, Results};
 use serde_json::Value;
 
 /// The analyses whose tolerance is never reached: they spend what is planned.
@@ -27,9 +27,9 @@ fn job(case: &str, analyses: &[(&str, &str, &str, &str)], precision: &str) -> Jo
     analyses.iter().fold(job, |job, (name, operator, quantity, rest)| job.analysis(name, operator, quantity, rest))
 }
 
-fn plan(job: &Job, ranks: usize, more: &[&str]) -> Value {
+fn plan(job: &Job, more: &[&str]) -> Value {
     let mut arguments: Vec<String> = vec!["plan".into(), job.write().display().to_string(), "--json".into()];
-    arguments.extend(["--ranks".to_string(), ranks.to_string(), "--gflops".into(), "10".into()]);
+    arguments.extend(["--gflops".to_string(), "10".into()]);
     arguments.extend(more.iter().map(|m| m.to_string()));
     serde_json::from_str(&kpflow(1, &arguments).success()).unwrap()
 }
@@ -42,9 +42,23 @@ fn row(plan: &Value, ranks: usize) -> Value {
 /// Plans and runs; asserts that memory and bytes agree to a tenth.
 #[track_caller]
 fn agrees(job: Job, ranks: usize, threads: &str, what: &str) {
-    let job = job.flag("--threads").flag(threads);
-    let planned = row(&plan(&job, ranks, &["--threads", threads]), ranks);
-    let results = job.run(ranks);
+    let planned = row(&plan(&job, &["--ranks", &ranks.to_string(), "--threads", threads]), ranks);
+    near(
+        &planned,
+        &job.flag("--threads").flag(threads).run(ranks),
+        &format!("{what} on {ranks} ranks, {threads} threads"),
+    );
+}
+
+/// The same where the ranks are divided into groups.
+#[track_caller]
+fn agrees_on(job: Job, grid: &str, ranks: usize) {
+    let planned = row(&plan(&job, &["--grid", grid, "--threads", "1"]), ranks);
+    near(&planned, &job.flag("--threads").flag("1").flag("--grid").flag(grid).run(ranks), grid);
+}
+
+#[track_caller]
+fn near(planned: &Value, results: &Results, what: &str) {
     for (name, measured) in [("memory_bytes", "peak_memory"), ("bytes_sent", "bytes_sent")] {
         let (planned, measured) = (planned[name].as_f64().unwrap(), results.integer(measured) as f64);
         // What ranks agree on beside the analyses is some hundred bytes; the program itself, with MPI, is some MiB larger or smaller from run to
@@ -52,7 +66,7 @@ fn agrees(job: Job, ranks: usize, threads: &str, what: &str) {
         let slack = if name == "bytes_sent" { 1000.0 } else { f64::from(4 << 20) };
         assert!(
             (planned - measured).abs() <= 0.1 * measured + slack,
-            "{what} on {ranks} ranks, {threads} threads: {name} planned {planned}, measured {measured}"
+            "{what}: {name} planned {planned}, measured {measured}"
         );
     }
 }
@@ -70,11 +84,21 @@ fn memory_and_bytes_are_those_of_the_run() {
 }
 
 #[test]
+fn groups_are_planned_too() {
+    for (i, analysis) in ANALYSES.iter().enumerate() {
+        let (grid, ranks) = [("1x2", 2), ("2x2", 4), ("1x3", 3), ("1x2", 2), ("2x2", 4)][i];
+        agrees_on(job("gru_paper", &[*analysis], "f64"), grid, ranks);
+    }
+    let forward = ("forward", "ntk", "trace", "method = \"one_sided\"\nmax_matvecs = 64\nrtol = 0");
+    agrees_on(job("gru_paper", &[forward], "f64"), "1x2", 2);
+}
+
+#[test]
 fn also_in_single_precision_with_two_threads_and_products_in_common() {
     agrees(job("memory_pro", &ANALYSES[1..2], "f32"), 2, "2", "single precision");
     // Products that the second analysis finds there already are planned as if it did not.
     let two = job("gru_paper", &ANALYSES[1..3], "f64");
-    let planned = row(&plan(&two, 2, &[]), 2)["bytes_sent"].as_f64().unwrap();
+    let planned = row(&plan(&two, &["--ranks", "2"]), 2)["bytes_sent"].as_f64().unwrap();
     let sent = two.run(2).integer("bytes_sent") as f64;
     assert!(sent < planned && planned < 1.3 * sent, "planned {planned}, measured {sent}");
     let per_trajectory =
@@ -85,17 +109,18 @@ fn also_in_single_precision_with_two_threads_and_products_in_common() {
 }
 
 #[test]
-fn the_table_ends_where_trajectories_do() {
+fn the_table_ends_where_trajectories_and_vectors_do() {
     let job = job("gru_paper", &ANALYSES[..1], "f64");
-    let plan = plan(&job, 40, &["--network", "2,10"]);
+    let plan = plan(&job, &["--ranks", "40", "--network", "2,10"]);
     let ranks: Vec<u64> = plan["table"].as_array().unwrap().iter().map(|r| r["ranks"].as_u64().unwrap()).collect();
-    assert_eq!(ranks, [1, 2, 4, 8, 15, 40]);
-    assert_eq!(plan["best_ranks"], 15);
+    assert_eq!(ranks, [1, 2, 4, 8, 15, 16, 32, 40, 64, 128, 256, 480]);
     assert_eq!(row(&plan, 1)["bytes_sent"], 0.0);
     // As 64 products take all of the work, half of the trajectories take half of the time.
     let seconds = |ranks| row(&plan, ranks)["computing_seconds"].as_f64().unwrap();
     assert!((seconds(1) / seconds(2) - 15.0 / 8.0).abs() < 0.01);
-    assert_eq!(seconds(15), seconds(40));
+    // More ranks than trajectories share the vectors of a block.
+    assert_eq!(row(&plan, 40)["grid"], serde_json::json!([20, 2]));
+    assert!((seconds(15) / seconds(40) - 2.0).abs() < 0.01);
 }
 
 #[test]
@@ -113,7 +138,7 @@ fn a_billion_parameters_are_planned_from_a_header() {
     let (header, tokens) = (r#"{"x":{"dtype":"I32","shape":[64,512],"data_offsets":[0,131072]}}"#, vec![0u8; 131072]);
     let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &tokens].concat();
     std::fs::write(job.path("tokens.safetensors"), file).unwrap();
-    let plan = plan(&job, 8, &[]);
+    let plan = plan(&job, &["--ranks", "8"]);
     let (parameters, planned) = (plan["parameters"].as_f64().unwrap(), row(&plan, 8));
     assert!(parameters > 1.3e9 && parameters < 1.33e9, "{parameters}");
     // The weights alone, but for the rows of tokens that no trajectory names.

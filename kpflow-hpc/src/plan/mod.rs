@@ -152,12 +152,13 @@ fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) -> Result<P
         None => Speed::measure(&setup, engine)?,
     };
     let threads = kpflow_core::machine::Tasks::lanes(engine);
-    let of_job = job.grid.map(|[t, p]| t * p);
-    let asked = options.ranks.or(of_job).or((comm.size() > 1).then_some(comm.size()));
+    let asked_grid = options.grid.or(job.grid);
+    let of_grid = asked_grid.map(|[t, p]| t * p);
+    let asked = options.ranks.or(of_grid).or((comm.size() > 1).then_some(comm.size()));
     let counts = rank_counts(opened.trajectories, block, asked);
     let groups = |ranks| Grid::groups(ranks, opened.trajectories, job.block);
-    let grid = |&ranks: &usize| match job.grid {
-        Some(grid) if of_job == Some(ranks) => grid,
+    let grid = |&ranks: &usize| match asked_grid {
+        Some(grid) if of_grid == Some(ranks) => grid,
         _ => [ranks / groups(ranks), groups(ranks)],
     };
     let column = |grid| setup.column(grid, threads, &network, &speed);

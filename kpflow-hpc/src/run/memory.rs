@@ -77,7 +77,7 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     let (n, per) = (shape.len(), shape.per_trajectory());
     // A group makes its share of a block, and is given the others'.
     let share = |m: usize| m.div_ceil(sizes.groups);
-    let exchanged = if sizes.groups > 1 { block + share(block) } else { 0 };
+    let exchanged = |m: usize| if sizes.groups > 1 { m + share(m) } else { 0 };
     let total = whole_state;
     let row_len = Features::new(lin).map_or(0, |f| f.row_len());
     let rows = shape.trajectories * shape.steps * row_len;
@@ -104,11 +104,21 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
             (op.scratch_len(share(sizes.block)), out)
         });
         let pairs = if a.quantity == Quantity::Trace { 0 } else { 2 * (2 * a.max_matvecs).min(256) };
-        return ((back.0 + block * n + (block + pairs + exchanged) * back.1) * number) as f64;
+        return ((back.0 + block * n + (block + pairs + exchanged(block)) * back.1) * number) as f64;
     }
     let (vectors, widest) = vectors(a, sizes.block, total, per);
+    // A Krylov space is largest when its vectors are turned, not when a product is told to other groups.
+    let krylov = |count: usize| {
+        let (width, _) = estimate::block_krylov_sizes(count, sizes.block, total);
+        (width + exchanged(width)).saturating_sub(2 * width.max(2 * count))
+    };
+    let exchange = match a.quantity {
+        Quantity::Eigenpairs | Quantity::Learnability | Quantity::SingularTriplets => krylov(a.count),
+        Quantity::Norm => krylov(1),
+        _ => exchanged(widest),
+    };
     let scratch = |coupling| {
-        operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(share(widest)) + exchanged * n)
+        operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(share(widest)) + exchange * n)
     };
     let (whole, blocks) = (scratch(Coupling::All), scratch(Coupling::PerTrajectory));
     let by_matrix = a.method == Method::Dense || a.quantity == Quantity::Matrix;

@@ -1,0 +1,87 @@
+//! How well ranks share the work: blocks of NTK products of gru_paper on one rank and on all, each of one thread.
+//!
+//! `mpirun -n R target/release/ranks [PROBES [SECONDS]]` on a grid of R/PROBES × PROBES. One rank works while the others sleep, then all do, in turns; what is
+//! compared are medians of the slowest rank's times.
+
+use kpflow_core::ntk::Ntk;
+use kpflow_hpc::comm::{Comm, Grid, World};
+use kpflow_hpc::engine::Engine;
+use kpflow_hpc::error::Result;
+use kpflow_hpc::estimate::{Problem, Tall, SKETCHES};
+use kpflow_hpc::job::Job;
+use kpflow_hpc::model::Loaded;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn middle(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Waits for all ranks without taking their cores: MPI's own waiting does.
+fn meet(comm: Comm) {
+    std::thread::sleep(Duration::from_millis(2));
+    comm.sum_one(0.0);
+}
+
+fn run(world: Comm) -> Result<()> {
+    let arguments: Vec<f64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
+    let (probes, seconds) = (arguments.first().map_or(1, |&p| p as usize), arguments.get(1).copied().unwrap_or(20.0));
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    let text =
+        "[model]\nkind = \"gru\"\nweights = \"gru_paper.safetensors\"\n[data]\ninputs = \"gru_paper.h5:/inputs\"\n\
+                [[analysis]]\nname = \"x\"\nquantity = \"trace\"\n";
+    let job = Job::parse(&golden.join("job.toml"), text.into())?;
+    let (grid, root) = (Grid::new(world, probes)?, world.is_root());
+    let (alone, all) = (Engine::new(Comm::alone(), 1)?, Engine::new(grid, 1)?);
+    let (whole, part) = (Loaded::<f64>::load(&job, &alone)?, Loaded::<f64>::load(&job, &all)?);
+    let mut times = [Vec::new(), Vec::new()];
+    whole.linearized(whole.weights(), &alone, |lin| {
+        let one = Ntk::new(lin, &alone);
+        part.linearized(part.weights(), &all, |lin| {
+            let several = Ntk::new(lin, &all);
+            let quiet = |_: usize, _: f64, _: f64| ();
+            let m = part.block;
+            let problem = |op, engine, first| Problem::new(op, engine, (first, part.trajectories), 1, m, &quiet);
+            let (one, several) = (problem(&one, &alone, 0), problem(&several, &all, part.first));
+            let time = |p: &Problem<'_, f64>, x: &Tall<f64>| {
+                let clock = Instant::now();
+                drop(p.apply(x));
+                clock.elapsed().as_nanos() as u64
+            };
+            let (x, y) = (one.draw(SKETCHES, 0, m), several.draw(SKETCHES, 0, m));
+            let start = Instant::now();
+            let mut more = true;
+            while more {
+                let mine = if root { time(&one, &x) } else { 0 };
+                // The others sleep about as long as the root works.
+                let nap = times[0].last().map_or(0.1, |&t: &f64| t * 0.95);
+                if !root {
+                    std::thread::sleep(Duration::from_secs_f64(nap));
+                }
+                times[0].push(world.most([mine])[0] as f64 * 1e-9);
+                meet(world);
+                times[1].push(world.most([time(&several, &y)])[0] as f64 * 1e-9);
+                more = world.sum_one(if root && start.elapsed().as_secs_f64() < seconds { 1.0 } else { 0.0 }) > 0.0;
+            }
+        })
+    })??;
+    let rounds = times[0].len();
+    let [one, several] = times.map(|t| middle(t[1..].to_vec()));
+    if root {
+        let ranks = world.size() as f64;
+        println!(
+            "gru_paper, a block of {} of NTK, grid {}x{}, medians of {} rounds: {:.1} ms on one rank, {:.1} ms on {ranks}: efficiency {:.2}",
+            part.block, grid.size(), grid.probes(), rounds - 1, 1e3 * one, 1e3 * several, one / several / ranks
+        );
+    }
+    Ok(())
+}
+
+fn main() {
+    let result = World::new().and_then(|world| run(world.comm()));
+    if let Err(e) = result {
+        eprintln!("error: {e}");
+        std::process::exit(1);
+    }
+}
