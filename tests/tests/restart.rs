@@ -1,6 +1,6 @@
 //! A job that is killed at any instant goes on where it was, on any number of ranks, and comes to the same numbers.
 
-use kpflow_tests::{assert_all_near, command, finished, Background, Golden, Job, Results};
+use kpflow_tests::{assert_all_near, command, finished, kpflow, Background, Golden, Job, Results};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,11 @@ fn killed_at_random_instants() {
         loop {
             let ranks = [1, 3, 1, 2, 1, 1][runs % 6];
             runs += 1;
-            let mut run = Background::start(command(ranks, &job.arguments()));
+            let mut arguments = job.arguments();
+            if ranks == 2 {
+                arguments.extend(["--grid".into(), "1x2".into()]);
+            }
+            let mut run = Background::start(command(ranks, &arguments));
             let until = Duration::from_secs_f64(random() * 0.6 * seconds);
             let clock = Instant::now();
             while run.running() && (clock.elapsed() < until || done == kills) {
@@ -189,8 +193,11 @@ fn parts_read_as_one() {
     let (whole, parts) = (job("256"), job("0"));
     let whole = whole.run(1).read("modes", "eigenvectors");
     // One of five ranks has no trajectory.
-    for ranks in [1, 3, 5] {
-        let found = parts.run(ranks);
+    for (ranks, grid, expected) in [(1, "1x1", 1), (4, "2x2", 2), (3, "3x1", 3), (5, "5x1", 4)] {
+        let mut arguments = parts.arguments();
+        arguments.extend(["--grid".into(), grid.into()]);
+        kpflow(ranks, &arguments).success();
+        let found = parts.results();
         assert_eq!(found.group("modes").dataset("eigenvectors").unwrap().shape(), [3, 4, 6, 5]);
         let vectors = found.read("modes", "eigenvectors");
         for (one, other) in vectors.chunks(120).zip(whole.chunks(120)) {
@@ -199,7 +206,7 @@ fn parts_read_as_one() {
             assert_all_near("an eigenvector in parts", &same, other, 1e-8);
         }
         let files = std::fs::read_dir(parts.path("results.h5.parts")).unwrap().count();
-        assert_eq!(files, ranks.min(4));
+        assert_eq!(files, expected);
     }
     // What is missing is no number.
     std::fs::remove_file(parts.path("results.h5.parts/modes.eigenvectors.000003.h5")).unwrap();
