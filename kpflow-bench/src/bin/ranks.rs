@@ -1,12 +1,13 @@
 //! How well ranks share the work: blocks of NTK products of gru_paper on one rank and on all, each of one thread.
 //!
-//! `mpirun -n R target/release/ranks [PROBES [SECONDS]]` on a grid of R/PROBES × PROBES. One rank works while the others sleep, then all do, in turns; what is
-//! compared are medians of the slowest rank's times.
+//! `cargo build --release -p kpflow-bench --features mpi`, then `mpirun -n R target/release/ranks [PROBES [SECONDS]]`
+//! on a grid of R/PROBES × PROBES. One rank works while the others sleep, then all do, in turns; what is compared are medians of the slowest rank's times.
 
+use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef};
 use kpflow_core::ntk::Ntk;
 use kpflow_hpc::comm::{Comm, Grid, World};
 use kpflow_hpc::engine::Engine;
-use kpflow_hpc::error::Result;
+use kpflow_hpc::error::{fits, Result};
 use kpflow_hpc::estimate::{Problem, Tall, SKETCHES};
 use kpflow_hpc::job::Job;
 use kpflow_hpc::model::Loaded;
@@ -18,11 +19,9 @@ fn middle(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// Waits for all ranks without taking their cores: MPI's own waiting does.
-fn meet(comm: Comm) {
-    std::thread::sleep(Duration::from_millis(2));
-    comm.sum_one(0.0);
-}
+/// Square products that say how much two cores are more than one at all.
+const SIDE: usize = 512;
+const PRODUCTS: usize = 4;
 
 fn run(world: Comm) -> Result<()> {
     let arguments: Vec<f64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
@@ -35,7 +34,16 @@ fn run(world: Comm) -> Result<()> {
     let (grid, root) = (Grid::new(world, probes)?, world.is_root());
     let (alone, all) = (Engine::new(Comm::alone(), 1)?, Engine::new(grid, 1)?);
     let (whole, part) = (Loaded::<f64>::load(&job, &alone)?, Loaded::<f64>::load(&job, &all)?);
-    let mut times = [Vec::new(), Vec::new()];
+    let mut times = [const { Vec::new() }; 4];
+    let (a, mut c) = (vec![1.0f64; SIDE * SIDE], vec![0.0f64; SIDE * SIDE]);
+    let mut products = || {
+        let clock = Instant::now();
+        for _ in 0..PRODUCTS {
+            let (a, b) = (fits(MatRef::new(&a, SIDE, SIDE, SIDE)), fits(MatRef::new(&a, SIDE, SIDE, SIDE)));
+            alone.gemm(1.0, fits(Gemm::new(a, b, fits(MatMut::new(&mut c, SIDE, SIDE, SIDE)))), 0.0);
+        }
+        clock.elapsed().as_nanos() as u64
+    };
     whole.linearized(whole.weights(), &alone, |lin| {
         let one = Ntk::new(lin, &alone);
         part.linearized(part.weights(), &all, |lin| {
@@ -53,26 +61,36 @@ fn run(world: Comm) -> Result<()> {
             let start = Instant::now();
             let mut more = true;
             while more {
-                let mine = if root { time(&one, &x) } else { 0 };
-                // The others sleep about as long as the root works.
-                let nap = times[0].last().map_or(0.1, |&t: &f64| t * 0.95);
-                if !root {
-                    std::thread::sleep(Duration::from_secs_f64(nap));
-                }
+                // The others sleep about as long as the root works: MPI's own waiting takes a core.
+                let rest = |before: &[f64]| {
+                    std::thread::sleep(Duration::from_secs_f64(0.95 * before.last().copied().unwrap_or(0.1)));
+                    0
+                };
+                let mine = if root { time(&one, &x) } else { rest(&times[0]) };
                 times[0].push(world.most([mine])[0] as f64 * 1e-9);
-                meet(world);
                 times[1].push(world.most([time(&several, &y)])[0] as f64 * 1e-9);
+                let mine = if root { products() } else { rest(&times[2]) };
+                times[2].push(world.most([mine])[0] as f64 * 1e-9);
+                times[3].push(world.most([products()])[0] as f64 * 1e-9);
                 more = world.sum_one(if root && start.elapsed().as_secs_f64() < seconds { 1.0 } else { 0.0 }) > 0.0;
             }
         })
     })??;
     let rounds = times[0].len();
-    let [one, several] = times.map(|t| middle(t[1..].to_vec()));
+    let [one, several, product, products] = times.map(|t| middle(t[1..].to_vec()));
     if root {
         let ranks = world.size() as f64;
         println!(
-            "gru_paper, a block of {} of NTK, grid {}x{}, medians of {} rounds: {:.1} ms on one rank, {:.1} ms on {ranks}: efficiency {:.2}",
-            part.block, grid.size(), grid.probes(), rounds - 1, 1e3 * one, 1e3 * several, one / several / ranks
+            "gru_paper, a block of {} of NTK, grid {}x{}, medians of {} rounds: {:.1} ms on one rank, {:.1} ms on {ranks}: efficiency {:.2} \
+             (matrix products, each rank its own: {:.2})",
+            part.block,
+            grid.size(),
+            grid.probes(),
+            rounds - 1,
+            1e3 * one,
+            1e3 * several,
+            one / several / ranks,
+            product / products
         );
     }
     Ok(())

@@ -24,4 +24,5 @@ pub fn split(_comm: usize, _color: usize) -> (usize, usize, usize) {
 pub fn sum<T: Sendable>(_comm: usize, _values: &mut [T], _same_bits: bool) {}
 pub fn gather<T: Sendable>(_comm: usize, _local: &[T], _all: &mut [T], _counts: &[i32]) {}
 pub fn broadcast<T: Sendable>(_comm: usize, _values: &mut [T], _root: usize) {}
+pub fn broadcast_strided<T: Sendable>(_comm: usize, _values: &mut [T], _pieces: [usize; 3], _root: usize) {}
 pub fn abort(_code: i32) {}

@@ -125,13 +125,16 @@ impl Grid {
         shard(vectors, self.probes(), self.across.rank())
     }
 
-    /// Gives every group what the others made of their [shares](Self::share) of `vectors`: all columns' numbers, group after group. A vector has `numbers` here.
-    pub fn exchange<T: Number>(&self, own: &[T], vectors: usize, numbers: usize) -> Vec<T> {
-        let count = |g: usize| (shard(vectors, self.probes(), g).len() * numbers) as u64;
-        let counts: Vec<u64> = (0..self.probes()).map(count).collect();
-        let mut all = vec![T::default(); vectors * numbers];
-        self.across.gather_counts(own, &mut all, &counts);
-        all
+    /// Gives every group what the others made of their [shares](Self::share) of `vectors`: `values` is a block `[trajectory][vector][number]`, a vector having so
+    /// many `numbers` in a trajectory.
+    pub fn exchange<T: Number>(&self, values: &mut [T], vectors: usize, numbers: usize) {
+        if self.probes() == 1 || values.is_empty() {
+            return;
+        }
+        for group in 0..self.probes() {
+            let own = shard(vectors, self.probes(), group);
+            self.across.broadcast_columns(values, own.start * numbers..own.end * numbers, vectors * numbers, group);
+        }
     }
 }
 

@@ -141,11 +141,6 @@ impl Comm {
         let mut counts = vec![0u64; self.size];
         counts[self.rank] = local.len() as u64;
         self.sum(&mut counts);
-        self.gather_counts(local, all, &counts);
-    }
-
-    /// The same where it is known how many numbers each process has.
-    fn gather_counts<T: Number>(&self, local: &[T], all: &mut [T], counts: &[u64]) {
         assert_eq!(counts.iter().sum::<u64>(), all.len() as u64, "what is gathered must fill the array");
         count::<T>(local.len(), if all.len() <= CHUNK { 1 } else { self.size });
         if all.len() <= CHUNK {
@@ -160,6 +155,23 @@ impl Comm {
             }
             piece.chunks_mut(CHUNK).for_each(|chunk| world::broadcast(self.id, chunk, rank));
             rest = next;
+        }
+    }
+
+    /// Sends some columns of a matrix with rows of `width` numbers from one rank to all.
+    fn broadcast_columns<T: Number>(&self, values: &mut [T], columns: Range<usize>, width: usize, root: usize) {
+        let (rows, len) = (values.len() / width.max(1), columns.len());
+        if len == 0 {
+            return;
+        }
+        let at_once = rows * len <= CHUNK && rows * width <= i32::MAX as usize;
+        let sent = if self.rank == root { rows * len } else { 0 };
+        count::<T>(sent, if at_once { 1 } else { rows * len.div_ceil(CHUNK) });
+        if at_once {
+            return world::broadcast_strided(self.id, &mut values[columns.start..], [rows, len, width], root);
+        }
+        for row in values.chunks_exact_mut(width) {
+            row[columns.clone()].chunks_mut(CHUNK).for_each(|chunk| world::broadcast(self.id, chunk, root));
         }
     }
 

@@ -3,7 +3,7 @@
 //! Only the thread that initialised MPI calls it (funneled), and it alone keeps the handles: an index is what others pass around.
 
 use mpi::collective::SystemOperation;
-use mpi::datatype::PartitionMut;
+use mpi::datatype::{MutView, PartitionMut, UserDatatype};
 use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 use mpi::Threading;
@@ -77,6 +77,14 @@ pub fn gather<T: Sendable>(comm: usize, local: &[T], all: &mut [T], counts: &[i3
 
 pub fn broadcast<T: Sendable>(comm: usize, values: &mut [T], root: usize) {
     with(comm, |comm| comm.process_at_rank(root as i32).broadcast_into(values));
+}
+
+/// Broadcasts `rows` pieces of `len` numbers that lie `width` apart.
+pub fn broadcast_strided<T: Sendable>(comm: usize, values: &mut [T], [rows, len, width]: [usize; 3], root: usize) {
+    let pieces = UserDatatype::vector(rows as i32, len as i32, width as i32, &T::equivalent_datatype());
+    // SAFETY: the last piece ends within `values`, and no reference to what lies between the pieces is used meanwhile.
+    let mut view = unsafe { MutView::with_count_and_datatype(values, 1, &pieces) };
+    with(comm, |comm| comm.process_at_rank(root as i32).broadcast_into(&mut view));
 }
 
 pub fn abort(code: i32) {

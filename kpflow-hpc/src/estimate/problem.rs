@@ -1,7 +1,7 @@
 //! What every estimator is given: an operator, its share of the vectors, and a budget.
 
 use super::{Memo, Tall};
-use crate::comm::{shard, Grid};
+use crate::comm::Grid;
 use crate::engine::{Engine, Real};
 use crate::error::fits;
 use crate::journal::Rows;
@@ -164,46 +164,33 @@ impl<'a, T: Real> Problem<'a, T> {
         }
     }
 
-    /// Every group makes the products of its share of the vectors.
+    /// Every group makes the products of its share of the vectors, in blocks, and is given the others'.
     fn compute(&self, x: &Tall<T>) -> Tall<T> {
-        let grid = self.grid();
-        if grid.probes() == 1 || x.vectors == 0 {
-            return self.compute_here(x);
-        }
-        let own = self.compute_here(&x.columns(grid.share(x.vectors)));
-        let all = grid.exchange(&own.data, x.vectors, own.shape.len());
-        let (mut y, mut rest) = (Tall::zeros(own.shape, x.vectors), &all[..]);
-        for group in 0..grid.probes() {
-            let columns = shard(x.vectors, grid.probes(), group);
-            let (data, others) = rest.split_at(columns.len() * own.shape.len());
-            y.set_columns_of(columns.start, columns.len(), data);
-            rest = others;
-        }
-        y
-    }
-
-    fn compute_here(&self, x: &Tall<T>) -> Tall<T> {
-        let mut y = Tall::zeros(self.operator.codomain(), x.vectors);
+        let (grid, codomain) = (self.grid(), self.operator.codomain());
+        let mut y = Tall::zeros(codomain, x.vectors);
         let mut scratch = self.scratch.borrow_mut();
-        let mut done = 0;
-        while done < x.vectors {
-            let m = self.block.min(x.vectors - done);
-            let needed = self.operator.scratch_len(m);
+        let mine = grid.share(x.vectors);
+        for first in mine.clone().step_by(self.block) {
+            let columns = first..(first + self.block).min(mine.end);
+            let (m, whole) = (columns.len(), columns.len() == x.vectors);
+            let (x_len, y_len) = if whole { (0, 0) } else { (m * x.shape.len(), m * codomain.len()) };
+            let needed = x_len + y_len + self.operator.scratch_len(m);
             if scratch.len() < needed {
                 scratch.resize(needed, T::zero());
             }
-            if m == x.vectors {
-                let (input, output) = (BlockRef::new(x.shape, m, &x.data), BlockMut::new(y.shape, m, &mut y.data));
-                fits(self.operator.apply(fits(input), fits(output), &mut scratch));
-            } else {
-                let part = x.columns(done..done + m);
-                let mut out = Tall::zeros(y.shape, m);
-                let (input, output) = (BlockRef::new(x.shape, m, &part.data), BlockMut::new(y.shape, m, &mut out.data));
-                fits(self.operator.apply(fits(input), fits(output), &mut scratch));
-                y.set_columns(done, &out);
+            let (part, rest) = scratch.split_at_mut(x_len);
+            let (out, rest) = rest.split_at_mut(y_len);
+            if !whole {
+                x.copy_columns(columns, part);
             }
-            done += m;
+            let (input, output) = if whole { (&x.data[..], &mut y.data[..]) } else { (&*part, &mut *out) };
+            let (input, output) = (BlockRef::new(x.shape, m, input), BlockMut::new(codomain, m, output));
+            fits(self.operator.apply(fits(input), fits(output), rest));
+            if !whole {
+                y.set_columns_of(first, m, out);
+            }
         }
+        grid.exchange(&mut y.data, x.vectors, codomain.per_trajectory());
         y
     }
 

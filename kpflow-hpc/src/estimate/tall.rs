@@ -29,13 +29,18 @@ impl<T: Real> Tall<T> {
 
     /// The columns in `range`.
     pub fn columns(&self, range: Range<usize>) -> Self {
-        let n = self.shape.per_trajectory();
         let mut out = Self::zeros(self.shape, range.len());
+        self.copy_columns(range, &mut out.data);
+        out
+    }
+
+    /// Writes the columns in `range` to a block of their own.
+    pub(super) fn copy_columns(&self, range: Range<usize>, out: &mut [T]) {
+        let n = self.shape.per_trajectory();
         for b in 0..self.shape.trajectories {
             let from = &self.data[(b * self.vectors + range.start) * n..][..range.len() * n];
-            out.data[b * range.len() * n..][..range.len() * n].copy_from_slice(from);
+            out[b * range.len() * n..][..range.len() * n].copy_from_slice(from);
         }
-        out
     }
 
     /// This and then `other`'s columns.

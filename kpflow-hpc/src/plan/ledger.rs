@@ -145,9 +145,9 @@ impl<'a> Ledger<'a> {
         if groups > 1 {
             let bytes = numbers * self.number;
             self.spent.bytes += (m.div_ceil(groups) * bytes) as f64;
-            self.spent.messages += 1.0;
-            self.spent.sending += self.network.gather((m * bytes) as f64, groups);
-            self.copy(2 * m);
+            self.spent.messages += groups.min(m) as f64;
+            self.spent.sending += groups as f64 * self.network.share((m.div_ceil(groups) * bytes) as f64, groups);
+            self.copy(m.div_ceil(groups));
         }
     }
 

@@ -75,9 +75,9 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         return part(first, Method::Auto, third).max(part(Quantity::Frobenius, a.method, left));
     }
     let (n, per) = (shape.len(), shape.per_trajectory());
-    // A group makes its share of a block, and is given the others'.
+    // A group copies its share of a block, and what it makes of it.
     let share = |m: usize| m.div_ceil(sizes.groups);
-    let exchanged = |m: usize| if sizes.groups > 1 { m + share(m) } else { 0 };
+    let exchanged = |m: usize| if sizes.groups > 1 { 2 * share(m) } else { 0 };
     let total = whole_state;
     let row_len = Features::new(lin).map_or(0, |f| f.row_len());
     let rows = shape.trajectories * shape.steps * row_len;
@@ -107,14 +107,11 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         return ((back.0 + block * n + (block + pairs + exchanged(block)) * back.1) * number) as f64;
     }
     let (vectors, widest) = vectors(a, sizes.block, total, per);
-    // A Krylov space is largest when its vectors are turned, not when a product is told to other groups.
-    let krylov = |count: usize| {
-        let (width, _) = estimate::block_krylov_sizes(count, sizes.block, total);
-        (width + exchanged(width)).saturating_sub(2 * width.max(2 * count))
-    };
     let exchange = match a.quantity {
-        Quantity::Eigenpairs | Quantity::Learnability | Quantity::SingularTriplets => krylov(a.count),
-        Quantity::Norm => krylov(1),
+        Quantity::Eigenpairs | Quantity::Learnability | Quantity::SingularTriplets => {
+            exchanged(estimate::block_krylov_sizes(a.count, sizes.block, total).0)
+        }
+        Quantity::Norm => exchanged(estimate::block_krylov_sizes(1, sizes.block, total).0),
         _ => exchanged(widest),
     };
     let scratch = |coupling| {
