@@ -81,7 +81,7 @@ impl<T: Real> Tall<T> {
     ///
     /// A task is a panel of rows of the result and a share of the vectors' numbers; shares are added up in their order, and there are as many on any
     /// number of threads, so that the sum is the same. Where there are panels enough for all threads there is one share.
-    pub(super) fn local_gram(&self, rows: Range<usize>, y: &Self, columns: Range<usize>, engine: &Engine) -> Vec<f64> {
+    pub(crate) fn local_gram(&self, rows: Range<usize>, y: &Self, columns: Range<usize>, engine: &Engine) -> Vec<f64> {
         const PANEL: usize = 128;
         const TASKS: usize = 16;
         let (m, k, n) = (rows.len(), columns.len(), self.shape.per_trajectory());

@@ -4,6 +4,7 @@ use super::Setup;
 use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
+use crate::estimate::Tall;
 use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 use kpflow_core::model::{Flow, Linearization};
 use kpflow_core::ntk::{Coupling, Ntk, Side};
@@ -25,6 +26,8 @@ const SHARE: f64 = 0.8;
 pub struct Speed {
     /// Of matrix products of the job's sizes.
     pub flops: f64,
+    /// Of inner products between the vectors of two blocks, and of what is made of them.
+    pub tall: f64,
     /// Of products of NTK.
     pub whole: f64,
     /// Of products of its block diagonal.
@@ -47,6 +50,7 @@ impl Speed {
         }
         Ok(Self {
             flops: gflops * 1e9,
+            tall: gflops * 1e9 * SHARE,
             whole: gflops * 1e9 * SHARE,
             blocks: gflops * 1e9 * SHARE,
             draw: 0.0,
@@ -59,13 +63,14 @@ impl Speed {
     /// Measures for a moment. Every rank measures, at the same time as the others: they share memory.
     pub fn measure<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> Result<Self> {
         let (flops, draw, copy) = (gemm_rate(setup, engine), draw_seconds::<T>(), copy_seconds());
-        let dot = dot_seconds::<T>();
+        let (dot, tall) = (dot_seconds::<T>(), tall_rate::<T>(setup, engine));
         match (
             product_rate(setup, engine.lanes(), Coupling::All)?,
             product_rate(setup, engine.lanes(), Coupling::PerTrajectory)?,
         ) {
             (Some(whole), Some(blocks)) => Ok(Self {
                 flops,
+                tall,
                 whole,
                 blocks,
                 draw,
@@ -75,7 +80,7 @@ impl Speed {
             }),
             _ => {
                 let (products, source) = (flops * SHARE, "measured: matrix products of the job's sizes");
-                Ok(Self { flops, whole: products, blocks: products, draw, copy, dot, source })
+                Ok(Self { flops, tall, whole: products, blocks: products, draw, copy, dot, source })
             }
         }
     }
@@ -90,6 +95,20 @@ fn rate(flops: f64, mut f: impl FnMut()) -> f64 {
         times += 1;
     }
     flops * f64::from(times) / clock.elapsed().as_secs_f64()
+}
+
+/// The rate of Xᵀ Y of a few vectors with many.
+fn tall_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
+    const VECTORS: [usize; 2] = [128, 32];
+    const NUMBERS: usize = 1 << 16;
+    let (steps, units) = setup.opened.network.state_shape();
+    // Long trajectories are gone through in pieces.
+    let piece = (steps * units).clamp(1, 1 << 11);
+    let shape = Shape::new(NUMBERS / piece, 1, piece);
+    let [x, y] = VECTORS.map(|vectors| Tall::<T> { shape, vectors, data: vec![T::one(); vectors * shape.len()] });
+    rate(2.0 * (VECTORS[0] * VECTORS[1] * shape.len()) as f64, || {
+        std::hint::black_box(x.local_gram(0..VECTORS[0], &y, 0..VECTORS[1], engine));
+    })
 }
 
 /// Seconds of a random number.

@@ -139,7 +139,7 @@ fn sample_of(product: &Product, l: &mut Ledger<'_>, m: usize, dots: usize) {
 }
 
 fn exact(means: &Means, l: &mut Ledger<'_>, flops: f64) -> Method {
-    l.work(flops / means.ranks as f64);
+    l.closed(flops / means.ranks as f64);
     l.sum(1);
     Method::Exact
 }
