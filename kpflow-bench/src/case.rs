@@ -143,7 +143,10 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
             }
             let scratch_len = op.scratch_len(m);
             let mut scratch = vec![T::zero(); scratch_len];
+            // The limits measured in between have memory of their own.
+            reset_peak();
             let seconds = median(clock, || apply(&**op, m, &x, &mut y, &mut scratch));
+            let measured = before.peak();
             // The machine's own limit right before and right after: other programs take their share of it.
             let later = limits();
             let rates = earlier.with(&later);
@@ -161,11 +164,16 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
                 "of_used": if rate.is_nan() { Value::Null } else { json!(rate / rates.used(what)) },
                 "linearisation_numbers_per_nbt": arena as f64 / shape.len() as f64,
                 "sweep_numbers_per_block_nbt": (2 * x.len() + scratch_len) as f64 / x.len() as f64,
-                "predicted_bytes": predicted, "measured_bytes": before.peak(),
+                "predicted_bytes": predicted, "measured_bytes": measured,
             }));
         }
         rows
     })
+}
+
+/// Forgets the peak of memory; where that is not allowed the peak of all that ran before is told.
+fn reset_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// The peak of this process's memory above what it was.
@@ -175,8 +183,7 @@ struct Memory {
 
 impl Memory {
     fn start() -> Self {
-        // 5 resets the peak; where that is not allowed the peak of all that ran before is told.
-        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        reset_peak();
         Self { before: memory("VmRSS") }
     }
     fn peak(&self) -> usize {

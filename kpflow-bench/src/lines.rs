@@ -1,19 +1,20 @@
 //! How the time of a product grows with trajectories, steps, vectors and threads.
 
-use crate::case::{cell, with, Data, Size};
+use crate::case::{cell, with, Data, Size, SIZES};
 use crate::clock::{middle, times, Clock};
+use crate::rates::peak;
 use kpflow_core::ntk::{Coupling, Ntk, Side};
 use kpflow_core::LinearOperator;
-use kpflow_hpc::engine::Engine;
+use kpflow_hpc::engine::{Engine, Real};
 use serde_json::{json, Value};
 
-fn seconds(engine: &Engine, size: Size, clock: Clock) -> Vec<f64> {
+fn seconds<T: Real>(engine: &Engine, size: Size, clock: Clock) -> Vec<f64> {
     let cell = cell("gru");
-    let data = Data::<f32>::new(&cell, size);
+    let data = Data::<T>::new(&cell, size);
     with(engine, &cell, size, &data, |lin| {
         let ntk = Ntk::with(lin, engine, Coupling::All, Side::Weight);
-        let x = crate::case::numbers::<f32>(size.block * lin.shape().len(), 5, 1.0);
-        let (mut y, mut scratch) = (vec![0.0; x.len()], vec![0.0; ntk.scratch_len(size.block)]);
+        let x = crate::case::numbers::<T>(size.block * lin.shape().len(), 5, 1.0);
+        let (mut y, mut scratch) = (vec![T::zero(); x.len()], vec![T::zero(); ntk.scratch_len(size.block)]);
         let m = size.block;
         times(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch))
     })
@@ -28,6 +29,25 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     xy / logs.iter().map(|p| (p.0 - mx).powi(2)).sum::<f64>()
 }
 
+/// How much faster all threads are than one, in turns, beside square products: NTK of a GRU at every size that the bars are about.
+pub fn gains<T: Real>(all: &Engine, one: &Engine, precision: &str, clock: Clock) -> Vec<Value> {
+    let part = Clock { seconds: clock.seconds / ROUNDS as f64 };
+    let row = |&size: &Size| {
+        // A quarter of the block where a block takes many seconds.
+        let size = if size.hidden > 256 { Size { block: size.block / 4, ..size } } else { size };
+        let mut times = [const { Vec::new() }; 4];
+        for _ in 0..ROUNDS {
+            for (i, engine) in [all, one].into_iter().enumerate() {
+                times[i].extend(seconds::<T>(engine, size, part));
+                times[2 + i].push(1.0 / peak::<T>(engine, part));
+            }
+        }
+        let [several, single, square, alone] = times.map(middle);
+        json!({ "hidden": size.hidden, "precision": precision, "gain": single / several, "square_products_gain": alone / square })
+    };
+    SIZES.iter().map(row).collect()
+}
+
 /// How often each size has its turn.
 const ROUNDS: usize = 4;
 
@@ -39,7 +59,7 @@ pub fn measure(engine: &Engine, clock: Clock) -> Vec<Value> {
         // Round after round, so that a busy moment of the machine is not all that one of the sizes sees.
         let (mut all, part) = (vec![Vec::new(); values.len()], Clock { seconds: clock.seconds / ROUNDS as f64 });
         for _ in 0..ROUNDS {
-            values.iter().zip(&mut all).for_each(|(&v, times)| times.extend(seconds(engine, size(v), part)));
+            values.iter().zip(&mut all).for_each(|(&v, times)| times.extend(seconds::<f32>(engine, size(v), part)));
         }
         let points: Vec<(f64, f64)> = values.iter().zip(all).map(|(&v, times)| (v as f64, middle(times))).collect();
         rows.push(json!({ "against": what, "points": points, "slope": slope(&points) }));

@@ -47,7 +47,7 @@ enum Part {
     Products,
     /// Whole answers.
     Jobs,
-    /// Slopes against trajectories, steps and block.
+    /// Slopes against trajectories, steps and block, and the gain by threads.
     Lines,
     /// PyTorch and others.
     Peers,
@@ -85,7 +85,6 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
         }
-        report::speedups(&rows).iter().for_each(|line| println!("{line}"));
         report["products"] = Value::Array(rows);
     }
     if wanted(Part::Jobs) {
@@ -98,6 +97,10 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         let rows = lines::measure(&all, clock);
         rows.iter().for_each(|row| println!("{}", report::line(row)));
         report["lines"] = Value::Array(rows);
+        let mut rows = lines::gains::<f32>(&all, &one, "f32", clock);
+        rows.extend(lines::gains::<f64>(&all, &one, "f64", clock));
+        rows.iter().for_each(|row| println!("{}", report::gain(row, threads)));
+        report["gains"] = Value::Array(rows);
     }
     if wanted(Part::Peers) {
         let mut rows = Vec::new();

@@ -23,14 +23,14 @@ pub fn measure<T: Real>(engine: &Engine, size: Size, precision: &str, clock: Clo
     let cell = cell("gru");
     let data = Data::<T>::new(&cell, size);
     let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
-    // Before and after the others.
-    let (mut ours, mut peers) = (Vec::new(), Err(String::new()));
+    // In turns with the fastest of the others, and once with all of them.
+    let (mut ours, mut rounds) = (Vec::new(), Vec::new());
     with(engine, &cell, size, &data, |lin| -> std::io::Result<()> {
         let (s, m) = (lin.shape(), size.block);
         let ntk = Ntk::new(lin, engine);
         let x = crate::case::numbers::<T>(m * s.len(), 5, 1.0);
         let (mut y, mut scratch) = (vec![T::zero(); x.len()], vec![T::zero(); ntk.scratch_len(m)]);
-        ours = times(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch));
+        crate::case::apply(&ntk, m, &x, &mut y, &mut scratch);
         let files: [(&str, &[T]); 7] = [
             ("w_ih", &data.w_ih),
             ("w_hh", &data.w_hh),
@@ -41,12 +41,23 @@ pub fn measure<T: Real>(engine: &Engine, size: Size, precision: &str, clock: Clo
             ("y", &y),
         ];
         files.iter().try_for_each(|(name, x)| write(directory.path(), name, x))?;
-        peers = others(directory.path(), size, precision, kpflow_core::machine::Tasks::lanes(engine), clock);
-        ours.extend(times(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch)));
+        let threads = kpflow_core::machine::Tasks::lanes(engine);
+        for which in ["fast", "fast", "fast", "all"] {
+            ours.extend(times(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch)));
+            rounds.push(others(directory.path(), size, precision, threads, clock, which));
+        }
         Ok(())
     })
     .map_err(|e| e.to_string())?;
-    let (peers, Size { hidden, trajectories, steps, block, .. }) = (peers?, size);
+    let rounds = rounds.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut peers = rounds.last().cloned().unwrap_or_default();
+    for (name, peer) in peers.as_object_mut().into_iter().flatten() {
+        let times: Vec<f64> = rounds.iter().filter_map(|r| r[name]["seconds"].as_f64()).collect();
+        if !times.is_empty() {
+            peer["seconds"] = json!(middle(times));
+        }
+    }
+    let Size { hidden, trajectories, steps, block, .. } = size;
     Ok(json!({
         "hidden": hidden, "trajectories": trajectories, "steps": steps, "block": block, "precision": precision,
         "kpflow_seconds": middle(ours), "peers": peers,
@@ -54,13 +65,20 @@ pub fn measure<T: Real>(engine: &Engine, size: Size, precision: &str, clock: Clo
 }
 
 /// What peers.py measures of the files in a directory.
-fn others(directory: &Path, size: Size, precision: &str, threads: usize, clock: Clock) -> Result<Value, String> {
+fn others(
+    directory: &Path,
+    size: Size,
+    precision: &str,
+    threads: usize,
+    clock: Clock,
+    which: &str,
+) -> Result<Value, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/peers/peers.py");
     let Size { hidden, trajectories, steps, inputs, block } = size;
     let numbers = [hidden, trajectories, steps, inputs, block, threads].map(|n| n.to_string());
     let seconds = format!("{}", 2.0 * clock.seconds);
     let mut run = Command::new("python3");
-    let output = output(run.arg(script).arg(directory).arg(precision).args(numbers).arg(seconds))?;
+    let output = output(run.arg(script).arg(directory).arg(precision).args(numbers).args([&seconds, which]))?;
     serde_json::from_str(&output).map_err(|e| format!("peers.py wrote {output:?}: {e}"))
 }
 

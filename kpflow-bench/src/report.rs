@@ -51,23 +51,14 @@ pub fn product(row: &Value) -> String {
 }
 
 /// How much faster all threads are than one.
-pub fn speedups(rows: &[Value]) -> Vec<String> {
-    let same = |a: &Value, b: &Value| ["cell", "hidden", "precision", "operator"].iter().all(|k| a[k] == b[k]);
-    let several = rows.iter().filter(|r| number(r, "threads") > 1.0 && text(r, "operator").starts_with("NTK"));
-    let pairs = several.filter_map(|r| Some((r, rows.iter().find(|o| same(r, o) && number(o, "threads") == 1.0)?)));
-    let line = |(r, one): (&Value, &Value)| {
-        format!(
-            "{:4} {:>4} {} {:18} {} threads: {:.2} times one (square products: {:.2})",
-            text(r, "cell"),
-            number(r, "hidden"),
-            text(r, "precision"),
-            text(r, "operator"),
-            number(r, "threads"),
-            number(one, "seconds") / number(r, "seconds"),
-            number(r, "peak_gflops") / number(one, "peak_gflops")
-        )
-    };
-    pairs.map(line).collect()
+pub fn gain(row: &Value, threads: usize) -> String {
+    format!(
+        "gru {:>4} {} NTK: {threads} threads are {:.2} times as fast as one (square products: {:.2} times)",
+        number(row, "hidden"),
+        text(row, "precision"),
+        number(row, "gain"),
+        number(row, "square_products_gain")
+    )
 }
 
 /// One line of the table of whole answers.

@@ -13,6 +13,7 @@ warnings.filterwarnings("ignore")
 directory, precision = sys.argv[1:3]
 H, B, T, I, M, threads = map(int, sys.argv[3:9])
 budget = float(sys.argv[9])
+fast_only = sys.argv[10] == "fast"  # the best explicit recurrence alone
 dtype = np.float32 if precision == "f32" else np.float64
 
 
@@ -70,7 +71,7 @@ def torch_peers():
         return jvp(states, (p,), back(v))[1]
 
     # The chunk that is fastest without running out of memory is the one that counts.
-    for chunk in (M, 8):
+    for chunk in () if fast_only else (M, 8):
         size = chunk * B * T * H * 12 * inp.element_size()
         if size < 6e9:
             measure(f"torch.func vmap(jvp after vjp), chunks of {chunk}", lambda c=chunk: vmap(one, chunk_size=c)(probes))
@@ -128,6 +129,8 @@ def torch_peers():
 
         measure("PyTorch, explicit recurrence", explicit)
 
+    if fast_only:
+        return
     try:
         import curvlinops
         from torch import nn
