@@ -1,6 +1,8 @@
 //! The contract on graphs with every form of site and every mixing block, and their linearisation against finite differences.
 
 mod common;
+#[path = "common/twins.rs"]
+mod twins;
 
 use common::{assert_contract, product, random};
 use kpflow_core::machine::Portable;
@@ -163,6 +165,7 @@ fn on_all<S: Scalar>(tile: usize, frozen: bool, tolerance: f64) {
             check(&format!("NTK {coupling:?} {side:?}"), &Ntk::with(lin, m, coupling, side));
         }
     }
+    twins::twice_of_two("a graph of all blocks", lin, tolerance);
     // The sides are the same operator, and both are P J (P J)ᵀ.
     let jacobian = ParameterJacobian::total(lin, m);
     let by_jacobian = product(&kpflow_core::operator::Gram(jacobian), 2, &x);

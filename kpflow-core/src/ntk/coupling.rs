@@ -1,6 +1,6 @@
 //! The Kronecker core between the sweeps: from the site outputs' cotangents S to G S, on the weight side or the Gram side.
 
-use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses};
+use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses, CHUNKS};
 use crate::machine::{Gemm, Kernel, Machine, MatMut, MatRef};
 use crate::model::{Coupled, Flow, Form, Graph, Linearization, Tile};
 use crate::Scalar;
@@ -44,9 +44,14 @@ impl Side {
     /// What a product with `vectors` vectors of the operator that couples all trajectories sends on this side.
     pub fn exchange<T: Scalar>(self, graph: &Graph<'_, T>, vectors: usize) -> Exchange {
         match self {
-            Side::Weight => Exchange { summed: vectors.saturating_mul(graph.coupled_len()), gathered: 0, gathers: 0 },
+            Side::Weight => Exchange {
+                summed: vectors.saturating_mul(graph.coupled_len()),
+                pieces: pieces(graph, vectors, PIECE).count(),
+                ..Exchange::default()
+            },
             Side::Gram => Exchange {
                 summed: 0,
+                pieces: 0,
                 gathered: graph.coupled().map(|c| gram_row(&c, vectors).saturating_mul(c.positions)).sum(),
                 gathers: graph.coupled().count(),
             },
@@ -59,6 +64,8 @@ impl Side {
 pub struct Exchange {
     /// Numbers that are summed over all of them.
     pub summed: usize,
+    /// In so many pieces, one after the other ([`Reduce::sum_pieces`](crate::machine::Reduce::sum_pieces)).
+    pub pieces: usize,
     /// Numbers of each trajectory that are gathered from all of them, in so many gathers.
     pub gathered: usize,
     /// Gathers.
@@ -88,31 +95,87 @@ pub(super) struct Wave<'w, T> {
     pub vectors: usize,
 }
 
-/// Adds Sᵀ U of the tiles of a wave to δW, part after part of θ.
-///
-/// The vectors of δW are divided among the lanes, so the order of the sum does not depend on how many there are.
+/// Adds Sᵀ U of the tiles of a wave to all of δW.
 pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     lin: &Linearization<'_, T>,
     machine: &M,
     wave: &Wave<'_, T>,
     dw: &mut [T],
 ) {
-    let (graph, m) = (lin.graph(), wave.vectors);
-    for part in graph.parts() {
-        let dw = &mut dw[m * part.place..m * (part.place + part.len())];
-        let chunk = chunk_len(m);
-        machine.for_each(m.div_ceil(chunk), dw, chunk * part.len(), &mut [], 0, |i, dw, _: &mut [T]| {
-            for c in uses(graph, &part) {
-                let columns = m * c.width;
-                for (k, tile) in wave.tiles.clone().enumerate() {
-                    let view = lin.view(tile);
-                    let s = &wave.work[k * wave.work_len..][view.span(c.output, wave.flow, m)];
-                    let u = view.reads(c.input);
-                    let s = MatRef::of(s, u.rows, columns, columns);
-                    let vectors = i * chunk..((i + 1) * chunk).min(m);
-                    pull(&c, &graph.weights()[c.weight], vectors, s, u, dw, machine);
-                }
+    let mut rest = dw;
+    for piece in pieces(lin.graph(), wave.vectors, CHUNKS) {
+        let (dw, next) = rest.split_at_mut(piece.len());
+        accumulate_piece(lin, machine, wave, &piece, dw);
+        rest = next;
+    }
+}
+
+/// Chunks of vectors whose δW is summed at a time.
+pub(super) const PIECE: usize = 2;
+
+/// Some vectors of δW of a part of θ: contiguous in memory.
+pub(super) struct Piece {
+    pub part: Coupled,
+    pub vectors: Range<usize>,
+}
+
+impl Piece {
+    pub fn len(&self) -> usize {
+        self.vectors.len() * self.part.len()
+    }
+}
+
+/// δW in pieces of so many chunks, in the order of memory. They depend on the graph and the block alone.
+pub(super) fn pieces<'g, T: Scalar>(
+    graph: &'g Graph<'_, T>,
+    m: usize,
+    chunks: usize,
+) -> impl Iterator<Item = Piece> + 'g {
+    let step = chunks * chunk_len(m);
+    let cut = move |part| (0..m).step_by(step).map(move |v| Piece { part, vectors: v..(v + step).min(m) });
+    graph.parts().filter(|part| part.len() > 0).flat_map(cut)
+}
+
+/// Adds Sᵀ U of the tiles of a wave to a piece of δW.
+///
+/// Lanes share the chunks of vectors or, where there are more lanes, the rows of each chunk.
+pub(super) fn accumulate_piece<T: Scalar, M: Machine<T>>(
+    lin: &Linearization<'_, T>,
+    machine: &M,
+    wave: &Wave<'_, T>,
+    piece: &Piece,
+    dw: &mut [T],
+) {
+    let (graph, m, part) = (lin.graph(), wave.vectors, piece.part);
+    let (chunk, end) = (chunk_len(m), piece.vectors.end);
+    let chunks = piece.vectors.len().div_ceil(chunk);
+    let each = |vectors: Range<usize>, rows: Range<usize>, dw: &mut [T]| {
+        for c in uses(graph, &part) {
+            let columns = m * c.width;
+            for (k, tile) in wave.tiles.clone().enumerate() {
+                let view = lin.view(tile);
+                let s = &wave.work[k * wave.work_len..][view.span(c.output, wave.flow, m)];
+                let u = view.reads(c.input);
+                let s = MatRef::of(s, u.rows, columns, columns);
+                pull(&c, &graph.weights()[c.weight], (vectors.clone(), rows.clone()), s, u, dw, machine);
             }
+        }
+    };
+    let rows = part.len() / part.units.max(1);
+    let divisible = uses(graph, &part).all(|c| c.form == Form::Dense);
+    if chunks >= machine.lanes() || !divisible {
+        return machine.for_each(chunks, dw, chunk * part.len(), &mut [], 0, |i, dw, _: &mut [T]| {
+            let first = piece.vectors.start + i * chunk;
+            each(first..(first + chunk).min(end), 0..rows, dw);
+        });
+    }
+    let per = rows.div_ceil(machine.lanes());
+    for (i, dw) in dw.chunks_mut(chunk * part.len()).enumerate() {
+        let first = piece.vectors.start + i * chunk;
+        let vectors = first..(first + chunk).min(end);
+        let len = per * vectors.len() * part.units;
+        machine.for_each(rows.div_ceil(per), dw, len, &mut [], 0, |r, dw, _: &mut [T]| {
+            each(vectors.clone(), r * per..((r + 1) * per).min(rows), dw);
         });
     }
 }
@@ -138,6 +201,28 @@ pub(super) fn inject<T: Scalar, K: Kernel<T>>(
     }
 }
 
+/// Writes S = U δWᵀ of those vectors of a piece, at the sites of a tile that use it.
+pub(super) fn inject_piece<T: Scalar, K: Kernel<T>>(
+    tile: &Tile<'_, T>,
+    flow: Flow,
+    m: usize,
+    piece: &Piece,
+    dw: &[T],
+    work: &mut [T],
+    kernel: &K,
+) {
+    let graph = tile.graph();
+    for c in uses(graph, &piece.part) {
+        let (columns, u, step) = (m * c.width, tile.reads(c.input), chunk_len(m));
+        for first in piece.vectors.clone().step_by(step) {
+            let vectors = first..(first + step).min(piece.vectors.end);
+            let dw = &dw[(first - piece.vectors.start) * c.len()..][..vectors.len() * c.len()];
+            let s = MatMut::of(&mut work[tile.span(c.output, flow, m)], u.rows, columns, columns);
+            push(&c, &graph.weights()[c.weight], vectors, u, dw, s, kernel);
+        }
+    }
+}
+
 /// The rows of a tile's S or U that belong to its trajectory `b`.
 fn rows_of<'m, T>(all: MatRef<'m, T>, count: usize, b: usize) -> MatRef<'m, T> {
     let rows = all.rows / count;
@@ -146,7 +231,7 @@ fn rows_of<'m, T>(all: MatRef<'m, T>, count: usize, b: usize) -> MatRef<'m, T> {
 }
 
 /// Whether some site adds to what another has written: then S must not be replaced before all parts have read it.
-fn summed<T: Scalar>(graph: &Graph<'_, T>) -> bool {
+pub(super) fn summed<T: Scalar>(graph: &Graph<'_, T>) -> bool {
     graph.coupled().any(|c| c.adds)
 }
 
@@ -238,7 +323,7 @@ impl<T: Scalar> Own<'_, '_, T> {
             let (columns, u) = (m * c.width, self.reads(&c));
             let s = &work[tile.span(c.output, flow, m)];
             let s = rows_of(MatRef::of(s, u.rows * count, columns, columns), count, b);
-            pull(&c, &graph.weights()[c.weight], 0..m, s, u, dw, kernel);
+            pull(&c, &graph.weights()[c.weight], (0..m, 0..c.rows + 1), s, u, dw, kernel);
         }
     }
 

@@ -93,7 +93,7 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         }
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         self.pairs(m, |theta, place| dw[place] = x.data()[theta]);
-        push_forward(self.lin, self.machine, self.mode, m, dw, y, work, self.work_len(m));
+        push_forward(self.lin, self.machine, self.mode, m, dw, y, work, self.work_len(m), false);
         Ok(())
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {

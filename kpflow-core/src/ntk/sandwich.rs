@@ -1,6 +1,7 @@
 //! K and NTK: the Kronecker core between a sweep back and a sweep forward.
 
-use super::coupling::{accumulate, gram_row, inject, per_trajectory, per_trajectory_len, Coupling, Side, Wave};
+use super::coupling::{accumulate, accumulate_piece, inject, inject_piece, pieces, summed, Wave, PIECE};
+use super::coupling::{gram_row, per_trajectory, per_trajectory_len, Coupling, Side};
 use super::forms::{gram_block, has_gram, pull, push, uses};
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::{Gemm, Machine, MatMut, MatRef};
@@ -106,12 +107,42 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     }
 
     /// Two passes with only δW between them: back, sum δW over tiles and processes, forward.
+    ///
+    /// Of several processes the sum begins piece by piece as the last tiles add to δW, and the first tiles of the way forward take what is there.
     fn apply_weight_side(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, dw: &mut [T], work: &mut [T]) {
-        let (m, work_len) = (x.vectors(), self.work_len(x.vectors()));
+        let (m, work_len, lin, machine) = (x.vectors(), self.work_len(x.vectors()), self.lin, self.machine);
         dw.fill(T::zero());
-        pull_back(self.lin, self.machine, self.mode, x, dw, work, work_len);
-        self.machine.sum(dw);
-        push_forward(self.lin, self.machine, self.mode, m, dw, y, work, work_len);
+        if self.alone {
+            pull_back(lin, machine, self.mode, x, dw, work, work_len);
+            return push_forward(lin, machine, self.mode, m, dw, y, work, work_len, false);
+        }
+        let (graph, flow, tiles) = (lin.graph(), self.mode.flow(), lin.tiles());
+        let lanes = wave_len(lin, machine);
+        let (first, last) = (0..lanes.min(tiles), tiles.saturating_sub(1) / lanes * lanes..tiles);
+        pull_back_to(lin, machine, self.mode, x, dw, work, work_len, last.start);
+        run_wave(lin, machine, &last, work, work_len, &mut [], 0, |i, work, _| {
+            let sweep = Sweep::new(lin.view(i), self.mode, m, machine);
+            sweep.cotangent(x.tile(lin.tile_range(i)).data(), &mut [], work);
+        });
+        // A site that adds to another's output has to come after it.
+        let early = !summed(graph);
+        let piece = |i: usize| pieces(graph, m, PIECE).nth(i);
+        // Both use the work memory, one after the other.
+        let work = core::cell::RefCell::new(work);
+        let make = |i: usize, dw: &mut [T]| {
+            let (Some(piece), work) = (piece(i), work.borrow()) else { return };
+            let wave = Wave { tiles: last.clone(), work: &work, work_len, flow, vectors: m };
+            accumulate_piece(lin, machine, &wave, &piece, dw);
+        };
+        let take = |i: usize, dw: &[T]| {
+            let Some(piece) = piece(i).filter(|_| early) else { return };
+            run_wave(lin, machine, &first, &mut work.borrow_mut(), work_len, &mut [], 0, |i, work, _| {
+                inject_piece(&lin.view(i), flow, m, &piece, dw, work, machine);
+            });
+        };
+        let length = |i: usize| piece(i).map_or(0, |p| p.len());
+        machine.sum_pieces(dw, pieces(graph, m, PIECE).count(), length, make, take);
+        push_forward(lin, machine, self.mode, m, dw, y, work.into_inner(), work_len, early);
     }
 
     /// Two passes with all S between them; G is formed a few columns at a time.
@@ -200,7 +231,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         self.each_gathered(m, all, |c, u, s| {
             let Some(place) = self.small_place(c, m) else { return };
             let dw = &mut small[place..][..m * c.len()];
-            pull(c, &graph.weights()[c.weight], 0..m, s, u, dw, self.machine);
+            pull(c, &graph.weights()[c.weight], (0..m, 0..c.rows + 1), s, u, dw, self.machine);
         });
     }
 
@@ -256,8 +287,22 @@ pub(super) fn pull_back<T: Scalar, M: Machine<T>>(
     work: &mut [T],
     work_len: usize,
 ) {
+    pull_back_to(lin, machine, mode, x, dw, work, work_len, lin.tiles());
+}
+
+/// The same of the waves that begin before a tile.
+fn pull_back_to<T: Scalar, M: Machine<T>>(
+    lin: &Linearization<'_, T>,
+    machine: &M,
+    mode: Mode,
+    x: BlockRef<'_, T>,
+    dw: &mut [T],
+    work: &mut [T],
+    work_len: usize,
+    end: usize,
+) {
     let m = x.vectors();
-    for tiles in waves(lin, machine) {
+    for tiles in waves(lin, machine).filter(|w| w.start < end) {
         run_wave(lin, machine, &tiles, work, work_len, &mut [], 0, |i, work, _| {
             let sweep = Sweep::new(lin.view(i), mode, m, machine);
             sweep.cotangent(x.tile(lin.tile_range(i)).data(), &mut [], work);
@@ -266,7 +311,7 @@ pub(super) fn pull_back<T: Scalar, M: Machine<T>>(
     }
 }
 
-/// Computes y = A δW: injects at the sites and sweeps forward.
+/// Computes y = A δW: injects at the sites and sweeps forward. What the first wave injects may be there already.
 pub(super) fn push_forward<T: Scalar, M: Machine<T>>(
     lin: &Linearization<'_, T>,
     machine: &M,
@@ -276,12 +321,15 @@ pub(super) fn push_forward<T: Scalar, M: Machine<T>>(
     y: BlockMut<'_, T>,
     work: &mut [T],
     work_len: usize,
+    injected: bool,
 ) {
     let y = y.into_data();
     for tiles in waves(lin, machine) {
         run_wave(lin, machine, &tiles, work, work_len, y, m * lin.shape().per_trajectory(), |i, work, y| {
             let tile = lin.view(i);
-            inject(&tile, mode.flow(), m, dw, work, machine);
+            if tiles.start > 0 || !injected {
+                inject(&tile, mode.flow(), m, dw, work, machine);
+            }
             Sweep::new(tile, mode, m, machine).tangent(&[], y, work);
         });
     }

@@ -70,6 +70,51 @@ pub fn sum<T: Sendable>(comm: usize, values: &mut [T], same_bits: bool) {
     });
 }
 
+/// A sum over all processes that is under way, with the numbers that are sent.
+///
+/// What it was started with must stay where it is, and untouched, until this is dropped, which waits for it.
+pub struct Pending<T> {
+    request: mpi::ffi::MPI_Request,
+    _sent: Vec<T>,
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        // SAFETY: the request was made by MPI_Iallreduce and is waited for once.
+        unsafe { mpi::ffi::MPI_Wait(&mut self.request, mpi::ffi::RSMPI_STATUS_IGNORE) };
+    }
+}
+
+/// Starts a sum (`MPI_Iallreduce`, MPI-4.1 § 6.12.8).
+///
+/// # Safety
+/// Nobody may read, write or free `values` before what is returned is dropped.
+pub unsafe fn start_sum<T: Sendable>(comm: usize, values: &mut [T]) -> Pending<T> {
+    let sent = values.to_vec();
+    let mut request = std::mem::MaybeUninit::uninit();
+    with(comm, |comm| {
+        // SAFETY: both buffers hold as many numbers of this type, and outlive the request.
+        unsafe {
+            mpi::ffi::MPI_Iallreduce(
+                sent.as_ptr().cast(),
+                values.as_mut_ptr().cast(),
+                values.len() as i32,
+                T::equivalent_datatype().as_raw(),
+                SystemOperation::sum().as_raw(),
+                comm.as_raw(),
+                request.as_mut_ptr(),
+            );
+        }
+    });
+    // SAFETY: MPI has written the request.
+    Pending { request: unsafe { request.assume_init() }, _sent: sent }
+}
+
+/// Lets MPI go on with what is under way: it does so only inside of its calls.
+pub fn progress() {
+    with(0, |comm| drop(comm.any_process().immediate_probe()));
+}
+
 pub fn gather<T: Sendable>(comm: usize, local: &[T], all: &mut [T], counts: &[i32]) {
     let starts: Vec<i32> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c))).collect();
     with(comm, |comm| comm.all_gather_varcount_into(local, &mut PartitionMut::new(all, counts, starts)));

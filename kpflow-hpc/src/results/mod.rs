@@ -90,6 +90,10 @@ pub struct Spent {
     pub bytes_sent: u64,
     /// Those calls.
     pub messages: u64,
+    /// Seconds in which sums within operators were under way, of all ranks together.
+    pub sum_seconds: f64,
+    /// The seconds of them that ranks waited.
+    pub waited_seconds: f64,
 }
 
 /// A result file being written.
@@ -244,6 +248,8 @@ impl ResultFile {
             number(f, "peak_memory", spent.peak_memory as i64)?;
             number(f, "bytes_sent", spent.bytes_sent as i64)?;
             number(f, "messages", spent.messages as i64)?;
+            number(f, "sum_seconds", spent.sum_seconds)?;
+            number(f, "waited_seconds", spent.waited_seconds)?;
             text(f, "status", "complete")
         })
     }

@@ -143,9 +143,13 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished, journal)?;
         let spent = spent(grid);
         if grid.is_root() && options.verbose {
-            let Spent { peak_memory, bytes_sent, messages } = spent;
+            let Spent { peak_memory, bytes_sent, messages, sum_seconds, waited_seconds } = spent;
             let peak = peak_memory as f64 / 1048576.0;
             eprintln!("a rank needed {peak:.0} MiB at most, and sent {bytes_sent} bytes in {messages} messages");
+            if sum_seconds > 0.0 {
+                let hidden = 100.0 * (1.0 - waited_seconds / sum_seconds);
+                eprintln!("sums within operators: {sum_seconds:.2} s under way on all ranks together, {hidden:.0} % of it behind other work");
+            }
         }
         grid.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;
         drop(lock);
@@ -239,7 +243,10 @@ fn spent(grid: Grid) -> Spent {
     let sent = grid.traffic();
     let [peak_memory, bytes_sent, messages] =
         grid.world().most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
-    Spent { peak_memory, bytes_sent, messages }
+    let mut seconds = [sent.summing, sent.waited].map(|nanoseconds| nanoseconds as f64 * 1e-9);
+    grid.world().sum(&mut seconds);
+    let [sum_seconds, waited_seconds] = seconds;
+    Spent { peak_memory, bytes_sent, messages, sum_seconds, waited_seconds }
 }
 
 /// What a run that was asked to end leaves.
