@@ -1,90 +1,11 @@
 //! The Kronecker core between the sweeps: from the site outputs' cotangents S to G S, on the weight side or the Gram side.
 
 use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses, CHUNKS};
+use super::side::Side;
 use crate::machine::{Gemm, Kernel, Machine, MatMut, MatRef};
 use crate::model::{Coupled, Flow, Form, Graph, Linearization, Tile};
 use crate::Scalar;
 use core::ops::Range;
-
-/// Which of the two equal ways the Kronecker core takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// S → δW = Sᵀ U → U δWᵀ: 4·n_in·n_out flops a position and vector, m·n_θ numbers to sum over trajectories.
-    Weight,
-    /// S → (U Uᵀ) S: 2·positions·n_out flops a position and vector, nothing of the size of θ. Gains, whose G is not a matrix times I
-    /// but diagonal in the unit, go through their few δw all the same.
-    Gram,
-}
-
-impl Side {
-    /// The side that takes fewer flops for `total` trajectories of all processes together. The Gram side moves more memory, so it has to
-    /// be better by half.
-    pub fn cheaper<T: Scalar>(graph: &Graph<'_, T>, total: usize) -> Self {
-        let flops = |side: Side| side.flops(graph, total);
-        if 1.5 * flops(Side::Gram) < flops(Side::Weight) {
-            Side::Gram
-        } else {
-            Side::Weight
-        }
-    }
-
-    /// Flops of the Kronecker core on this side, a trajectory and vector, where there are `total` trajectories.
-    pub fn flops<T: Scalar>(self, graph: &Graph<'_, T>, total: usize) -> f64 {
-        let site = |c: Coupled| {
-            let reads: usize = uses(graph, &c).map(|other| other.positions).sum();
-            let rows = if c.form == Form::Dense { c.len() } else { c.width };
-            match self {
-                Side::Weight => 4.0 * (c.positions * rows) as f64,
-                Side::Gram => 2.0 * (c.positions * c.width) as f64 * (reads * total) as f64,
-            }
-        };
-        graph.coupled().map(site).sum()
-    }
-
-    /// What a product with `vectors` vectors of the operator that couples all trajectories sends on this side.
-    pub fn exchange<T: Scalar>(self, graph: &Graph<'_, T>, vectors: usize) -> Exchange {
-        match self {
-            Side::Weight => Exchange {
-                summed: vectors.saturating_mul(graph.coupled_len()),
-                pieces: pieces(graph, vectors, PIECE).count(),
-                ..Exchange::default()
-            },
-            Side::Gram => Exchange {
-                summed: 0,
-                pieces: 0,
-                gathered: graph.coupled().map(|c| gram_row(&c, vectors).saturating_mul(c.positions)).sum(),
-                gathers: graph.coupled().count(),
-            },
-        }
-    }
-}
-
-/// What processes tell each other in one product.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Exchange {
-    /// Numbers that are summed over all of them.
-    pub summed: usize,
-    /// In so many pieces, one after the other ([`Reduce::sum_pieces`](crate::machine::Reduce::sum_pieces)).
-    pub pieces: usize,
-    /// Numbers of each trajectory that are gathered from all of them, in so many gathers.
-    pub gathered: usize,
-    /// Gathers.
-    pub gathers: usize,
-}
-
-/// Numbers of a position of a site on the Gram side: u and m rows of s.
-pub(super) fn gram_row(c: &Coupled, m: usize) -> usize {
-    m.saturating_mul(c.width).saturating_add(c.input.width)
-}
-
-/// Which trajectories share their weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coupling {
-    /// All: the operator itself.
-    All,
-    /// Each only with itself: the block diagonal ⊕_b A_bb, of the same trace and diagonal, without any communication.
-    PerTrajectory,
-}
 
 /// A wave of tiles after their sweeps back: the work memory of each stands one after the other.
 pub(super) struct Wave<'w, T> {
@@ -95,15 +16,16 @@ pub(super) struct Wave<'w, T> {
     pub vectors: usize,
 }
 
-/// Adds Sᵀ U of the tiles of a wave to all of δW.
+/// Adds Sᵀ U of the tiles of a wave to δW, which holds the parts on the weight side one after the other.
 pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     lin: &Linearization<'_, T>,
     machine: &M,
+    side: Side,
     wave: &Wave<'_, T>,
     dw: &mut [T],
 ) {
     let mut rest = dw;
-    for piece in pieces(lin.graph(), wave.vectors, CHUNKS) {
+    for piece in pieces(lin.graph(), side, wave.vectors, CHUNKS) {
         let (dw, next) = rest.split_at_mut(piece.len());
         accumulate_piece(lin, machine, wave, &piece, dw);
         rest = next;
@@ -125,15 +47,16 @@ impl Piece {
     }
 }
 
-/// δW in pieces of so many chunks, in the order of memory. They depend on the graph and the block alone.
+/// δW of the parts on the weight side in pieces of so many chunks, in the order of memory. They depend on the graph, the side and the block alone.
 pub(super) fn pieces<'g, T: Scalar>(
     graph: &'g Graph<'_, T>,
+    side: Side,
     m: usize,
     chunks: usize,
 ) -> impl Iterator<Item = Piece> + 'g {
     let step = chunks * chunk_len(m);
     let cut = move |part| (0..m).step_by(step).map(move |v| Piece { part, vectors: v..(v + step).min(m) });
-    graph.parts().filter(|part| part.len() > 0).flat_map(cut)
+    graph.parts().filter(move |part| part.len() > 0 && !side.gram(graph, part)).flat_map(cut)
 }
 
 /// Adds Sᵀ U of the tiles of a wave to a piece of δW.
@@ -180,23 +103,22 @@ pub(super) fn accumulate_piece<T: Scalar, M: Machine<T>>(
     }
 }
 
-/// Writes S = U δWᵀ (+ δb) of every site of a tile into its work memory.
+/// Writes S = U δWᵀ (+ δb) of every site of a tile that is on the weight side into its work memory.
 pub(super) fn inject<T: Scalar, K: Kernel<T>>(
     tile: &Tile<'_, T>,
     flow: Flow,
+    side: Side,
     m: usize,
     dw: &[T],
     work: &mut [T],
     kernel: &K,
 ) {
     let graph = tile.graph();
-    for c in graph.coupled() {
-        let (columns, u) = (m * c.width, tile.reads(c.input));
-        let s = &mut work[tile.span(c.output, flow, m)];
+    for c in graph.coupled().filter(|c| !side.gram(graph, c)) {
+        let from = side.place(graph, &c, m);
         for vectors in chunks(m) {
-            let dw = &dw[m * c.place + vectors.start * c.len()..][..vectors.len() * c.len()];
-            let s = MatMut::of(s, u.rows, columns, columns);
-            push(&c, &graph.weights()[c.weight], vectors, u, dw, s, kernel);
+            let dw = &dw[from + vectors.start * c.len()..][..vectors.len() * c.len()];
+            inject_chunk(tile, flow, m, &c, vectors, dw, work, kernel);
         }
     }
 }
@@ -211,16 +133,28 @@ pub(super) fn inject_piece<T: Scalar, K: Kernel<T>>(
     work: &mut [T],
     kernel: &K,
 ) {
-    let graph = tile.graph();
-    for c in uses(graph, &piece.part) {
-        let (columns, u, step) = (m * c.width, tile.reads(c.input), chunk_len(m));
-        for first in piece.vectors.clone().step_by(step) {
-            let vectors = first..(first + step).min(piece.vectors.end);
+    for c in uses(tile.graph(), &piece.part) {
+        for first in piece.vectors.clone().step_by(chunk_len(m)) {
+            let vectors = first..(first + chunk_len(m)).min(piece.vectors.end);
             let dw = &dw[(first - piece.vectors.start) * c.len()..][..vectors.len() * c.len()];
-            let s = MatMut::of(&mut work[tile.span(c.output, flow, m)], u.rows, columns, columns);
-            push(&c, &graph.weights()[c.weight], vectors, u, dw, s, kernel);
+            inject_chunk(tile, flow, m, &c, vectors, dw, work, kernel);
         }
     }
+}
+
+fn inject_chunk<T: Scalar, K: Kernel<T>>(
+    tile: &Tile<'_, T>,
+    flow: Flow,
+    m: usize,
+    c: &Coupled,
+    vectors: Range<usize>,
+    dw: &[T],
+    work: &mut [T],
+    kernel: &K,
+) {
+    let (columns, u) = (m * c.width, tile.reads(c.input));
+    let s = MatMut::of(&mut work[tile.span(c.output, flow, m)], u.rows, columns, columns);
+    push(c, &tile.graph().weights()[c.weight], vectors, u, dw, s, kernel);
 }
 
 /// The rows of a tile's S or U that belong to its trajectory `b`.
@@ -242,9 +176,9 @@ pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> u
     }
     let need = |part: Coupled| {
         let most = uses(graph, &part).map(|c| c.positions).max().unwrap_or(0);
-        match trajectory_side(graph, &part) {
-            Side::Weight => m.saturating_mul(part.len()),
-            Side::Gram => {
+        match gram_within_trajectory(graph, &part) {
+            false => m.saturating_mul(part.len()),
+            true => {
                 let rows: usize = uses(graph, &part).map(|c| c.positions * c.width).sum();
                 m.saturating_mul(rows).saturating_add(most.saturating_mul(most))
             }
@@ -253,15 +187,11 @@ pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> u
     graph.parts().map(need).max().unwrap_or(0)
 }
 
-/// The cheaper side for one trajectory of a part of θ.
-fn trajectory_side<T: Scalar>(graph: &Graph<'_, T>, part: &Coupled) -> Side {
+/// Whether a part of θ takes the Gram side within one trajectory.
+fn gram_within_trajectory<T: Scalar>(graph: &Graph<'_, T>, part: &Coupled) -> bool {
     let positions = uses(graph, part).map(|c| c.positions).sum::<usize>();
     let embedding = uses(graph, part).all(|c| c.form == Form::Embedding);
-    if has_gram(graph, part) && (embedding || positions < 2 * part.rows) {
-        Side::Gram
-    } else {
-        Side::Weight
-    }
+    has_gram(graph, part) && (embedding || positions < 2 * part.rows)
 }
 
 /// Replaces S by G S within every trajectory of a tile, in its work memory.
@@ -287,12 +217,12 @@ pub(super) fn per_trajectory<T: Scalar, K: Kernel<T>>(
         }
         for part in graph.parts() {
             let own = own(part, b);
-            match trajectory_side(graph, &part) {
-                Side::Weight => {
+            match gram_within_trajectory(graph, &part) {
+                false => {
                     own.pull(work, scratch, kernel);
                     uses(graph, &part).for_each(|c| own.push(&c, work, scratch, kernel));
                 }
-                Side::Gram => own.gram_side(work, scratch, kernel),
+                true => own.gram_side(work, scratch, kernel),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The processes that share a job: MPI ranks, or one process alone.
 
 mod grid;
+mod node;
 mod pieces;
 #[cfg(feature = "mpi")]
 mod mpi_world;
@@ -9,6 +10,7 @@ mod mpi_world;
 mod mpi_world;
 
 pub use grid::Grid;
+pub use node::{Closed, Numbers, Window};
 pub use pieces::{calls_of_piece, progress, UNDER_WAY};
 
 use crate::error::{Error, Result};
@@ -65,13 +67,10 @@ pub struct Traffic {
     pub bytes: u64,
     /// Calls of MPI.
     pub messages: u64,
-    /// Nanoseconds in which sums within operators were under way, and those that this process waited for them.
-    pub summing: u64,
-    /// See `summing`.
+    /// Nanoseconds that it waited for sums within operators.
     pub waited: u64,
 }
 
-static SUMMING: AtomicU64 = AtomicU64::new(0);
 static WAITED: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 static MESSAGES: AtomicU64 = AtomicU64::new(0);
@@ -216,8 +215,8 @@ impl Comm {
 
     /// What this process has sent so far. Not collective.
     pub fn traffic(&self) -> Traffic {
-        let [bytes, messages, summing, waited] = [&BYTES, &MESSAGES, &SUMMING, &WAITED].map(|n| n.load(Ordering::Relaxed));
-        Traffic { bytes, messages, summing, waited }
+        let [bytes, messages, waited] = [&BYTES, &MESSAGES, &WAITED].map(|n| n.load(Ordering::Relaxed));
+        Traffic { bytes, messages, waited }
     }
 
     /// The largest of every process's numbers, each for itself.

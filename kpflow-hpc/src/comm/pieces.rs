@@ -1,8 +1,8 @@
 //! Sums that go on while others are made.
 
-use super::{count, world, Comm, Number, SUMMING, SUM_CHUNK, WAITED};
+use super::{count, world, Comm, Number, SUM_CHUNK, WAITED};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Bytes that may be under way at a time: each piece is copied before it is sent.
@@ -16,10 +16,6 @@ pub fn calls_of_piece(numbers: usize) -> usize {
 /// Lets sums that are under way go on. Only for the thread that talks to others.
 pub fn progress() {
     world::progress();
-}
-
-fn add(to: &AtomicU64, since: Instant) {
-    to.fetch_add(since.elapsed().as_nanos() as u64, Ordering::Relaxed);
 }
 
 impl Comm {
@@ -38,13 +34,12 @@ impl Comm {
         assert!(ends.last().is_none_or(|&end| end <= values.len()), "pieces must fit");
         let (base, mut under_way) = (values.as_mut_ptr(), VecDeque::new());
         let piece_of = |i: usize| (if i > 0 { ends[i - 1] } else { 0 }, ends[i]);
-        let (mut bytes, mut started) = (0, None);
+        let mut bytes = 0;
         for i in 0..pieces {
             let (from, to) = piece_of(i);
             // SAFETY: pieces lie in `values`, one behind the other, and sums are under way of others only.
             let piece = unsafe { std::slice::from_raw_parts_mut(base.add(from), to - from) };
             make(i, piece);
-            started.get_or_insert_with(Instant::now);
             count::<T>(piece.len(), calls_of_piece(piece.len()));
             let size = std::mem::size_of_val(piece);
             while bytes + size > UNDER_WAY && !under_way.is_empty() {
@@ -58,9 +53,6 @@ impl Comm {
         for i in 0..pieces {
             while under_way.front().is_some_and(|first| first.0 <= i) {
                 wait(&mut under_way);
-                if let (true, Some(since)) = (under_way.is_empty(), started.take()) {
-                    add(&SUMMING, since);
-                }
             }
             let (from, to) = piece_of(i);
             // SAFETY: as above; what is under way is behind this piece.
@@ -77,6 +69,6 @@ fn wait<S>(under_way: &mut VecDeque<(usize, usize, Vec<S>)>) -> (usize, usize) {
         drop(sums);
         (i, size)
     });
-    add(&WAITED, clock);
+    WAITED.fetch_add(clock.elapsed().as_nanos() as u64, Ordering::Relaxed);
     done
 }

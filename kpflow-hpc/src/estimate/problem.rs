@@ -61,7 +61,7 @@ const MOST_SCRATCH: usize = 8 << 30;
 
 /// How many of `vectors` go through an operator at once: all, unless what it needs for them (changes of large weights, a set for each) is beyond 8 GiB.
 /// Does not depend on the machine, so that all ranks take the same chunks.
-pub fn chunk<T>(operator: &dyn LinearOperator<T>, vectors: usize) -> usize {
+pub fn chunk<T: Real>(operator: &dyn LinearOperator<T>, vectors: usize) -> usize {
     let fits = |m: &usize| operator.scratch_len(*m).saturating_mul(std::mem::size_of::<T>()) <= MOST_SCRATCH;
     std::iter::successors(Some(vectors), |&m| (m > 1).then(|| m.div_ceil(2))).find(fits).unwrap_or(1)
 }

@@ -68,8 +68,8 @@ pub struct Column {
     pub grid: [usize; 2],
     /// Trajectories of a rank at most.
     pub trajectories: usize,
-    /// Whether changes of the weights are summed, or positions gathered.
-    pub side: Side,
+    /// Parts of θ of which positions are gathered, not changes of the weights summed; and all parts.
+    pub gram_parts: (usize, usize),
     /// Bytes of memory.
     pub memory: f64,
     /// What every run spends, whatever its analyses are.
@@ -229,7 +229,7 @@ impl<T: Real> Setup<'_, T> {
         let lin = Linearization::outline(&self.graph, local, tile);
         let machine = Imagined { ranks: ranks.min(total), trajectories: total, lanes: threads };
         let sizes = Sizes { groups: grid[1], ..self.opened.sizes(self.block, local) };
-        let side = Side::cheaper(&self.graph, total);
+        let side = Side::cheaper(total, machine.ranks);
         let mut setup = self.ledger(&lin, grid, network, speed);
         // What ranks agree on before the first analysis and after the last, and one inference.
         (0..AGREEMENTS).for_each(|_| setup.agree());
@@ -237,7 +237,8 @@ impl<T: Real> Setup<'_, T> {
         let of = |a: &Analysis| self.analysis(a, (&lin, &machine), &sizes, side, (grid, network, speed));
         let analyses = self.job.analyses.iter().map(of).collect::<Result<Vec<_>>>()?;
         let memory = memory(self.job, &sizes, &lin, &machine);
-        Ok(Column { grid, trajectories: local, side, memory, setup: setup.spent, analyses })
+        let gram_parts = side.parts(&self.graph);
+        Ok(Column { grid, trajectories: local, gram_parts, memory, setup: setup.spent, analyses })
     }
 
     fn ledger<'l>(
@@ -320,11 +321,9 @@ impl<T: Real> Setup<'_, T> {
         let out = if weights { graph.parameters() } else { shape.len() };
         let back = match weights {
             true => {
-                {
                 // Summed in one.
                 let exchange = Exchange { pieces: 0, ..Side::Weight.exchange(graph, 1) };
                 Product { exchange, once: 0, flops: whole.flops / 2.0, out, ..whole }
-            }
             }
             false => Product { flops: whole.flops / 2.0, ..whole },
         };

@@ -90,9 +90,7 @@ pub struct Spent {
     pub bytes_sent: u64,
     /// Those calls.
     pub messages: u64,
-    /// Seconds in which sums within operators were under way, of all ranks together.
-    pub sum_seconds: f64,
-    /// The seconds of them that ranks waited.
+    /// Seconds that a rank waited for sums within operators.
     pub waited_seconds: f64,
 }
 
@@ -248,7 +246,6 @@ impl ResultFile {
             number(f, "peak_memory", spent.peak_memory as i64)?;
             number(f, "bytes_sent", spent.bytes_sent as i64)?;
             number(f, "messages", spent.messages as i64)?;
-            number(f, "sum_seconds", spent.sum_seconds)?;
             number(f, "waited_seconds", spent.waited_seconds)?;
             text(f, "status", "complete")
         })

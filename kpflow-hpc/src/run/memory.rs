@@ -158,10 +158,11 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     };
     // While a product is summed over ranks its output is not written yet.
     let ranks = machine.sum_count(1);
-    let sums = match (a.operator, Side::cheaper(lin.graph(), sizes.trajectories)) {
-        (Operator::Ntk | Operator::Parameter, Side::Weight) if ranks > 1 && held == 2 * block => {
+    let sums = match a.operator {
+        Operator::Ntk | Operator::Parameter if ranks > 1 && held == 2 * block => {
             // Copied as it is sent, and once more by MPI.
-            let sum = Side::Weight.exchange(lin.graph(), share(widest)).summed.min(UNDER_WAY / number);
+            let side = Side::cheaper(sizes.trajectories, ranks);
+            let sum = side.exchange(lin.graph(), share(widest)).summed.min(UNDER_WAY / number);
             (2 * sum).saturating_sub(block * n)
         }
         _ => 0,
