@@ -173,7 +173,7 @@ pub unsafe fn start_sum<T: Sendable>(comm: usize, values: &mut [T]) -> Pending<T
 
 /// Lets MPI go on with what is under way: it does so only inside of its calls.
 pub fn progress() {
-    with(0, |comm| drop(comm.any_process().immediate_probe()));
+    with(0, |comm| _ = comm.any_process().immediate_probe());
 }
 
 pub fn gather<T: Sendable>(comm: usize, local: &[T], all: &mut [T], counts: &[i32]) {

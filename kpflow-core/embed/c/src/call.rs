@@ -3,7 +3,7 @@
 use crate::types::{Distribution, Model, Operator, Sizes, Slice, SliceMut, Status, Trace};
 use core::ops::Range;
 use kpflow_core::machine::Portable;
-use kpflow_core::model::{self, BuildError, Graph, GraphBuffer, Linearization, LinearizeError, RecurrentWeights};
+use kpflow_core::model::{self, BuildError, GraphBuffer, Linearization, LinearizeError, RecurrentWeights};
 use kpflow_core::ntk::{scratch_len, Constraint, Coupling, Ntk, ParameterOperator, Propagator, Side};
 use kpflow_core::operator::Adjoint;
 use kpflow_core::probe::{self, hutchinson};
