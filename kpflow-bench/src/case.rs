@@ -128,7 +128,7 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
         let limits = || Rates::measure::<T>(engine, size, gates, lin.tile(), clock);
         let mut earlier = limits();
         use kpflow_core::ntk::{Coupling, Side};
-        let side = Side::cheaper(lin.graph(), size.trajectories);
+        let side = Side::cheaper(size.trajectories, 1);
         let operators: [(&str, Box<dyn LinearOperator<T> + '_>, f64); 5] = [
             ("P", Box::new(Propagator::new(lin, engine)), sweep),
             ("Pᵀ", Box::new(Adjoint(Propagator::new(lin, engine))), sweep),
@@ -138,7 +138,7 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
         ];
         let mut rows = Vec::new();
         for (what, op, flops) in &operators {
-            if flops.is_nan() && side == Side::Weight {
+            if flops.is_nan() && side.parts(lin.graph()).0 == 0 {
                 continue;
             }
             let scratch_len = op.scratch_len(m);

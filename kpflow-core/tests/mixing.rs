@@ -1,6 +1,8 @@
 //! The contract on graphs with every form of site and every mixing block, and their linearisation against finite differences.
 
 mod common;
+#[path = "common/twins.rs"]
+mod twins;
 
 use common::{assert_contract, product, random};
 use kpflow_core::machine::Portable;
@@ -9,7 +11,7 @@ use kpflow_core::model::mixing::{Along, Normalize, Product, Run, Softmax, Sparse
 use kpflow_core::model::{
     BuildError, Edge, Form, Graph, GraphBuffer, Linearization, LinearizeError, Mixing, Scan, Unitwise, Watch, Weight,
 };
-use kpflow_core::ntk::{Constraint, Coupling, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side};
+use kpflow_core::ntk::{Constraint, Coupling, Ntk, ParameterJacobian, ParameterOperator, Propagator};
 use kpflow_core::{BlockMut, LinearOperator, Scalar, Shape};
 
 const D: usize = 4;
@@ -158,15 +160,17 @@ fn on_all<S: Scalar>(tile: usize, frozen: bool, tolerance: f64) {
     let there = product(&Propagator::new(lin, m), 2, &product(&Constraint::new(lin, m), 2, &x));
     assert!(common::distance(&there, &x) <= tolerance * common::norm(&x), "P P⁻¹ = I");
     for coupling in [Coupling::All, Coupling::PerTrajectory] {
-        for side in [Side::Weight, Side::Gram] {
+        for side in twins::sides(&graph) {
             check(&format!("K {coupling:?} {side:?}"), &ParameterOperator::with(lin, m, coupling, side));
             check(&format!("NTK {coupling:?} {side:?}"), &Ntk::with(lin, m, coupling, side));
         }
     }
-    // The sides are the same operator, and both are P J (P J)ᵀ.
+    twins::twice_of_two("a graph of all blocks", lin, tolerance);
+    assert!(frozen || twins::sides(&graph).count() == 3, "a choice that takes both sides");
+    // The sides are the same operator, and all are P J (P J)ᵀ.
     let jacobian = ParameterJacobian::total(lin, m);
     let by_jacobian = product(&kpflow_core::operator::Gram(jacobian), 2, &x);
-    for side in [Side::Weight, Side::Gram] {
+    for side in twins::sides(&graph) {
         let y = product(&Ntk::with(lin, m, Coupling::All, side), 2, &x);
         assert!(common::distance(&y, &by_jacobian) <= tolerance * common::norm(&y), "{side:?} is P J Jᵀ Pᵀ");
     }

@@ -1,6 +1,8 @@
 //! The contract on every operator of every cell: P, P⁻¹, J, PJ, K, NTK on both sides and per trajectory, the Kronecker core.
 
 mod common;
+#[path = "common/twins.rs"]
+mod twins;
 
 use common::{assert_contract, random};
 use kpflow_core::machine::Portable;
@@ -48,6 +50,7 @@ fn on_all_operators<T: Scalar>(name: &str, cell: &Cell, tile: usize, bias: bool,
         ];
         assert_eq!(Some(&planned), needed.iter().max(), "{name}, {coupling:?} {side:?}");
     }
+    twins::twice_of_two(name, lin, tolerance);
     let check = |what: &str, op: &dyn LinearOperator<T>| assert_contract(&format!("{name} {what}"), op, tolerance);
     check("P", &Propagator::new(lin, m));
     check("P⁻¹", &Constraint::new(lin, m));

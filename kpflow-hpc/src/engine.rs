@@ -1,12 +1,15 @@
 //! The machine that operators run on: BLAS kernels, rayon threads, sums over ranks.
 
 use crate::blas::{self, Blas};
-use crate::comm::{Grid, Number};
+use crate::comm::{self, Grid, Number};
 use crate::error::{Error, Result};
 use kpflow_core::machine::{Diagonals, Gemm, Kernel, Reduce, Tasks};
 use kpflow_core::Scalar;
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// A number that the runner computes with: f32 or f64.
 pub trait Real: Blas + Number + hdf5::H5Type {}
@@ -57,7 +60,12 @@ pub fn status_bytes(what: &str) -> Option<u64> {
 pub struct Engine {
     grid: Grid,
     pool: rayon::ThreadPool,
+    /// Whether sums are under way, which go on only if this thread calls MPI now and then.
+    summing: AtomicBool,
 }
+
+/// How often MPI is let go on while the pool works.
+const POLL: Duration = Duration::from_micros(50);
 
 impl Engine {
     /// Makes an engine of `threads` threads; of a communicator's processes alone, all share the trajectories.
@@ -69,6 +77,7 @@ impl Engine {
         Ok(Self {
             grid: grid.into(),
             pool: pool.map_err(|e| Error::run(format!("threads could not be started: {e}")))?,
+            summing: AtomicBool::new(false),
         })
     }
     /// The processes that share the job.
@@ -91,6 +100,16 @@ impl<T: Blas> Kernel<T> for Engine {
 impl<T: Real> Reduce<T> for Engine {
     fn sum(&self, values: &mut [T]) {
         self.grid.group().sum(values);
+    }
+    fn sum_pieces<L, F, G>(&self, values: &mut [T], pieces: usize, length: L, make: F, take: G)
+    where
+        L: Fn(usize) -> usize,
+        F: FnMut(usize, &mut [T]),
+        G: FnMut(usize, &[T]),
+    {
+        self.summing.store(true, Ordering::Relaxed);
+        self.grid.group().sum_pieces(values, pieces, length, make, take);
+        self.summing.store(false, Ordering::Relaxed);
     }
     fn gather(&self, local: &[T], all: &mut [T]) -> std::result::Result<(), kpflow_core::Error> {
         self.grid.group().gather(local, all);
@@ -119,6 +138,19 @@ impl Tasks for Engine {
             let (bi, rest_b) = b.split_at_mut(b_len.min(b.len()));
             pieces.push((i, ai, bi));
             (a, b) = (rest_a, rest_b);
+        }
+        if self.summing.load(Ordering::Relaxed) {
+            let (working, done) = channel::<()>();
+            return self.pool.in_place_scope(|scope| {
+                scope.spawn(|_| {
+                    let _working = working;
+                    pieces.into_par_iter().for_each(|(i, a, b)| task(i, a, b));
+                });
+                // The channel closes when the work has ended, by a panic too.
+                while done.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
+                    comm::progress();
+                }
+            });
         }
         if self.lanes() == 1 || count == 1 {
             return pieces.into_iter().for_each(|(i, a, b)| task(i, a, b));

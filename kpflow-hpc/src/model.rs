@@ -1,6 +1,6 @@
 //! From a job to a linearised model on this rank's trajectories.
 
-use crate::comm::{shard, Grid};
+use crate::comm::{shard, Comm, Grid};
 use crate::engine::{require_memory, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
@@ -37,6 +37,36 @@ pub struct Loaded<T> {
     /// Flops of one product of NTK with one vector, on all ranks.
     pub product_flops: f64,
     tile: usize,
+    /// Ranks of this node that hold the weights once between them.
+    sharing: usize,
+}
+
+/// Files of weights from this size on are held once a node.
+const WORTH_SHARING: u64 = 16 << 20;
+
+/// Whether the processes of this node share the weights of a job. Collective.
+fn shares(job: &Job, node: Comm) -> bool {
+    // Of these, what is not a weight is made of the checkpoint too.
+    if node.size() == 1 || matches!(job.model.kind, Kind::Conv | Kind::Onnx) {
+        return false;
+    }
+    let large = || std::fs::metadata(&job.model.weights).is_ok_and(|m| m.len() >= WORTH_SHARING);
+    // In double precision a checkpoint's numbers may be four times as long as in its file; what is not there cannot be had later.
+    let room = || std::fs::metadata(&job.model.weights).is_ok_and(|m| shared_memory_left() / 8 >= m.len());
+    let mut answer = vec![u8::from(node.is_root() && large() && room())];
+    node.broadcast(&mut answer, 0);
+    answer == [1]
+}
+
+/// Bytes that are left where MPI makes shared memory.
+fn shared_memory_left() -> u64 {
+    let mut found = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: statvfs(3) takes a path that ends with 0, and writes to `found`, of which zeros are a value too.
+    let found = unsafe {
+        libc::statvfs(c"/dev/shm".as_ptr(), found.as_mut_ptr());
+        found.assume_init()
+    };
+    found.f_bavail * found.f_frsize
 }
 
 /// The sizes of a job that tell what a run needs of one rank.
@@ -54,7 +84,7 @@ pub struct Sizes {
 
 /// The numbers of a network's weights.
 fn held<T: Real>(network: &Network<T>) -> usize {
-    network.weights().iter().map(|w| w.matrix.len() + w.bias.as_ref().map_or(0, Vec::len)).sum()
+    network.weights().iter().flat_map(OwnedWeight::arrays).map(|a| a.len()).sum()
 }
 
 /// The files of a job, opened and checked: all that is known before a rank reads its part of the inputs.
@@ -134,13 +164,22 @@ const MOST_TOKENS: usize = 1 << 24;
 
 impl<T: Real> Loaded<T> {
     /// Reads and checks all files of a job. Collective: all ranks fail if one does.
+    ///
+    /// Large weights are read by the first rank of a node, and held there once for all of them.
     pub fn load(job: &Job, engine: &Engine) -> Result<Self> {
-        engine.grid().agree(Self::load_here(job, engine))
+        let grid = engine.grid();
+        let node = if grid.world().size() > 1 { Comm::node() } else { Comm::alone() };
+        let shared = shares(job, node);
+        let mut opened = grid.agree(Opened::open(job, shared && !node.is_root()))?;
+        if shared {
+            opened.network.share(node);
+        }
+        grid.agree(Self::read(opened, job, engine, if shared { node.size() } else { 1 }))
     }
 
-    fn load_here(job: &Job, engine: &Engine) -> Result<Self> {
+    fn read(opened: Opened<T>, job: &Job, engine: &Engine, sharing: usize) -> Result<Self> {
         let grid = engine.grid();
-        let Opened { arrays, initial, mask, tokens, network, trajectories } = Opened::<T>::open(job, false)?;
+        let Opened { arrays, initial, mask, tokens, network, trajectories } = opened;
         let range = shard(trajectories, grid.size(), grid.rank());
         let (steps, units) = network.state_shape();
         let shape = Shape::new(range.len(), steps, units);
@@ -154,12 +193,30 @@ impl<T: Real> Loaded<T> {
         let product_flops = graph.product_flops() * trajectories as f64;
         let first = range.start;
         let file = job.model.weights.clone();
-        Ok(Self { file, network, inputs, initial, shape, first, trajectories, block, groups, product_flops, tile })
+        Ok(Self {
+            file,
+            network,
+            inputs,
+            initial,
+            shape,
+            first,
+            trajectories,
+            block,
+            groups,
+            product_flops,
+            tile,
+            sharing,
+        })
     }
 
     /// The model.
     pub fn network(&self) -> &Network<T> {
         &self.network
+    }
+
+    /// How many ranks of this node hold the weights once between them, and the bytes.
+    pub fn shared(&self) -> Option<(usize, usize)> {
+        (self.sharing > 1).then(|| (self.sharing, held(&self.network) * std::mem::size_of::<T>()))
     }
 
     /// The sizes that tell what a run needs.
@@ -173,7 +230,7 @@ impl<T: Real> Loaded<T> {
     pub fn fingerprint(&self, grid: Grid) -> u64 {
         let mut sum = [0u64];
         if grid.is_root() {
-            let arrays = self.weights().iter().flat_map(|w| [Some(&w.matrix), w.bias.as_ref()]).flatten();
+            let arrays = self.weights().iter().flat_map(OwnedWeight::arrays);
             sum[0] = arrays.fold(0, |seed, a| xxh3_64_with_seed(bytes(a), seed));
         }
         let count = self.shape.trajectories.max(1);

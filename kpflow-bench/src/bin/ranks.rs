@@ -2,9 +2,12 @@
 //!
 //! `cargo build --release -p kpflow-bench --features mpi`, then `mpirun -n R target/release/ranks [PROBES [SECONDS]]`
 //! on a grid of R/PROBES × PROBES. One rank works while the others sleep, then all do, in turns; what is compared are medians of the slowest rank's times.
+//! What sums cost is told by the same product with sums that nothing else goes on beside, and with none at all. `scripts/two-hosts.sh --rate 1gbit`
+//! in place of mpirun has the sums go through a cable.
 
-use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef};
+use kpflow_core::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Reduce, Tasks};
 use kpflow_core::ntk::Ntk;
+use kpflow_core::{Error, Scalar};
 use kpflow_hpc::comm::{Comm, Grid, World};
 use kpflow_hpc::engine::Engine;
 use kpflow_hpc::error::{fits, Result};
@@ -17,6 +20,47 @@ use std::time::{Duration, Instant};
 fn middle(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
+}
+
+/// The same machine, whose sums wait for all to be made and are waited for; or are left out.
+struct Plain<'e> {
+    engine: &'e Engine,
+    sums: bool,
+}
+
+impl Kernel<f64> for Plain<'_> {
+    fn gemm(&self, alpha: f64, gemm: Gemm<'_, f64>, beta: f64) {
+        self.engine.gemm(alpha, gemm, beta);
+    }
+    fn combine(&self, sum: Diagonals<'_, f64>) {
+        Kernel::<f64>::combine(self.engine, sum);
+    }
+}
+
+impl Reduce<f64> for Plain<'_> {
+    fn sum(&self, values: &mut [f64]) {
+        if self.sums {
+            self.engine.sum(values);
+        }
+    }
+    fn gather(&self, local: &[f64], all: &mut [f64]) -> std::result::Result<(), Error> {
+        self.engine.gather(local, all)
+    }
+    fn sum_count(&self, count: usize) -> usize {
+        Reduce::<f64>::sum_count(self.engine, count)
+    }
+}
+
+impl Tasks for Plain<'_> {
+    fn lanes(&self) -> usize {
+        self.engine.lanes()
+    }
+    fn for_each<T: Scalar, F>(&self, count: usize, a: &mut [T], a_len: usize, b: &mut [T], b_len: usize, task: F)
+    where
+        F: Fn(usize, &mut [T], &mut [T]) + Sync,
+    {
+        self.engine.for_each(count, a, a_len, b, b_len, task);
+    }
 }
 
 /// Square products that say how much two cores are more than one at all.
@@ -34,7 +78,8 @@ fn run(world: Comm) -> Result<()> {
     let (grid, root) = (Grid::new(world, probes)?, world.is_root());
     let (alone, all) = (Engine::new(Comm::alone(), 1)?, Engine::new(grid, 1)?);
     let (whole, part) = (Loaded::<f64>::load(&job, &alone)?, Loaded::<f64>::load(&job, &all)?);
-    let mut times = [const { Vec::new() }; 4];
+    let (blocking, silent) = (Plain { engine: &all, sums: true }, Plain { engine: &all, sums: false });
+    let mut times = [const { Vec::new() }; 6];
     let (a, mut c) = (vec![1.0f64; SIDE * SIDE], vec![0.0f64; SIDE * SIDE]);
     let mut products = || {
         let clock = Instant::now();
@@ -47,11 +92,12 @@ fn run(world: Comm) -> Result<()> {
     whole.linearized(whole.weights(), &alone, |lin| {
         let one = Ntk::new(lin, &alone);
         part.linearized(part.weights(), &all, |lin| {
-            let several = Ntk::new(lin, &all);
+            let (several, waiting, without) = (Ntk::new(lin, &all), Ntk::new(lin, &blocking), Ntk::new(lin, &silent));
             let quiet = |_: usize, _: f64, _: f64| ();
             let m = part.block;
             let problem = |op, engine, first| Problem::new(op, engine, (first, part.trajectories), 1, m, &quiet);
             let (one, several) = (problem(&one, &alone, 0), problem(&several, &all, part.first));
+            let (waiting, without) = (problem(&waiting, &all, part.first), problem(&without, &all, part.first));
             let time = |p: &Problem<'_, f64>, x: &Tall<f64>| {
                 let clock = Instant::now();
                 drop(p.apply(x));
@@ -68,7 +114,9 @@ fn run(world: Comm) -> Result<()> {
                 };
                 let mine = if root { time(&one, &x) } else { rest(&times[0]) };
                 times[0].push(world.most([mine])[0] as f64 * 1e-9);
-                times[1].push(world.most([time(&several, &y)])[0] as f64 * 1e-9);
+                for (i, problem) in [(1, &several), (4, &waiting), (5, &without)] {
+                    times[i].push(world.most([time(problem, &y)])[0] as f64 * 1e-9);
+                }
                 let mine = if root { products() } else { rest(&times[2]) };
                 times[2].push(world.most([mine])[0] as f64 * 1e-9);
                 times[3].push(world.most([products()])[0] as f64 * 1e-9);
@@ -77,7 +125,7 @@ fn run(world: Comm) -> Result<()> {
         })
     })??;
     let rounds = times[0].len();
-    let [one, several, product, products] = times.map(|t| middle(t[1..].to_vec()));
+    let [one, several, product, products, waiting, without] = times.map(|t| middle(t[1..].to_vec()));
     if root {
         let ranks = world.size() as f64;
         println!(
@@ -91,6 +139,13 @@ fn run(world: Comm) -> Result<()> {
             1e3 * several,
             one / several / ranks,
             product / products
+        );
+        println!(
+            "sums beside other work: {:.1} ms; waited for: {:.1} ms; left out: {:.1} ms; so {:.0} % of what they take is hidden",
+            1e3 * several,
+            1e3 * waiting,
+            1e3 * without,
+            100.0 * (waiting - several) / (waiting - without)
         );
     }
     Ok(())

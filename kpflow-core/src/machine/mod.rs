@@ -44,6 +44,32 @@ pub trait Reduce<T: Scalar>: Sync {
     /// Replaces `values` by their sum over all processes, the same everywhere.
     fn sum(&self, values: &mut [T]);
 
+    /// Sums over all processes what is made piece by piece, and hands each piece on as soon as it is there.
+    ///
+    /// `make(i, piece)` fills piece i of `values`, which has `length(i)` numbers; its sum may go on while the next are made. When all are made, `take(i, piece)` is
+    /// called for each in its order, perhaps while later ones are still being summed. As many pieces of the same lengths on every process. Where
+    /// there is nothing to overlap with, all are made, then summed, then taken.
+    fn sum_pieces<L, F, G>(&self, values: &mut [T], pieces: usize, length: L, mut make: F, mut take: G)
+    where
+        L: Fn(usize) -> usize,
+        F: FnMut(usize, &mut [T]),
+        G: FnMut(usize, &[T]),
+    {
+        let mut rest = &mut *values;
+        for i in 0..pieces {
+            let (piece, next) = rest.split_at_mut(length(i));
+            make(i, piece);
+            rest = next;
+        }
+        self.sum(values);
+        let mut rest = &*values;
+        for i in 0..pieces {
+            let (piece, next) = rest.split_at(length(i));
+            take(i, piece);
+            rest = next;
+        }
+    }
+
     /// Concatenates every process's `local`, in the order of the processes, into `all`.
     ///
     /// **Errors**: unless `all` is as long as all the locals together.

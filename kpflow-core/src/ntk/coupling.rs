@@ -1,83 +1,11 @@
 //! The Kronecker core between the sweeps: from the site outputs' cotangents S to G S, on the weight side or the Gram side.
 
-use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses};
+use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses, CHUNKS};
+use super::side::Side;
 use crate::machine::{Gemm, Kernel, Machine, MatMut, MatRef};
 use crate::model::{Coupled, Flow, Form, Graph, Linearization, Tile};
 use crate::Scalar;
 use core::ops::Range;
-
-/// Which of the two equal ways the Kronecker core takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// S → δW = Sᵀ U → U δWᵀ: 4·n_in·n_out flops a position and vector, m·n_θ numbers to sum over trajectories.
-    Weight,
-    /// S → (U Uᵀ) S: 2·positions·n_out flops a position and vector, nothing of the size of θ. Gains, whose G is not a matrix times I
-    /// but diagonal in the unit, go through their few δw all the same.
-    Gram,
-}
-
-impl Side {
-    /// The side that takes fewer flops for `total` trajectories of all processes together. The Gram side moves more memory, so it has to
-    /// be better by half.
-    pub fn cheaper<T: Scalar>(graph: &Graph<'_, T>, total: usize) -> Self {
-        let flops = |side: Side| side.flops(graph, total);
-        if 1.5 * flops(Side::Gram) < flops(Side::Weight) {
-            Side::Gram
-        } else {
-            Side::Weight
-        }
-    }
-
-    /// Flops of the Kronecker core on this side, a trajectory and vector, where there are `total` trajectories.
-    pub fn flops<T: Scalar>(self, graph: &Graph<'_, T>, total: usize) -> f64 {
-        let site = |c: Coupled| {
-            let reads: usize = uses(graph, &c).map(|other| other.positions).sum();
-            let rows = if c.form == Form::Dense { c.len() } else { c.width };
-            match self {
-                Side::Weight => 4.0 * (c.positions * rows) as f64,
-                Side::Gram => 2.0 * (c.positions * c.width) as f64 * (reads * total) as f64,
-            }
-        };
-        graph.coupled().map(site).sum()
-    }
-
-    /// What a product with `vectors` vectors of the operator that couples all trajectories sends on this side.
-    pub fn exchange<T: Scalar>(self, graph: &Graph<'_, T>, vectors: usize) -> Exchange {
-        match self {
-            Side::Weight => Exchange { summed: vectors.saturating_mul(graph.coupled_len()), gathered: 0, gathers: 0 },
-            Side::Gram => Exchange {
-                summed: 0,
-                gathered: graph.coupled().map(|c| gram_row(&c, vectors).saturating_mul(c.positions)).sum(),
-                gathers: graph.coupled().count(),
-            },
-        }
-    }
-}
-
-/// What processes tell each other in one product.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Exchange {
-    /// Numbers that are summed over all of them.
-    pub summed: usize,
-    /// Numbers of each trajectory that are gathered from all of them, in so many gathers.
-    pub gathered: usize,
-    /// Gathers.
-    pub gathers: usize,
-}
-
-/// Numbers of a position of a site on the Gram side: u and m rows of s.
-pub(super) fn gram_row(c: &Coupled, m: usize) -> usize {
-    m.saturating_mul(c.width).saturating_add(c.input.width)
-}
-
-/// Which trajectories share their weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coupling {
-    /// All: the operator itself.
-    All,
-    /// Each only with itself: the block diagonal ⊕_b A_bb, of the same trace and diagonal, without any communication.
-    PerTrajectory,
-}
 
 /// A wave of tiles after their sweeps back: the work memory of each stands one after the other.
 pub(super) struct Wave<'w, T> {
@@ -88,54 +16,145 @@ pub(super) struct Wave<'w, T> {
     pub vectors: usize,
 }
 
-/// Adds Sᵀ U of the tiles of a wave to δW, part after part of θ.
-///
-/// The vectors of δW are divided among the lanes, so the order of the sum does not depend on how many there are.
+/// Adds Sᵀ U of the tiles of a wave to δW, which holds the parts on the weight side one after the other.
 pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     lin: &Linearization<'_, T>,
     machine: &M,
+    side: Side,
     wave: &Wave<'_, T>,
     dw: &mut [T],
 ) {
-    let (graph, m) = (lin.graph(), wave.vectors);
-    for part in graph.parts() {
-        let dw = &mut dw[m * part.place..m * (part.place + part.len())];
-        let chunk = chunk_len(m);
-        machine.for_each(m.div_ceil(chunk), dw, chunk * part.len(), &mut [], 0, |i, dw, _: &mut [T]| {
-            for c in uses(graph, &part) {
-                let columns = m * c.width;
-                for (k, tile) in wave.tiles.clone().enumerate() {
-                    let view = lin.view(tile);
-                    let s = &wave.work[k * wave.work_len..][view.span(c.output, wave.flow, m)];
-                    let u = view.reads(c.input);
-                    let s = MatRef::of(s, u.rows, columns, columns);
-                    let vectors = i * chunk..((i + 1) * chunk).min(m);
-                    pull(&c, &graph.weights()[c.weight], vectors, s, u, dw, machine);
-                }
+    let mut rest = dw;
+    for piece in pieces(lin.graph(), side, wave.vectors, CHUNKS) {
+        let (dw, next) = rest.split_at_mut(piece.len());
+        accumulate_piece(lin, machine, wave, &piece, dw);
+        rest = next;
+    }
+}
+
+/// Chunks of vectors whose δW is summed at a time.
+pub(super) const PIECE: usize = 2;
+
+/// Some vectors of δW of a part of θ: contiguous in memory.
+pub(super) struct Piece {
+    pub part: Coupled,
+    pub vectors: Range<usize>,
+}
+
+impl Piece {
+    pub fn len(&self) -> usize {
+        self.vectors.len() * self.part.len()
+    }
+}
+
+/// δW of the parts on the weight side in pieces of so many chunks, in the order of memory. They depend on the graph, the side and the block alone.
+pub(super) fn pieces<'g, T: Scalar>(
+    graph: &'g Graph<'_, T>,
+    side: Side,
+    m: usize,
+    chunks: usize,
+) -> impl Iterator<Item = Piece> + 'g {
+    let step = chunks * chunk_len(m);
+    let cut = move |part| (0..m).step_by(step).map(move |v| Piece { part, vectors: v..(v + step).min(m) });
+    graph.parts().filter(move |part| part.len() > 0 && !side.gram(graph, part)).flat_map(cut)
+}
+
+/// Adds Sᵀ U of the tiles of a wave to a piece of δW.
+///
+/// Lanes share the chunks of vectors or, where there are more lanes, the rows of each chunk.
+pub(super) fn accumulate_piece<T: Scalar, M: Machine<T>>(
+    lin: &Linearization<'_, T>,
+    machine: &M,
+    wave: &Wave<'_, T>,
+    piece: &Piece,
+    dw: &mut [T],
+) {
+    let (graph, m, part) = (lin.graph(), wave.vectors, piece.part);
+    let (chunk, end) = (chunk_len(m), piece.vectors.end);
+    let chunks = piece.vectors.len().div_ceil(chunk);
+    let each = |vectors: Range<usize>, rows: Range<usize>, dw: &mut [T]| {
+        for c in uses(graph, &part) {
+            let columns = m * c.width;
+            for (k, tile) in wave.tiles.clone().enumerate() {
+                let view = lin.view(tile);
+                let s = &wave.work[k * wave.work_len..][view.span(c.output, wave.flow, m)];
+                let u = view.reads(c.input);
+                let s = MatRef::of(s, u.rows, columns, columns);
+                pull(&c, &graph.weights()[c.weight], (vectors.clone(), rows.clone()), s, u, dw, machine);
             }
+        }
+    };
+    let rows = part.len() / part.units.max(1);
+    let divisible = uses(graph, &part).all(|c| c.form == Form::Dense);
+    if chunks >= machine.lanes() || !divisible {
+        return machine.for_each(chunks, dw, chunk * part.len(), &mut [], 0, |i, dw, _: &mut [T]| {
+            let first = piece.vectors.start + i * chunk;
+            each(first..(first + chunk).min(end), 0..rows, dw);
+        });
+    }
+    let per = rows.div_ceil(machine.lanes());
+    for (i, dw) in dw.chunks_mut(chunk * part.len()).enumerate() {
+        let first = piece.vectors.start + i * chunk;
+        let vectors = first..(first + chunk).min(end);
+        let len = per * vectors.len() * part.units;
+        machine.for_each(rows.div_ceil(per), dw, len, &mut [], 0, |r, dw, _: &mut [T]| {
+            each(vectors.clone(), r * per..((r + 1) * per).min(rows), dw);
         });
     }
 }
 
-/// Writes S = U δWᵀ (+ δb) of every site of a tile into its work memory.
+/// Writes S = U δWᵀ (+ δb) of every site of a tile that is on the weight side into its work memory.
 pub(super) fn inject<T: Scalar, K: Kernel<T>>(
     tile: &Tile<'_, T>,
     flow: Flow,
+    side: Side,
     m: usize,
     dw: &[T],
     work: &mut [T],
     kernel: &K,
 ) {
     let graph = tile.graph();
-    for c in graph.coupled() {
-        let (columns, u) = (m * c.width, tile.reads(c.input));
-        let s = &mut work[tile.span(c.output, flow, m)];
+    for c in graph.coupled().filter(|c| !side.gram(graph, c)) {
+        let from = side.place(graph, &c, m);
         for vectors in chunks(m) {
-            let dw = &dw[m * c.place + vectors.start * c.len()..][..vectors.len() * c.len()];
-            let s = MatMut::of(s, u.rows, columns, columns);
-            push(&c, &graph.weights()[c.weight], vectors, u, dw, s, kernel);
+            let dw = &dw[from + vectors.start * c.len()..][..vectors.len() * c.len()];
+            inject_chunk(tile, flow, m, &c, vectors, dw, work, kernel);
         }
     }
+}
+
+/// Writes S = U δWᵀ of those vectors of a piece, at the sites of a tile that use it.
+pub(super) fn inject_piece<T: Scalar, K: Kernel<T>>(
+    tile: &Tile<'_, T>,
+    flow: Flow,
+    m: usize,
+    piece: &Piece,
+    dw: &[T],
+    work: &mut [T],
+    kernel: &K,
+) {
+    for c in uses(tile.graph(), &piece.part) {
+        for first in piece.vectors.clone().step_by(chunk_len(m)) {
+            let vectors = first..(first + chunk_len(m)).min(piece.vectors.end);
+            let dw = &dw[(first - piece.vectors.start) * c.len()..][..vectors.len() * c.len()];
+            inject_chunk(tile, flow, m, &c, vectors, dw, work, kernel);
+        }
+    }
+}
+
+fn inject_chunk<T: Scalar, K: Kernel<T>>(
+    tile: &Tile<'_, T>,
+    flow: Flow,
+    m: usize,
+    c: &Coupled,
+    vectors: Range<usize>,
+    dw: &[T],
+    work: &mut [T],
+    kernel: &K,
+) {
+    let (columns, u) = (m * c.width, tile.reads(c.input));
+    let s = MatMut::of(&mut work[tile.span(c.output, flow, m)], u.rows, columns, columns);
+    push(c, &tile.graph().weights()[c.weight], vectors, u, dw, s, kernel);
 }
 
 /// The rows of a tile's S or U that belong to its trajectory `b`.
@@ -146,7 +165,7 @@ fn rows_of<'m, T>(all: MatRef<'m, T>, count: usize, b: usize) -> MatRef<'m, T> {
 }
 
 /// Whether some site adds to what another has written: then S must not be replaced before all parts have read it.
-fn summed<T: Scalar>(graph: &Graph<'_, T>) -> bool {
+pub(super) fn summed<T: Scalar>(graph: &Graph<'_, T>) -> bool {
     graph.coupled().any(|c| c.adds)
 }
 
@@ -157,9 +176,9 @@ pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> u
     }
     let need = |part: Coupled| {
         let most = uses(graph, &part).map(|c| c.positions).max().unwrap_or(0);
-        match trajectory_side(graph, &part) {
-            Side::Weight => m.saturating_mul(part.len()),
-            Side::Gram => {
+        match gram_within_trajectory(graph, &part) {
+            false => m.saturating_mul(part.len()),
+            true => {
                 let rows: usize = uses(graph, &part).map(|c| c.positions * c.width).sum();
                 m.saturating_mul(rows).saturating_add(most.saturating_mul(most))
             }
@@ -168,15 +187,11 @@ pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> u
     graph.parts().map(need).max().unwrap_or(0)
 }
 
-/// The cheaper side for one trajectory of a part of θ.
-fn trajectory_side<T: Scalar>(graph: &Graph<'_, T>, part: &Coupled) -> Side {
+/// Whether a part of θ takes the Gram side within one trajectory.
+fn gram_within_trajectory<T: Scalar>(graph: &Graph<'_, T>, part: &Coupled) -> bool {
     let positions = uses(graph, part).map(|c| c.positions).sum::<usize>();
     let embedding = uses(graph, part).all(|c| c.form == Form::Embedding);
-    if has_gram(graph, part) && (embedding || positions < 2 * part.rows) {
-        Side::Gram
-    } else {
-        Side::Weight
-    }
+    has_gram(graph, part) && (embedding || positions < 2 * part.rows)
 }
 
 /// Replaces S by G S within every trajectory of a tile, in its work memory.
@@ -202,12 +217,12 @@ pub(super) fn per_trajectory<T: Scalar, K: Kernel<T>>(
         }
         for part in graph.parts() {
             let own = own(part, b);
-            match trajectory_side(graph, &part) {
-                Side::Weight => {
+            match gram_within_trajectory(graph, &part) {
+                false => {
                     own.pull(work, scratch, kernel);
                     uses(graph, &part).for_each(|c| own.push(&c, work, scratch, kernel));
                 }
-                Side::Gram => own.gram_side(work, scratch, kernel),
+                true => own.gram_side(work, scratch, kernel),
             }
         }
     }
@@ -238,7 +253,7 @@ impl<T: Scalar> Own<'_, '_, T> {
             let (columns, u) = (m * c.width, self.reads(&c));
             let s = &work[tile.span(c.output, flow, m)];
             let s = rows_of(MatRef::of(s, u.rows * count, columns, columns), count, b);
-            pull(&c, &graph.weights()[c.weight], 0..m, s, u, dw, kernel);
+            pull(&c, &graph.weights()[c.weight], (0..m, 0..c.rows + 1), s, u, dw, kernel);
         }
     }
 

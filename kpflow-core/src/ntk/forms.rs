@@ -9,7 +9,7 @@ use crate::Scalar;
 use core::ops::Range;
 
 /// Chunks that a block is cut into, at most.
-const CHUNKS: usize = 8;
+pub(super) const CHUNKS: usize = 8;
 
 /// Vectors of a chunk.
 pub(super) fn chunk_len(m: usize) -> usize {
@@ -33,11 +33,12 @@ pub(super) fn has_gram<T: Scalar>(graph: &Graph<'_, T>, part: &Coupled) -> bool 
     all(Form::Dense) || all(Form::Embedding)
 }
 
-/// Adds Sᵀ U of some positions to δW of a chunk of vectors: `s` has a row a position and m · width columns, `u` a row a position.
+/// Adds Sᵀ U of some positions to some rows of δW of a chunk of vectors (all of them where the form is not dense): `s` has a row a position and m · width
+/// columns, `u` a row a position. The bias is the last row.
 pub(super) fn pull<T: Scalar, K: Kernel<T>>(
     c: &Coupled,
     weight: &Weight<'_, T>,
-    vectors: Range<usize>,
+    (vectors, rows): (Range<usize>, Range<usize>),
     s: MatRef<'_, T>,
     u: MatRef<'_, T>,
     dw: &mut [T],
@@ -47,8 +48,10 @@ pub(super) fn pull<T: Scalar, K: Kernel<T>>(
     let from = (vectors.start * c.width).min(s.data.len());
     let s = MatRef::of(&s.data[from..], s.rows, count * c.width, s.ld);
     match c.form {
-        Form::Dense if c.rows > 0 => {
-            kernel.gemm(T::one(), Gemm::of(u.t(), s, MatMut::of(dw, c.rows, columns, columns)), T::one());
+        Form::Dense if c.rows > rows.start => {
+            let own = rows.end.min(c.rows) - rows.start;
+            let u = MatRef::of(&u.data[rows.start.min(u.data.len())..], u.rows, own, u.ld);
+            kernel.gemm(T::one(), Gemm::of(u.t(), s, MatMut::of(dw, own, columns, columns)), T::one());
         }
         Form::Dense => {}
         Form::Gain => {
@@ -68,8 +71,8 @@ pub(super) fn pull<T: Scalar, K: Kernel<T>>(
             }
         }
     }
-    if c.bias {
-        let dw = &mut dw[c.rows * columns..][..columns];
+    if c.bias && rows.end > c.rows {
+        let dw = &mut dw[(c.rows - rows.start) * columns..][..columns];
         for r in 0..s.rows {
             dw.iter_mut().zip(&s.data[r * s.ld..]).for_each(|(dw, s)| *dw += *s);
         }

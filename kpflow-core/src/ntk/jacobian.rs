@@ -1,8 +1,9 @@
 //! The Jacobians from the parameters to the state.
 
 use super::forms::{chunk_len, chunks};
-use super::sandwich::{pull_back, push_forward};
-use super::waves::wave_len;
+use super::coupling::{accumulate, inject, Wave};
+use super::side::Side;
+use super::waves::{run_wave, wave_len, waves};
 use crate::machine::Machine;
 use crate::model::{Linearization, Mode, Sweep};
 use crate::operator::check;
@@ -93,7 +94,14 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         }
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         self.pairs(m, |theta, place| dw[place] = x.data()[theta]);
-        push_forward(self.lin, self.machine, self.mode, m, dw, y, work, self.work_len(m));
+        let (lin, machine, mode) = (self.lin, self.machine, self.mode);
+        let (dw, y, per) = (&*dw, y.into_data(), m * lin.shape().per_trajectory());
+        for tiles in waves(lin, machine) {
+            run_wave(lin, machine, &tiles, work, self.work_len(m), y, per, |i, work, y| {
+                inject(&lin.view(i), mode.flow(), Side::Weight, m, dw, work, machine);
+                Sweep::new(lin.view(i), mode, m, machine).tangent(&[], y, work);
+            });
+        }
         Ok(())
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
@@ -105,7 +113,13 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         }
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         dw.fill(T::zero());
-        pull_back(self.lin, self.machine, self.mode, x, dw, work, self.work_len(m));
+        let (lin, machine, mode, work_len) = (self.lin, self.machine, self.mode, self.work_len(m));
+        for tiles in waves(lin, machine) {
+            run_wave(lin, machine, &tiles, work, work_len, &mut [], 0, |i, work, _| {
+                Sweep::new(lin.view(i), mode, m, machine).cotangent(x.tile(lin.tile_range(i)).data(), &mut [], work);
+            });
+            accumulate(lin, machine, Side::Weight, &Wave { tiles, work, work_len, flow: mode.flow(), vectors: m }, dw);
+        }
         self.machine.sum(dw);
         let y = y.into_data();
         y.fill(T::zero());

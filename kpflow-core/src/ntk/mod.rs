@@ -13,16 +13,17 @@ mod gramian;
 mod jacobian;
 mod plan;
 mod sandwich;
+mod side;
 mod state_map;
 mod waves;
 
 pub use core_modes::energy_shares;
 pub use core_operator::KroneckerCore;
 pub use core_sums::{core_numbers, core_numbers_scratch_len, CoreNumbers, CoreSize, CoreSums, Diagonal};
-pub use coupling::{Coupling, Exchange, Side};
 pub use features::Features;
 pub use gramian::{gramian_flops, gramian_scratch_len, gramian_traces, GramianTraces};
 pub use jacobian::ParameterJacobian;
 pub use plan::scratch_len;
 pub use sandwich::{Ntk, ParameterOperator};
+pub use side::{Costs, Coupling, Exchange, Side};
 pub use state_map::{Constraint, Propagator};

@@ -1,12 +1,16 @@
 //! K and NTK: the Kronecker core between a sweep back and a sweep forward.
 
-use super::coupling::{accumulate, gram_row, inject, per_trajectory, per_trajectory_len, Coupling, Side, Wave};
-use super::forms::{gram_block, has_gram, pull, push, uses};
+use super::coupling::{accumulate, accumulate_piece, inject, inject_piece, pieces, summed, Wave, PIECE};
+use super::coupling::{per_trajectory, per_trajectory_len};
+use super::forms::{gram_block, uses};
+use super::side::{gram_row, Coupling, Side};
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::{Gemm, Machine, MatMut, MatRef};
-use crate::model::{Coupled, Linearization, Mode, Sweep};
+use crate::model::{Coupled, Linearization, Mode, Sweep, Tile};
 use crate::operator::check;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
+use core::cell::RefCell;
+use core::ops::Range;
 
 /// The most columns of G that are formed at a time on the Gram side of the coupling of all trajectories.
 const GRAM_COLUMNS: usize = 256;
@@ -25,40 +29,39 @@ struct Sandwich<'a, T, M> {
 }
 
 impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
+    /// The sites on the Gram side.
+    fn grams(&self) -> impl Iterator<Item = Coupled> + '_ {
+        let graph = self.lin.graph();
+        graph.coupled().filter(|c| self.side.gram(graph, c))
+    }
+
     fn work_len(&self, m: usize) -> usize {
         let graph = self.lin.graph();
         let sweep = Sweep::<T, M>::work_len(graph, self.mode.flow(), m, self.lin.tile());
-        sweep.saturating_add(match (self.coupling, self.side) {
-            (Coupling::PerTrajectory, _) => per_trajectory_len(graph, m),
-            (Coupling::All, Side::Weight) => 0,
-            (Coupling::All, Side::Gram) => {
-                let positions = graph.coupled().map(|c| c.positions).max().unwrap_or(0);
+        sweep.saturating_add(match self.coupling {
+            Coupling::PerTrajectory => per_trajectory_len(graph, m),
+            Coupling::All => {
+                let positions = self.grams().map(|c| c.positions).max().unwrap_or(0);
                 let columns = positions.saturating_mul(self.total).min(GRAM_COLUMNS);
                 positions.saturating_mul(self.lin.tile()).saturating_mul(columns)
             }
         })
     }
 
-    /// Numbers that all tiles share between the two sweeps.
+    /// Numbers that all tiles share between the two sweeps: δW of the parts on the weight side, rows of the others.
     fn shared_len(&self, m: usize) -> usize {
-        let graph = self.lin.graph();
-        match (self.coupling, self.side) {
-            (Coupling::PerTrajectory, _) => 0,
-            (Coupling::All, Side::Weight) => m.saturating_mul(graph.coupled_len()),
-            (Coupling::All, Side::Gram) => {
-                let (local, total) = (self.lin.shape().trajectories, self.total);
-                let copies = if self.alone { local } else { local.saturating_add(total) };
-                let rows = |c: Coupled| copies.saturating_mul(gram_row(&c, m)).saturating_mul(c.positions);
-                graph.coupled().map(rows).fold(self.small_weights(m), usize::saturating_add)
-            }
+        if self.coupling == Coupling::PerTrajectory {
+            return 0;
         }
+        let (local, total) = (self.lin.shape().trajectories, self.total);
+        let others = if self.alone { 0 } else { self.rows_len(m, total) };
+        self.side.weights(self.lin.graph(), m).saturating_add(self.rows_len(m, local)).saturating_add(others)
     }
 
-    /// δW of the parts of θ that have no Gram side.
-    fn small_weights(&self, m: usize) -> usize {
-        let graph = self.lin.graph();
-        let small = graph.parts().filter(|c| !has_gram(graph, c)).map(|c| c.len()).sum();
-        m.saturating_mul(small)
+    /// Rows (u, s) of so many trajectories at the sites on the Gram side.
+    fn rows_len(&self, m: usize, trajectories: usize) -> usize {
+        let rows = |c: Coupled| trajectories.saturating_mul(gram_row(&c, m)).saturating_mul(c.positions);
+        self.grams().map(rows).fold(0, usize::saturating_add)
     }
 
     fn scratch_len(&self, m: usize) -> usize {
@@ -75,10 +78,9 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         }
         let (shared, scratch) = scratch.split_at_mut(self.shared_len(m));
         let work = &mut scratch[..wave_len(self.lin, self.machine) * self.work_len(m)];
-        match (self.coupling, self.side) {
-            (Coupling::PerTrajectory, _) => self.apply_per_trajectory(x, y, work),
-            (Coupling::All, Side::Weight) => self.apply_weight_side(x, y, shared, work),
-            (Coupling::All, Side::Gram) => self.apply_gram_side(x, y, shared, work)?,
+        match self.coupling {
+            Coupling::PerTrajectory => self.apply_per_trajectory(x, y, work),
+            Coupling::All => self.apply_all(x, y, shared, work)?,
         }
         Ok(())
     }
@@ -105,85 +107,112 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         }
     }
 
-    /// Two passes with only δW between them: back, sum δW over tiles and processes, forward.
-    fn apply_weight_side(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, dw: &mut [T], work: &mut [T]) {
-        let (m, work_len) = (x.vectors(), self.work_len(x.vectors()));
+    /// Two passes: back, then forward. Between them stand δW of the parts on the weight side, summed over tiles and processes, and the rows of all
+    /// trajectories of the others, whose G is formed a few columns at a time.
+    ///
+    /// Of several processes the sum begins piece by piece as the last tiles add to δW, and the first tiles of the way forward take what is there.
+    fn apply_all(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, shared: &mut [T], work: &mut [T]) -> Result<(), Error> {
+        let (m, flow, side, lin, machine) = (x.vectors(), self.mode.flow(), self.side, self.lin, self.machine);
+        let (graph, work_len, tiles) = (lin.graph(), self.work_len(m), lin.tiles());
+        let (dw, rows) = shared.split_at_mut(side.weights(graph, m));
+        let (local, all) = rows.split_at_mut(self.rows_len(m, lin.shape().trajectories));
         dw.fill(T::zero());
-        pull_back(self.lin, self.machine, self.mode, x, dw, work, work_len);
-        self.machine.sum(dw);
-        push_forward(self.lin, self.machine, self.mode, m, dw, y, work, work_len);
-    }
-
-    /// Two passes with all S between them; G is formed a few columns at a time.
-    fn apply_gram_side(
-        &self,
-        x: BlockRef<'_, T>,
-        y: BlockMut<'_, T>,
-        shared: &mut [T],
-        work: &mut [T],
-    ) -> Result<(), Error> {
-        let (m, flow, graph) = (x.vectors(), self.mode.flow(), self.lin.graph());
-        let work_len = self.work_len(m);
-        let local_len = graph.coupled().map(|c| self.lin.shape().trajectories * gram_row(&c, m) * c.positions).sum();
-        let (local, rest) = shared.split_at_mut(local_len);
-        let (all, small) = rest.split_at_mut(rest.len() - self.small_weights(m));
-        for wave in waves(self.lin, self.machine) {
-            run_wave(self.lin, self.machine, &wave, work, work_len, &mut [], 0, |i, work, _| {
-                let sweep = Sweep::new(self.lin.view(i), self.mode, m, self.machine);
-                sweep.cotangent(x.tile(self.lin.tile_range(i)).data(), &mut [], work);
+        let mut last = 0..0;
+        for wave in waves(lin, machine) {
+            run_wave(lin, machine, &wave, work, work_len, &mut [], 0, |i, work, _| {
+                let sweep = Sweep::new(lin.view(i), self.mode, m, machine);
+                sweep.cotangent(x.tile(lin.tile_range(i)).data(), &mut [], work);
             });
-            for (k, i) in wave.clone().enumerate() {
-                self.collect(i, m, &work[k * work_len..], local);
+            wave.clone().enumerate().for_each(|(k, i)| self.collect(i, m, &work[k * work_len..], local));
+            last = wave.clone();
+            if self.alone || wave.end < tiles {
+                accumulate(lin, machine, side, &Wave { tiles: wave, work, work_len, flow, vectors: m }, dw);
             }
         }
         // Site after site, so that all trajectories' rows of a site are one matrix.
         let (mut from, mut to) = (0, 0);
-        for c in graph.coupled().filter(|_| !self.alone) {
+        for c in self.grams().filter(|_| !self.alone) {
             let row = gram_row(&c, m) * c.positions;
-            let (local_len, all_len) = (row * self.lin.shape().trajectories, row * self.total);
-            self.machine.gather(&local[from..from + local_len], &mut all[to..to + all_len])?;
+            let (local_len, all_len) = (row * lin.shape().trajectories, row * self.total);
+            machine.gather(&local[from..from + local_len], &mut all[to..to + all_len])?;
             from += local_len;
             to += all_len;
         }
         let all = if self.alone { &*local } else { &*all };
-        self.pull_small(m, all, small);
-        let y = y.into_data();
-        for wave in waves(self.lin, self.machine) {
-            run_wave(self.lin, self.machine, &wave, work, work_len, y, self.per_trajectory(m), |i, work, y| {
-                let tile = self.lin.view(i);
-                let sweep_len = Sweep::<T, M>::work_len(graph, flow, m, self.lin.tile());
-                let (work, gram) = work.split_at_mut(sweep_len);
-                for c in graph.coupled() {
-                    work[tile.span(c.output, flow, m)].fill(T::zero());
+        // A site that adds to another's output has to come after it.
+        let early = !self.alone && !summed(graph);
+        let first = 0..if early { wave_len(lin, machine).min(tiles) } else { 0 };
+        if !self.alone {
+            self.sum_between(m, last, first.clone(), dw, work, work_len);
+        }
+        let (dw, y) = (&*dw, y.into_data());
+        for wave in waves(lin, machine) {
+            run_wave(lin, machine, &wave, work, work_len, y, self.per_trajectory(m), |i, work, y| {
+                let tile = lin.view(i);
+                let (work, gram) = work.split_at_mut(Sweep::<T, M>::work_len(graph, flow, m, lin.tile()));
+                self.grams().for_each(|c| work[tile.span(c.output, flow, m)].fill(T::zero()));
+                if !first.contains(&i) {
+                    inject(&tile, flow, side, m, dw, work, machine);
                 }
-                self.push_small(i, m, small, work);
-                self.each_gathered(m, all, |from, u, old| {
-                    if !has_gram(graph, from) {
-                        return;
-                    }
-                    for first in (0..u.rows).step_by(GRAM_COLUMNS) {
-                        let count = GRAM_COLUMNS.min(u.rows - first);
-                        let v = MatRef::of(&u.data[first * u.ld..], count, u.cols, u.ld);
-                        let old = MatRef::of(&old.data[first * old.ld..], count, old.cols, old.ld);
-                        for to in uses(graph, from) {
-                            let u = tile.reads(to.input);
-                            let g = gram_block(&to, u, v, gram, self.machine);
-                            let s = &mut work[tile.span(to.output, flow, m)];
-                            let s = MatMut::of(s, u.rows, old.cols, old.cols);
-                            self.machine.gemm(T::one(), Gemm::of(g, old, s), T::one());
-                        }
-                    }
-                });
-                Sweep::new(tile, self.mode, m, self.machine).tangent(&[], y, work);
+                self.inject_gram_side(&tile, m, all, work, gram);
+                Sweep::new(tile, self.mode, m, machine).tangent(&[], y, work);
             });
         }
         Ok(())
     }
 
-    /// Calls `f(site, U, S)` for the rows of every site that have been gathered.
+    /// Adds what the tiles of the `last` wave make of δW and sums it over processes, piece by piece; those of the `first` take each piece.
+    fn sum_between(
+        &self,
+        m: usize,
+        last: Range<usize>,
+        first: Range<usize>,
+        dw: &mut [T],
+        work: &mut [T],
+        work_len: usize,
+    ) {
+        let (lin, machine, flow) = (self.lin, self.machine, self.mode.flow());
+        let pieces = || pieces(lin.graph(), self.side, m, PIECE);
+        // Both use the work memory, one after the other.
+        let work = RefCell::new(work);
+        let make = |i: usize, dw: &mut [T]| {
+            let (Some(piece), work) = (pieces().nth(i), work.borrow()) else { return };
+            let wave = Wave { tiles: last.clone(), work: &work, work_len, flow, vectors: m };
+            accumulate_piece(lin, machine, &wave, &piece, dw);
+        };
+        let take = |i: usize, dw: &[T]| {
+            let Some(piece) = pieces().nth(i) else { return };
+            run_wave(lin, machine, &first, &mut work.borrow_mut(), work_len, &mut [], 0, |i, work, _| {
+                inject_piece(&lin.view(i), flow, m, &piece, dw, work, machine);
+            });
+        };
+        let length = |i: usize| pieces().nth(i).map_or(0, |p| p.len());
+        machine.sum_pieces(dw, pieces().count(), length, make, take);
+    }
+
+    /// Adds G S of the sites on the Gram side of a tile, from the rows of all trajectories.
+    fn inject_gram_side(&self, tile: &Tile<'_, T>, m: usize, all: &[T], work: &mut [T], gram: &mut [T]) {
+        let graph = self.lin.graph();
+        self.each_gathered(m, all, |from, u, old| {
+            for first in (0..u.rows).step_by(GRAM_COLUMNS) {
+                let count = GRAM_COLUMNS.min(u.rows - first);
+                let v = MatRef::of(&u.data[first * u.ld..], count, u.cols, u.ld);
+                let old = MatRef::of(&old.data[first * old.ld..], count, old.cols, old.ld);
+                for to in uses(graph, from) {
+                    let u = tile.reads(to.input);
+                    let g = gram_block(&to, u, v, gram, self.machine);
+                    let s = &mut work[tile.span(to.output, self.mode.flow(), m)];
+                    let s = MatMut::of(s, u.rows, old.cols, old.cols);
+                    self.machine.gemm(T::one(), Gemm::of(g, old, s), T::one());
+                }
+            }
+        });
+    }
+
+    /// Calls `f(site, U, S)` for the rows of every site that were gathered.
     fn each_gathered(&self, m: usize, all: &[T], mut f: impl FnMut(&Coupled, MatRef<'_, T>, MatRef<'_, T>)) {
         let mut at = 0;
-        for c in self.lin.graph().coupled() {
+        for c in self.grams() {
             let (row, rows, n) = (gram_row(&c, m), c.positions * self.total, c.input.width);
             let block = &all[at..at + row * rows];
             if rows > 0 {
@@ -193,43 +222,11 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         }
     }
 
-    /// δW of the parts of θ that have no Gram side, from the rows of all trajectories.
-    fn pull_small(&self, m: usize, all: &[T], small: &mut [T]) {
-        let graph = self.lin.graph();
-        small.fill(T::zero());
-        self.each_gathered(m, all, |c, u, s| {
-            let Some(place) = self.small_place(c, m) else { return };
-            let dw = &mut small[place..][..m * c.len()];
-            pull(c, &graph.weights()[c.weight], 0..m, s, u, dw, self.machine);
-        });
-    }
-
-    /// Writes S of the sites that have no Gram side, from their δW.
-    fn push_small(&self, tile: usize, m: usize, small: &[T], work: &mut [T]) {
-        let (graph, view) = (self.lin.graph(), self.lin.view(tile));
-        for c in graph.coupled() {
-            let Some(place) = self.small_place(&c, m) else { continue };
-            let (u, columns) = (view.reads(c.input), m * c.width);
-            let s = MatMut::of(&mut work[view.span(c.output, self.mode.flow(), m)], u.rows, columns, columns);
-            push(&c, &graph.weights()[c.weight], 0..m, u, &small[place..][..m * c.len()], s, self.machine);
-        }
-    }
-
-    /// Where δW of a part of θ that has no Gram side stands.
-    fn small_place(&self, part: &Coupled, m: usize) -> Option<usize> {
-        let graph = self.lin.graph();
-        if has_gram(graph, part) {
-            return None;
-        }
-        let before = graph.parts().filter(|c| c.place < part.place && !has_gram(graph, c));
-        Some(before.map(|c| m * c.len()).sum())
-    }
-
-    /// Copies a tile's rows (u, s) of every site to where all trajectories' rows are collected.
+    /// Copies a tile's rows (u, s) of every site on the Gram side to where all trajectories' rows are collected.
     fn collect(&self, tile: usize, m: usize, work: &[T], local: &mut [T]) {
         let (view, range) = (self.lin.view(tile), self.lin.tile_range(tile));
         let mut at = 0;
-        for c in self.lin.graph().coupled() {
+        for c in self.grams() {
             let (row, columns) = (gram_row(&c, m), m * c.width);
             let s = &work[view.span(c.output, self.mode.flow(), m)];
             for p in 0..c.positions {
@@ -246,57 +243,16 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     }
 }
 
-/// Adds Aᵀ x to δW (layout as [`accumulate`]'s): sweeps back, wave after wave, and collects at the sites.
-pub(super) fn pull_back<T: Scalar, M: Machine<T>>(
-    lin: &Linearization<'_, T>,
-    machine: &M,
-    mode: Mode,
-    x: BlockRef<'_, T>,
-    dw: &mut [T],
-    work: &mut [T],
-    work_len: usize,
-) {
-    let m = x.vectors();
-    for tiles in waves(lin, machine) {
-        run_wave(lin, machine, &tiles, work, work_len, &mut [], 0, |i, work, _| {
-            let sweep = Sweep::new(lin.view(i), mode, m, machine);
-            sweep.cotangent(x.tile(lin.tile_range(i)).data(), &mut [], work);
-        });
-        accumulate(lin, machine, &Wave { tiles, work, work_len, flow: mode.flow(), vectors: m }, dw);
-    }
-}
-
-/// Computes y = A δW: injects at the sites and sweeps forward.
-pub(super) fn push_forward<T: Scalar, M: Machine<T>>(
-    lin: &Linearization<'_, T>,
-    machine: &M,
-    mode: Mode,
-    m: usize,
-    dw: &[T],
-    y: BlockMut<'_, T>,
-    work: &mut [T],
-    work_len: usize,
-) {
-    let y = y.into_data();
-    for tiles in waves(lin, machine) {
-        run_wave(lin, machine, &tiles, work, work_len, y, m * lin.shape().per_trajectory(), |i, work, y| {
-            let tile = lin.view(i);
-            inject(&tile, mode.flow(), m, dw, work, machine);
-            Sweep::new(tile, mode, m, machine).tangent(&[], y, work);
-        });
-    }
-}
-
 macro_rules! sandwich {
     ($(#[$doc:meta])* $name:ident, $mode:expr, $symbol:literal) => {
         $(#[$doc])*
         pub struct $name<'a, T, M>(Sandwich<'a, T, M>);
 
         impl<'a, T: Scalar, M: Machine<T>> $name<'a, T, M> {
-            /// Makes the operator on the [cheaper](Side::cheaper) side, all trajectories sharing their weights. Collective.
+            /// Makes the operator on the [cheaper](Side::cheaper) side of each weight, all trajectories sharing their weights. Collective.
             pub fn new(lin: &'a Linearization<'a, T>, machine: &'a M) -> Self {
                 let total = machine.sum_count(lin.shape().trajectories);
-                Self::with(lin, machine, Coupling::All, Side::cheaper(lin.graph(), total))
+                Self::with(lin, machine, Coupling::All, Side::cheaper(total, machine.sum_count(1)))
             }
             /// Makes the operator, or its block diagonal over trajectories, on the side asked for. Collective.
             ///
@@ -304,6 +260,7 @@ macro_rules! sandwich {
             pub fn with(lin: &'a Linearization<'a, T>, machine: &'a M, coupling: Coupling, side: Side) -> Self {
                 let total = machine.sum_count(lin.shape().trajectories);
                 let alone = machine.sum_count(1) == 1;
+                let side = side.resolved(lin.graph());
                 Self(Sandwich { lin, machine, mode: $mode, coupling, side, total, alone })
             }
         }

@@ -30,6 +30,9 @@ pub(super) fn run_wave<T: Scalar, M: Tasks>(
     per_trajectory: usize,
     task: impl Fn(usize, &mut [T], &mut [T]) + Sync,
 ) {
+    if wave.is_empty() {
+        return;
+    }
     let first = lin.tile_range(wave.start).start * per_trajectory;
     let end = lin.tile_range(wave.end - 1).end * per_trajectory;
     let y = &mut y[first..end];

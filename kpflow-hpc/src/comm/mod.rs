@@ -1,6 +1,8 @@
 //! The processes that share a job: MPI ranks, or one process alone.
 
 mod grid;
+mod node;
+mod pieces;
 #[cfg(feature = "mpi")]
 mod mpi_world;
 #[cfg(not(feature = "mpi"))]
@@ -8,6 +10,8 @@ mod mpi_world;
 mod mpi_world;
 
 pub use grid::Grid;
+pub use node::{Closed, Numbers, Window};
+pub use pieces::{calls_of_piece, progress, UNDER_WAY};
 
 use crate::error::{Error, Result};
 use crate::signals::asked_to_end;
@@ -63,8 +67,11 @@ pub struct Traffic {
     pub bytes: u64,
     /// Calls of MPI.
     pub messages: u64,
+    /// Nanoseconds that it waited for sums within operators.
+    pub waited: u64,
 }
 
+static WAITED: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 static MESSAGES: AtomicU64 = AtomicU64::new(0);
 
@@ -208,7 +215,8 @@ impl Comm {
 
     /// What this process has sent so far. Not collective.
     pub fn traffic(&self) -> Traffic {
-        Traffic { bytes: BYTES.load(Ordering::Relaxed), messages: MESSAGES.load(Ordering::Relaxed) }
+        let [bytes, messages, waited] = [&BYTES, &MESSAGES, &WAITED].map(|n| n.load(Ordering::Relaxed));
+        Traffic { bytes, messages, waited }
     }
 
     /// The largest of every process's numbers, each for itself.

@@ -7,7 +7,7 @@ use mpi::datatype::{MutView, PartitionMut, UserDatatype};
 use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 use mpi::Threading;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 pub trait Sendable: Equivalence + Default + Copy {}
 impl<T: Equivalence + Default + Copy> Sendable for T {}
@@ -15,6 +15,8 @@ impl<T: Equivalence + Default + Copy> Sendable for T {}
 thread_local! {
     /// Communicators by index; the first has all processes.
     static COMMUNICATORS: RefCell<Vec<SimpleCommunicator>> = const { RefCell::new(Vec::new()) };
+    /// That of this node, once it is made.
+    static NODE: Cell<Option<(usize, usize, usize)>> = const { Cell::new(None) };
 }
 
 /// Finalises MPI when dropped, after the communicators are freed.
@@ -45,12 +47,71 @@ fn with<R>(comm: usize, f: impl FnOnce(&SimpleCommunicator) -> R) -> R {
 pub fn split(comm: usize, color: usize) -> (usize, usize, usize) {
     let made = with(comm, |c| c.split_by_color(Color::with_value(color as i32)));
     // Every process has a color, so every one is in a communicator.
-    let made = made.unwrap_or_else(SimpleCommunicator::world);
+    keep(made.unwrap_or_else(SimpleCommunicator::world))
+}
+
+fn keep(made: SimpleCommunicator) -> (usize, usize, usize) {
     COMMUNICATORS.with_borrow_mut(|all| {
         let (rank, size) = (made.rank() as usize, made.size() as usize);
         all.push(made);
         (all.len() - 1, rank, size)
     })
+}
+
+/// The processes of this node: (index, rank, size).
+pub fn node() -> (usize, usize, usize) {
+    let node = NODE.get().unwrap_or_else(|| {
+        let made = with(0, |comm| comm.split_shared(comm.rank()));
+        keep(made)
+    });
+    NODE.set(Some(node));
+    node
+}
+
+/// A window of shared memory.
+#[derive(Debug)]
+pub struct Memory(mpi::ffi::MPI_Win);
+
+/// Memory of so many bytes, held by the first of these processes for all: where it lies in this one.
+pub fn window(comm: usize, bytes: usize) -> (Memory, *mut u8) {
+    with(comm, |comm| {
+        let own = if comm.rank() == 0 { bytes } else { 0 };
+        let (mut win, mut size, mut unit) = (std::mem::MaybeUninit::uninit(), 0, 0);
+        let mut base: *mut u8 = std::ptr::null_mut();
+        // SAFETY: all processes of the communicator are here; what MPI writes to is valid. An error ends the job, as all of MPI's do.
+        unsafe {
+            mpi::ffi::MPI_Win_allocate_shared(
+                own as mpi::ffi::MPI_Aint,
+                1,
+                mpi::ffi::RSMPI_INFO_NULL,
+                comm.as_raw(),
+                (&raw mut base).cast(),
+                win.as_mut_ptr(),
+            );
+            let win = win.assume_init();
+            mpi::ffi::MPI_Win_fence(0, win);
+            mpi::ffi::MPI_Win_shared_query(win, 0, &mut size, &mut unit, (&raw mut base).cast());
+            (Memory(win), base)
+        }
+    })
+}
+
+impl Memory {
+    /// Ends an epoch: what one process has written all others see (`MPI_Win_fence`, MPI-4.1 § 12.5.1).
+    pub fn fence(&self) {
+        // SAFETY: the window is there until this is dropped.
+        unsafe { mpi::ffi::MPI_Win_fence(0, self.0) };
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // A process that panics ends the others; it must not wait for them.
+        if !std::thread::panicking() {
+            // SAFETY: made once, freed once, before MPI is finalised.
+            unsafe { mpi::ffi::MPI_Win_free(&mut self.0) };
+        }
+    }
 }
 
 pub fn sum<T: Sendable>(comm: usize, values: &mut [T], same_bits: bool) {
@@ -68,6 +129,51 @@ pub fn sum<T: Sendable>(comm: usize, values: &mut [T], same_bits: bool) {
             comm.all_reduce_into(&mine[..], values, SystemOperation::sum());
         }
     });
+}
+
+/// A sum over all processes that is under way, with the numbers that are sent.
+///
+/// What it was started with must stay where it is, and untouched, until this is dropped, which waits for it.
+pub struct Pending<T> {
+    request: mpi::ffi::MPI_Request,
+    _sent: Vec<T>,
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        // SAFETY: the request was made by MPI_Iallreduce and is waited for once.
+        unsafe { mpi::ffi::MPI_Wait(&mut self.request, mpi::ffi::RSMPI_STATUS_IGNORE) };
+    }
+}
+
+/// Starts a sum (`MPI_Iallreduce`, MPI-4.1 § 6.12.8).
+///
+/// # Safety
+/// Nobody may read, write or free `values` before what is returned is dropped.
+pub unsafe fn start_sum<T: Sendable>(comm: usize, values: &mut [T]) -> Pending<T> {
+    let sent = values.to_vec();
+    let mut request = std::mem::MaybeUninit::uninit();
+    with(comm, |comm| {
+        // SAFETY: both buffers hold as many numbers of this type, and outlive the request.
+        unsafe {
+            mpi::ffi::MPI_Iallreduce(
+                sent.as_ptr().cast(),
+                values.as_mut_ptr().cast(),
+                values.len() as i32,
+                T::equivalent_datatype().as_raw(),
+                SystemOperation::sum().as_raw(),
+                comm.as_raw(),
+                request.as_mut_ptr(),
+            );
+        }
+    });
+    // SAFETY: MPI has written the request.
+    Pending { request: unsafe { request.assume_init() }, _sent: sent }
+}
+
+/// Lets MPI go on with what is under way: it does so only inside of its calls.
+pub fn progress() {
+    with(0, |comm| _ = comm.any_process().immediate_probe());
 }
 
 pub fn gather<T: Sendable>(comm: usize, local: &[T], all: &mut [T], counts: &[i32]) {

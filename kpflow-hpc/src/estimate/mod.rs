@@ -39,7 +39,7 @@ pub use lyapunov::{lyapunov, require_recurrence};
 pub use marginal::{marginal, marginal_of, Kept, Marginal, MARGINAL_LIMIT};
 pub use memo::Memo;
 pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
-pub use problem::{Budget, Family, Problem, SKETCHES, TESTS};
+pub use problem::{chunk, Budget, Family, Problem, SKETCHES, TESTS};
 pub use sampling::sketch_sizes;
 pub use singular_triplets::{singular_triplets, Triplets};
 pub use small::eigen as symmetric_eigen;

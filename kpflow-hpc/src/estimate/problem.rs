@@ -56,6 +56,16 @@ pub struct Problem<'a, T> {
     matvecs: Cell<usize>,
 }
 
+/// Bytes of scratch that a product may take: more vectors than fit go through in chunks.
+const MOST_SCRATCH: usize = 8 << 30;
+
+/// How many of `vectors` go through an operator at once: all, unless what it needs for them (changes of large weights, a set for each) is beyond 8 GiB.
+/// Does not depend on the machine, so that all ranks take the same chunks.
+pub fn chunk<T: Real>(operator: &dyn LinearOperator<T>, vectors: usize) -> usize {
+    let fits = |m: &usize| operator.scratch_len(*m).saturating_mul(std::mem::size_of::<T>()) <= MOST_SCRATCH;
+    std::iter::successors(Some(vectors), |&m| (m > 1).then(|| m.div_ceil(2))).find(fits).unwrap_or(1)
+}
+
 impl<'a, T: Real> Problem<'a, T> {
     /// Makes a problem; no product is spent yet.
     pub fn new(
@@ -170,8 +180,9 @@ impl<'a, T: Real> Problem<'a, T> {
         let mut y = Tall::zeros(codomain, x.vectors);
         let mut scratch = self.scratch.borrow_mut();
         let mine = grid.share(x.vectors);
-        for first in mine.clone().step_by(self.block) {
-            let columns = first..(first + self.block).min(mine.end);
+        let step = chunk(self.operator, self.block.min(mine.len()).max(1));
+        for first in mine.clone().step_by(step) {
+            let columns = first..(first + step).min(mine.end);
             let (m, whole) = (columns.len(), columns.len() == x.vectors);
             let (x_len, y_len) = if whole { (0, 0) } else { (m * x.shape.len(), m * codomain.len()) };
             let needed = x_len + y_len + self.operator.scratch_len(m);

@@ -6,6 +6,7 @@
 pub mod build;
 pub mod select;
 
+use crate::comm::{Comm, Number, Numbers};
 use kpflow_core::model::functions::Arithmetic;
 use kpflow_core::model::mixing::Run;
 use kpflow_core::model::{
@@ -23,9 +24,9 @@ pub struct OwnedWeight<T> {
     /// The bias's tensor.
     pub bias_name: String,
     /// Row-major `[n_out, n_in]`.
-    pub matrix: Vec<T>,
+    pub matrix: Numbers<T>,
     /// `[n_out]`.
-    pub bias: Option<Vec<T>>,
+    pub bias: Option<Numbers<T>>,
     /// Rows.
     pub n_out: usize,
     /// Columns.
@@ -45,7 +46,7 @@ impl<T> OwnedWeight<T> {
         Self {
             name: name.into(),
             bias_name,
-            matrix,
+            matrix: matrix.into(),
             bias,
             n_out,
             n_in,
@@ -56,18 +57,28 @@ impl<T> OwnedWeight<T> {
     }
     /// The same with a bias.
     pub fn with_bias(self, name: impl Into<String>, bias: Option<Vec<T>>) -> Self {
-        Self { bias_name: name.into(), bias, ..self }
+        Self { bias_name: name.into(), bias: bias.map(Numbers::from), ..self }
+    }
+    /// Its arrays.
+    pub fn arrays(&self) -> impl Iterator<Item = &Numbers<T>> {
+        std::iter::once(&self.matrix).chain(&self.bias)
+    }
+    fn arrays_mut(&mut self) -> impl Iterator<Item = &mut Numbers<T>> {
+        std::iter::once(&mut self.matrix).chain(&mut self.bias)
     }
     /// The trained numbers, in the order of θ.
-    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut [T]> {
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut [T]>
+    where
+        T: Clone,
+    {
         let (matrix, bias) = (self.train_matrix, self.train_bias);
         let parts = [Some(&mut self.matrix).filter(|_| matrix), self.bias.as_mut().filter(|_| bias)];
-        parts.into_iter().flatten().map(|v| v.as_mut_slice())
+        parts.into_iter().flatten().map(Numbers::to_mut)
     }
     /// How many numbers of θ it has, those that are not held included.
     pub fn parameters(&self) -> usize {
         let matrix = if self.train_matrix { self.matrix.len() + self.unread } else { 0 };
-        matrix + self.bias.as_ref().filter(|_| self.train_bias).map_or(0, Vec::len)
+        matrix + self.bias.as_ref().filter(|_| self.train_bias).map_or(0, |b| b.len())
     }
 }
 
@@ -188,6 +199,23 @@ impl<T: Scalar> Network<T> {
     /// The weights, in the order of θ.
     pub fn weights(&self) -> &[OwnedWeight<T>] {
         &self.weights
+    }
+    /// Moves the weights to memory that the processes of a node share: the first one's numbers, of which the others have the sizes. Collective.
+    pub fn share(&mut self, node: Comm)
+    where
+        T: Number,
+    {
+        let mut arrays: Vec<&mut Numbers<T>> = self.weights.iter_mut().flat_map(OwnedWeight::arrays_mut).collect();
+        let mut window = node.window(arrays.iter().map(|a| a.len()).sum());
+        // One's own memory is given back as it is copied.
+        let moved = |array: &mut &mut Numbers<T>| {
+            let range = window.push(array);
+            **array = Vec::new().into();
+            range
+        };
+        let ranges: Vec<_> = arrays.iter_mut().map(moved).collect();
+        let closed = window.close();
+        arrays.into_iter().zip(ranges).for_each(|(array, range)| *array = Numbers::Shared(closed.clone(), range));
     }
     /// T and N of the state.
     pub fn state_shape(&self) -> (usize, usize) {

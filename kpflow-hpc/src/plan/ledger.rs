@@ -2,7 +2,7 @@
 
 use super::network::Network;
 use super::speed::Speed;
-use crate::comm::{calls_of_share, calls_of_sum};
+use crate::comm::{calls_of_piece, calls_of_share, calls_of_sum};
 use kpflow_core::ntk::Exchange;
 
 /// One product with a block of vectors.
@@ -115,6 +115,17 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// `Comm::sum_pieces`: planned as if nothing of it were hidden behind other work.
+    fn sum_pieces(&mut self, numbers: usize, pieces: usize) {
+        let ranks = self.grid[0];
+        if ranks > 1 {
+            let size = (numbers * self.number) as f64;
+            self.spent.bytes += size;
+            self.spent.messages += (pieces * calls_of_piece(numbers.div_ceil(pieces))) as f64;
+            self.spent.sending += self.network.sum(size, false, ranks);
+        }
+    }
+
     /// A sum of numbers in double precision over all ranks of all groups.
     pub fn sum_all(&mut self, numbers: usize) {
         let [ranks, groups] = self.grid;
@@ -183,8 +194,12 @@ impl<'a> Ledger<'a> {
             let flops = product.flops * block as f64;
             self.spent.flops += flops;
             self.spent.computing += flops / product.rate;
-            let Exchange { summed, gathered, gathers } = product.exchange;
-            self.sum_of(summed * block, self.number, self.grid[0]);
+            let Exchange { summed, pieces, gathered, gathers } = product.exchange;
+            if pieces == 0 {
+                self.sum_of(summed * block, self.number, self.grid[0]);
+            } else {
+                self.sum_pieces(summed * block, pieces);
+            }
             for _ in 0..gathers {
                 let numbers = product.once + (gathered - product.once) * block;
                 self.gather(numbers * self.trajectories * self.number / gathers);

@@ -68,8 +68,8 @@ pub struct Column {
     pub grid: [usize; 2],
     /// Trajectories of a rank at most.
     pub trajectories: usize,
-    /// Whether changes of the weights are summed, or positions gathered.
-    pub side: Side,
+    /// Parts of θ of which positions are gathered, not changes of the weights summed; and all parts.
+    pub gram_parts: (usize, usize),
     /// Bytes of memory.
     pub memory: f64,
     /// What every run spends, whatever its analyses are.
@@ -229,7 +229,7 @@ impl<T: Real> Setup<'_, T> {
         let lin = Linearization::outline(&self.graph, local, tile);
         let machine = Imagined { ranks: ranks.min(total), trajectories: total, lanes: threads };
         let sizes = Sizes { groups: grid[1], ..self.opened.sizes(self.block, local) };
-        let side = Side::cheaper(&self.graph, total);
+        let side = Side::cheaper(total, machine.ranks);
         let mut setup = self.ledger(&lin, grid, network, speed);
         // What ranks agree on before the first analysis and after the last, and one inference.
         (0..AGREEMENTS).for_each(|_| setup.agree());
@@ -237,7 +237,8 @@ impl<T: Real> Setup<'_, T> {
         let of = |a: &Analysis| self.analysis(a, (&lin, &machine), &sizes, side, (grid, network, speed));
         let analyses = self.job.analyses.iter().map(of).collect::<Result<Vec<_>>>()?;
         let memory = memory(self.job, &sizes, &lin, &machine);
-        Ok(Column { grid, trajectories: local, side, memory, setup: setup.spent, analyses })
+        let gram_parts = side.parts(&self.graph);
+        Ok(Column { grid, trajectories: local, gram_parts, memory, setup: setup.spent, analyses })
     }
 
     fn ledger<'l>(
@@ -271,7 +272,7 @@ impl<T: Real> Setup<'_, T> {
         // Making its operators takes sums of counts; that it is done is agreed on.
         (0..SUMS_OF_OPERATORS).for_each(|_| ledger.sum_of(1, 8, grid[0]));
         ledger.agree();
-        let method = walk(a, &self.means(a, lin, side, grid[0], speed), &mut ledger);
+        let method = walk(a, &self.means(a, lin, side, grid, speed), &mut ledger);
         let model = Linearization::arena_len(lin.graph(), shape.trajectories) * std::mem::size_of::<T>() + sizes.bytes;
         Ok(Planned {
             name: [a.name.clone(), a.operator.name().into(), a.quantity.name().into()],
@@ -282,7 +283,8 @@ impl<T: Real> Setup<'_, T> {
         })
     }
 
-    fn means(&self, a: &Analysis, lin: &Linearization<'_, T>, side: Side, ranks: usize, speed: &Speed) -> Means {
+    fn means(&self, a: &Analysis, lin: &Linearization<'_, T>, side: Side, grid: [usize; 2], speed: &Speed) -> Means {
+        let ranks = grid[0];
         let (graph, shape, total) = (&self.graph, lin.shape(), self.opened.trajectories);
         let (local, sweeps) = (shape.trajectories as f64, self.sweep_flops());
         let share = match a.operator {
@@ -303,7 +305,10 @@ impl<T: Real> Setup<'_, T> {
         };
         let exchange = match a.operator {
             _ if a.part.average => Exchange { summed: shape.per_trajectory(), ..Exchange::default() },
-            Operator::Ntk | Operator::Parameter => side.exchange(graph, 1),
+            Operator::Ntk | Operator::Parameter => {
+                let pieces = side.exchange(graph, self.block.div_ceil(grid[1])).pieces;
+                Exchange { pieces, ..side.exchange(graph, 1) }
+            }
             Operator::Core => {
                 let machine = Imagined { ranks, trajectories: total, lanes: 1 };
                 let summed = KroneckerCore::new(lin, &machine).map_or(0, |op| op.scratch_len(1));
@@ -316,7 +321,9 @@ impl<T: Real> Setup<'_, T> {
         let out = if weights { graph.parameters() } else { shape.len() };
         let back = match weights {
             true => {
-                Product { exchange: Side::Weight.exchange(graph, 1), once: 0, flops: whole.flops / 2.0, out, ..whole }
+                // Summed in one.
+                let exchange = Exchange { pieces: 0, ..Side::Weight.exchange(graph, 1) };
+                Product { exchange, once: 0, flops: whole.flops / 2.0, out, ..whole }
             }
             false => Product { flops: whole.flops / 2.0, ..whole },
         };

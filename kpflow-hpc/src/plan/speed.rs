@@ -159,7 +159,7 @@ fn product_rate<T: Real>(setup: &Setup<'_, T>, lanes: usize, coupling: Coupling)
     let count = (2 * tile * lanes).min(setup.opened.trajectories);
     let outline = Linearization::outline(graph, count, tile);
     // These few trajectories alone, but on the side that all of them would take.
-    let side = Side::cheaper(graph, setup.opened.trajectories);
+    let side = Side::cheaper(setup.opened.trajectories, 1);
     let scratch_len = Ntk::with(&outline, &alone, coupling, side).scratch_len(block);
     let (arena, n) = (Linearization::arena_len(graph, count), outline.shape().len());
     let running = Linearization::scratch_len(graph, count, tile, &alone);

@@ -1,7 +1,6 @@
 //! A plan as a person reads it, and as a program does.
 
 use super::{Column, Plan, Planned};
-use kpflow_core::ntk::Side;
 use serde_json::{json, Value};
 use std::fmt::Write;
 
@@ -88,9 +87,10 @@ pub(super) fn text(plan: &Plan) -> String {
         speed.source
     );
     let _ = writeln!(out, "network: {:.2} µs, {:.2} GB/s ({})", net.latency * 1e6, net.bandwidth * 1e-9, net.source);
-    let side = match c.side {
-        Side::Weight => "changes of the weights are summed over ranks",
-        Side::Gram => "positions are gathered from all ranks (Gram side)",
+    let side = match c.gram_parts {
+        (0, _) => "changes of the weights are summed over ranks".into(),
+        (grams, all) if grams == all => "positions are gathered from all ranks (Gram side)".into(),
+        (grams, all) => format!("changes of {} weights are summed over ranks, positions of {grams} are gathered (Gram side)", all - grams),
     };
     let grid = |[t, p]: [usize; 2]| if p > 1 { format!("{t}x{p}") } else { t.to_string() };
     let plural = if c.ranks() == 1 { "" } else { "s" };
@@ -169,8 +169,13 @@ fn analysis(a: &Planned) -> Value {
 
 fn column(c: &Column) -> Value {
     let most = c.most();
+    let side = match c.gram_parts {
+        (0, _) => "weight",
+        (grams, all) if grams == all => "gram",
+        _ => "mixed",
+    };
     json!({
-        "ranks": c.ranks(), "grid": c.grid, "trajectories": c.trajectories, "side": if c.side == Side::Weight { "weight" } else { "gram" },
+        "ranks": c.ranks(), "grid": c.grid, "trajectories": c.trajectories, "side": side,
         "memory_bytes": c.memory, "flops": most.flops, "bytes_sent": most.bytes, "messages": most.messages,
         "computing_seconds": most.computing, "sending_seconds": most.sending, "seconds": most.seconds(),
         "least_seconds": c.least().seconds(),

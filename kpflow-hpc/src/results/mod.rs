@@ -90,6 +90,8 @@ pub struct Spent {
     pub bytes_sent: u64,
     /// Those calls.
     pub messages: u64,
+    /// Seconds that a rank waited for sums within operators.
+    pub waited_seconds: f64,
 }
 
 /// A result file being written.
@@ -244,6 +246,7 @@ impl ResultFile {
             number(f, "peak_memory", spent.peak_memory as i64)?;
             number(f, "bytes_sent", spent.bytes_sent as i64)?;
             number(f, "messages", spent.messages as i64)?;
+            number(f, "waited_seconds", spent.waited_seconds)?;
             text(f, "status", "complete")
         })
     }

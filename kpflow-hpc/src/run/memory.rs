@@ -2,6 +2,7 @@
 
 use super::analyse::{closed, SMALL};
 use super::operators::{capacity, factor_adjoint, operator, shares};
+use crate::comm::UNDER_WAY;
 use crate::engine::Real;
 use crate::estimate::{self, DENSE_LIMIT};
 use crate::job::{Analysis, Axis, Job, Method, Operator, Quantity};
@@ -101,7 +102,7 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     if a.method == Method::OneSided {
         let back = factor_adjoint(a.operator, lin, machine).map_or((0, 0), |(op, _)| {
             let out = if a.forward { op.codomain().len() + n } else { op.codomain().len() };
-            (op.scratch_len(share(sizes.block)), out)
+            (op.scratch_len(estimate::chunk(&*op, share(sizes.block))), out)
         });
         let pairs = if a.quantity == Quantity::Trace { 0 } else { 2 * (2 * a.max_matvecs).min(256) };
         return ((back.0 + block * n + (block + pairs + exchanged(block)) * back.1) * number) as f64;
@@ -115,7 +116,7 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         _ => exchanged(widest),
     };
     let scratch = |coupling| {
-        operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(share(widest)) + exchange * n)
+        operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(estimate::chunk(&*op, share(widest))) + exchange * n)
     };
     let (whole, blocks) = (scratch(Coupling::All), scratch(Coupling::PerTrajectory));
     let by_matrix = a.method == Method::Dense || a.quantity == Quantity::Matrix;
@@ -155,13 +156,14 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         (Quantity::Marginal, _) if !a.axes.contains(&Axis::Trajectory) => blocks,
         _ => whole,
     };
-    // While a product is summed over ranks its output is not written yet, and the sum is copied: here and by MPI, once more where the ranks are no
-    // power of two (measured with Open MPI).
+    // While a product is summed over ranks its output is not written yet.
     let ranks = machine.sum_count(1);
-    let sums = match (a.operator, Side::cheaper(lin.graph(), sizes.trajectories)) {
-        (Operator::Ntk | Operator::Parameter, Side::Weight) if ranks > 1 && held == 2 * block => {
-            let sum = Side::Weight.exchange(lin.graph(), share(widest)).summed.min(1 << 20);
-            (sum * if ranks.is_power_of_two() { 3 } else { 5 } / 2).saturating_sub(block * n)
+    let sums = match a.operator {
+        Operator::Ntk | Operator::Parameter if ranks > 1 && held == 2 * block => {
+            // Copied as it is sent, and once more by MPI.
+            let side = Side::cheaper(sizes.trajectories, ranks);
+            let sum = side.exchange(lin.graph(), share(widest)).summed.min(UNDER_WAY / number);
+            (2 * sum).saturating_sub(block * n)
         }
         _ => 0,
     };

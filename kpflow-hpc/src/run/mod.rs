@@ -120,6 +120,10 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             );
             let (arena, n) = (Linearization::arena_len(lin.graph(), loaded.shape.trajectories), loaded.shape.len());
             eprintln!("the model's memory is {arena} numbers on this rank, a vector's {n}");
+            if let Some((ranks, bytes)) = loaded.shared() {
+                let size = bytes as f64 / 1048576.0;
+                eprintln!("the {ranks} ranks of this node hold the weights once between them, {size:.0} MiB");
+            }
         }
         let lock = grid.agree(grid.is_root().then(|| Lock::take(&job.output)).transpose())?;
         let opened = if !grid.is_root() {
@@ -143,9 +147,11 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished, journal)?;
         let spent = spent(grid);
         if grid.is_root() && options.verbose {
-            let Spent { peak_memory, bytes_sent, messages } = spent;
+            let Spent { peak_memory, bytes_sent, messages, waited_seconds } = spent;
             let peak = peak_memory as f64 / 1048576.0;
-            eprintln!("a rank needed {peak:.0} MiB at most, and sent {bytes_sent} bytes in {messages} messages");
+            eprintln!(
+                "a rank needed {peak:.0} MiB at most, sent {bytes_sent} bytes in {messages} messages, and waited {waited_seconds:.2} s for sums within operators"
+            );
         }
         grid.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;
         drop(lock);
@@ -237,9 +243,9 @@ fn analyses<T: Real>(
 /// What the run has needed so far, on the rank that needed most. Collective.
 fn spent(grid: Grid) -> Spent {
     let sent = grid.traffic();
-    let [peak_memory, bytes_sent, messages] =
-        grid.world().most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages]);
-    Spent { peak_memory, bytes_sent, messages }
+    let [peak_memory, bytes_sent, messages, waited] =
+        grid.world().most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages, sent.waited]);
+    Spent { peak_memory, bytes_sent, messages, waited_seconds: waited as f64 * 1e-9 }
 }
 
 /// What a run that was asked to end leaves.

@@ -25,7 +25,7 @@ pub fn operator<'a, T: Real, M: Machine<T>>(
     engine: &'a M,
     coupling: Coupling,
 ) -> Result<Boxed<'a, T>> {
-    let side = Side::cheaper(lin.graph(), engine.sum_count(lin.shape().trajectories));
+    let side = Side::cheaper(engine.sum_count(lin.shape().trajectories), engine.sum_count(1));
     Ok(match which {
         Operator::Ntk => Box::new(Ntk::with(lin, engine, coupling, side)),
         Operator::Parameter => Box::new(ParameterOperator::with(lin, engine, coupling, side)),

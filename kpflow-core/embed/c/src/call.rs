@@ -3,7 +3,7 @@
 use crate::types::{Distribution, Model, Operator, Sizes, Slice, SliceMut, Status, Trace};
 use core::ops::Range;
 use kpflow_core::machine::Portable;
-use kpflow_core::model::{self, BuildError, Graph, GraphBuffer, Linearization, LinearizeError, RecurrentWeights};
+use kpflow_core::model::{self, BuildError, GraphBuffer, Linearization, LinearizeError, RecurrentWeights};
 use kpflow_core::ntk::{scratch_len, Constraint, Coupling, Ntk, ParameterOperator, Propagator, Side};
 use kpflow_core::operator::Adjoint;
 use kpflow_core::probe::{self, hutchinson};
@@ -182,10 +182,10 @@ fn require_size<T>(m: &Model<T>, vectors: usize) -> Outcome {
 }
 
 /// How K and NTK of so many trajectories are computed.
-fn coupling<T: Scalar>(graph: &Graph<'_, T>, trajectories: usize) -> (Coupling, Side) {
+fn coupling(trajectories: usize) -> (Coupling, Side) {
     // The block diagonal over one trajectory is the operator itself, and needs less scratch.
     let coupling = if trajectories == 1 { Coupling::PerTrajectory } else { Coupling::All };
-    (coupling, Side::cheaper(graph, trajectories))
+    (coupling, Side::cheaper(trajectories, 1))
 }
 
 /// Calls `f` with an operator of a linearisation.
@@ -195,7 +195,7 @@ fn with_operator<T: Scalar, R>(
     f: impl FnOnce(&dyn LinearOperator<T>) -> R,
 ) -> Result<R, Status> {
     let machine = &Portable;
-    let (coupling, side) = coupling(lin.graph(), lin.shape().trajectories);
+    let (coupling, side) = coupling(lin.shape().trajectories);
     Ok(match operator {
         o if o == Operator::P as u32 => f(&Propagator::new(lin, machine)),
         o if o == Operator::PTransposed as u32 => f(&Adjoint(Propagator::new(lin, machine))),
@@ -227,7 +227,7 @@ pub(crate) unsafe fn sizes<T: Scalar>(model: *const Model<T>, vectors: usize, ou
     let mut buffer = GraphBuffer::default();
     let graph = layer.cell.graph(layer.weights, layer.shape.steps, &mut buffer)?;
     let (b, state) = (layer.shape.trajectories, layer.shape.len());
-    let (coupling, side) = coupling(&graph, b);
+    let (coupling, side) = coupling(b);
     let scratch = scratch_len(&graph, b, TILE, &Portable, coupling, side, vectors);
     let sizes = Sizes {
         units: layer.shape.units,

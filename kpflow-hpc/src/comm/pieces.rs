@@ -1,0 +1,74 @@
+//! Sums that go on while others are made.
+
+use super::{count, world, Comm, Number, SUM_CHUNK, WAITED};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Bytes that may be under way at a time: each piece is copied before it is sent.
+pub const UNDER_WAY: usize = 256 << 20;
+
+/// MPI calls that a piece of so many numbers takes.
+pub fn calls_of_piece(numbers: usize) -> usize {
+    numbers.div_ceil(SUM_CHUNK)
+}
+
+/// Lets sums that are under way go on. Only for the thread that talks to others.
+pub fn progress() {
+    world::progress();
+}
+
+impl Comm {
+    /// Makes pieces of `values` and sums each over processes while the next are made; takes them in their order ([`kpflow_core::machine::Reduce::sum_pieces`]).
+    ///
+    /// Non-blocking sums, each of at most 2²⁰ numbers; beyond 256 MiB under way the oldest is waited for.
+    pub fn sum_pieces<T: Number>(
+        &self,
+        values: &mut [T],
+        pieces: usize,
+        length: impl Fn(usize) -> usize,
+        mut make: impl FnMut(usize, &mut [T]),
+        mut take: impl FnMut(usize, &[T]),
+    ) {
+        let ends: Vec<usize> = (0..pieces).scan(0, |at, i| Some((*at += length(i), *at).1)).collect();
+        assert!(ends.last().is_none_or(|&end| end <= values.len()), "pieces must fit");
+        let (base, mut under_way) = (values.as_mut_ptr(), VecDeque::new());
+        let piece_of = |i: usize| (if i > 0 { ends[i - 1] } else { 0 }, ends[i]);
+        let mut bytes = 0;
+        for i in 0..pieces {
+            let (from, to) = piece_of(i);
+            // SAFETY: pieces lie in `values`, one behind the other, and sums are under way of others only.
+            let piece = unsafe { std::slice::from_raw_parts_mut(base.add(from), to - from) };
+            make(i, piece);
+            count::<T>(piece.len(), calls_of_piece(piece.len()));
+            let size = std::mem::size_of_val(piece);
+            while bytes + size > UNDER_WAY && !under_way.is_empty() {
+                bytes -= wait(&mut under_way).1;
+            }
+            bytes += size;
+            // SAFETY: the piece is not touched again before its sums are waited for.
+            let sums: Vec<_> = piece.chunks_mut(SUM_CHUNK).map(|part| unsafe { world::start_sum(self.id, part) }).collect();
+            under_way.push_back((i, size, sums));
+        }
+        for i in 0..pieces {
+            while under_way.front().is_some_and(|first| first.0 <= i) {
+                wait(&mut under_way);
+            }
+            let (from, to) = piece_of(i);
+            // SAFETY: as above; what is under way is behind this piece.
+            take(i, unsafe { std::slice::from_raw_parts(base.add(from), to - from) });
+        }
+    }
+}
+
+/// Waits for the oldest sums; returns the number of their piece and its bytes.
+fn wait<S>(under_way: &mut VecDeque<(usize, usize, Vec<S>)>) -> (usize, usize) {
+    let clock = Instant::now();
+    let first = under_way.pop_front();
+    let done = first.map_or((0, 0), |(i, size, sums)| {
+        drop(sums);
+        (i, size)
+    });
+    WAITED.fetch_add(clock.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    done
+}
