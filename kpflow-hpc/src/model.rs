@@ -15,6 +15,7 @@ use kpflow_core::model::{Linearization, LinearizeError};
 use kpflow_core::{BlockMut, Shape};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Everything that was loaded.
@@ -22,8 +23,7 @@ pub struct Loaded<T> {
     /// The file of the weights.
     file: PathBuf,
     network: Network<T>,
-    inputs: Vec<Vec<T>>,
-    initial: Option<Vec<T>>,
+    inputs: Rc<Inputs<T>>,
     /// This rank's shape.
     pub shape: Shape,
     /// The number of this rank's first trajectory.
@@ -57,22 +57,20 @@ fn held<T: Real>(network: &Network<T>) -> usize {
     network.weights().iter().map(|w| w.matrix.len() + w.bias.as_ref().map_or(0, Vec::len)).sum()
 }
 
-/// The files of a job, opened and checked: all that is known before a rank reads its part of the inputs.
-pub struct Opened<T> {
+/// The arrays that a job's `[data]` names, opened.
+pub struct Given {
     arrays: Vec<Array>,
     initial: Option<Array>,
     mask: Option<Array>,
     /// The tokens of all trajectories.
     tokens: Option<Vec<usize>>,
-    /// The model.
-    pub network: Network<T>,
     /// Trajectories of all ranks.
-    pub trajectories: usize,
+    trajectories: usize,
 }
 
-impl<T: Real> Opened<T> {
-    /// Opens and checks all files of a job; of an `outline` the weights have sizes and no numbers.
-    pub fn open(job: &Job, outline: bool) -> Result<Self> {
+impl Given {
+    /// Opens them, and checks that they are of the same trajectories.
+    pub fn open(job: &Job) -> Result<Self> {
         let arrays = job.inputs.iter().map(|(_, source)| Array::open(source)).collect::<Result<Vec<_>>>()?;
         let initial = job.initial_state.as_ref().map(Array::open).transpose()?;
         let mask = job.mask.as_ref().map(Array::open).transpose()?;
@@ -94,7 +92,13 @@ impl<T: Real> Opened<T> {
         // Which rows of an embedding are held depends on the tokens of all trajectories: they are read once, here.
         let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
         let tokens = arrays.first().filter(|_| reads_tokens).map(whole_numbers).transpose()?;
-        let network = network::<T>(job, &arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
+        Ok(Self { arrays, initial, mask, tokens, trajectories })
+    }
+
+    /// The network of a job that reads these; of an `outline` the weights have sizes and no numbers.
+    pub fn network<T: Real>(&self, job: &Job, outline: bool) -> Result<Network<T>> {
+        let Self { arrays, initial, mask, tokens, trajectories } = self;
+        let network = network::<T>(job, arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
         for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
             let Some(array) = arrays.get(slot).or(mask.as_ref()) else { continue };
             if array.shape()[1..].iter().product::<usize>() != positions * width {
@@ -103,20 +107,54 @@ impl<T: Real> Opened<T> {
                 return Err(array.error(what));
             }
         }
-        if let Some(array) = &initial {
+        if let Some(array) = initial {
             let width = network.initial_width();
-            if array.shape() != [trajectories, width] {
+            if array.shape() != [*trajectories, width] {
                 let what = format!("has shape {:?}; the initial state is [{trajectories}, {width}]", array.shape());
                 return Err(array.error(what));
             }
         }
-        Ok(Self { arrays, initial, mask, tokens, network, trajectories })
+        Ok(network)
+    }
+
+    /// Reads these trajectories for a network, and lets go of what was held of the others.
+    fn read<T: Real>(mut self, network: &Network<T>, range: Range<usize>) -> Result<Inputs<T>> {
+        let slots = read_inputs(network, &self.arrays, self.tokens.as_deref(), self.mask.as_ref(), range.clone())?;
+        let initial = self.initial.as_ref().map(|array| array.read_rows(range)).transpose()?;
+        self.arrays.iter_mut().chain(&mut self.initial).chain(&mut self.mask).for_each(Array::forget);
+        Ok(Inputs { given: self, slots, initial, layout: network.slots() })
+    }
+}
+
+/// The inputs of this rank's trajectories: the same for all weights of a model.
+pub struct Inputs<T> {
+    given: Given,
+    slots: Vec<Vec<T>>,
+    initial: Option<Vec<T>>,
+    layout: Vec<(usize, usize)>,
+}
+
+/// The files of a job, opened and checked: all that is known before a rank reads its part of the inputs.
+pub struct Opened<T> {
+    given: Given,
+    /// The model.
+    pub network: Network<T>,
+    /// Trajectories of all ranks.
+    pub trajectories: usize,
+}
+
+impl<T: Real> Opened<T> {
+    /// Opens and checks all files of a job; of an `outline` the weights have sizes and no numbers.
+    pub fn open(job: &Job, outline: bool) -> Result<Self> {
+        let given = Given::open(job)?;
+        let network = given.network(job, outline)?;
+        Ok(Self { trajectories: given.trajectories, given, network })
     }
 
     /// The sizes for a rank of so many trajectories.
     pub fn sizes(&self, block: usize, local: usize) -> Sizes {
         let inputs: usize = self.network.slots().iter().map(|(positions, width)| positions * width).sum();
-        let initial = if self.initial.is_some() { self.network.initial_width() } else { 0 };
+        let initial = if self.given.initial.is_some() { self.network.initial_width() } else { 0 };
         let bytes = (held(&self.network) + (inputs + initial) * local) * std::mem::size_of::<T>();
         Sizes { block, trajectories: self.trajectories, bytes, groups: 1 }
     }
@@ -135,26 +173,48 @@ const MOST_TOKENS: usize = 1 << 24;
 impl<T: Real> Loaded<T> {
     /// Reads and checks all files of a job. Collective: all ranks fail if one does.
     pub fn load(job: &Job, engine: &Engine) -> Result<Self> {
-        engine.grid().agree(Self::load_here(job, engine))
+        let load = || {
+            let Opened { given, network, trajectories } = Opened::<T>::open(job, false)?;
+            let grid = engine.grid();
+            let inputs = given.read(&network, shard(trajectories, grid.size(), grid.rank()))?;
+            Self::of(job, network, Rc::new(inputs), engine)
+        };
+        engine.grid().agree(load())
     }
 
-    fn load_here(job: &Job, engine: &Engine) -> Result<Self> {
-        let grid = engine.grid();
-        let Opened { arrays, initial, mask, tokens, network, trajectories } = Opened::<T>::open(job, false)?;
+    /// The same model on the same inputs with the weights of another file, which the job names. Collective.
+    pub fn load_on(inputs: Rc<Inputs<T>>, job: &Job, engine: &Engine) -> Result<Self> {
+        let load = || {
+            let network = inputs.given.network::<T>(job, false)?;
+            if network.slots() != inputs.layout {
+                return Err(Error::input(
+                    &job.model.weights,
+                    "reads its inputs in another way than the other weights do",
+                ));
+            }
+            Self::of(job, network, inputs, engine)
+        };
+        engine.grid().agree(load())
+    }
+
+    fn of(job: &Job, network: Network<T>, inputs: Rc<Inputs<T>>, engine: &Engine) -> Result<Self> {
+        let (grid, trajectories) = (engine.grid(), inputs.given.trajectories);
         let range = shard(trajectories, grid.size(), grid.rank());
         let (steps, units) = network.state_shape();
         let shape = Shape::new(range.len(), steps, units);
-        let inputs = read_inputs(&network, &arrays, tokens.as_deref(), mask.as_ref(), range.clone())?;
-        let initial = initial.map(|array| array.read_rows(range.clone())).transpose()?;
         let mut memory = network.memory();
         let graph = network.graph(network.weights(), &mut memory).map_err(Error::run)?;
         let block = job.block.unwrap_or(tiling::block(&graph));
         let groups = grid.probes();
         let tile = tiling::tile(&graph, block.div_ceil(groups), range.len(), engine.lanes());
         let product_flops = graph.product_flops() * trajectories as f64;
-        let first = range.start;
-        let file = job.model.weights.clone();
-        Ok(Self { file, network, inputs, initial, shape, first, trajectories, block, groups, product_flops, tile })
+        let (file, first) = (job.model.weights.clone(), range.start);
+        Ok(Self { file, network, inputs, shape, first, trajectories, block, groups, product_flops, tile })
+    }
+
+    /// The inputs, for other weights.
+    pub fn inputs(&self) -> Rc<Inputs<T>> {
+        self.inputs.clone()
     }
 
     /// The model.
@@ -164,7 +224,7 @@ impl<T: Real> Loaded<T> {
 
     /// The sizes that tell what a run needs.
     pub fn sizes(&self) -> Sizes {
-        let inputs: usize = self.inputs.iter().chain(&self.initial).map(Vec::len).sum();
+        let inputs: usize = self.inputs.slots.iter().chain(&self.inputs.initial).map(Vec::len).sum();
         let bytes = (held(&self.network) + inputs) * std::mem::size_of::<T>();
         Sizes { block: self.block, trajectories: self.trajectories, bytes, groups: self.groups }
     }
@@ -177,7 +237,9 @@ impl<T: Real> Loaded<T> {
             sum[0] = arrays.fold(0, |seed, a| xxh3_64_with_seed(bytes(a), seed));
         }
         let count = self.shape.trajectories.max(1);
-        for (slot, all) in self.inputs.iter().chain(&self.initial).enumerate().filter(|(_, all)| !all.is_empty()) {
+        for (slot, all) in
+            self.inputs.slots.iter().chain(&self.inputs.initial).enumerate().filter(|(_, all)| !all.is_empty())
+        {
             for (b, part) in all.chunks(all.len() / count).enumerate() {
                 let seed = ((slot + 1) << 40) as u64 + (self.first + b) as u64;
                 sum[0] = sum[0].wrapping_add(xxh3_64_with_seed(bytes(part), seed));
@@ -206,8 +268,8 @@ impl<T: Real> Loaded<T> {
         let most = Linearization::arena_len(&graph, self.trajectories.div_ceil(engine.grid().size()));
         require_memory(most as f64 * std::mem::size_of::<T>() as f64)?;
         let mut arena = vec![T::zero(); len];
-        let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
-        let (initial, count) = (self.initial.as_deref(), self.shape.trajectories);
+        let inputs: Vec<&[T]> = self.inputs.slots.iter().map(Vec::as_slice).collect();
+        let (initial, count) = (self.inputs.initial.as_deref(), self.shape.trajectories);
         let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, count, self.tile, engine)];
         let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, &mut scratch, engine);
         drop(scratch);
