@@ -111,7 +111,7 @@ def read(file: str | Path) -> Results:
             raise ValueError(f"{path} is not a result file of kpflow")
         attributes = {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in f.attrs.items()}
         names = [n.decode() for n in f["state/variables"]]
-        layout = [tuple(int(x) for x in row) for row in f["state/layout"]]
+        layout = [(int(a), int(b), int(c), int(d)) for a, b, c, d in f["state/layout"]]
         return Results(
             file=path, job=attributes["job"], model=attributes["model"], shape=tuple(attributes["shape"]),
             status=attributes["status"], stage=attributes.get("stage"), stage_index=attributes.get("stage_index"),
@@ -132,10 +132,10 @@ def _analysis(file: Path, name: str, group: h5py.Group) -> Analysis:
 
 def read_all(files: str | Path | Iterable[str | Path]) -> list[Results]:
     """Read several result files, by name or by pattern: stages in their order, other files as their numbers are."""
-    patterns = [files] if isinstance(files, str | Path) else list(files)
-    paths = [path for pattern in patterns for path in (glob.glob(str(pattern)) or [pattern])]
+    patterns: list[str | Path] = [files] if isinstance(files, str | Path) else list(files)
+    paths = [path for pattern in patterns for path in (glob.glob(str(pattern)) or [str(pattern)])]
     natural = lambda path: [int(w) if w.isdigit() else w for w in re.split(r"(\d+)", str(path))]
-    results = [read(path) for path in sorted(dict.fromkeys(map(str, paths)), key=natural)]
+    results = [read(path) for path in sorted(dict.fromkeys(paths), key=natural)]
     return sorted(results, key=lambda r: -1 if r.stage_index is None else r.stage_index)
 
 
@@ -157,9 +157,10 @@ def table(results: Results | Iterable[Results]) -> Any:
 
 
 def _print(rows: Any) -> None:
-    shown = ("file", "stage", "analysis", "operator", "quantity", "value", "standard_error", "status")
     rows = rows if isinstance(rows, list) else rows.to_dict("records")
-    shown = tuple(c for c in shown if c != "stage" or any(isinstance(r["stage"], str) for r in rows))
+    shown = ["file", "stage", "analysis", "operator", "quantity", "value", "standard_error", "status"]
+    if not any(isinstance(r["stage"], str) for r in rows):
+        shown.remove("stage")
     cells = [[f"{r[c]:.6g}" if isinstance(r[c], float) else str(r[c]) for c in shown] for r in rows]
     widths = [max(map(len, column)) for column in zip(shown, *cells, strict=True)]
     for row in (shown, *cells):

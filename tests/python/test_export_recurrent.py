@@ -105,7 +105,7 @@ def test_layers(case, tmp_path, kpflow):
     loss = nn.functional.mse_loss(module(x), y)
     gradient = torch.autograd.grad(loss, list(layer.parameters()))
     square = sum((g**2).sum().item() for g in gradient)
-    assert results["learnability"]["predicted_decrease"] == pytest.approx(square, rel=1e-9)
+    assert float(results["learnability"]["predicted_decrease"]) == pytest.approx(square, rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", [nn.RNNCell, nn.GRUCell, nn.LSTMCell])
@@ -118,7 +118,7 @@ def test_cells(kind, tmp_path, kpflow):
     gradient = torch.autograd.grad(nn.functional.mse_loss(module(x), y), list(module.core.parameters()))
     square = sum((g**2).sum().item() for g in gradient)
     learnability = read(tmp_path / "job.results.h5")["learnability"]
-    assert learnability["predicted_decrease"] == pytest.approx(square, rel=1e-9)
+    assert float(learnability["predicted_decrease"]) == pytest.approx(square, rel=1e-9)
 
 
 def test_the_ntk(tmp_path, kpflow):
