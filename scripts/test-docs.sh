@@ -4,6 +4,7 @@
 # Blocks ```console are run, of each the lines that begin with "$ " (what follows them shows what is printed, and is not compared). Above a block may stand
 #   <!-- not run: WHY -->     it is left out
 #   <!-- needs: MODULE -->    it is left out where this Python has no such module (torch also means h5py and safetensors)
+#   <!-- first: COMMAND -->   it is run before the block: what a reader has of their own
 #   <!-- file: NAME -->       of any language: the block is written to a file, not run
 set -euo pipefail
 cd "$(dirname "$0")/.."

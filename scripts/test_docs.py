@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WAITING = ("demo", "report", "compare", "train", "info")
 NEEDS = {"torch": ("torch", "h5py", "safetensors"), "onnx": ("torch", "h5py", "safetensors", "onnxscript", "onnxruntime")}
 BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-MARK = re.compile(r"<!-- (not run|needs|file): (.*?) -->\s*\Z", re.DOTALL)
+MARK = re.compile(r"<!-- (not run|needs|file|first): (.*?) -->\s*\Z", re.DOTALL)
 LIMIT = 120
 
 
@@ -78,7 +78,8 @@ def chapter(file: Path, program: Path, lack: list[str]) -> tuple[int, list[str]]
                 continue
             if not block.commands():
                 sys.exit(f"{file}: a console block has no line that begins with '$ '")
-            for command in block.commands():
+            first = [block.value] if block.mark == "first" else []
+            for command in first + block.commands():
                 if found := uses.search(command):
                     # What this command would have made is missing from here on.
                     waits = waits or (f"kpflow {found[1]}" if found[1] in ("demo", "train") else "")
