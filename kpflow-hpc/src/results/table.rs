@@ -59,7 +59,8 @@ pub fn stages(job: &Job) -> String {
         .analyses
         .iter()
         .map(|a| match a.quantity {
-            Quantity::Eigenpairs | Quantity::SingularTriplets => (format!("{} 1", a.name), a.name.as_str()),
+            Quantity::Eigenpairs => (format!("{} λ_1", a.name), a.name.as_str()),
+            Quantity::SingularTriplets => (format!("{} σ_1", a.name), a.name.as_str()),
             _ => (a.name.clone(), a.name.as_str()),
         })
         .collect();
