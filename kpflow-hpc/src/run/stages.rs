@@ -27,7 +27,14 @@ pub fn check<T: Real>(job: &Job, comm: Comm) -> Result<()> {
         let mut first = None;
         for i in 0..job.runs() {
             let this = job.at(i);
-            let network = given.network::<T>(&this, true)?;
+            let network = given.network::<T>(&this, true).map_err(|e| match i {
+                // That the inputs are of another shape is not their fault: they are those of the first stage.
+                1.. if e.file.as_ref() != Some(&this.model.weights) => {
+                    let first = job.stages[0].weights.display();
+                    Error::input(&this.model.weights, format!("is of another model than {first}: {e}"))
+                }
+                _ => e,
+            })?;
             let found = (network.state_shape(), network.parameters());
             let &mut expected = first.get_or_insert(found);
             if found != expected {
