@@ -20,6 +20,14 @@ mode. In float64 (module.double(), inputs.double()) the graph and the job are in
 Parameters keep their names as initialisers of the graph. The model property "kpflow.parameters" lists, one a line, those
 with respect to which kpflow differentiates: `parameters`, or else all of module.named_parameters() that the output reads
 (frozen ones too; buffers never). Needs torch >= 2.9, onnx, onnxscript, onnxruntime, h5py.
+
+A module that is one recurrent layer and a readout (nn.RNN, nn.GRU, nn.LSTM or a cell of them) needs no graph:
+
+    python3 scripts/export_torch.py --recurrent my_module.py:make_model my_module.py:make_inputs out/name
+    python3 scripts/export_torch.py --recurrent --targets my_module.py:make_targets my_module.py:make_model …
+
+writes out/name.safetensors instead of the graph, and a job of the native kind: see export_recurrent.py, which is the same from
+Python. It needs torch, h5py and safetensors alone.
 """
 
 from __future__ import annotations
@@ -33,16 +41,23 @@ from typing import Any
 
 import h5py
 import numpy as np
-import onnx
-import onnx.reference
-import onnxruntime
-import onnxscript
 import torch
-from onnx_ir.passes.common import RemoveUnusedNodesPass
-from onnxscript.optimizer import fold_constants
+from export_recurrent import export_recurrent
+
+try:
+    import onnx
+    import onnx.reference
+    import onnxruntime
+    import onnxscript
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
+    from onnxscript.optimizer import fold_constants
+
+    op = onnxscript.opset18
+    missing = None
+except ImportError as e:
+    missing = e
 
 PARAMETERS_KEY = "kpflow.parameters"
-op = onnxscript.opset18
 
 JOB = """[model]
 kind = "onnx"
@@ -70,6 +85,8 @@ def export(
     `parameters` names the parameters to differentiate with respect to (default: all). `tidy` replaces the arithmetic of
     shapes and indices by its results; floating-point numbers are never folded.
     """
+    if missing is not None:
+        raise ImportError(f"{missing}: pip install onnx onnxscript onnxruntime; --recurrent does without") from missing
     path, batch = Path(path), inputs if isinstance(inputs, tuple) else (inputs,)
     if len({len(x) for x in batch}) != 1:
         raise ValueError("the inputs differ in their leading dimension")
@@ -194,7 +211,15 @@ def main() -> None:
     parser.add_argument("inputs", help="FILE.py:FUNCTION that returns the inputs, [B, ...], or a tuple of such")
     parser.add_argument("path", help="output files, without extension")
     parser.add_argument("--opset", type=int, default=20)
+    parser.add_argument("--recurrent", action="store_true", help="export the recurrent layer to a native job, no graph")
+    parser.add_argument("--targets", metavar="FILE.py:FUNCTION", help="--recurrent: what the mean squared error is to")
     a = parser.parse_args()
+    if a.targets and not a.recurrent:
+        parser.error("--targets is for --recurrent")
+    if a.recurrent:
+        targets = _load(a.targets) if a.targets else None
+        export_recurrent(_load(a.model), _load(a.inputs), a.path, targets=targets)
+        return
     export(_load(a.model), _load(a.inputs), a.path, opset=a.opset)
 
 

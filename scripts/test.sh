@@ -42,6 +42,12 @@ fuzz=$(realpath "$target/examples/fuzz") here=$PWD
 step "the batch scripts, on a Slurm of their own"
 KPFLOW=$(realpath "$target/kpflow") scripts/test-slurm.sh
 
+step "the Python scripts"
+KPFLOW=$(realpath "$target/kpflow") scripts/test-python.sh
+
+step "the commands of README and book"
+KPFLOW=$(realpath "$target/kpflow") scripts/test-docs.sh
+
 if command -v shellcheck >/dev/null; then
     step "shellcheck"
     shellcheck scripts/*.sh scripts/slurm/*.sbatch

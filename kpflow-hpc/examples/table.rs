@@ -3,27 +3,10 @@
 //! Every scalar of an analysis with its standard error, and the leading eigenvalues.
 
 use hdf5::{File, Group};
+use kpflow_hpc::results::table::{number, place, value};
 
 /// The leading eigenvalues that are printed.
 const LEADING: usize = 5;
-
-fn scalar(analysis: &Group, name: &str) -> Option<f64> {
-    analysis.dataset(name).ok()?.read_scalar().ok()
-}
-
-/// A number down to the decimal place `last` (2: hundredths).
-fn number(value: f64, last: i32) -> String {
-    if (1e-3..1e7).contains(&value.abs()) {
-        format!("{value:.*}", last.clamp(0, 12) as usize)
-    } else {
-        format!("{value:.6e}")
-    }
-}
-
-/// The decimal place of the `digits`-th digit of a number.
-fn place(value: f64, digits: i32) -> i32 {
-    digits - 1 - value.abs().log10().floor() as i32
-}
 
 /// The rows of one analysis: what they are called, and the cell.
 fn rows(name: &str, analysis: &Group) -> hdf5::Result<Vec<(String, String)>> {
@@ -32,15 +15,7 @@ fn rows(name: &str, analysis: &Group) -> hdf5::Result<Vec<(String, String)>> {
         let row = |(i, &value): (usize, &f64)| (format!("{name} λ_{}", i + 1), number(value, place(value, 6)));
         return Ok(values.iter().take(LEADING).enumerate().map(row).collect());
     }
-    let cell = match (scalar(analysis, "value"), scalar(analysis, "standard_error")) {
-        // Down to the first digit that is uncertain.
-        (Some(value), Some(error)) if error > 0.0 => {
-            let decimals = place(error, 1).clamp(0, 12) as usize;
-            format!("{} ± {error:.decimals$}", number(value, place(error, 1)))
-        }
-        (Some(value), _) => number(value, place(value, 9)),
-        (None, _) => "-".into(),
-    };
+    let cell = value(analysis).unwrap_or_else(|| "-".into());
     Ok(vec![(name.into(), cell)])
 }
 

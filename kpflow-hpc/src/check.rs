@@ -35,8 +35,15 @@ struct Check<'a> {
 
 /// Checks the operators of a job, in double precision whatever the job says. Collective.
 pub fn check(path: &Path, threads: Option<usize>, comm: Comm) -> Result<()> {
-    let job = comm.agree(Job::read(path))?;
+    let run = comm.agree(Job::read(path))?;
+    let job = run.at(0);
     let engine = comm.agree(Engine::new(comm, crate::run::threads(threads)?))?;
+    if let Some(first) = run.stages.first() {
+        crate::run::stages::check::<f64>(&run, comm)?;
+        if comm.is_root() {
+            println!("of {} stages the first, {}: the others have the same tensors", run.runs(), first.name);
+        }
+    }
     let loaded = Loaded::<f64>::load(&job, &engine)?;
     let mut check = Check { loaded: &loaded, engine: &engine, seed: job.seed, failed: Vec::new() };
     loaded.linearized(loaded.weights(), &engine, |lin| {

@@ -20,5 +20,6 @@ pub mod plan;
 pub mod progress;
 pub mod results;
 pub mod run;
+pub mod sharing;
 pub mod signals;
 pub mod tiling;

@@ -1,6 +1,6 @@
 //! From a job to a linearised model on this rank's trajectories.
 
-use crate::comm::{shard, Comm, Grid};
+use crate::comm::{shard, Grid};
 use crate::engine::{require_memory, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
@@ -9,12 +9,14 @@ use crate::kinds;
 use crate::load::{Array, Checkpoint};
 use crate::network::{Network, OwnedWeight};
 use crate::onnx;
+use crate::sharing::Sharing;
 use crate::tiling;
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::{Linearization, LinearizeError};
 use kpflow_core::{BlockMut, Shape};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::rc::Rc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Everything that was loaded.
@@ -22,8 +24,7 @@ pub struct Loaded<T> {
     /// The file of the weights.
     file: PathBuf,
     network: Network<T>,
-    inputs: Vec<Vec<T>>,
-    initial: Option<Vec<T>>,
+    inputs: Rc<Inputs<T>>,
     /// This rank's shape.
     pub shape: Shape,
     /// The number of this rank's first trajectory.
@@ -39,34 +40,6 @@ pub struct Loaded<T> {
     tile: usize,
     /// Ranks of this node that hold the weights once between them.
     sharing: usize,
-}
-
-/// Files of weights from this size on are held once a node.
-const WORTH_SHARING: u64 = 16 << 20;
-
-/// Whether the processes of this node share the weights of a job. Collective.
-fn shares(job: &Job, node: Comm) -> bool {
-    // Of these, what is not a weight is made of the checkpoint too.
-    if node.size() == 1 || matches!(job.model.kind, Kind::Conv | Kind::Onnx) {
-        return false;
-    }
-    let large = || std::fs::metadata(&job.model.weights).is_ok_and(|m| m.len() >= WORTH_SHARING);
-    // In double precision a checkpoint's numbers may be four times as long as in its file; what is not there cannot be had later.
-    let room = || std::fs::metadata(&job.model.weights).is_ok_and(|m| shared_memory_left() / 8 >= m.len());
-    let mut answer = vec![u8::from(node.is_root() && large() && room())];
-    node.broadcast(&mut answer, 0);
-    answer == [1]
-}
-
-/// Bytes that are left where MPI makes shared memory.
-fn shared_memory_left() -> u64 {
-    let mut found = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
-    // SAFETY: statvfs(3) takes a path that ends with 0, and writes to `found`, of which zeros are a value too.
-    let found = unsafe {
-        libc::statvfs(c"/dev/shm".as_ptr(), found.as_mut_ptr());
-        found.assume_init()
-    };
-    found.f_bavail * found.f_frsize
 }
 
 /// The sizes of a job that tell what a run needs of one rank.
@@ -87,22 +60,20 @@ fn held<T: Real>(network: &Network<T>) -> usize {
     network.weights().iter().flat_map(OwnedWeight::arrays).map(|a| a.len()).sum()
 }
 
-/// The files of a job, opened and checked: all that is known before a rank reads its part of the inputs.
-pub struct Opened<T> {
+/// The arrays that a job's `[data]` names, opened.
+pub struct Given {
     arrays: Vec<Array>,
     initial: Option<Array>,
     mask: Option<Array>,
     /// The tokens of all trajectories.
     tokens: Option<Vec<usize>>,
-    /// The model.
-    pub network: Network<T>,
     /// Trajectories of all ranks.
-    pub trajectories: usize,
+    trajectories: usize,
 }
 
-impl<T: Real> Opened<T> {
-    /// Opens and checks all files of a job; of an `outline` the weights have sizes and no numbers.
-    pub fn open(job: &Job, outline: bool) -> Result<Self> {
+impl Given {
+    /// Opens them, and checks that they are of the same trajectories.
+    pub fn open(job: &Job) -> Result<Self> {
         let arrays = job.inputs.iter().map(|(_, source)| Array::open(source)).collect::<Result<Vec<_>>>()?;
         let initial = job.initial_state.as_ref().map(Array::open).transpose()?;
         let mask = job.mask.as_ref().map(Array::open).transpose()?;
@@ -124,7 +95,13 @@ impl<T: Real> Opened<T> {
         // Which rows of an embedding are held depends on the tokens of all trajectories: they are read once, here.
         let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
         let tokens = arrays.first().filter(|_| reads_tokens).map(whole_numbers).transpose()?;
-        let network = network::<T>(job, &arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
+        Ok(Self { arrays, initial, mask, tokens, trajectories })
+    }
+
+    /// The network of a job that reads these; of an `outline` the weights have sizes and no numbers.
+    pub fn network<T: Real>(&self, job: &Job, outline: bool) -> Result<Network<T>> {
+        let Self { arrays, initial, mask, tokens, trajectories } = self;
+        let network = network::<T>(job, arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
         for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
             let Some(array) = arrays.get(slot).or(mask.as_ref()) else { continue };
             if array.shape()[1..].iter().product::<usize>() != positions * width {
@@ -133,20 +110,54 @@ impl<T: Real> Opened<T> {
                 return Err(array.error(what));
             }
         }
-        if let Some(array) = &initial {
+        if let Some(array) = initial {
             let width = network.initial_width();
-            if array.shape() != [trajectories, width] {
+            if array.shape() != [*trajectories, width] {
                 let what = format!("has shape {:?}; the initial state is [{trajectories}, {width}]", array.shape());
                 return Err(array.error(what));
             }
         }
-        Ok(Self { arrays, initial, mask, tokens, network, trajectories })
+        Ok(network)
+    }
+
+    /// Reads these trajectories for a network, and lets go of what was held of the others.
+    fn read<T: Real>(mut self, network: &Network<T>, range: Range<usize>) -> Result<Inputs<T>> {
+        let slots = read_inputs(network, &self.arrays, self.tokens.as_deref(), self.mask.as_ref(), range.clone())?;
+        let initial = self.initial.as_ref().map(|array| array.read_rows(range)).transpose()?;
+        self.arrays.iter_mut().chain(&mut self.initial).chain(&mut self.mask).for_each(Array::forget);
+        Ok(Inputs { given: self, slots, initial, layout: network.slots() })
+    }
+}
+
+/// The inputs of this rank's trajectories: the same for all weights of a model.
+pub struct Inputs<T> {
+    given: Given,
+    slots: Vec<Vec<T>>,
+    initial: Option<Vec<T>>,
+    layout: Vec<(usize, usize)>,
+}
+
+/// The files of a job, opened and checked: all that is known before a rank reads its part of the inputs.
+pub struct Opened<T> {
+    given: Given,
+    /// The model.
+    pub network: Network<T>,
+    /// Trajectories of all ranks.
+    pub trajectories: usize,
+}
+
+impl<T: Real> Opened<T> {
+    /// Opens and checks all files of a job; of an `outline` the weights have sizes and no numbers.
+    pub fn open(job: &Job, outline: bool) -> Result<Self> {
+        let given = Given::open(job)?;
+        let network = given.network(job, outline)?;
+        Ok(Self { trajectories: given.trajectories, given, network })
     }
 
     /// The sizes for a rank of so many trajectories.
     pub fn sizes(&self, block: usize, local: usize) -> Sizes {
         let inputs: usize = self.network.slots().iter().map(|(positions, width)| positions * width).sum();
-        let initial = if self.initial.is_some() { self.network.initial_width() } else { 0 };
+        let initial = if self.given.initial.is_some() { self.network.initial_width() } else { 0 };
         let bytes = (held(&self.network) + (inputs + initial) * local) * std::mem::size_of::<T>();
         Sizes { block, trajectories: self.trajectories, bytes, groups: 1 }
     }
@@ -167,46 +178,51 @@ impl<T: Real> Loaded<T> {
     ///
     /// Large weights are read by the first rank of a node, and held there once for all of them.
     pub fn load(job: &Job, engine: &Engine) -> Result<Self> {
-        let grid = engine.grid();
-        let node = if grid.world().size() > 1 { Comm::node() } else { Comm::alone() };
-        let shared = shares(job, node);
-        let mut opened = grid.agree(Opened::open(job, shared && !node.is_root()))?;
-        if shared {
-            opened.network.share(node);
-        }
-        grid.agree(Self::read(opened, job, engine, if shared { node.size() } else { 1 }))
+        let (grid, sharing) = (engine.grid(), Sharing::of(job, engine));
+        let Opened { given, network, trajectories } = grid.agree(Opened::<T>::open(job, sharing.outline()))?;
+        let network = sharing.share(network);
+        let load = || {
+            let inputs = given.read(&network, shard(trajectories, grid.size(), grid.rank()))?;
+            Self::of(job, network, Rc::new(inputs), engine, sharing)
+        };
+        grid.agree(load())
     }
 
-    fn read(opened: Opened<T>, job: &Job, engine: &Engine, sharing: usize) -> Result<Self> {
-        let grid = engine.grid();
-        let Opened { arrays, initial, mask, tokens, network, trajectories } = opened;
+    /// The same model on the same inputs with the weights of another file, which the job names. Collective.
+    pub fn load_on(inputs: Rc<Inputs<T>>, job: &Job, engine: &Engine) -> Result<Self> {
+        let (grid, sharing) = (engine.grid(), Sharing::of(job, engine));
+        let open = || {
+            let network = inputs.given.network::<T>(job, sharing.outline())?;
+            if network.slots() != inputs.layout {
+                return Err(Error::input(
+                    &job.model.weights,
+                    "reads its inputs in another way than the other weights do",
+                ));
+            }
+            Ok(network)
+        };
+        let network = sharing.share(grid.agree(open())?);
+        grid.agree(Self::of(job, network, inputs, engine, sharing))
+    }
+
+    fn of(job: &Job, network: Network<T>, inputs: Rc<Inputs<T>>, engine: &Engine, sharing: Sharing) -> Result<Self> {
+        let (grid, trajectories) = (engine.grid(), inputs.given.trajectories);
         let range = shard(trajectories, grid.size(), grid.rank());
         let (steps, units) = network.state_shape();
         let shape = Shape::new(range.len(), steps, units);
-        let inputs = read_inputs(&network, &arrays, tokens.as_deref(), mask.as_ref(), range.clone())?;
-        let initial = initial.map(|array| array.read_rows(range.clone())).transpose()?;
         let mut memory = network.memory();
         let graph = network.graph(network.weights(), &mut memory).map_err(Error::run)?;
         let block = job.block.unwrap_or(tiling::block(&graph));
         let groups = grid.probes();
         let tile = tiling::tile(&graph, block.div_ceil(groups), range.len(), engine.lanes());
         let product_flops = graph.product_flops() * trajectories as f64;
-        let first = range.start;
-        let file = job.model.weights.clone();
-        Ok(Self {
-            file,
-            network,
-            inputs,
-            initial,
-            shape,
-            first,
-            trajectories,
-            block,
-            groups,
-            product_flops,
-            tile,
-            sharing,
-        })
+        let (file, first, sharing) = (job.model.weights.clone(), range.start, sharing.ranks());
+        Ok(Self { file, network, inputs, shape, first, trajectories, block, groups, product_flops, tile, sharing })
+    }
+
+    /// The inputs, for other weights.
+    pub fn inputs(&self) -> Rc<Inputs<T>> {
+        self.inputs.clone()
     }
 
     /// The model.
@@ -221,7 +237,7 @@ impl<T: Real> Loaded<T> {
 
     /// The sizes that tell what a run needs.
     pub fn sizes(&self) -> Sizes {
-        let inputs: usize = self.inputs.iter().chain(&self.initial).map(Vec::len).sum();
+        let inputs: usize = self.inputs.slots.iter().chain(&self.inputs.initial).map(Vec::len).sum();
         let bytes = (held(&self.network) + inputs) * std::mem::size_of::<T>();
         Sizes { block: self.block, trajectories: self.trajectories, bytes, groups: self.groups }
     }
@@ -234,7 +250,9 @@ impl<T: Real> Loaded<T> {
             sum[0] = arrays.fold(0, |seed, a| xxh3_64_with_seed(bytes(a), seed));
         }
         let count = self.shape.trajectories.max(1);
-        for (slot, all) in self.inputs.iter().chain(&self.initial).enumerate().filter(|(_, all)| !all.is_empty()) {
+        for (slot, all) in
+            self.inputs.slots.iter().chain(&self.inputs.initial).enumerate().filter(|(_, all)| !all.is_empty())
+        {
             for (b, part) in all.chunks(all.len() / count).enumerate() {
                 let seed = ((slot + 1) << 40) as u64 + (self.first + b) as u64;
                 sum[0] = sum[0].wrapping_add(xxh3_64_with_seed(bytes(part), seed));
@@ -263,8 +281,8 @@ impl<T: Real> Loaded<T> {
         let most = Linearization::arena_len(&graph, self.trajectories.div_ceil(engine.grid().size()));
         require_memory(most as f64 * std::mem::size_of::<T>() as f64)?;
         let mut arena = vec![T::zero(); len];
-        let inputs: Vec<&[T]> = self.inputs.iter().map(Vec::as_slice).collect();
-        let (initial, count) = (self.initial.as_deref(), self.shape.trajectories);
+        let inputs: Vec<&[T]> = self.inputs.slots.iter().map(Vec::as_slice).collect();
+        let (initial, count) = (self.inputs.initial.as_deref(), self.shape.trajectories);
         let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, count, self.tile, engine)];
         let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, &mut scratch, engine);
         drop(scratch);

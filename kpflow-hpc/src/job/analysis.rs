@@ -33,6 +33,8 @@ pub struct Analysis {
     pub axes: Vec<Axis>,
     /// The other weights of an alignment, the error signal of a learnability.
     pub with: Option<Source>,
+    /// The stage whose weights those are, of an alignment between stages.
+    pub with_stage: Option<String>,
     /// η.
     pub learning_rate: f64,
     /// σ² of log det(I + A/σ²).
@@ -144,6 +146,7 @@ fn analysis(path: &Path, directory: &Path, label: &str, table: &toml::Table) -> 
         vectors: s.boolean("vectors")?.unwrap_or(false),
         axes: axes(&s, quantity)?,
         with,
+        with_stage: None,
         learning_rate: positive(&s, "learning_rate")?,
         noise: positive(&s, "noise")?,
     })

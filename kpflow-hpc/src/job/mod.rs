@@ -4,10 +4,12 @@ mod analysis;
 mod model;
 mod names;
 mod section;
+pub mod stages;
 
 pub use analysis::{Analysis, Part};
 pub use model::{Layer, ModelSpec, Solver, Window};
 pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
+pub use stages::{Alignments, Stage};
 
 use crate::error::{Error, Result};
 use section::Section;
@@ -29,8 +31,14 @@ pub struct Job {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
-    /// The model.
+    /// The model; of a training run, with the weights of the first stage.
     pub model: ModelSpec,
+    /// The stages of a training run; none where there is one checkpoint.
+    pub stages: Vec<Stage>,
+    /// Which stage this is the job of ([`Job::at`]).
+    pub stage: Option<usize>,
+    /// Which stages are aligned with each other.
+    pub alignments: Alignments,
     /// The inputs, with their names where the job names them; their first axis is the trajectory. Only a neural_ode may have none.
     pub inputs: Vec<(Option<String>, Source)>,
     /// Which positions may be read `[B, T]`, 1 or 0.
@@ -79,10 +87,15 @@ impl Job {
         let output = root.table("output")?.unwrap_or(&empty);
 
         let data = Section::new(path, "[data]", data, &["inputs", "initial_state", "mask"])?;
-        let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid"])?;
+        let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid", "alignments"])?;
         let output = Section::new(path, "[output]", output, &["file", "state", "checkpoint", "parts"])?;
         let source = |text: &str| source(&directory, text);
-        let model = model::model_spec(path, &directory, model)?;
+        let (model, stages) = model::model_spec(path, &directory, model)?;
+        if compute.has("alignments") && stages.is_empty() {
+            return Err(compute.error("alignments is for a training run, whose weights are a pattern or a list"));
+        }
+        let analyses = analysis::analyses(path, &directory, &root)?;
+        stages::check(&root, &stages, &analyses)?;
         let mask = data.text("mask")?;
         if mask.is_some() && model.kind != Kind::Bert {
             return Err(data.error(format!("mask is not for kind = \"{}\"; it is for bert", model.kind.name())));
@@ -91,6 +104,9 @@ impl Job {
             path: path.into(),
             inputs: inputs(&data, &directory, model.kind)?,
             model,
+            stages,
+            stage: None,
+            alignments: compute.choice("alignments", Alignments::default(), Alignments::ALL)?,
             mask: mask.map(source),
             initial_state: data.text("initial_state")?.map(source),
             precision: compute.choice("precision", Precision::F64, Precision::ALL)?,
@@ -101,7 +117,7 @@ impl Job {
             checkpoint: checkpoint(&output)?,
             parts: parts(&output)?,
             keep_state: output.boolean("state")?.unwrap_or(false),
-            analyses: analysis::analyses(path, &directory, &root)?,
+            analyses,
             text,
         })
     }

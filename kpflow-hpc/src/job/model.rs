@@ -1,6 +1,7 @@
 //! `[model]`: what the user says of the model.
 
 use super::section::Section;
+use super::stages::{self, Stage};
 use super::Kind;
 use crate::error::Result;
 use crate::network::select::StateChoice;
@@ -193,8 +194,8 @@ fn eps(s: &Section<'_>) -> Result<Option<f64>> {
     }
 }
 
-/// Reads the section.
-pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> Result<ModelSpec> {
+/// Reads the section: the model, and the stages if `weights` are those of a training run.
+pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> Result<(ModelSpec, Vec<Stage>)> {
     let common = ["kind", "weights", "prefix", "state", "parameters", "readout"];
     let mut all: Vec<&str> = common.to_vec();
     for (_, kind) in Kind::ALL {
@@ -240,9 +241,10 @@ pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> 
     }
     let solvers = [("euler", Solver::Euler), ("midpoint", Solver::Midpoint), ("rk4", Solver::Rk4)];
     let conv = kind == Kind::Conv;
-    Ok(ModelSpec {
+    let (weights, stages) = stages::weights(&s, directory)?;
+    let spec = ModelSpec {
         kind,
-        weights: directory.join(s.required_text("weights")?),
+        weights,
         prefix: s.text("prefix")?.unwrap_or_default().into(),
         state,
         parameters: s.strings("parameters")?,
@@ -257,7 +259,8 @@ pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> 
         solver: if s.has("solver") { Some(s.choice("solver", Solver::Euler, &solvers)?) } else { None },
         steps: s.integer("steps", 1)?,
         sequence: if conv { sequence(path, &s)? } else { Vec::new() },
-    })
+    };
+    Ok((spec, stages))
 }
 
 fn sequence(path: &Path, s: &Section<'_>) -> Result<Vec<Layer>> {

@@ -47,6 +47,11 @@ impl Array {
         &self.shape
     }
 
+    /// Lets go of the numbers: its shape and name stay, for errors.
+    pub fn forget(&mut self) {
+        self.data = Data::Memory(Vec::new());
+    }
+
     /// An error about this array.
     pub fn error(&self, message: impl std::fmt::Display) -> Error {
         Error::input(&self.path, format!("{} {message}", self.label))

@@ -115,6 +115,8 @@ pub struct Plan {
     pub columns: Vec<Column>,
     /// Which of them is best, and which is told in detail.
     pub best: usize,
+    /// Stages of a training run, each of which needs this at most.
+    pub stages: usize,
     /// The number of the column that is told in detail.
     pub chosen: usize,
     /// A grid of as many ranks that is faster than what a run takes by itself, and its seconds.
@@ -123,7 +125,8 @@ pub struct Plan {
 
 /// Plans a job. Collective: under mpirun the ranks measure their network, and one speaks.
 pub fn plan(options: &cli::Plan, comm: Comm) -> Result<()> {
-    let job = comm.agree(Job::read(&options.job))?;
+    let run = comm.agree(Job::read(&options.job))?;
+    let job = run.heaviest();
     let engine = comm.agree(crate::run::threads(options.threads).and_then(|threads| Engine::new(comm, threads)))?;
     let plan = match job.precision {
         Precision::F64 => plan_in::<f64>(&job, options, &engine),
@@ -191,6 +194,7 @@ fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) -> Result<P
         network,
         columns,
         best,
+        stages: job.runs(),
         chosen,
         faster,
     })

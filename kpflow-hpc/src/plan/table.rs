@@ -1,6 +1,7 @@
 //! A plan as a person reads it, and as a program does.
 
 use super::{Column, Plan, Planned};
+use crate::results::table::aligned;
 use serde_json::{json, Value};
 use std::fmt::Write;
 
@@ -41,23 +42,6 @@ fn range(least: f64, most: f64) -> String {
         true => number(most),
         false => format!("{}–{}", number(least), number(most)),
     }
-}
-
-/// Rows of words, right-aligned but for the first `left` columns.
-fn aligned(rows: &[Vec<String>], left: usize) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|w| w.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (c, word) in row.iter().enumerate() {
-            let space = " ".repeat(widths[c] - word.chars().count());
-            line += &if c < left { format!("  {word}{space}") } else { format!("  {space}{word}") };
-        }
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
-    out
 }
 
 fn words(list: &[&str]) -> Vec<String> {
@@ -148,6 +132,11 @@ pub(super) fn text(plan: &Plan) -> String {
         rows.push(row);
     }
     out += &aligned(&rows, 0);
+    if plan.stages > 1 {
+        let (n, best) = (plan.stages, &plan.columns[plan.best]);
+        let time = seconds(n as f64 * best.most().seconds());
+        let _ = writeln!(out, "\nThis is the last of {n} stages, which has most to do; all of them, one after the other, take {time} on {} ranks.", best.ranks());
+    }
     let notes = "\nEverything is for the rank with most to do, and for analyses that spend all products allowed: they may stop at the first of the numbers\n\
                  given.";
     let _ = writeln!(out, "{notes}");
@@ -193,6 +182,7 @@ pub(super) fn json(plan: &Plan) -> String {
         "network": { "latency_seconds": plan.network.latency, "bytes_per_second": plan.network.bandwidth,
                      "source": plan.network.source },
         "best_ranks": plan.columns[plan.best].ranks(), "chosen_ranks": plan.columns[plan.chosen].ranks(),
+        "stages": plan.stages, "best_seconds_of_all_stages": plan.stages as f64 * plan.columns[plan.best].most().seconds(),
         "faster_grid": plan.faster.map(|f| f.0),
         "table": plan.columns.iter().map(column).collect::<Vec<_>>(),
     });

@@ -5,6 +5,7 @@
 
 mod lock;
 pub mod parts;
+pub mod table;
 
 pub use lock::Lock;
 pub use parts::Parts;
@@ -42,6 +43,27 @@ pub struct Header {
     pub started: SystemTime,
     /// The variables that are the state, in their order.
     pub variables: Vec<Watched>,
+    /// The stage, of a training run.
+    pub stage: Option<StageOf>,
+}
+
+/// Which stage of a training run a file is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageOf {
+    /// Its name.
+    pub name: String,
+    /// Its number, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl StageOf {
+    fn write(&self, f: &hdf5::File) -> hdf5::Result<()> {
+        text(f, "stage", &self.name)?;
+        number(f, "stage_index", self.index as i64)?;
+        number(f, "stages", self.count as i64)
+    }
 }
 
 /// One analysis.
@@ -61,6 +83,8 @@ pub struct Record<T> {
     pub seconds: f64,
     /// Why it stopped.
     pub status: String,
+    /// The stage that this one is aligned with.
+    pub with_stage: Option<String>,
     /// The value.
     pub value: Option<f64>,
     /// Its standard error.
@@ -149,6 +173,7 @@ impl ResultFile {
             text(f, "started", &utc(header.started))?;
             number(f, "wall_seconds", 0.0)?;
             text(f, "status", "running")?;
+            header.stage.as_ref().map_or(Ok(()), |s| s.write(f))?;
             let state = f.create_group("state")?;
             let names = header.variables.iter().map(|v| v.name.parse::<VarLenUnicode>().unwrap_or_default()).collect();
             array(&state, "variables", &[header.variables.len()], names)?;
@@ -184,8 +209,32 @@ impl ResultFile {
         let done = group.member_names().map_err(|e| Error::input(path, e))?;
         let result = Self { path: resolved(path), shape: header.shape };
         drop((group, file));
-        result.change(true, |f| text(f, "status", "running"))?;
+        result.change(true, |f| {
+            header.stage.as_ref().map_or(Ok(()), |s| s.write(f))?;
+            text(f, "status", "running")
+        })?;
         Ok((result, done))
+    }
+
+    /// Whether a file holds all of these analyses of this job's text, and is complete. If it is, it says from now on which of how many stages it is of.
+    pub fn is_whole(path: &Path, job: &str, stage: &StageOf, analyses: &[&str]) -> Result<bool> {
+        hdf5::silence_errors(true);
+        let Ok(file) = hdf5::File::open(path) else { return Ok(false) };
+        let attr = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<VarLenUnicode>()).map(|t| t.to_string());
+        let number = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<i64>()).unwrap_or(-1);
+        let of = |name: &str, value: &str| attr(name).ok().as_deref() == Some(value);
+        let group = file.group("analysis");
+        let there = |name: &&str| group.as_ref().is_ok_and(|g| g.link_exists(name));
+        let ours = of("format", "kpflow-results") && of("job", job) && of("stage", &stage.name);
+        if !ours || !of("status", "complete") || !analyses.iter().all(there) {
+            return Ok(false);
+        }
+        let same = number("stage_index") == stage.index as i64 && number("stages") == stage.count as i64;
+        drop((group, file));
+        if !same {
+            Self { path: resolved(path), shape: [0; 3] }.change(true, |f| stage.write(f))?;
+        }
+        Ok(true)
     }
 
     /// Adds the state itself, [B, T, N].
@@ -211,6 +260,7 @@ impl ResultFile {
             number(&g, "matvecs_computed", r.computed as i64)?;
             number(&g, "seconds", r.seconds)?;
             text(&g, "status", &r.status)?;
+            r.with_stage.as_ref().map_or(Ok(()), |s| text(&g, "with_stage", s))?;
             if let Some(value) = r.value {
                 scalar(&g, "value", value)?;
             }
@@ -289,7 +339,7 @@ fn resolved(path: &Path) -> PathBuf {
 }
 
 /// Fails unless a new result file may take this place: a wrong `--output` must not cost anyone their inputs or weights.
-fn replaceable(path: &Path) -> Result<()> {
+pub fn replaceable(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(Error::input(path, "is a directory; the result is a file"));
     }

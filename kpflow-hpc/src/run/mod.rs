@@ -6,29 +6,32 @@ mod moments;
 pub mod operators;
 mod part;
 mod spectra;
+pub mod stages;
 mod structure;
 
 use crate::cli;
-use crate::comm::{Comm, Grid};
+use crate::comm::{Comm, Grid, Traffic};
 use crate::engine::{require_memory, status_bytes, Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Tall;
 use crate::job::{Analysis, Job, Precision, Quantity};
 use crate::journal::{directory_of, halted, Halt, Journal};
-use crate::model::{trajectories, Loaded};
+use crate::model::{trajectories, Inputs, Loaded};
 use crate::progress::Progress;
-use crate::results::{parts, Header, Lock, Parts, Record, ResultFile, Spent};
+use crate::results::{parts, table, Header, Lock, Parts, Record, ResultFile, Spent, StageOf};
 use crate::signals::Signals;
 use analyse::analyse;
 use kpflow_core::model::Linearization;
 use memory::memory;
 use operators::{same_operator, Memos};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Runs a job. Collective.
 pub fn run(options: &cli::Run, comm: Comm) -> Result<()> {
     let mut job = comm.agree(Job::read(&options.job))?;
+    stages::share(&mut job, comm);
     if let Some(output) = &options.output {
         job.output.clone_from(output);
     }
@@ -72,11 +75,55 @@ pub fn threads(asked: Option<usize>) -> Result<usize> {
     Ok(asked.or(number("SLURM_CPUS_PER_TASK")).unwrap_or(share).max(1))
 }
 
+/// All runs of a job: one, or one a stage.
 fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()> {
+    let grid = engine.grid();
+    let speak = grid.is_root() && !options.quiet;
+    let signals = grid.agree(Signals::listen())?;
+    if !job.stages.is_empty() {
+        stages::check::<T>(job, grid.world())?;
+        stages::replaceable(job, options.resume, grid)?;
+    }
+    let mut inputs: Option<Rc<Inputs<T>>> = None;
+    for i in 0..job.runs() {
+        let this = job.at(i);
+        let stage = job.stages.get(i).map(|s| StageOf { name: s.name.clone(), index: i, count: job.runs() });
+        if let Some(stage) = &stage {
+            let whole = options.resume && stages::is_whole(&this, stage, grid)?;
+            if speak {
+                let file = this.model.weights.display();
+                let what = if whole { "finished before".into() } else { format!("{file}") };
+                eprintln!("stage {} of {}, {}: {what}", i + 1, stage.count, stage.name);
+            }
+            if whole {
+                continue;
+            }
+        }
+        let loaded = match inputs {
+            None => Loaded::load(&this, engine),
+            Some(inputs) => Loaded::load_on(inputs, &this, engine),
+        };
+        let loaded = loaded.map_err(|e| this.in_stage(e))?;
+        inputs = Some(loaded.inputs());
+        run_one(&this, &job.heaviest(), options, engine, (&loaded, stage, &signals)).map_err(|e| this.in_stage(e))?;
+    }
+    if speak && !job.stages.is_empty() {
+        print!("\n{}", table::stages(job));
+    }
+    Ok(())
+}
+
+/// One run: a model and a result file. `heaviest` has the analyses that need most, of those that follow too.
+fn run_one<T: Real>(
+    job: &Job,
+    heaviest: &Job,
+    options: &cli::Run,
+    engine: &Engine,
+    (loaded, stage, signals): (&Loaded<T>, Option<StageOf>, &Signals),
+) -> Result<()> {
     let (started, clock) = (SystemTime::now(), Instant::now());
     let grid = engine.grid();
-    let signals = grid.agree(Signals::listen())?;
-    let loaded = Loaded::<T>::load(job, engine)?;
+    let sent = grid.traffic();
     let done = loaded.linearized(loaded.weights(), engine, |lin| {
         let state = loaded.state(lin);
         let finite = state.iter().all(|x| x.is_finite());
@@ -95,9 +142,10 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             threads: kpflow_core::machine::Tasks::lanes(engine),
             started,
             variables: loaded.network().watched(),
+            stage,
         };
         // Making an operator is collective: every rank takes part in the estimate, one tells it.
-        let bytes = memory(job, &loaded.sizes(), lin, engine);
+        let bytes = memory(heaviest, &loaded.sizes(), lin, engine);
         if grid.is_root() && !options.quiet {
             let (ranks, lanes) = (header.ranks, header.threads);
             let groups = if grid.probes() > 1 { format!(" in {} groups", grid.probes()) } else { String::new() };
@@ -109,7 +157,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             );
         }
         grid.agree(require_memory(bytes))?;
-        grid.agree(analyse::check(job, &loaded, lin, engine))?;
+        grid.agree(analyse::check(job, loaded, lin, engine))?;
         if grid.is_root() && options.verbose {
             let flops = loaded.product_flops;
             let (block, tile) = (loaded.block, lin.tile());
@@ -143,9 +191,9 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             let state = collect(&Tall { shape: loaded.shape, vectors: 1, data: state }, grid);
             grid.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
         }
-        let journal = open_journal(job, options.resume, &signals, &loaded, grid);
-        analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished, journal)?;
-        let spent = spent(grid);
+        let journal = open_journal(job, options.resume, signals, loaded, grid);
+        analyses(job, options, engine, loaded, lin, file.as_ref(), &finished, journal)?;
+        let spent = spent(grid, sent);
         if grid.is_root() && options.verbose {
             let Spent { peak_memory, bytes_sent, messages, waited_seconds } = spent;
             let peak = peak_memory as f64 / 1048576.0;
@@ -223,6 +271,7 @@ fn analyses<T: Real>(
         }
         record.operator = analysis.operator.name().into();
         record.quantity = analysis.quantity.name().into();
+        record.with_stage.clone_from(&analysis.with_stage);
         record.seconds = clock.elapsed().as_secs_f64();
         let said = line(&analysis.name, analysis.quantity, &record);
         grid.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
@@ -241,10 +290,11 @@ fn analyses<T: Real>(
 }
 
 /// What the run has needed so far, on the rank that needed most. Collective.
-fn spent(grid: Grid) -> Spent {
+fn spent(grid: Grid, before: Traffic) -> Spent {
     let sent = grid.traffic();
-    let [peak_memory, bytes_sent, messages, waited] =
-        grid.world().most([status_bytes("VmHWM").unwrap_or(0), sent.bytes, sent.messages, sent.waited]);
+    let spent = [sent.bytes - before.bytes, sent.messages - before.messages, sent.waited - before.waited];
+    let [bytes_sent, messages, waited] = grid.world().most(spent);
+    let [peak_memory] = grid.world().most([status_bytes("VmHWM").unwrap_or(0)]);
     Spent { peak_memory, bytes_sent, messages, waited_seconds: waited as f64 * 1e-9 }
 }
 

@@ -139,7 +139,7 @@ impl<T: Real> Setting<'_, '_, T> {
         let mut model = self.job.model.clone();
         model.weights.clone_from(&with.path);
         let job = Job { model, ..self.job.clone() };
-        let other = Loaded::<T>::load(&job, self.engine)?;
+        let other = Loaded::<T>::load_on(self.loaded.inputs(), &job, self.engine)?;
         if other.shape != self.loaded.shape {
             let (found, expected) = (other.shape, self.loaded.shape);
             return Err(Error::input(&with.path, format!("makes a state of shape {found}; it is {expected} here")));

@@ -1,0 +1,102 @@
+//! Numbers of result files as a person reads them, and the table of a training run.
+
+use crate::job::{Job, Quantity, Stage};
+use hdf5::{File, Group};
+
+/// A number down to the decimal place `last` (2: hundredths).
+pub fn number(value: f64, last: i32) -> String {
+    if (1e-3..1e7).contains(&value.abs()) {
+        format!("{value:.*}", last.clamp(0, 12) as usize)
+    } else {
+        format!("{value:.6e}")
+    }
+}
+
+/// The decimal place of the `digits`-th digit of a number.
+pub fn place(value: f64, digits: i32) -> i32 {
+    digits - 1 - value.abs().log10().floor() as i32
+}
+
+/// The value of an analysis, down to the first digit that is uncertain.
+pub fn value(analysis: &Group) -> Option<String> {
+    let scalar = |name: &str| analysis.dataset(name).ok()?.read_scalar::<f64>().ok();
+    Some(match (scalar("value")?, scalar("standard_error")) {
+        (value, Some(error)) if error > 0.0 => {
+            let decimals = place(error, 1).clamp(0, 12) as usize;
+            format!("{} ± {error:.decimals$}", number(value, place(error, 1)))
+        }
+        (value, _) => number(value, place(value, 9)),
+    })
+}
+
+/// The largest eigenvalue, or singular value, of an analysis.
+fn largest(analysis: &Group) -> Option<String> {
+    let values = |name: &str| analysis.dataset(name).ok()?.read_raw::<f64>().ok()?.first().copied();
+    values("eigenvalues").or(values("singular_values")).map(|v| number(v, place(v, 6)))
+}
+
+/// Rows of words, right-aligned but for the first `left` columns.
+pub fn aligned(rows: &[Vec<String>], left: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|w| w.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (c, word) in row.iter().enumerate() {
+            let space = " ".repeat(widths[c] - word.chars().count());
+            line += &if c < left { format!("  {word}{space}") } else { format!("  {space}{word}") };
+        }
+        out += line.trim_end();
+        out.push('\n');
+    }
+    out
+}
+
+/// The stages of a training run, a row each: every number there is, and the alignments with the stage before and the first.
+pub fn stages(job: &Job) -> String {
+    let columns: Vec<(String, &str)> = job
+        .analyses
+        .iter()
+        .map(|a| match a.quantity {
+            Quantity::Eigenpairs => (format!("{} λ_1", a.name), a.name.as_str()),
+            Quantity::SingularTriplets => (format!("{} σ_1", a.name), a.name.as_str()),
+            _ => (a.name.clone(), a.name.as_str()),
+        })
+        .collect();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (i, stage) in job.stages.iter().enumerate() {
+        let this = job.at(i);
+        let file = File::open(&this.output).and_then(|f| f.group("analysis")).ok();
+        let group = |name: &str| file.as_ref().and_then(|f| f.group(name).ok());
+        let mut row = vec![stage.name.clone()];
+        row.extend(columns.iter().map(|(_, name)| {
+            let cell = group(name).and_then(|g| largest_or_value(&g));
+            cell.unwrap_or_else(|| "-".into())
+        }));
+        let to = |other: Option<&Stage>, operator| {
+            let name = other.map(|o| Job::alignment_name(operator, o));
+            name.and_then(|n| group(&n)).and_then(|g| value(&g)).unwrap_or_else(|| "-".into())
+        };
+        for operator in job.aligned_operators() {
+            row.push(to(i.checked_sub(1).map(|b| &job.stages[b]), operator));
+            row.push(to(job.stages.first().filter(|_| i > 0), operator));
+        }
+        rows.push(row);
+    }
+    let mut head: Vec<String> = vec!["stage".into()];
+    head.extend(columns.into_iter().map(|c| c.0));
+    head.extend(job.aligned_operators().flat_map(|o| ["before", "first"].map(|w| format!("{} · {w}", o.name()))));
+    rows.insert(0, head);
+    // What no stage has a number of is no column.
+    let told: Vec<bool> = (0..rows[0].len()).map(|c| rows[1..].iter().any(|r| r[c] != "-")).collect();
+    let kept = |row: Vec<String>| row.into_iter().zip(&told).filter(|(_, &k)| k).map(|(w, _)| w).collect();
+    aligned(&rows.into_iter().map(kept).collect::<Vec<_>>(), 1)
+}
+
+fn largest_or_value(analysis: &Group) -> Option<String> {
+    match analysis.link_exists("residuals") && !analysis.link_exists("value") {
+        true => largest(analysis),
+        false => value(analysis),
+    }
+}

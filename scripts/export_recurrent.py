@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""Export the recurrent layer of a PyTorch module, with what it reads, as a native job of kpflow.
+
+    from export_recurrent import export_recurrent
+    export_recurrent(module, inputs, "out/name", targets=targets)     # then: kpflow run out/name.toml
+
+writes three files:
+
+    out/name.safetensors   module.state_dict(), by PyTorch's names
+    out/name.h5            /inputs [B, T, n_in], what the layer reads when the module runs on `inputs`; /initial_state, if it is not
+                           zero; /error_signal [B, T, N], if there are targets: how the loss changes with the state at every step
+    out/name.toml          a job: trace, effective rank and modes of the NTK; and, with targets, learnability
+
+The layer is the one nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell or nn.LSTMCell in the module, wherever it is: it is found by
+itself, as is the prefix of its names. `inputs` is what the module is called with, a tensor or a tuple; what comes before the
+layer has been applied to /inputs already, and its weights are none of θ. With `weights = "checkpoints/*.safetensors"` the job
+is one on a training run instead. Needs torch, h5py, safetensors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+LAYERS = {nn.RNN: "rnn", nn.GRU: "gru", nn.LSTM: "lstm", nn.RNNCell: "rnn", nn.GRUCell: "gru", nn.LSTMCell: "lstm"}
+CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
+
+JOB = """[model]
+kind    = "{kind}"
+weights = {weights}
+{options}
+[data]
+inputs = "{name}.h5:/inputs"
+{initial}
+[output]
+file = "{name}.results.h5"
+
+[[analysis]]
+name     = "trace"
+quantity = "trace"
+
+[[analysis]]
+name     = "effective_rank"
+quantity = "effective_rank"
+rtol     = 0.01
+
+[[analysis]]
+name     = "modes"
+quantity = "eigenpairs"
+count    = 20
+rtol     = 1e-6
+"""
+
+LEARNABILITY = """
+[[analysis]]
+name     = "learnability"
+quantity = "learnability"
+with     = "{name}.h5:/error_signal"
+count    = 20
+rtol     = 1e-6
+"""
+
+
+def export_recurrent(
+    module: nn.Module, inputs: Tensor | tuple[Tensor, ...], path: str | Path, *, targets: Tensor | None = None,
+    loss: Callable[[Any, Tensor], Tensor] = nn.functional.mse_loss, layer: str | None = None,
+    weights: str | Path | list[str] | None = None,
+) -> str:  # fmt: skip
+    """Write `path`.safetensors, `path`.h5 and `path`.toml, and return the layer's name in the module.
+
+    `loss(module(*inputs), targets)` is what `targets` are for; `layer` names the layer where there are several; `weights` is
+    what the job says of them, if not the module's own: a pattern or a list of checkpoints, relative to the working directory.
+    """
+    path, batch = Path(path), inputs if isinstance(inputs, tuple) else (inputs,)
+    name, recurrent = _find(module, layer)
+    if getattr(recurrent, "proj_size", 0):
+        raise ValueError(f"{name or 'the layer'} is a projected LSTM, which kpflow does not have")
+    training = module.training
+    module.eval()
+    watch = _Cell(recurrent) if isinstance(recurrent, CELLS) else _Layer(recurrent)
+    try:
+        with torch.enable_grad():
+            output = module(*batch)
+            signal = None if targets is None else watch.signal(loss(output, targets))
+    finally:
+        watch.remove()
+        module.train(training)
+    x, initial = watch.inputs(), watch.initial()
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if weights is None:
+        # Tensors that share memory would be refused: each is saved for itself.
+        save_file({k: v.detach().clone().contiguous() for k, v in module.state_dict().items()}, f"{path}.safetensors")
+    with h5py.File(f"{path}.h5", "w") as file:
+        file["inputs"] = x
+        if initial.any():
+            file["initial_state"] = initial
+        if signal is not None:
+            file["error_signal"] = signal
+    Path(f"{path}.toml").write_text(_job(path, name, recurrent, bool(initial.any()), signal is not None, weights))
+    return name
+
+
+def _find(module: nn.Module, wanted: str | None) -> tuple[str, nn.Module]:
+    found = {name: m for name, m in module.named_modules() if type(m) in LAYERS}
+    if wanted is not None and wanted not in found:
+        raise ValueError(f"the module has no recurrent layer {wanted!r}; it has {', '.join(found) or 'none'}")
+    if wanted is None and len(found) != 1:
+        raise ValueError(f"the module has {len(found)} recurrent layers ({', '.join(found)}); name one as layer=")
+    name = wanted if wanted is not None else next(iter(found))
+    return name, found[name]
+
+
+def _job(
+    path: Path, name: str, layer: nn.Module, initial: bool, signal: bool, weights: str | Path | list[str] | None
+) -> str:
+    relative = lambda file: os.path.relpath(file, path.parent).replace(os.sep, "/")
+    quoted = lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if weights is None:
+        given = quoted(f"{path.name}.safetensors")
+    elif isinstance(weights, str | Path):
+        given = quoted(relative(weights))
+    else:
+        given = "[" + ", ".join(quoted(relative(w)) for w in weights) + "]"
+    options = f"prefix  = {quoted(name + '.')}\n" if name else ""
+    if getattr(layer, "nonlinearity", "tanh") == "relu":
+        options += 'activation = "relu"\n'
+    start = f'initial_state = "{path.name}.h5:/initial_state"\n' if initial else ""
+    job = JOB.format(kind=LAYERS[type(layer)], weights=given, options=options, name=path.name, initial=start)
+    return job + LEARNABILITY.format(name=path.name) if signal else job
+
+
+def _several(state: Any) -> tuple[Tensor, ...]:
+    """h, or h and c."""
+    return state if isinstance(state, tuple) else (state,)
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().double().cpu().numpy()
+
+
+class _Layer:
+    """Sees what an nn.RNN, nn.GRU or nn.LSTM reads and writes: the output has no gradient but through what follows it."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer, self.calls = layer, 0
+        self.hook = layer.register_forward_hook(self._called, with_kwargs=True)
+
+    def _called(self, _: nn.Module, args: tuple, kwargs: dict, output: Any) -> Any:
+        self.calls += 1
+        if self.calls > 1:
+            raise ValueError("the recurrent layer is called several times; kpflow needs one call on all steps")
+        x, start = (*args, *kwargs.values(), None)[:2]
+        if isinstance(x, nn.utils.rnn.PackedSequence) or x.ndim != 3:
+            raise ValueError("the recurrent layer should read one tensor of three axes, a batch of sequences of one length")
+        self.x, self.start = x if self.layer.batch_first else x.transpose(0, 1), start
+        self.out, last = output[0].detach().requires_grad_(), output[1]
+        self.last = tuple(v.detach().requires_grad_() for v in _several(last))
+        return self.out, self.last if isinstance(last, tuple) else self.last[0]
+
+    def remove(self) -> None:
+        self.hook.remove()
+
+    def inputs(self) -> np.ndarray:
+        if not self.calls:
+            raise ValueError("the module does not call its recurrent layer")
+        return _array(self.x)
+
+    def initial(self) -> np.ndarray:
+        """[B, layers · directions · (h, c)]."""
+        zeros = tuple(torch.zeros_like(v) for v in self.last)
+        state = torch.stack(zeros if self.start is None else _several(self.start))  # [parts, layers, B, H]
+        return _array(state.permute(2, 1, 0, 3).reshape(state.shape[2], -1))
+
+    def signal(self, loss: Tensor) -> np.ndarray:
+        """∂L/∂z [B, T, N], z at other steps held: what reads the output, and what reads the last state."""
+        given = torch.autograd.grad(loss, (self.out, *self.last), allow_unused=True)
+        output, last = given[0], given[1:]
+        (layers, b, h), parts = self.last[0].shape, len(self.last)
+        directions = 1 + self.layer.bidirectional
+        e = torch.zeros(b, self.x.shape[1], layers, parts, h, dtype=self.out.dtype)
+        if output is not None:
+            output = output if self.layer.batch_first else output.transpose(0, 1)
+            e[:, :, layers - directions :, 0] += output.reshape(b, -1, directions, h)
+        for part, g in enumerate(last):
+            for i in range(layers if g is not None else 0):
+                e[:, 0 if i % directions == 1 else -1, i, part] += g[i]
+        return _array(e.reshape(b, e.shape[1], -1))
+
+
+class _Cell:
+    """Sees what a cell reads and writes, step by step: what it is given of the step before has no gradient."""
+
+    def __init__(self, cell: Any) -> None:
+        self.x: list[Tensor] = []
+        self.written: list[tuple[Tensor, ...]] = []
+        self.start: Any = None
+        before = cell.register_forward_pre_hook(self._before, with_kwargs=True)
+        self.hooks = [before, cell.register_forward_hook(self._after)]
+
+    def _before(self, _: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        x, state = (*args, *kwargs.values(), None)[:2]
+        if x.ndim != 2:
+            raise ValueError("the recurrent cell should read [B, n_in], a batch")
+        if not self.x:
+            self.start = state
+        elif state is None or any(not torch.equal(a, b) for a, b in zip(_several(state), self.written[-1], strict=True)):
+            raise ValueError("the cell is not called step after step, each with the state that the one before wrote")
+        self.x.append(x)
+        cut = tuple(v.detach() for v in _several(state)) if state is not None else None
+        return (x, cut if isinstance(state, tuple) else cut and cut[0]), {}
+
+    def _after(self, _: nn.Module, __: tuple, output: Any) -> Any:
+        self.written.append(tuple(v.detach().requires_grad_() for v in _several(output)))
+        return self.written[-1] if isinstance(output, tuple) else self.written[-1][0]
+
+    def remove(self) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def inputs(self) -> np.ndarray:
+        if not self.x:
+            raise ValueError("the module does not call its recurrent cell")
+        return _array(torch.stack(self.x, 1))
+
+    def initial(self) -> np.ndarray:
+        zeros = tuple(torch.zeros_like(v) for v in self.written[0])
+        return _array(torch.cat(zeros if self.start is None else _several(self.start), -1))
+
+    def signal(self, loss: Tensor) -> np.ndarray:
+        flat = [v for step in self.written for v in step]
+        given = torch.autograd.grad(loss, flat, allow_unused=True)
+        filled = [torch.zeros_like(v) if g is None else g for v, g in zip(flat, given, strict=True)]
+        parts = len(self.written[0])
+        return _array(torch.stack([torch.cat(filled[i : i + parts], -1) for i in range(0, len(filled), parts)], 1))

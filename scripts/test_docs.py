@@ -1,0 +1,120 @@
+"""What scripts/test-docs.sh says: the commands of README.md and of the book are run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# Commands that other branches bring: what uses them waits. Empty once they are merged.
+WAITING = ("demo", "report", "compare", "train", "info")
+NEEDS = {"torch": ("torch", "h5py", "safetensors"), "onnx": ("torch", "h5py", "safetensors", "onnxscript", "onnxruntime")}
+BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARK = re.compile(r"<!-- (not run|needs|file|first): (.*?) -->\s*\Z", re.DOTALL)
+LIMIT = 120
+
+
+@dataclass
+class Block:
+    language: str
+    text: str
+    mark: str
+    value: str
+
+    def commands(self) -> list[str]:
+        return [line[2:] for line in self.text.splitlines() if line.startswith("$ ")]
+
+
+def blocks(text: str) -> list[Block]:
+    found = []
+    for match in BLOCK.finditer(text):
+        mark = MARK.search(text[: match.start()])
+        found.append(Block(match[1], match[2], *(mark.groups() if mark else ("", ""))))
+    return found
+
+
+def scratch(directory: Path, program: Path) -> dict[str, str]:
+    """What a reader has at hand after the build."""
+    for name in ("scripts", "tests", "kpflow-hpc", "kpflow-core"):
+        (directory / name).symlink_to(ROOT / name)
+    bin = directory / "target/release"
+    bin.mkdir(parents=True)
+    (bin / "kpflow").symlink_to(program)
+    (bin / "mpirun").symlink_to(ROOT / "scripts/mpirun.sh")
+    (bin / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (bin / "python3").chmod(0o755)
+    return os.environ | {"PATH": f"{bin}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
+
+
+def lacking(program: Path) -> list[str]:
+    listed = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+    return [word for word in WAITING if not re.search(rf"^\s+{word}\b", listed, re.MULTILINE)]
+
+
+def missing(need: str) -> bool:
+    return any(importlib.util.find_spec(module) is None for module in NEEDS.get(need, (need,)))
+
+
+def chapter(file: Path, program: Path, lack: list[str]) -> tuple[int, list[str]]:
+    """Runs a chapter: how many commands were run, and what was left out and why."""
+    ran, left = 0, []
+    uses = re.compile(rf"\bkpflow ({'|'.join(lack)})\b" if lack else r"(?!)")
+    waits = ""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        environment = scratch(directory, program)
+        for block in blocks(file.read_text()):
+            if block.mark == "file":
+                (directory / block.value).write_text(block.text)
+                continue
+            if block.language != "console":
+                continue
+            if not block.commands():
+                sys.exit(f"{file}: a console block has no line that begins with '$ '")
+            first = [block.value] if block.mark == "first" else []
+            for command in first + block.commands():
+                if found := uses.search(command):
+                    # What this command would have made is missing from here on.
+                    waits = waits or (f"kpflow {found[1]}" if found[1] in ("demo", "train") else "")
+                    left.append(f"{command}: waits for kpflow {found[1]}")
+                elif waits:
+                    left.append(f"{command}: waits for {waits}")
+                elif block.mark == "not run":
+                    left.append(f"{command}: {block.value}")
+                elif block.mark == "needs" and missing(block.value):
+                    left.append(f"{command}: needs {block.value}")
+                else:
+                    started = time.monotonic()
+                    bash = ["bash", "-euo", "pipefail", "-c", command]
+                    done = subprocess.run(bash, cwd=directory, env=environment, capture_output=True, text=True, timeout=LIMIT)
+                    if done.returncode:
+                        sys.exit(f"{file}: $ {command}\n{done.stdout}{done.stderr}ended with {done.returncode}")
+                    ran += 1
+                    print(f"  {time.monotonic() - started:5.1f} s  {command}", flush=True)
+    return ran, left
+
+
+def main() -> None:
+    program = Path(os.environ.get("KPFLOW") or Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/kpflow")
+    program = program.resolve()
+    given = [Path(a).resolve() for a in sys.argv[1:]]
+    files = given or [ROOT / "README.md", *sorted((ROOT / "docs/src").glob("*.md"))]
+    lack, total, all_left = lacking(program), 0, 0
+    for file in files:
+        print(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file, flush=True)
+        ran, left = chapter(file, program, lack)
+        total, all_left = total + ran, all_left + len(left)
+        for line in left:
+            print(f"  not run: {line}")
+    print(f"{total} commands run, {all_left} not run")
+
+
+if __name__ == "__main__":
+    main()
