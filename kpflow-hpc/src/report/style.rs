@@ -14,6 +14,10 @@ pub enum Ink {
     Grid,
     /// The paper.
     Paper,
+    /// Words on a light cell of a matrix, in both schemes.
+    Black,
+    /// Words on a dark one.
+    White,
     /// Data by itself, or one of several.
     Series(usize),
     /// One of many in an order: from 0 to 255.
@@ -53,6 +57,9 @@ impl Ink {
         match self {
             // Neither end, which one of the papers would swallow.
             Self::Order(at) => super::raster::viridis(0.12 + 0.70 * f64::from(at) / 255.0),
+            // Not quite those of the paper, which follow the scheme.
+            Self::Black => [0x10, 0x10, 0x10],
+            Self::White => [0xfd, 0xfd, 0xfd],
             _ => INKS.iter().find(|i| i.1 == self).map_or([0x80; 3], |i| i.2),
         }
     }
