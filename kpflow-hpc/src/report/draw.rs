@@ -42,7 +42,7 @@ fn style(ink: Ink, width: f64) -> ShapeStyle {
 
 fn letters(size: f64, ink: Ink) -> TextStyle<'static> {
     let size = size * PLOTTERS * f64::from(FINE);
-    TextStyle::from(("sans-serif", size).into_font()).color(&color(ink, 1.0))
+    TextStyle { color: color(ink, 1.0).to_backend_color(), ..TextStyle::from(("sans-serif", size).into_font()) }
 }
 
 /// About how wide words are, in pixels of the picture.

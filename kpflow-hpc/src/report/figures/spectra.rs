@@ -126,7 +126,7 @@ fn energy(group: &Group<'_>) -> Option<Figure> {
     let of = if whole { "of the trace" } else { "of the sum of those found" };
     let mut caption = format!("The share {of} in the k leading eigenvalues.");
     if !ranks.is_empty() {
-        let say: Vec<_> = ranks.iter().take(8).map(|(l, r)| match group.stages {
+        let say = ranks.iter().take(8).map(|(l, r)| match group.stages {
             1 => format!("{r:.1}"),
             _ => format!("{l} {r:.1}"),
         });
