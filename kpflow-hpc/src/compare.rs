@@ -207,7 +207,14 @@ fn table(options: &cli::Compare, found: &Comparison) {
         }
         let verdict = if r.agrees() { "" } else { "  DIFFERS" };
         let apart = if r.error.is_infinite() { "?".into() } else { format!("{:.2}", r.distance) };
-        println!("{:wide$}  {:>18.9e}  {:>18.9e}  {:>12.2e}  {apart} of {:.1}{verdict}", label(r), r.a, r.b, r.error, r.limit);
+        println!(
+            "{:wide$}  {:>18.9e}  {:>18.9e}  {:>12.2e}  {apart} of {:.1}{verdict}",
+            label(r),
+            r.a,
+            r.b,
+            r.error,
+            r.limit
+        );
     }
     if hidden > 0 {
         println!("and {hidden} more values of spectra, which agree");

@@ -82,7 +82,11 @@ fn links(sections: &[Section]) -> String {
     let of = |s: &Section| link(&id(s.title), s.title);
     let first: String = sections.iter().take(glance).map(of).collect();
     let rest: String = sections.iter().skip(glance).map(of).collect();
-    format!("<nav aria-label=\"Sections\">\n{first}{}{rest}{}</nav>\n", link("numbers", "Numbers"), link("runs", "The runs"))
+    format!(
+        "<nav aria-label=\"Sections\">\n{first}{}{rest}{}</nav>\n",
+        link("numbers", "Numbers"),
+        link("runs", "The runs")
+    )
 }
 
 fn figures_of(section: &Section, figures: &[(&Figure, Drawing)], number: &mut usize) -> String {
@@ -120,20 +124,32 @@ fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
         let cells: Vec<String> = (0..stages.len())
             .map(|i| {
                 let found = group.members.iter().find(|m| m.0 == i);
-                let star = found.filter(|m| !m.2.converged).map_or("", |_| " <span class=\"not\" title=\"not converged\">*</span>");
+                let star = found
+                    .filter(|m| !m.2.converged)
+                    .map_or("", |_| " <span class=\"not\" title=\"not converged\">*</span>");
                 let text = found.map_or(String::new(), |m| escape(&cell(m.2)));
-                if text.is_empty() { "<td></td>".into() } else { format!("<td>{text}{star}</td>") }
+                if text.is_empty() {
+                    "<td></td>".into()
+                } else {
+                    format!("<td>{text}{star}</td>")
+                }
             })
             .collect();
         let any = cells.iter().any(|c| c != "<td></td>");
         let op = format!("{} of {}", what, operator(group.operator));
         let name = escape(group.name);
         any.then(|| {
-            format!("<tr><th scope=\"row\">{} <span class=\"op\">{name}</span></th>{}</tr>\n", escape(&op), cells.concat())
+            format!(
+                "<tr><th scope=\"row\">{} <span class=\"op\">{name}</span></th>{}</tr>\n",
+                escape(&op),
+                cells.concat()
+            )
         })
     };
     let value = |a: &crate::results::read::Analysis| with_error(a.value(), a.standard_error());
-    let item = |name: &'static str| move |a: &crate::results::read::Analysis| a.list(name).first().map_or(String::new(), |x| digits(*x, 7));
+    let item = |name: &'static str| {
+        move |a: &crate::results::read::Analysis| a.list(name).first().map_or(String::new(), |x| digits(*x, 7))
+    };
     let scalar = |name: &'static str, error: &'static str| {
         move |a: &crate::results::read::Analysis| with_error(a.scalar(name), a.scalar(error))
     };
@@ -145,10 +161,9 @@ fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
             row("effective rank of the marginal", &scalar("effective_rank", "effective_rank_error")),
         ],
         "matrix" => vec![row("trace", &value), row("effective rank", &scalar("effective_rank", ""))],
-        "density" => vec![
-            row("trace", &value),
-            row("share of eigenvalues that are 0", &scalar("zero_mass", "zero_mass_error")),
-        ],
+        "density" => {
+            vec![row("trace", &value), row("share of eigenvalues that are 0", &scalar("zero_mass", "zero_mass_error"))]
+        }
         "blocks" => vec![row("trace", &value)],
         "learnability" => vec![
             row("learnability", &value),
@@ -181,7 +196,11 @@ fn runs(stages: &[Stage]) -> String {
     let mut html = String::from("<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\"></th>");
     for (i, s) in stages.iter().enumerate() {
         let ink = Ink::of(i, stages.len()).css();
-        let _ = write!(html, "<th scope=\"col\"><span class=\"swatch\" style=\"background:{ink}\"></span>{}</th>", escape(&s.label));
+        let _ = write!(
+            html,
+            "<th scope=\"col\"><span class=\"swatch\" style=\"background:{ink}\"></span>{}</th>",
+            escape(&s.label)
+        );
     }
     html += "</tr></thead>\n<tbody>\n";
     for (name, say) in rows {
@@ -203,7 +222,8 @@ fn run(stage: &Stage, index: usize, count: usize) -> String {
         escape(&stage.label)
     );
     for a in &r.analyses {
-        let status = if a.converged { escape(&a.status) } else { format!("<span class=\"not\">{}</span>", escape(&a.status)) };
+        let status =
+            if a.converged { escape(&a.status) } else { format!("<span class=\"not\">{}</span>", escape(&a.status)) };
         let _ = writeln!(
             html,
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{status}</td><td>{}</td><td>{}</td><td>{}</td></tr>",

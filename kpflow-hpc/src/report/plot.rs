@@ -140,7 +140,11 @@ pub fn thin<P: Copy>(points: Vec<P>) -> Vec<P> {
     }
     let (head, rest) = points.split_at(POINTS / 4);
     let step = rest.len().div_ceil(POINTS - POINTS / 4 - 1);
-    head.iter().chain(rest.iter().step_by(step)).chain(rest.last().filter(|_| (rest.len() - 1) % step > 0)).copied().collect()
+    head.iter()
+        .chain(rest.iter().step_by(step))
+        .chain(rest.last().filter(|_| (rest.len() - 1) % step > 0))
+        .copied()
+        .collect()
 }
 
 #[cfg(test)]

@@ -63,7 +63,11 @@ pub fn shrink(rows: usize, columns: usize, data: &[f64], most: usize) -> (usize,
     let mean = |i: usize, j: usize| {
         let cells = cut(i, r, rows).flat_map(|a| cut(j, c, columns).map(move |b| data[a * columns + b]));
         let (sum, count) = cells.filter(|x| x.is_finite()).fold((0.0, 0), |(s, n), x| (s + x, n + 1));
-        if count > 0 { sum / f64::from(count) } else { f64::NAN }
+        if count > 0 {
+            sum / f64::from(count)
+        } else {
+            f64::NAN
+        }
     };
     (r, c, (0..r * c).map(|i| mean(i / c, i % c)).collect())
 }

@@ -63,7 +63,11 @@ impl Placed {
     }
     /// The lower end, where bars begin; 0 if that is within.
     pub fn floor(&self) -> f64 {
-        if self.scale == Scale::Log { self.from } else { self.clamp(0.0) }
+        if self.scale == Scale::Log {
+            self.from
+        } else {
+            self.clamp(0.0)
+        }
     }
     /// Whether there are names at the ticks.
     pub fn has_names(&self) -> bool {
@@ -73,7 +77,11 @@ impl Placed {
     fn at(&self, x: f64) -> f64 {
         let f = |x: f64| if self.scale == Scale::Log { x.max(1e-300).log10() } else { x };
         let at = (f(x) - f(self.from)) / (f(self.to) - f(self.from));
-        if self.reversed { 1.0 - at } else { at }
+        if self.reversed {
+            1.0 - at
+        } else {
+            at
+        }
     }
 
     /// Where the ticks are.
@@ -173,10 +181,7 @@ fn plain(x: f64, step: f64) -> String {
 /// The axes of a plot, long enough for all its layers.
 pub fn axes(x: &Axis, y: &Axis, layers: &[Layer], most: (usize, usize)) -> (Placed, Placed) {
     let all: Vec<_> = layers.iter().flat_map(Layer::extent).collect();
-    (
-        Placed::new(x, all.iter().filter_map(|p| p.0), most.0),
-        Placed::new(y, all.iter().filter_map(|p| p.1), most.1),
-    )
+    (Placed::new(x, all.iter().filter_map(|p| p.0), most.0), Placed::new(y, all.iter().filter_map(|p| p.1), most.1))
 }
 
 impl Ranged for Placed {
@@ -188,7 +193,11 @@ impl Ranged for Placed {
     }
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
         // plotters asks for labels with 1 point at least, for fine lines between them with another weight.
-        if hint.bold_points() == 0 { Vec::new() } else { self.ticks() }
+        if hint.bold_points() == 0 {
+            Vec::new()
+        } else {
+            self.ticks()
+        }
     }
     fn range(&self) -> Range<f64> {
         self.from..self.to

@@ -88,7 +88,8 @@ pub fn themed(svg: &str) -> String {
 /// The page's style sheet.
 pub fn sheet() -> String {
     let variables = |dark: bool| -> String {
-        let one = |(name, _, l, d): &(&str, Ink, [u8; 3], [u8; 3])| format!("--{name}:{};", hex(if dark { *d } else { *l }));
+        let one =
+            |(name, _, l, d): &(&str, Ink, [u8; 3], [u8; 3])| format!("--{name}:{};", hex(if dark { *d } else { *l }));
         INKS.iter().map(one).collect()
     };
     let (light, dark) = (variables(false), variables(true));
@@ -147,7 +148,11 @@ mod tests {
         let light = |c: [u8; 3]| {
             let f = c.map(|x| {
                 let x = f64::from(x) / 255.0;
-                if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) }
+                if x <= 0.04045 {
+                    x / 12.92
+                } else {
+                    ((x + 0.055) / 1.055).powf(2.4)
+                }
             });
             0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2]
         };

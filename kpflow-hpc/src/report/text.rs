@@ -77,7 +77,11 @@ pub fn with_error(value: Option<f64>, error: Option<f64>) -> String {
 }
 
 fn decimals_plain(x: f64, last: i32) -> String {
-    if x.abs() < 1e-6 { digits(x, 2) } else { format!("{x:.*}", last.clamp(0, 12) as usize) }
+    if x.abs() < 1e-6 {
+        digits(x, 2)
+    } else {
+        format!("{x:.*}", last.clamp(0, 12) as usize)
+    }
 }
 
 /// Seconds as a reader says them.
@@ -101,7 +105,11 @@ pub fn bytes(bytes: u64) -> String {
         size /= 1024.0;
         unit += 1;
     }
-    if unit == 0 || size >= 100.0 { format!("{size:.0} {}", units[unit]) } else { format!("{size:.1} {}", units[unit]) }
+    if unit == 0 || size >= 100.0 {
+        format!("{size:.0} {}", units[unit])
+    } else {
+        format!("{size:.1} {}", units[unit])
+    }
 }
 
 /// A whole number with thin spaces between thousands.
@@ -167,7 +175,9 @@ mod tests {
         ] {
             assert_eq!(with_error(Some(value), Some(error)), text, "{value} {error}");
         }
-        for (x, text) in [(0.5, "0.5"), (1e-5, "10⁻⁵"), (123456.0, "123456"), (20.0, "20"), (2.5e8, "2.5·10⁸"), (0.0, "0")] {
+        for (x, text) in
+            [(0.5, "0.5"), (1e-5, "10⁻⁵"), (123456.0, "123456"), (20.0, "20"), (2.5e8, "2.5·10⁸"), (0.0, "0")]
+        {
             assert_eq!(short(x), text);
         }
         assert_eq!([time(0.003), time(75.0), time(3661.0), time(1e5)], ["3 ms", "75 s", "61 min 01 s", "27 h 46 min"]);

@@ -18,7 +18,8 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
         Some(format!("{label}{}", text::with_error(Some(mass), error)))
     });
     let zero: Vec<_> = zero.take(8).collect();
-    let mass = if zero.is_empty() { String::new() } else { format!(" Share of eigenvalues that are 0: {}.", zero.join(", ")) };
+    let mass =
+        if zero.is_empty() { String::new() } else { format!(" Share of eigenvalues that are 0: {}.", zero.join(", ")) };
     let zip = |x: &[f64], y: &[f64]| x.iter().copied().zip(y.iter().copied()).collect::<Vec<_>>();
     let mut figures = Vec::new();
     let decades = group.each(|ink, _, a| {
@@ -51,8 +52,10 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
     if group.members.iter().any(|m| !m.2.list("grid").is_empty()) {
         let uncertain = group.members.iter().any(|m| m.2.list("density_errors").iter().any(|e| *e > 0.0));
         let band = if uncertain { " Bands: 95 %." } else { "" };
-        let widths: Vec<_> = group.members.iter().filter_map(|m| m.2.scalar("width")).map(text::short).take(8).collect();
-        let width = if widths.is_empty() { String::new() } else { format!(" Width of the Gaussians: {}.", widths.join(", ")) };
+        let widths: Vec<_> =
+            group.members.iter().filter_map(|m| m.2.scalar("width")).map(text::short).take(8).collect();
+        let width =
+            if widths.is_empty() { String::new() } else { format!(" Width of the Gaussians: {}.", widths.join(", ")) };
         // The peak of the smallest eigenvalues is high above the rest: five decades of it.
         let highest = group.members.iter().flat_map(|m| m.2.list("density")).fold(0.0, |m: f64, x| m.max(*x));
         let y = Axis::new("density", Scale::Log).over((highest * 1e-5).max(1e-300), (highest * 1.6).max(1e-299));

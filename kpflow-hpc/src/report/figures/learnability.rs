@@ -23,10 +23,15 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
         let bars = counted(a.list("energies")).into_iter().take(MODES).map(|p| (p.0 + shift, p.1));
         vec![Layer::Bars { points: bars.collect(), ink, width: width * 0.92 }]
     });
-    let found: Vec<_> = group.members.iter().map(|(_, s, a)| {
-        let label = if group.stages > 1 { format!("{} ", s.label) } else { String::new() };
-        format!("{label}{} %", text::digits(100.0 * a.list("energies").iter().sum::<f64>(), 3))
-    }).take(8).collect();
+    let found: Vec<_> = group
+        .members
+        .iter()
+        .map(|(_, s, a)| {
+            let label = if group.stages > 1 { format!("{} ", s.label) } else { String::new() };
+            format!("{label}{} %", text::digits(100.0 * a.list("energies").iter().sum::<f64>(), 3))
+        })
+        .take(8)
+        .collect();
     let times = group.each(|ink, _, a| {
         let points: Vec<_> = counted(a.list("time_constants")).into_iter().take(MODES).filter(|p| p.1 > 0.0).collect();
         vec![Layer::Line { points: points.clone(), ink, width: 1.0, alpha: 0.7 }, Layer::dots(points, ink)]

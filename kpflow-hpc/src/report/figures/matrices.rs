@@ -78,7 +78,11 @@ fn onto(stage: &Stage, a: &Analysis) -> (String, String) {
 fn first_step(a: &Analysis, axis: &str) -> f64 {
     let window = a.options.get("window").and_then(toml::Value::as_array);
     let first = window.and_then(|w| w.first()).and_then(toml::Value::as_integer);
-    if axis == "time" { first.unwrap_or(0) as f64 } else { 0.0 }
+    if axis == "time" {
+        first.unwrap_or(0) as f64
+    } else {
+        0.0
+    }
 }
 
 /// The leading modes as curves.
@@ -110,7 +114,9 @@ fn modes(group: &Group<'_>, stage: &Stage, a: &Analysis, omitted: &str) -> Optio
     Some(Figure {
         name: name_of(group, stage, "modes"),
         title: title_of(group, stage, &format!("Modes over {axis}")),
-        caption: format!("The leading eigenvectors of the marginal, of length 1, and their shares of its trace.{omitted}"),
+        caption: format!(
+            "The leading eigenvectors of the marginal, of length 1, and their shares of its trace.{omitted}"
+        ),
         plot: Plot { x, y: Axis::new("mode", Scale::Linear), layers, legend, ..Plot::default() },
         table: None,
     })

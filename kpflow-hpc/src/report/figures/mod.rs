@@ -171,9 +171,8 @@ impl<'a> Group<'a> {
         let lists: Vec<&[f64]> = self.members.iter().map(|m| m.2.list(name)).collect();
         let rows = lists.iter().map(|l| l.len()).max()?;
         let cell = |l: &[f64], i: usize| l.get(i).map_or(String::new(), |x| text::digits(*x, 6));
-        let row = |i: usize| {
-            std::iter::once((i + 1).to_string()).chain(lists.iter().map(|l| cell(l, i))).collect::<Vec<_>>()
-        };
+        let row =
+            |i: usize| std::iter::once((i + 1).to_string()).chain(lists.iter().map(|l| cell(l, i))).collect::<Vec<_>>();
         let heads = std::iter::once(head.to_string()).chain(self.members.iter().map(|m| m.1.label.clone()));
         Some(Table { heads: heads.collect(), rows: (0..rows).map(row).collect() })
     }

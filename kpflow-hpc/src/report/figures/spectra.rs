@@ -74,7 +74,11 @@ fn onto(group: &Group<'_>) -> String {
         return String::new();
     }
     let axes = group.members.first().map(|m| m.2.axes()).unwrap_or_default();
-    if axes.is_empty() { String::new() } else { format!(" of the marginal over {}", axes.join(" and ")) }
+    if axes.is_empty() {
+        String::new()
+    } else {
+        format!(" of the marginal over {}", axes.join(" and "))
+    }
 }
 
 /// ‖A v − λ v‖ of each value: no eigenvalue of a symmetric operator is farther.

@@ -64,7 +64,13 @@ fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
     let room = if wide { BARS } else { 6 };
     for v in values.iter().filter(|_| stages.len() <= room) {
         let top = if v.1 >= 0.0 { v.1 + 1.96 * v.2 } else { 0.0 };
-        layers.push(Layer::Label { at: (v.0 as f64, top), text: text::digits(v.1, 3), ink: Ink::Text, size, lift: 0.0 });
+        layers.push(Layer::Label {
+            at: (v.0 as f64, top),
+            text: text::digits(v.1, 3),
+            ink: Ink::Text,
+            size,
+            lift: 0.0,
+        });
     }
     let quantity = text::quantity(group.quantity);
     let names = Scale::Names(stages.iter().map(|s| s.label.clone()).collect());
@@ -74,7 +80,10 @@ fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
     let lowest = values.iter().fold(0.0, |m: f64, v| m.min(v.1 - 1.96 * v.2));
     if few && highest > lowest {
         let span = highest - lowest;
-        y = y.over(if lowest < 0.0 { lowest - 0.08 * span } else { 0.0 }, highest + if wide { 0.15 } else { 0.13 } * span);
+        y = y.over(
+            if lowest < 0.0 { lowest - 0.08 * span } else { 0.0 },
+            highest + if wide { 0.15 } else { 0.13 } * span,
+        );
     }
     Figure {
         name: vec![String::new(), group.name.into(), "over-stages".into()],
