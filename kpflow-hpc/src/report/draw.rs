@@ -8,9 +8,9 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Placed, Placed>>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+type Area<D> = DrawingArea<D, Shift>;
+type Chart<'a, D> = ChartContext<'a, D, Cartesian2d<Placed, Placed>>;
+type Drawn<D> = Result<(), DrawingAreaErrorKind<<D as DrawingBackend>::ErrorType>>;
 
 /// plotters counts in whole pixels: so many of them are one of the picture.
 pub const FINE: i32 = 4;
@@ -27,8 +27,6 @@ pub struct Drawing {
     pub svg: String,
     /// Width and height.
     pub size: (u32, u32),
-    /// The image by itself and where it is: x, y, width, height.
-    pub image: Option<(Image, [f64; 4])>,
 }
 
 fn color(ink: Ink, alpha: f64) -> RGBAColor {
@@ -72,25 +70,18 @@ fn cut(text: &str, width: f64, size: f64) -> String {
     short + "…"
 }
 
-/// Draws a plot.
-///
-/// # Panics
-/// Never: writing to a string does not fail, and where the drawing library fails the picture says so.
+/// Draws a plot as SVG. Where the drawing library fails, the picture says so.
 pub fn draw(plot: &Plot) -> Drawing {
-    let (width, height) = size(plot);
+    let size = size(plot);
     let mut svg = String::new();
-    let mut place = [0.0; 4];
-    let backend = SVGBackend::with_string(&mut svg, ((width * FINE) as u32, (height * FINE) as u32));
-    let drawn = render(plot, &backend.into_drawing_area(), &mut place);
-    if let Err(e) = drawn {
-        svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\"><text y=\"20\">{}</text></svg>",
-            super::text::escape(&e.to_string())
-        );
-    }
-    let image = plot.image.clone().map(|i| (i, place));
-    if let Some((image, [x, y, w, h])) = &image {
-        let data = raster::data_uri(image);
+    let drawn = onto(plot, SVGBackend::with_string(&mut svg, size));
+    let place = drawn.unwrap_or_else(|e| {
+        let words = super::text::escape(&e.to_string());
+        svg = format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><text y=\"80\" font-size=\"48\">{words}</text></svg>");
+        [0.0; 4]
+    });
+    if let Some(image) = &plot.image {
+        let ([x, y, w, h], data) = (place, raster::data_uri(image));
         let tag = format!(
             "<image x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" \
              style=\"image-rendering:pixelated\" href=\"{data}\"/>\n"
@@ -99,11 +90,27 @@ pub fn draw(plot: &Plot) -> Drawing {
         let after = svg.find('>').map_or(0, |i| i + 1);
         svg.insert_str(after, &tag);
     }
-    Drawing { svg, size: ((width * FINE) as u32, (height * FINE) as u32), image }
+    Drawing { svg, size }
 }
 
-/// Width and height in pixels of the picture.
-fn size(plot: &Plot) -> (i32, i32) {
+/// Draws all but the image of a plot, and tells where that belongs: x, y, width, height.
+pub fn onto<D: DrawingBackend>(
+    plot: &Plot,
+    backend: D,
+) -> Result<[f64; 4], DrawingAreaErrorKind<<D as DrawingBackend>::ErrorType>> {
+    let mut place = [0.0; 4];
+    render(plot, &backend.into_drawing_area(), &mut place)?;
+    Ok(place)
+}
+
+/// The size of a picture as plotters counts.
+pub fn size(plot: &Plot) -> (u32, u32) {
+    let (width, height) = extent(plot);
+    ((width * FINE) as u32, (height * FINE) as u32)
+}
+
+/// Width and height in pixels of the page.
+fn extent(plot: &Plot) -> (i32, i32) {
     match (plot.image.is_some(), plot.wide) {
         (true, _) => (460, 400),
         (_, true) => (960, 300),
@@ -111,8 +118,8 @@ fn size(plot: &Plot) -> (i32, i32) {
     }
 }
 
-fn render(plot: &Plot, root: &Area<'_>, place: &mut [f64; 4]) -> Drawn {
-    let (width, height) = size(plot);
+fn render<D: DrawingBackend>(plot: &Plot, root: &Area<D>, place: &mut [f64; 4]) -> Drawn<D> {
+    let (width, height) = extent(plot);
     let legend = legend_rows(plot, f64::from(width) - 30.0);
     let top = 12 + LINE * legend.len() as i32;
     let most = (if plot.wide { 10 } else { 6 }, 6);
@@ -147,7 +154,7 @@ fn render(plot: &Plot, root: &Area<'_>, place: &mut [f64; 4]) -> Drawn {
         lay(layer, &mut chart, root)?;
     }
     write_legend(root, &legend)?;
-    Ok(root.present()?)
+    root.present()
 }
 
 /// Whether names below an axis would run into each other.
@@ -158,7 +165,7 @@ fn slanted(x: &Placed, width: f64) -> bool {
 }
 
 /// Grid, axes and what their ticks say.
-fn frame(plot: &Plot, chart: &mut Chart<'_, '_>, crowded: bool) -> Drawn {
+fn frame<D: DrawingBackend>(plot: &Plot, chart: &mut Chart<'_, D>, crowded: bool) -> Drawn<D> {
     let (x, y) = (chart.as_coord_spec().x_spec().clone(), chart.as_coord_spec().y_spec().clone());
     let mut mesh = chart.configure_mesh();
     mesh.bold_line_style(style(Ink::Grid, 1.0))
@@ -182,7 +189,12 @@ fn frame(plot: &Plot, chart: &mut Chart<'_, '_>, crowded: bool) -> Drawn {
 }
 
 /// What the axes count, and crowded names from bottom to top.
-fn titles(plot: &Plot, root: &Area<'_>, [x0, x1, y0, y1]: [i32; 4], (bottom, left): (i32, i32)) -> Drawn {
+fn titles<D: DrawingBackend>(
+    plot: &Plot,
+    root: &Area<D>,
+    [x0, x1, y0, y1]: [i32; 4],
+    (bottom, left): (i32, i32),
+) -> Drawn<D> {
     let middle = |h, v| Pos::new(h, v);
     let (width, height) = (x1 - x0, y1 - y0);
     if !plot.x.title.is_empty() {
@@ -213,21 +225,21 @@ fn titles(plot: &Plot, root: &Area<'_>, [x0, x1, y0, y1]: [i32; 4], (bottom, lef
 }
 
 /// The points that both axes can show, those beyond the edges moved to them.
-fn within(points: &[Point], chart: &Chart<'_, '_>) -> Vec<Point> {
+fn within<D: DrawingBackend>(points: &[Point], chart: &Chart<'_, D>) -> Vec<Point> {
     let spec = chart.as_coord_spec();
     let (x, y) = (spec.x_spec(), spec.y_spec());
     points.iter().filter(|p| x.shows(p.0) && y.shows(p.1)).map(|p| (x.clamp(p.0), y.clamp(p.1))).collect()
 }
 
 /// Bands and error bars within the axes; a lower end that a logarithmic axis cannot show is at its edge.
-fn spans(points: &[[f64; 3]], chart: &Chart<'_, '_>) -> Vec<[f64; 3]> {
+fn spans<D: DrawingBackend>(points: &[[f64; 3]], chart: &Chart<'_, D>) -> Vec<[f64; 3]> {
     let spec = chart.as_coord_spec();
     let (x, y) = (spec.x_spec(), spec.y_spec());
     let usable = |p: &&[f64; 3]| x.shows(p[0]) && !p[1].is_nan() && !p[2].is_nan();
     points.iter().filter(usable).map(|p| [x.clamp(p[0]), y.clamp(p[1]), y.clamp(p[2])]).collect()
 }
 
-fn lay(layer: &Layer, chart: &mut Chart<'_, '_>, root: &Area<'_>) -> Drawn {
+fn lay<D: DrawingBackend>(layer: &Layer, chart: &mut Chart<'_, D>, root: &Area<D>) -> Drawn<D> {
     let floor = chart.as_coord_spec().y_spec().floor();
     match layer {
         Layer::Line { points, ink, width, alpha } => {
@@ -272,7 +284,7 @@ fn lay(layer: &Layer, chart: &mut Chart<'_, '_>, root: &Area<'_>) -> Drawn {
 }
 
 /// A dashed line across.
-fn rule(at: f64, vertical: bool, ink: Ink, chart: &mut Chart<'_, '_>) -> Drawn {
+fn rule<D: DrawingBackend>(at: f64, vertical: bool, ink: Ink, chart: &mut Chart<'_, D>) -> Drawn<D> {
     use plotters::coord::ranged1d::Ranged;
     let spec = chart.as_coord_spec();
     let (x, y) = (spec.x_spec().clone(), spec.y_spec().clone());
@@ -300,7 +312,7 @@ fn rule(at: f64, vertical: bool, ink: Ink, chart: &mut Chart<'_, '_>) -> Drawn {
 }
 
 /// The bar that says what the colours of a matrix stand for.
-fn key(root: &Area<'_>, image: &Image, [right, top, bottom]: [i32; 3]) -> Drawn {
+fn key<D: DrawingBackend>(root: &Area<D>, image: &Image, [right, top, bottom]: [i32; 3]) -> Drawn<D> {
     let (x0, x1) = (right + 14 * FINE, right + 26 * FINE);
     let count = image.key.len().max(1) as i32;
     let step = f64::from(bottom - top) / f64::from(count);
@@ -338,7 +350,7 @@ fn legend_rows(plot: &Plot, width: f64) -> Vec<Vec<(f64, String, Ink)>> {
     rows
 }
 
-fn write_legend(root: &Area<'_>, rows: &[Vec<(f64, String, Ink)>]) -> Drawn {
+fn write_legend<D: DrawingBackend>(root: &Area<D>, rows: &[Vec<(f64, String, Ink)>]) -> Drawn<D> {
     for (i, row) in rows.iter().enumerate() {
         let y = (11 + LINE * i as i32) * FINE;
         for (x, words, ink) in row {

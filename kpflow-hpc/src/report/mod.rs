@@ -1,5 +1,6 @@
 //! `kpflow report`: result files as one page of pictures and tables, which needs nothing but itself.
 
+mod bitmap;
 mod draw;
 mod figure;
 mod figures;
@@ -37,7 +38,7 @@ fn write(options: &cli::Report) -> Result<()> {
         for (figure, drawing) in drawn.iter().flatten() {
             let name = unused(figure.file_name(), &mut taken);
             put(&directory.join(format!("{name}.svg")), figure.svg(drawing).as_bytes())?;
-            put(&directory.join(format!("{name}.png")), &raster::png(drawing)?)?;
+            put(&directory.join(format!("{name}.png")), &raster::png(&figure.plot)?)?;
         }
     }
     let page = page::page(&stages, &sections, &drawn);

@@ -1,15 +1,13 @@
 //! Matrices as coloured cells, and pictures as PNG.
 
-use super::draw::{Drawing, FINE};
-use super::plot::Image;
+use super::bitmap::Bitmap;
+use super::draw;
+use super::plot::{Image, Plot};
 use crate::error::{Error, Result};
-use resvg::tiny_skia::{FilterQuality, IntSize, Pixmap, PixmapPaint, Transform};
-use resvg::usvg;
+use tiny_skia::{FilterQuality, IntSize, Pixmap, PixmapPaint, Transform};
 
-/// DejaVu Sans, cut down to the letters of these pictures.
-const FONT: &[u8] = include_bytes!("DejaVuSans-subset.ttf");
-/// A PNG has so many pixels for one of the picture.
-const ZOOM: f32 = 2.0;
+/// A PNG has twice as many pixels as the picture in a page.
+const ZOOM: f32 = 2.0 / draw::FINE as f32;
 /// Colours of a key.
 const KEY: usize = 48;
 
@@ -116,33 +114,21 @@ pub fn data_uri(image: &Image) -> String {
 }
 
 /// A picture as PNG, on white.
-pub fn png(drawing: &Drawing) -> Result<Vec<u8>> {
+pub fn png(plot: &Plot) -> Result<Vec<u8>> {
     let fail = |what: String| Error::run(format!("a picture cannot be drawn as PNG: {what}"));
-    let mut options = usvg::Options { font_family: "DejaVu Sans".into(), ..usvg::Options::default() };
-    options.fontdb_mut().load_font_data(FONT.to_vec());
-    options.fontdb_mut().set_sans_serif_family("DejaVu Sans");
-    let tree = usvg::Tree::from_str(&drawing.svg, &options).map_err(|e| fail(e.to_string()))?;
-    let zoom = ZOOM / FINE as f32;
-    let side = |n: u32| (n as f32 * zoom).round() as u32;
-    let (width, height) = drawing.size;
-    let mut canvas = Pixmap::new(side(width), side(height)).ok_or_else(|| fail("its size".into()))?;
-    canvas.fill(resvg::tiny_skia::Color::WHITE);
-    if let Some((image, [x, y, w, h])) = &drawing.image {
-        if let Some(cells) = pixmap(image) {
-            let scale = |to: f64, from: usize| (to / from.max(1) as f64) as f32 * zoom;
-            let place = Transform::from_row(
-                scale(*w, image.columns),
-                0.0,
-                0.0,
-                scale(*h, image.rows),
-                *x as f32 * zoom,
-                *y as f32 * zoom,
-            );
-            let paint = PixmapPaint { quality: FilterQuality::Nearest, ..PixmapPaint::default() };
-            canvas.draw_pixmap(0, 0, cells.as_ref(), &paint, place, None);
-        }
+    let size = draw::size(plot);
+    let side = |n: u32| (n as f32 * ZOOM).round() as u32;
+    let new = || Pixmap::new(side(size.0), side(size.1)).ok_or_else(|| fail("it is too large".into()));
+    let (mut canvas, mut chart) = (new()?, new()?);
+    canvas.fill(tiny_skia::Color::WHITE);
+    let place = draw::onto(plot, Bitmap::new(&mut chart, size, ZOOM)).map_err(|e| fail(e.to_string()))?;
+    if let Some((image, cells)) = plot.image.as_ref().and_then(|i| Some((i, pixmap(i)?))) {
+        let [x, y, w, h] = place.map(|v| v as f32 * ZOOM);
+        let (across, down) = (w / image.columns.max(1) as f32, h / image.rows.max(1) as f32);
+        let paint = PixmapPaint { quality: FilterQuality::Nearest, ..PixmapPaint::default() };
+        canvas.draw_pixmap(0, 0, cells.as_ref(), &paint, Transform::from_row(across, 0.0, 0.0, down, x, y), None);
     }
-    resvg::render(&tree, Transform::from_scale(zoom, zoom), &mut canvas.as_mut());
+    canvas.draw_pixmap(0, 0, chart.as_ref(), &PixmapPaint::default(), Transform::identity(), None);
     canvas.encode_png().map_err(|e| fail(e.to_string()))
 }
 
