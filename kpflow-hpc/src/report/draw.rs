@@ -316,17 +316,18 @@ fn key<D: DrawingBackend>(root: &Area<D>, image: &Image, [right, top, bottom]: [
     let (x0, x1) = (right + 14 * FINE, right + 26 * FINE);
     let count = image.key.len().max(1) as i32;
     let step = f64::from(bottom - top) / f64::from(count);
-    for (i, (pixel, words)) in image.key.iter().enumerate() {
+    for (i, pixel) in image.key.iter().enumerate() {
         // From the lowest colour at the bottom.
         let low = bottom - (step * i as f64).round() as i32;
         let high = bottom - (step * (i + 1) as f64).round() as i32;
         let fill = RGBColor(pixel[0], pixel[1], pixel[2]).filled();
         root.draw(&Rectangle::new([(x0, high), (x1, low)], fill))?;
-        if !words.is_empty() {
-            let at = (x1 + 5 * FINE, (low + high) / 2);
-            let say = letters(LETTERS - 1.0, Ink::Text).pos(Pos::new(HPos::Left, VPos::Center));
-            root.draw(&Text::new(words.clone(), at, say))?;
-        }
+    }
+    for (at, words) in &image.marks {
+        let y = bottom - (f64::from(bottom - top) * at).round() as i32;
+        root.draw(&PathElement::new([(x1, y), (x1 + 4 * FINE, y)], style(Ink::Faint, 1.0)))?;
+        let say = letters(LETTERS - 1.0, Ink::Text).pos(Pos::new(HPos::Left, VPos::Center));
+        root.draw(&Text::new(words.clone(), (x1 + 7 * FINE, y), say))?;
     }
     Ok(())
 }

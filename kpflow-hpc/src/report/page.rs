@@ -5,7 +5,7 @@ use super::figure::Figure;
 use super::figures::{groups, Group, Section, Stage};
 use super::style::{sheet, Ink};
 use super::text::{bytes, count, digits, escape, operator, quantity, time, with_error};
-use crate::results::read::Results;
+use crate::results::read::{Analysis, Results};
 use std::fmt::Write;
 
 /// The whole page.
@@ -120,7 +120,7 @@ fn numbers(stages: &[Stage]) -> String {
 
 /// The rows of one analysis.
 fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
-    let row = |what: &str, cell: &dyn Fn(&crate::results::read::Analysis) -> String| {
+    let row = |what: &str, cell: &dyn Fn(&Analysis) -> String| {
         let cells: Vec<String> = (0..stages.len())
             .map(|i| {
                 let found = group.members.iter().find(|m| m.0 == i);
@@ -146,13 +146,10 @@ fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
             )
         })
     };
-    let value = |a: &crate::results::read::Analysis| with_error(a.value(), a.standard_error());
-    let item = |name: &'static str| {
-        move |a: &crate::results::read::Analysis| a.list(name).first().map_or(String::new(), |x| digits(*x, 7))
-    };
-    let scalar = |name: &'static str, error: &'static str| {
-        move |a: &crate::results::read::Analysis| with_error(a.scalar(name), a.scalar(error))
-    };
+    let value = |a: &Analysis| with_error(a.value(), a.standard_error());
+    let item = |name: &'static str| move |a: &Analysis| a.list(name).first().map_or(String::new(), |x| digits(*x, 7));
+    let scalar =
+        |name: &'static str, error: &'static str| move |a: &Analysis| with_error(a.scalar(name), a.scalar(error));
     let all = match group.quantity {
         "eigenpairs" => vec![row("λ₁", &item("eigenvalues"))],
         "singular_triplets" => vec![row("σ₁", &item("singular_values"))],
@@ -164,7 +161,13 @@ fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
         "density" => {
             vec![row("trace", &value), row("share of eigenvalues that are 0", &scalar("zero_mass", "zero_mass_error"))]
         }
-        "blocks" => vec![row("trace", &value)],
+        "blocks" => {
+            let one = |a: &Analysis| match a.list("matrix") {
+                [norm] => with_error(Some(*norm), a.list("standard_errors").first().copied()),
+                _ => String::new(),
+            };
+            vec![row("trace", &value), row("Frobenius norm", &one)]
+        }
         "learnability" => vec![
             row("learnability", &value),
             row("predicted decrease of the loss, a step,", &scalar("predicted_decrease", "")),

@@ -81,8 +81,10 @@ pub struct Image {
     pub columns: usize,
     /// A colour a cell.
     pub pixels: Vec<[u8; 4]>,
-    /// What the colours stand for: from the lowest to the highest, and their names.
-    pub key: Vec<([u8; 4], String)>,
+    /// The colours from the lowest number to the highest.
+    pub key: Vec<[u8; 4]>,
+    /// What they stand for: a place among them, 0 … 1, and the number there.
+    pub marks: Vec<(f64, String)>,
 }
 
 /// A picture.

@@ -2,7 +2,8 @@
 
 use super::bitmap::Bitmap;
 use super::draw;
-use super::plot::{Image, Plot};
+use super::plot::{Axis, Image, Plot, Scale};
+use super::scale::Placed;
 use crate::error::{Error, Result};
 use tiny_skia::{FilterQuality, IntSize, Pixmap, PixmapPaint, Transform};
 
@@ -93,13 +94,12 @@ pub fn image(rows: usize, columns: usize, data: &[f64], colors: Colors) -> Image
         [r, g, b, 255]
     };
     let pixels = data.iter().map(|x| if x.is_finite() { color(*x) } else { [0; 4] }).collect();
-    let step = |i: usize| {
-        let at = from + width * i as f64 / (KEY - 1) as f64;
-        let x = if decades { 10f64.powf(at) } else { at };
-        let words = if i % ((KEY - 1) / 4) == 0 || i == KEY - 1 { super::text::short(x) } else { String::new() };
-        (color(x), if KEY - 1 - i < 4 && i < KEY - 1 { String::new() } else { words })
-    };
-    Image { rows, columns, pixels, key: (0..KEY).map(step).collect() }
+    let scale = if decades { Scale::Log } else { Scale::Linear };
+    let back = |at: f64| if decades { 10f64.powf(at) } else { at };
+    let axis = Placed::new(&Axis::new("", scale).over(back(from), back(from + width)), std::iter::empty(), 5);
+    let marks = axis.ticks().into_iter().map(|x| (axis.at(x), axis.say(x))).collect();
+    let key = (0..KEY).map(|i| color(back(from + width * i as f64 / (KEY - 1) as f64))).collect();
+    Image { rows, columns, pixels, key, marks }
 }
 
 fn pixmap(image: &Image) -> Option<Pixmap> {
@@ -170,7 +170,7 @@ mod tests {
     fn colors_have_their_ends() {
         let signs = image(1, 3, &[-2.0, 0.0, f64::NAN], Colors::Signs);
         assert_eq!(signs.pixels, [[33, 102, 172, 255], [247, 247, 247, 255], [0; 4]]);
-        assert_eq!(signs.key.last().unwrap().1, "2");
+        assert_eq!(signs.marks.iter().map(|m| m.1.as_str()).collect::<Vec<_>>(), ["−2", "−1", "0", "1", "2"]);
         let decades = image(1, 3, &[0.0, 1e-4, 1.0], Colors::Decades);
         assert_eq!(decades.pixels, [[68, 1, 84, 255], [68, 1, 84, 255], [253, 231, 37, 255]]);
         for data in [&[f64::NAN][..], &[0.0], &[f64::INFINITY], &[-1.0]] {

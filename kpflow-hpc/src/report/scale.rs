@@ -74,7 +74,8 @@ impl Placed {
         matches!(self.scale, Scale::Names(_))
     }
 
-    fn at(&self, x: f64) -> f64 {
+    /// How far along the axis a number is: 0 … 1.
+    pub fn at(&self, x: f64) -> f64 {
         let f = |x: f64| if self.scale == Scale::Log { x.max(1e-300).log10() } else { x };
         let at = (f(x) - f(self.from)) / (f(self.to) - f(self.from));
         if self.reversed {
@@ -125,6 +126,8 @@ impl Placed {
         match &self.scale {
             Scale::Names(names) => names.get(x.round() as usize).cloned().unwrap_or_default(),
             Scale::Log if self.to / self.from >= 10f64.powf(2.2) => power(x),
+            // Far apart, each has digits of its own.
+            Scale::Log if self.to / self.from >= 10f64.powf(0.7) => super::text::short(x),
             _ => {
                 let ticks = self.ticks();
                 let step = ticks.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);

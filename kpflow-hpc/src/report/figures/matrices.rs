@@ -67,8 +67,9 @@ fn onto(stage: &Stage, a: &Analysis) -> (String, String) {
     match &axes[..] {
         [] => {
             let one = by_size();
-            (one.clone(), one)
+            (one.clone(), if one == "time" { "time step".into() } else { one })
         }
+        [one] if one == "time" => (one.clone(), "time step".into()),
         [one] => (one.clone(), one.clone()),
         many => (many.join(" and "), format!("{}, the last one fastest", many.join(" × "))),
     }
@@ -160,7 +161,8 @@ fn cells(
 
 /// ‖A_ab‖_F of the variables.
 fn block(group: &Group<'_>, stage: &Stage, a: &Analysis, omitted: &str) -> Option<Figure> {
-    let (rows, columns, data) = a.matrix("matrix")?;
+    // A state of one variable has one block, whose norm the table of numbers has.
+    let (rows, columns, data) = a.matrix("matrix").filter(|m| m.0 > 1)?;
     let name = |i: usize| stage.results.variables.get(i).map_or(format!("{}", i + 1), |v| v.name.clone());
     let names: Vec<String> = (0..rows).map(name).collect();
     let errors = a.list("standard_errors");

@@ -181,12 +181,22 @@ impl<'a> Group<'a> {
 impl Stage {
     /// The value of the analysis of this operator and quantity of the whole state, if there is one.
     pub fn value_of(&self, operator: &str, quantity: &str) -> Option<f64> {
-        let whole = |a: &&Analysis| {
-            let part = ["window", "units", "average"].iter().any(|k| a.options.contains_key(*k));
-            a.operator == operator && a.quantity == quantity && !part
-        };
-        self.results.analyses.iter().find(whole)?.value().filter(|v| v.is_finite())
+        self.whole(operator, quantity)?.value().filter(|v| v.is_finite())
     }
+    /// Half of its interval of 95 %, by its value; 0 if there is none.
+    pub fn error_of(&self, operator: &str, quantity: &str) -> f64 {
+        let relative = |a: &Analysis| Some(1.96 * a.standard_error()? / a.value()?.abs());
+        self.whole(operator, quantity).and_then(relative).filter(|e| e.is_finite()).unwrap_or(0.0)
+    }
+    fn whole(&self, operator: &str, quantity: &str) -> Option<&Analysis> {
+        let fits = |a: &&Analysis| a.operator == operator && a.quantity == quantity && !is_part(a);
+        self.results.analyses.iter().find(fits)
+    }
+}
+
+/// Whether an analysis is of a part of the state only.
+pub fn is_part(a: &Analysis) -> bool {
+    ["window", "units", "average"].iter().any(|k| a.options.contains_key(*k))
 }
 
 /// The numbers of a list against 1, 2, 3, …

@@ -1,6 +1,6 @@
 //! Eigenvalues and singular values, the energy in the leading ones, and residuals.
 
-use super::{counted, curves, index, Figure, Group};
+use super::{counted, curves, index, is_part, Figure, Group};
 use crate::report::plot::{thin, Axis, Layer, Scale};
 use crate::report::style::Ink;
 use crate::results::read::Analysis;
@@ -89,7 +89,7 @@ pub fn bounds(a: &Analysis, list: &str) -> Vec<f64> {
 
 /// The share of the trace in the leading eigenvalues.
 fn energy(group: &Group<'_>) -> Option<Figure> {
-    let mut whole = true;
+    let (mut whole, mut vague) = (true, 0.0f64);
     let mut ranks = Vec::new();
     let mut layers = Vec::new();
     for (i, stage, a) in &group.members {
@@ -100,6 +100,9 @@ fn energy(group: &Group<'_>) -> Option<Figure> {
             _ => Some(all),
         };
         whole &= trace.is_some();
+        if group.quantity == "eigenpairs" {
+            vague = vague.max(stage.error_of(group.operator, "trace"));
+        }
         let total = trace.unwrap_or(all);
         if !(total > 0.0 && total.is_finite()) {
             continue;
@@ -129,6 +132,9 @@ fn energy(group: &Group<'_>) -> Option<Figure> {
     }
     let of = if whole { "of the trace" } else { "of the sum of those found" };
     let mut caption = format!("The share {of} in the k leading eigenvalues.");
+    if vague > 0.02 && whole {
+        caption += &format!(" The trace is known to ± {:.0} % (95 %).", 100.0 * vague);
+    }
     if !ranks.is_empty() {
         let say = ranks.iter().take(8).map(|(l, r)| match group.stages {
             1 => format!("{r:.1}"),
@@ -144,11 +150,6 @@ fn energy(group: &Group<'_>) -> Option<Figure> {
         plot: curves(group, Axis::new("k", Scale::Whole).from_zero(), y, layers),
         table: None,
     })
-}
-
-/// Whether an analysis is of a part of the state only.
-fn is_part(a: &Analysis) -> bool {
-    ["window", "units", "average"].iter().any(|k| a.options.contains_key(*k))
 }
 
 fn residuals(group: &Group<'_>) -> Figure {

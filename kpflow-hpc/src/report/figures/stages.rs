@@ -102,7 +102,7 @@ fn caption(stages: &[Stage], values: &[(usize, f64, f64)], quantity: &str) -> St
         few => format!("{}.", few.iter().map(say).collect::<Vec<_>>().join(" → ")),
     };
     let what = match quantity {
-        "effective_rank" => " Effective rank: tr² / ‖A‖_F², in how many directions learning can move the state.",
+        "effective_rank" => " The effective rank, the squared trace over the squared Frobenius norm, says in about how many directions learning moves the state.",
         _ => "",
     };
     let bars = if values.iter().any(|v| v.2 > 0.0) { " Error bars: 95 %." } else { "" };
