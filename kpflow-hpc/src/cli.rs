@@ -29,6 +29,50 @@ pub enum Command {
         #[arg(long, value_name = "N")]
         threads: Option<usize>,
     },
+    /// Make one page of figures and tables of result files
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(Report),
+    /// Compare the quantities of two result files; status 1 where they differ by more than their errors
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(Compare),
+}
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  kpflow report results.h5
+  kpflow report init.h5 step300.h5 step1500.h5 --output training.html
+  kpflow report results.h5 --figures figures       # every figure as SVG and PNG too";
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  kpflow compare one_rank.h5 two_ranks.h5
+  kpflow compare a.h5 b.h5 --json | jq '.rows[] | select(.agrees | not)'";
+
+/// The arguments of `kpflow report`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Result files; stages of one training in their order
+    #[arg(value_name = "RESULTS.h5", required = true)]
+    pub results: Vec<PathBuf>,
+    /// Where to write the page
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub output: PathBuf,
+    /// Write every figure into this directory too, as SVG and as PNG
+    #[arg(long, value_name = "DIR")]
+    pub figures: Option<PathBuf>,
+}
+
+/// The arguments of `kpflow compare`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Compare {
+    /// A result file
+    #[arg(value_name = "A.h5")]
+    pub a: PathBuf,
+    /// Another
+    #[arg(value_name = "B.h5")]
+    pub b: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The arguments of `kpflow run`.

@@ -14,6 +14,8 @@ fn work(comm: Comm) -> Result<()> {
         None => Ok(()),
         Some(Command::Run(options)) => kpflow_hpc::run::run(&options, comm),
         Some(Command::Plan(options)) => kpflow_hpc::plan::plan(&options, comm),
+        Some(Command::Report(options)) => kpflow_hpc::report::report(&options, comm),
+        Some(Command::Compare(options)) => kpflow_hpc::compare::compare(&options, comm),
         Some(Command::Check { job, threads }) => kpflow_hpc::check::check(&job, threads, comm),
     }
 }

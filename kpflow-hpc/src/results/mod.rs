@@ -5,6 +5,7 @@
 
 mod lock;
 pub mod parts;
+pub mod read;
 pub mod table;
 
 pub use lock::Lock;

@@ -1,0 +1,215 @@
+//! Which figures an analysis has: one file a kind of quantity.
+//!
+//! An analysis of the same name in several files is one figure with a curve a file, so that stages of a training can be compared; what is a
+//! picture by itself, a matrix, has one figure a file.
+
+mod alignment;
+mod convergence;
+mod density;
+mod learnability;
+mod matrices;
+mod spectra;
+mod stages;
+
+pub use alignment::alignments;
+pub use stages::glance;
+
+use super::figure::{Figure, Table};
+use super::plot::{Axis, Layer, Plot, Scale};
+use super::style::Ink;
+use super::text;
+use crate::results::read::{Analysis, Results};
+
+/// A result file in the report.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// What it is called.
+    pub label: String,
+    /// What is in it.
+    pub results: Results,
+}
+
+/// An analysis in all files that have it.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its operator.
+    pub operator: &'a str,
+    /// Its quantity.
+    pub quantity: &'a str,
+    /// How many files there are in all.
+    pub stages: usize,
+    /// The file's number, the file, the analysis.
+    pub members: Vec<(usize, &'a Stage, &'a Analysis)>,
+}
+
+/// A part of the page.
+#[derive(Clone, Debug, Default)]
+pub struct Section {
+    /// Its heading.
+    pub title: &'static str,
+    /// What a reader should know.
+    pub lead: &'static str,
+    /// Its figures.
+    pub figures: Vec<Figure>,
+}
+
+/// Matrices of more files than this are not all shown: the first, the last and some between.
+const MATRICES: usize = 6;
+
+/// The analyses of all files, by name, in the order of the first file that has each.
+pub fn groups(stages: &[Stage]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (i, stage) in stages.iter().enumerate() {
+        for a in &stage.results.analyses {
+            let same = |g: &&mut Group<'_>| (g.name, g.operator, g.quantity) == (&a.name, &a.operator, &a.quantity);
+            let group = match groups.iter().position(|g| same(&&mut g.clone())) {
+                Some(at) => &mut groups[at],
+                None => {
+                    groups.push(Group {
+                        name: &a.name,
+                        operator: &a.operator,
+                        quantity: &a.quantity,
+                        stages: stages.len(),
+                        members: Vec::new(),
+                    });
+                    let last = groups.len() - 1;
+                    &mut groups[last]
+                }
+            };
+            group.members.push((i, stage, a));
+        }
+    }
+    groups
+}
+
+/// All figures, by sections; sections without figures are left out.
+pub fn sections(stages: &[Stage]) -> Vec<Section> {
+    let groups = groups(stages);
+    let of = |title, lead, make: &dyn Fn(&Group<'_>) -> Vec<Figure>| Section {
+        title,
+        lead,
+        figures: groups.iter().flat_map(make).collect(),
+    };
+    let first = Section { title: "At a glance", lead: "", figures: glance(stages, &groups) };
+    let alignment = Section {
+        title: "Alignment between stages",
+        lead: "⟨A, B⟩_F / (‖A‖_F ‖B‖_F) of the operators at two stages: 1 where they are the same up to a factor.",
+        figures: alignments(stages, &groups),
+    };
+    let sections = [
+        first,
+        of("Spectra", "", &|g| spectra::figures(g)),
+        of("Densities", "Of the eigenvalues that are not 0, smoothed; the integral is 1.", &|g| density::figures(g)),
+        of(
+            "Over time, trajectories and units",
+            "Marginals: partial traces of the operator. Their leading modes say where in the task learning moves the state together.",
+            &|g| matrices::marginals(g),
+        ),
+        of("Blocks and whole matrices", "", &|g| matrices::blocks(g)),
+        alignment,
+        of(
+            "Learnability",
+            "What gradient descent can do about an error signal, mode by mode.",
+            &|g| learnability::figures(g),
+        ),
+        of("Lyapunov exponents", "", &|g| learnability::lyapunov(g)),
+        of("Convergence", "Estimates as products were spent.", &|g| convergence::figures(g)),
+    ];
+    sections.into_iter().filter(|s| !s.figures.is_empty()).collect()
+}
+
+impl<'a> Group<'a> {
+    /// The colour of a file.
+    pub fn ink(&self, stage: usize) -> Ink {
+        Ink::of(stage, self.stages)
+    }
+
+    /// The files and their colours; none where there is only one.
+    pub fn legend(&self) -> Vec<(String, Ink)> {
+        if self.stages == 1 {
+            return Vec::new();
+        }
+        let all: Vec<_> = self.members.iter().map(|(i, s, _)| (s.label.clone(), self.ink(*i))).collect();
+        // Many curves in an order: the ends and the middle.
+        let n = all.len();
+        if n <= super::style::SERIES {
+            return all;
+        }
+        [0, n / 4, n / 2, 3 * n / 4, n - 1].map(|i| all[i].clone()).to_vec()
+    }
+
+    /// Operator and what is drawn.
+    pub fn title(&self, what: &str) -> String {
+        format!("{} of {} ({})", what, text::operator(self.operator), self.name)
+    }
+
+    /// The name of a figure of all files.
+    pub fn file(&self, what: &str) -> Vec<String> {
+        let stage = if self.stages == 1 { self.members[0].1.label.clone() } else { String::new() };
+        vec![stage, self.name.into(), what.into()]
+    }
+
+    /// The files whose matrices are shown, and what to say of the others.
+    pub fn shown(&self) -> (Vec<(usize, &'a Stage, &'a Analysis)>, String) {
+        let n = self.members.len();
+        if n <= MATRICES {
+            return (self.members.clone(), String::new());
+        }
+        let shown = (0..MATRICES).map(|i| self.members[i * (n - 1) / (MATRICES - 1)]).collect();
+        (shown, format!(" {MATRICES} of {n} files are shown."))
+    }
+
+    /// A layer a file.
+    pub fn each(&self, mut layers: impl FnMut(Ink, &'a Stage, &'a Analysis) -> Vec<Layer>) -> Vec<Layer> {
+        self.members.iter().flat_map(|(i, s, a)| layers(self.ink(*i), s, a)).collect()
+    }
+
+    /// A table with a row a number of the list and a column a file.
+    pub fn table(&self, head: &str, name: &str) -> Option<Table> {
+        let lists: Vec<&[f64]> = self.members.iter().map(|m| m.2.list(name)).collect();
+        let rows = lists.iter().map(|l| l.len()).max()?;
+        let cell = |l: &[f64], i: usize| l.get(i).map_or(String::new(), |x| text::digits(*x, 6));
+        let row =
+            |i: usize| std::iter::once((i + 1).to_string()).chain(lists.iter().map(|l| cell(l, i))).collect::<Vec<_>>();
+        let heads = std::iter::once(head.to_string()).chain(self.members.iter().map(|m| m.1.label.clone()));
+        Some(Table { heads: heads.collect(), rows: (0..rows).map(row).collect() })
+    }
+}
+
+impl Stage {
+    /// The value of the analysis of this operator and quantity of the whole state, if there is one.
+    pub fn value_of(&self, operator: &str, quantity: &str) -> Option<f64> {
+        self.whole(operator, quantity)?.value().filter(|v| v.is_finite())
+    }
+    /// Half of its interval of 95 %, by its value; 0 if there is none.
+    pub fn error_of(&self, operator: &str, quantity: &str) -> f64 {
+        let relative = |a: &Analysis| Some(1.96 * a.standard_error()? / a.value()?.abs());
+        self.whole(operator, quantity).and_then(relative).filter(|e| e.is_finite()).unwrap_or(0.0)
+    }
+    fn whole(&self, operator: &str, quantity: &str) -> Option<&Analysis> {
+        let fits = |a: &&Analysis| a.operator == operator && a.quantity == quantity && !is_part(a);
+        self.results.analyses.iter().find(fits)
+    }
+}
+
+/// Whether an analysis is of a part of the state only.
+pub fn is_part(a: &Analysis) -> bool {
+    ["window", "units", "average"].iter().any(|k| a.options.contains_key(*k))
+}
+
+/// The numbers of a list against 1, 2, 3, …
+pub fn counted(list: &[f64]) -> Vec<(f64, f64)> {
+    list.iter().enumerate().map(|(i, x)| ((i + 1) as f64, *x)).collect()
+}
+
+/// A plot of curves.
+pub fn curves(group: &Group<'_>, x: Axis, y: Axis, layers: Vec<Layer>) -> Plot {
+    Plot { x, y, layers, legend: group.legend(), ..Plot::default() }
+}
+
+/// An axis that counts from 1.
+pub fn index(title: &str) -> Axis {
+    Axis::new(title, Scale::Whole)
+}

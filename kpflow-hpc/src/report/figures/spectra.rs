@@ -1,0 +1,173 @@
+//! Eigenvalues and singular values, the energy in the leading ones, and residuals.
+
+use super::{counted, curves, index, is_part, Figure, Group};
+use crate::report::plot::{thin, Axis, Layer, Scale};
+use crate::report::style::Ink;
+use crate::results::read::Analysis;
+
+/// More points than this are a curve without dots.
+const DOTS: usize = 130;
+
+/// The figures of a spectrum.
+pub fn figures(group: &Group<'_>) -> Vec<Figure> {
+    let (list, word) = match group.quantity {
+        "singular_triplets" => ("singular_values", "singular value"),
+        "eigenpairs" | "matrix" | "marginal" => ("eigenvalues", "eigenvalue"),
+        _ => return Vec::new(),
+    };
+    if group.members.iter().all(|m| m.2.list(list).is_empty()) {
+        return Vec::new();
+    }
+    let mut figures = vec![spectrum(group, list, word)];
+    if list == "eigenvalues" {
+        figures.extend(energy(group));
+    }
+    if group.quantity != "marginal" && group.members.iter().any(|m| m.2.list("residuals").iter().any(|r| *r > 0.0)) {
+        figures.push(residuals(group));
+    }
+    figures
+}
+
+/// Values on a logarithmic axis; their residuals as error bars, and rings where those leave less than two digits.
+fn spectrum(group: &Group<'_>, list: &str, word: &str) -> Figure {
+    let mut small = 0;
+    let layers = group.each(|ink, _, a| {
+        let values = a.list(list);
+        // What is rounding, against the largest, is not shown.
+        let least = values.first().map_or(0.0, |v| v.abs() * 1e-12);
+        let points: Vec<_> = counted(values).into_iter().filter(|p| p.1 > least).collect();
+        small += values.len() - points.len();
+        let bound = bounds(a, list);
+        let bars = points.iter().zip(&bound).filter(|(p, b)| **b > 0.02 * p.1);
+        let bars: Vec<_> = bars.map(|(p, b)| [p.0, p.1 - b, p.1 + b]).collect();
+        let (sure, unsure): (Vec<_>, Vec<_>) =
+            points.iter().enumerate().partition(|(i, p)| bound.get(*i).is_none_or(|b| *b <= 0.01 * p.1));
+        let bare = |p: Vec<(usize, &(f64, f64))>| p.into_iter().map(|p| *p.1).collect::<Vec<_>>();
+        let mut layers = vec![Layer::Line { points: thin(points.clone()), ink, width: 1.2, alpha: 0.8 }];
+        if points.len() <= DOTS {
+            layers.push(Layer::Whiskers { points: bars, ink });
+            layers.push(Layer::Dots { points: bare(unsure), ink, radius: 3.0, ring: true });
+            layers.push(Layer::dots(bare(sure), ink));
+        }
+        layers
+    });
+    let residuals = group.members.iter().any(|m| !bounds(m.2, list).is_empty());
+    let mut caption = format!("The leading {word}s, largest first, on a logarithmic axis.");
+    if residuals {
+        caption += " Bars: the residual's bound of the error, where it is above 2 %; rings: where it is above 1 %.";
+    }
+    if small > 0 {
+        caption += &format!(" {small} of no more than 10⁻¹² of the largest are not shown.");
+    }
+    Figure {
+        name: group.file("spectrum"),
+        title: group.title(&format!("Spectrum{}", onto(group))),
+        caption,
+        plot: curves(group, index("number"), Axis::new(word, Scale::Log), layers),
+        table: group.table("number", list),
+    }
+}
+
+/// Onto what a marginal is.
+fn onto(group: &Group<'_>) -> String {
+    if group.quantity != "marginal" {
+        return String::new();
+    }
+    let axes = group.members.first().map(|m| m.2.axes()).unwrap_or_default();
+    if axes.is_empty() {
+        String::new()
+    } else {
+        format!(" of the marginal over {}", axes.join(" and "))
+    }
+}
+
+/// ‖A v − λ v‖ of each value: no eigenvalue of a symmetric operator is farther.
+pub fn bounds(a: &Analysis, list: &str) -> Vec<f64> {
+    let largest = a.list(list).first().copied().unwrap_or(0.0).abs();
+    a.list("residuals").iter().map(|r| r * largest).collect()
+}
+
+/// The share of the trace in the leading eigenvalues.
+fn energy(group: &Group<'_>) -> Option<Figure> {
+    let (mut whole, mut vague) = (true, 0.0f64);
+    let mut ranks = Vec::new();
+    let mut layers = Vec::new();
+    for (i, stage, a) in &group.members {
+        let (values, ink) = (a.list("eigenvalues"), group.ink(*i));
+        let all: f64 = values.iter().sum();
+        let trace = match group.quantity {
+            "eigenpairs" => stage.value_of(group.operator, "trace").filter(|_| !is_part(a)),
+            _ => Some(all),
+        };
+        whole &= trace.is_some();
+        if group.quantity == "eigenpairs" {
+            vague = vague.max(stage.error_of(group.operator, "trace"));
+        }
+        let total = trace.unwrap_or(all);
+        if !(total > 0.0 && total.is_finite()) {
+            continue;
+        }
+        let mut sum = 0.0;
+        let share = values.iter().map(|v| {
+            sum += v / total;
+            sum
+        });
+        let points: Vec<_> = std::iter::once((0.0, 0.0)).chain(counted(&share.collect::<Vec<_>>())).collect();
+        let dots = points.len() <= 60;
+        layers.push(Layer::line(points.clone(), ink));
+        if dots {
+            layers.push(Layer::Dots { points, ink, radius: 2.0, ring: false });
+        }
+        let rank = match group.quantity {
+            "eigenpairs" => stage.value_of(group.operator, "effective_rank").filter(|_| !is_part(a)),
+            _ => a.scalar("effective_rank"),
+        };
+        if let Some(rank) = rank.filter(|r| r.is_finite()) {
+            layers.push(Layer::Rule { at: rank, vertical: true, ink });
+            ranks.push((stage.label.as_str(), rank));
+        }
+    }
+    if layers.is_empty() {
+        return None;
+    }
+    let of = if whole { "of the trace" } else { "of the sum of those found" };
+    let mut caption = format!("The share {of} in the k leading eigenvalues.");
+    if vague > 0.02 && whole {
+        caption += &format!(" The trace is known to ± {:.0} % (95 %).", 100.0 * vague);
+    }
+    if !ranks.is_empty() {
+        let say = ranks.iter().take(8).map(|(l, r)| match group.stages {
+            1 => format!("{r:.1}"),
+            _ => format!("{l} {r:.1}"),
+        });
+        caption += &format!(" Dashed: the effective rank, {}.", say.collect::<Vec<_>>().join(", "));
+    }
+    let y = Axis::new(format!("share {of}"), Scale::Linear).from_zero();
+    Some(Figure {
+        name: group.file("energy"),
+        title: group.title(&format!("Cumulative energy{}", onto(group))),
+        caption,
+        plot: curves(group, Axis::new("k", Scale::Whole).from_zero(), y, layers),
+        table: None,
+    })
+}
+
+fn residuals(group: &Group<'_>) -> Figure {
+    let mut layers = group.each(|ink, _, a| {
+        let points: Vec<_> = counted(a.list("residuals")).into_iter().filter(|p| p.1 > 0.0).collect();
+        vec![Layer::dots(thin(points), ink)]
+    });
+    let asked = group.members.iter().filter_map(|m| m.2.options.get("rtol")).find_map(toml::Value::as_float);
+    let mut caption = "‖A v − λ v‖ / λ₁ of each pair, measured by one more product.".to_string();
+    if let Some(asked) = asked.filter(|a| *a > 0.0) {
+        layers.push(Layer::Rule { at: asked, vertical: false, ink: Ink::Faint });
+        caption += " Dashed: what was asked for.";
+    }
+    Figure {
+        name: group.file("residuals"),
+        title: group.title("Residuals"),
+        caption,
+        plot: curves(group, index("number"), Axis::new("residual", Scale::Log), layers),
+        table: group.table("number", "residuals"),
+    }
+}

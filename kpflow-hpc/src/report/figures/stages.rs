@@ -1,0 +1,115 @@
+//! What changes over the stages of a training, at a glance.
+
+use super::{Figure, Group, Stage};
+use crate::report::plot::{Axis, Layer, Plot, Scale};
+use crate::report::style::Ink;
+use crate::report::text;
+
+/// With more stages than this bars become a curve.
+const BARS: usize = 12;
+/// Scalars that are drawn over stages, the first the widest.
+const QUANTITIES: [&str; 9] = [
+    "effective_rank",
+    "stable_rank",
+    "entropy_rank",
+    "trace",
+    "frobenius",
+    "norm",
+    "log_det",
+    "learnability",
+    "lyapunov",
+];
+
+/// The effective rank over the files, and the other scalars; nothing for one file.
+pub fn glance(stages: &[Stage], groups: &[Group<'_>]) -> Vec<Figure> {
+    if stages.len() < 2 {
+        return Vec::new();
+    }
+    let mut shown: Vec<&Group<'_>> = groups.iter().filter(|g| place(g).is_some() && values(g).len() >= 2).collect();
+    shown.sort_by_key(|g| (place(g), g.operator != "ntk"));
+    let figure = |(i, g): (usize, &&Group<'_>)| over(stages, g, i == 0);
+    shown.iter().enumerate().map(figure).collect()
+}
+
+fn place(group: &Group<'_>) -> Option<usize> {
+    QUANTITIES.iter().position(|q| *q == group.quantity)
+}
+
+/// Stage, value and standard error, where there is a value.
+fn values(group: &Group<'_>) -> Vec<(usize, f64, f64)> {
+    let one = |(i, _, a): &(usize, &Stage, &crate::results::read::Analysis)| {
+        let error = a.standard_error().filter(|e| e.is_finite()).unwrap_or(0.0);
+        Some((*i, a.value().filter(|v| v.is_finite())?, error))
+    };
+    group.members.iter().filter_map(one).collect()
+}
+
+fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
+    let values = values(group);
+    let point = |v: &(usize, f64, f64)| (v.0 as f64, v.1);
+    let points: Vec<_> = values.iter().map(point).collect();
+    let whiskers: Vec<_> = values.iter().map(|v| (v.0 as f64, 1.96 * v.2, v.1)).collect();
+    let whiskers: Vec<_> = whiskers.into_iter().filter(|w| w.1 > 0.0).map(|(x, e, v)| [x, v - e, v + e]).collect();
+    let few = stages.len() <= BARS;
+    let mut layers = Vec::new();
+    for v in values.iter().filter(|_| few) {
+        layers.push(Layer::Bars { points: vec![point(v)], ink: Ink::of(v.0, stages.len()), width: 0.62 });
+    }
+    if !few {
+        layers.push(Layer::line(points.clone(), Ink::Series(0)));
+        layers.push(Layer::dots(points.clone(), Ink::Series(0)));
+    }
+    layers.push(Layer::Whiskers { points: whiskers, ink: Ink::Text });
+    let size = if wide { 14.0 } else { 11.5 };
+    let room = if wide { BARS } else { 6 };
+    for v in values.iter().filter(|_| stages.len() <= room) {
+        let top = if v.1 >= 0.0 { v.1 + 1.96 * v.2 } else { 0.0 };
+        layers.push(Layer::Label {
+            at: (v.0 as f64, top),
+            text: text::digits(v.1, 3),
+            ink: Ink::Text,
+            size,
+            lift: 0.0,
+        });
+    }
+    let quantity = text::quantity(group.quantity);
+    let names = Scale::Names(stages.iter().map(|s| s.label.clone()).collect());
+    let mut y = Axis::new(quantity.clone(), Scale::Linear).from_zero();
+    // Room for the numbers above the bars.
+    let highest = values.iter().fold(0.0, |m: f64, v| m.max(v.1 + 1.96 * v.2));
+    let lowest = values.iter().fold(0.0, |m: f64, v| m.min(v.1 - 1.96 * v.2));
+    if few && highest > lowest {
+        let span = highest - lowest;
+        y = y.over(
+            if lowest < 0.0 { lowest - 0.08 * span } else { 0.0 },
+            highest + if wide { 0.15 } else { 0.13 } * span,
+        );
+    }
+    Figure {
+        name: vec![String::new(), group.name.into(), "over-stages".into()],
+        title: format!("{} of {} over the stages ({})", capital(&quantity), text::operator(group.operator), group.name),
+        caption: caption(stages, &values, group.quantity),
+        plot: Plot { x: Axis::new("", names), y, layers, wide, ..Plot::default() },
+        table: None,
+    }
+}
+
+/// From the first to the last, in words.
+fn caption(stages: &[Stage], values: &[(usize, f64, f64)], quantity: &str) -> String {
+    let say = |v: &(usize, f64, f64)| format!("{} {}", stages[v.0].label, text::with_error(Some(v.1), Some(v.2)));
+    let line = match values {
+        [first, .., last] if values.len() > 5 => format!("From {} to {}.", say(first), say(last)),
+        few => format!("{}.", few.iter().map(say).collect::<Vec<_>>().join(" → ")),
+    };
+    let what = match quantity {
+        "effective_rank" => " The effective rank, the squared trace over the squared Frobenius norm, says in about how many directions learning moves the state.",
+        _ => "",
+    };
+    let bars = if values.iter().any(|v| v.2 > 0.0) { " Error bars: 95 %." } else { "" };
+    format!("{line}{bars}{what}")
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |c| c.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,142 @@
+//! Attributes and arrays of one group, checked.
+
+use super::{Analysis, Array, TENSORS};
+use crate::error::{Error, Result};
+use hdf5::types::{TypeDescriptor, VarLenUnicode};
+use hdf5::{Group, H5Type};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// No array that is read as a whole has more numbers.
+pub(super) const MOST: usize = 1 << 26;
+
+/// Arrays of an analysis that are read at once: name, and how many axes it has. Those of the state's size are not among them.
+const ARRAYS: [(&str, usize); 26] = [
+    ("value", 0),
+    ("standard_error", 0),
+    ("effective_rank", 0),
+    ("effective_rank_error", 0),
+    ("predicted_decrease", 0),
+    ("width", 0),
+    ("zero_mass", 0),
+    ("zero_mass_error", 0),
+    ("zero_mass_bound", 0),
+    ("history", 2),
+    ("eigenvalues", 1),
+    ("singular_values", 1),
+    ("residuals", 1),
+    ("energies", 1),
+    ("time_constants", 1),
+    ("traces", 1),
+    ("trace_errors", 1),
+    ("grid", 1),
+    ("density", 1),
+    ("density_errors", 1),
+    ("log10_grid", 1),
+    ("log10_density", 1),
+    ("matrix", 2),
+    ("standard_errors", 2),
+    ("modes", 2),
+    ("exponents", 2),
+];
+/// Arrays that have as many numbers as another, where both are there.
+const SAME: [(&str, &str); 9] = [
+    ("residuals", "eigenvalues"),
+    ("residuals", "singular_values"),
+    ("energies", "eigenvalues"),
+    ("time_constants", "eigenvalues"),
+    ("trace_errors", "traces"),
+    ("density", "grid"),
+    ("density_errors", "grid"),
+    ("log10_density", "log10_grid"),
+    ("standard_errors", "matrix"),
+];
+/// A group of a file, which says in its errors where it is.
+pub(super) struct Reader<'a> {
+    pub group: &'a Group,
+    pub place: &'a str,
+    pub path: &'a Path,
+}
+
+impl Reader<'_> {
+    fn attribute<R>(&self, name: &str, read: impl FnOnce(hdf5::Attribute) -> hdf5::Result<R>) -> Result<R> {
+        self.group.attr(name).and_then(read).map_err(|_| {
+            let what = format!("has no readable attribute {name} at {}; it is damaged: run the job again", self.place);
+            Error::input(self.path, what)
+        })
+    }
+    pub fn text(&self, name: &str) -> Result<String> {
+        self.attribute(name, |a| Ok(a.read_scalar::<VarLenUnicode>()?.to_string()))
+    }
+    pub fn number<N: H5Type>(&self, name: &str) -> Result<N> {
+        self.attribute(name, |a| a.read_scalar::<N>())
+    }
+    pub fn numbers(&self, name: &str) -> Result<Vec<usize>> {
+        let read = |a: hdf5::Attribute| if a.size() > 8 { Err("too long".into()) } else { a.read_raw::<u64>() };
+        Ok(self.attribute(name, read)?.into_iter().map(|x| x as usize).collect())
+    }
+
+    /// An array of so many axes, if it is there.
+    pub fn array(&self, name: &str, axes: usize) -> Result<Option<Array>> {
+        if !self.group.link_exists(name) {
+            return Ok(None);
+        }
+        let wrong = |what: String| Error::input(self.path, format!("{}/{name} {what}; run the job again", self.place));
+        let set = self.group.dataset(name).map_err(|_| wrong("cannot be read".into()))?;
+        let shape = set.shape();
+        if shape.len() != axes {
+            return Err(wrong(format!("has {} axes where {axes} are right", shape.len())));
+        }
+        let len = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).filter(|n| *n <= MOST);
+        let Some(len) = len else { return Err(wrong(format!("claims a shape of {shape:?}"))) };
+        let kind = set.dtype().and_then(|d| d.to_descriptor());
+        let number =
+            matches!(kind, Ok(TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)));
+        let data = set.read_raw::<f64>().ok().filter(|d| number && d.len() == len);
+        let data = data.ok_or_else(|| wrong("is not numbers that can be read".into()))?;
+        Ok(Some(Array { shape, data }))
+    }
+
+    pub fn analysis(&self, name: &str) -> Result<Analysis> {
+        let mut arrays = BTreeMap::new();
+        for (name, axes) in ARRAYS {
+            if let Some(array) = self.array(name, axes)? {
+                arrays.insert(name, array);
+            }
+        }
+        for (a, b) in SAME {
+            if let (Some(x), Some(y)) = (arrays.get(a), arrays.get(b)) {
+                if x.shape != y.shape {
+                    let what = format!(
+                        "{}: {a} {:?} and {b} {:?} differ in shape; run the job again",
+                        self.place, x.shape, y.shape
+                    );
+                    return Err(Error::input(self.path, what));
+                }
+            }
+        }
+        let history = arrays.remove("history").unwrap_or_default();
+        if !history.data.is_empty() && history.shape.get(1) != Some(&3) {
+            let what = format!("{}/history is {:?}; it should be [steps, 3]", self.place, history.shape);
+            return Err(Error::input(self.path, what));
+        }
+        let tensor = |&name: &&'static str| Some((name, self.group.dataset(name).ok()?.shape()));
+        Ok(Analysis {
+            name: name.into(),
+            operator: self.text("operator")?,
+            quantity: self.text("quantity")?,
+            method: self.text("method")?,
+            status: self.text("status")?,
+            converged: self.number::<i64>("converged")? != 0,
+            matvecs: self.number("matvecs")?,
+            // Files of earlier versions do not have it.
+            computed: self.number("matvecs_computed").or_else(|_| self.number("matvecs"))?,
+            seconds: self.number("seconds")?,
+            with_stage: self.text("with_stage").ok(),
+            history: history.data.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect(),
+            tensors: TENSORS.iter().filter_map(tensor).collect(),
+            options: toml::Table::new(),
+            arrays,
+        })
+    }
+}
