@@ -1,13 +1,17 @@
 //! The command line.
 
+mod help;
+
 use crate::error::{Error, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The neural tangent kernel's spectrum of trained networks, on a laptop or under MPI.
 #[derive(Debug, Parser)]
 #[command(name = "kpflow", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = help::ALL)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -17,10 +21,13 @@ struct Arguments {
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Run every analysis of a job and write its result file
+    #[command(after_help = help::RUN)]
     Run(Run),
     /// Tell memory, network bytes, flops and time of a job by the number of ranks, before anything runs
+    #[command(after_help = help::PLAN)]
     Plan(Plan),
     /// Check the operators of a job: adjoints, linearisation, a small gradient step
+    #[command(after_help = help::CHECK)]
     Check {
         /// The job file
         #[arg(value_name = "JOB.toml")]
@@ -29,6 +36,38 @@ pub enum Command {
         #[arg(long, value_name = "N")]
         threads: Option<usize>,
     },
+    /// Tell what is in a checkpoint, an ONNX graph, a file of inputs or a result file
+    #[command(after_help = help::INFO)]
+    Info {
+        /// The file: .safetensors, .onnx, .npy, .h5 or .hdf5
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what a shell needs to complete kpflow's commands and options
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command into a directory
+    #[command(after_help = help::MAN)]
+    Man {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+}
+
+/// How a run speaks on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Log {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// The arguments of `kpflow run`.
@@ -43,18 +82,27 @@ pub struct Run {
     /// Go on where an earlier run of the job ended
     #[arg(long)]
     pub resume: bool,
+    /// Read everything, tell what would be done, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Threads of each rank [default: its share of the machine]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
     /// Divide the ranks so, trajectories × probes [default: as the job says]
     #[arg(long, value_name = "RxS", value_parser = grid)]
     pub grid: Option<[usize; 2]>,
-    /// Print nothing but errors
+    /// Print nothing but warnings and errors
     #[arg(long, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Print more
     #[arg(long)]
     pub verbose: bool,
+    /// What to print on standard error: lines for people, or one JSON object a line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log: Log,
+    /// Seconds between two lines of progress, where there is no terminal
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
 }
 
 /// The arguments of `kpflow plan`.
@@ -90,6 +138,17 @@ fn grid(text: &str) -> std::result::Result<[usize; 2], String> {
     sides.ok_or_else(|| "a grid is two numbers of ranks, trajectories × probes: 4x2".into())
 }
 
+/// The whole command line, for what is made of it.
+pub fn description() -> clap::Command {
+    Arguments::command()
+}
+
+/// Whether this process was asked for JSON, right usage or not.
+pub fn asks_for_json() -> bool {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    words.iter().any(|w| w == "--log=json") || words.windows(2).any(|w| w[0] == "--log" && w[1] == "json")
+}
+
 /// Parses the command line of this process; `None` once help or the version is told, by one rank (`speak`).
 ///
 /// **Errors**: wrong usage, in one line.
@@ -118,7 +177,7 @@ pub fn parse_from<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item =
 fn fold(e: &clap::Error) -> Error {
     // clap answers a bare `kpflow` with the whole help.
     if e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Error::usage("no command was given; kpflow run JOB.toml, kpflow check JOB.toml or kpflow --help");
+        return Error::usage("no command was given; kpflow run JOB.toml, kpflow info FILE or kpflow --help");
     }
     let text = e.render().to_string();
     let mut parts = text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -179,7 +238,11 @@ mod tests {
 
     #[test]
     fn the_description_is_sound() {
-        use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        description().debug_assert();
+        // Every command has examples, which name it.
+        for command in description().get_subcommands() {
+            let help = command.get_after_help().map(|h| h.to_string()).unwrap_or_default();
+            assert!(help.contains(&format!("kpflow {}", command.get_name())), "{}", command.get_name());
+        }
     }
 }

@@ -10,6 +10,7 @@ mod mpi_world;
 pub use grid::Grid;
 
 use crate::error::{Error, Result};
+use crate::events;
 use crate::signals::asked_to_end;
 use mpi_world as world;
 use std::ops::Range;
@@ -230,7 +231,7 @@ impl Comm {
                 }
             }
             let text = info.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-            eprintln!("error: internal: {text}; please report this");
+            events::error(&Error::run(format!("internal: {text}; please report this")));
             if size > 1 {
                 world::abort(1);
             }

@@ -39,6 +39,14 @@ pub struct Analysis {
     pub noise: f64,
 }
 
+impl Analysis {
+    /// Whether its error falls as the root of the products, as that of a mean does.
+    pub fn sampled(&self) -> bool {
+        use Quantity::{Alignment, Blocks, EffectiveRank, Frobenius, Marginal, StableRank, Trace};
+        matches!(self.quantity, Alignment | Blocks | EffectiveRank | Frobenius | Marginal | StableRank | Trace)
+    }
+}
+
 /// The part of the state that an operator is restricted to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {

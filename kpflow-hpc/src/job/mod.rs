@@ -10,6 +10,7 @@ pub use model::{Layer, ModelSpec, Solver, Window};
 pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
 
 use crate::error::{Error, Result};
+use crate::spelling::unreadable;
 use section::Section;
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,7 @@ pub struct Job {
 impl Job {
     /// Reads and checks a job file.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+        let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
         Self::parse(path, text)
     }
 

@@ -1,6 +1,7 @@
 //! One table of the job file, read with errors that say what would be right.
 
 use crate::error::{Error, Result};
+use crate::spelling::nearest;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -9,12 +10,6 @@ pub(super) struct Section<'a> {
     pub path: &'a Path,
     label: String,
     table: &'a Table,
-}
-
-/// The nearest of some words, if it is near enough to be what was meant.
-fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    let scored = words.map(|w| (strsim::damerau_levenshtein(word, w), w));
-    scored.min().filter(|(d, w)| *d <= 1 + w.len() / 3).map(|(_, w)| w)
 }
 
 /// «did you mean …?» where a word is near, or the list of all words.

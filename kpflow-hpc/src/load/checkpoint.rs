@@ -2,6 +2,8 @@
 
 use super::require_finite;
 use crate::error::{some_of, Error, Result};
+use crate::progress;
+use crate::spelling;
 use half::{bf16, f16};
 use kpflow_core::Scalar;
 use safetensors::tensor::Metadata;
@@ -36,7 +38,7 @@ pub struct Tensor<T> {
 impl Checkpoint {
     /// Opens a file and checks that it is whole.
     pub fn open(path: &Path, prefix: &str) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+        let mut file = spelling::open(path)?;
         let (start, metadata) = header(&mut file).map_err(|e| {
             let what = format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file");
             Error::input(path, what)
@@ -110,6 +112,17 @@ impl Checkpoint {
         Ok(Some(Tensor { name, shape, data }))
     }
 
+    /// Bytes of all tensors behind the prefix.
+    pub fn len_bytes(&self) -> u64 {
+        let infos = self.names.iter().filter_map(|n| self.metadata.info(&format!("{}{n}", self.prefix)));
+        infos.map(|t| (t.data_offsets.1 - t.data_offsets.0) as u64).sum()
+    }
+
+    /// The type of a tensor's numbers (without prefix), if it is there.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.metadata.info(&format!("{}{name}", self.prefix)).map(|t| t.dtype)
+    }
+
     /// A tensor's bytes.
     fn bytes(&self, (from, to): (usize, usize)) -> Result<Vec<u8>> {
         let mut bytes = vec![0; to - from];
@@ -119,6 +132,7 @@ impl Checkpoint {
             file.read_exact(&mut bytes)
         };
         read().map_err(|e| Error::input(&self.path, format!("cannot be read: {e}")))?;
+        progress::did(bytes.len() as u64);
         Ok(bytes)
     }
 

@@ -4,6 +4,7 @@ use super::checkpoint::numbers_or_integers;
 use super::require_finite;
 use crate::error::{some_of, Error, Result};
 use crate::job::Source;
+use crate::spelling;
 use hdf5::types::TypeDescriptor;
 use kpflow_core::Scalar;
 use npyz::{NpyHeader, Order};
@@ -31,7 +32,7 @@ impl Array {
     pub fn open(source: &Source) -> Result<Self> {
         let path = source.path.as_path();
         let wrong = |m: String| Error::input(path, m);
-        File::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        spelling::open(path)?;
         let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let (label, shape, data) = match ending {
             "h5" | "hdf5" => hdf5_dataset(path, source.dataset.as_deref())?,

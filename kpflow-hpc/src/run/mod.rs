@@ -7,27 +7,34 @@ pub mod operators;
 mod part;
 mod spectra;
 mod structure;
+mod told;
 
 use crate::cli;
 use crate::comm::{Comm, Grid};
 use crate::engine::{require_memory, status_bytes, Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Tall;
+use crate::events::{self, Voice};
 use crate::job::{Analysis, Job, Precision, Quantity};
 use crate::journal::{directory_of, halted, Halt, Journal};
 use crate::model::{trajectories, Loaded};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::results::{parts, Header, Lock, Parts, Record, ResultFile, Spent};
 use crate::signals::Signals;
 use analyse::analyse;
 use kpflow_core::model::Linearization;
 use memory::memory;
 use operators::{same_operator, Memos};
+use serde_json::json;
 use std::time::{Duration, Instant, SystemTime};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Runs a job. Collective.
 pub fn run(options: &cli::Run, comm: Comm) -> Result<()> {
+    if options.log == cli::Log::Json {
+        events::as_json();
+    }
+    progress::every(options.every);
     let mut job = comm.agree(Job::read(&options.job))?;
     if let Some(output) = &options.output {
         job.output.clone_from(output);
@@ -76,8 +83,11 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
     let (started, clock) = (SystemTime::now(), Instant::now());
     let grid = engine.grid();
     let signals = grid.agree(Signals::listen())?;
+    let voice = Voice(grid.is_root() && !options.quiet);
+    let mut reading = Some(Progress::of("reading the files and running the model", "bytes", 0, voice.0));
     let loaded = Loaded::<T>::load(job, engine)?;
     let done = loaded.linearized(loaded.weights(), engine, |lin| {
+        drop(reading.take());
         let state = loaded.state(lin);
         let finite = state.iter().all(|x| x.is_finite());
         let wrong = || Error::input(&job.model.weights, "the state overflows on these inputs; check dt, weights and inputs");
@@ -98,19 +108,25 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         };
         // Making an operator is collective: every rank takes part in the estimate, one tells it.
         let bytes = memory(job, &loaded.sizes(), lin, engine);
-        if grid.is_root() && !options.quiet {
+        let told = || {
             let (ranks, lanes) = (header.ranks, header.threads);
             let groups = if grid.probes() > 1 { format!(" in {} groups", grid.probes()) } else { String::new() };
-            eprintln!(
+            format!(
                 "{} with {} parameters, state {shape:?}; {ranks} ranks{groups} × {lanes} threads, about {:.0} MiB a rank",
                 header.model,
                 header.parameters,
                 bytes / 1048576.0
-            );
+            )
+        };
+        if options.dry_run {
+            grid.agree(require_memory(bytes)).map_err(|e| told::before_it_runs(e, job))?;
+            grid.agree(analyse::check(job, &loaded, lin, engine)).map_err(|e| told::before_it_runs(e, job))?;
+            return told::dry::<T>(job, options, engine, &header, (bytes, voice));
         }
+        voice.say("started", || told::started(job, &header, options.resume, bytes), told);
         grid.agree(require_memory(bytes))?;
         grid.agree(analyse::check(job, &loaded, lin, engine))?;
-        if grid.is_root() && options.verbose {
+        if voice.0 && options.verbose && !events::is_json() {
             let flops = loaded.product_flops;
             let (block, tile) = (loaded.block, lin.tile());
             eprintln!(
@@ -142,20 +158,25 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         let journal = open_journal(job, options.resume, &signals, &loaded, grid);
         analyses(job, options, engine, &loaded, lin, file.as_ref(), &finished, journal)?;
         let spent = spent(grid);
-        if grid.is_root() && options.verbose {
+        let fields = || {
+            let Spent { peak_memory, bytes_sent, messages } = spent;
+            json!({
+                "output": job.output.display().to_string(), "seconds": clock.elapsed().as_secs_f64(),
+                "peak_memory": peak_memory, "bytes_sent": bytes_sent, "messages": messages,
+            })
+        };
+        if voice.0 && options.verbose && !events::is_json() {
             let Spent { peak_memory, bytes_sent, messages } = spent;
             let peak = peak_memory as f64 / 1048576.0;
             eprintln!("a rank needed {peak:.0} MiB at most, and sent {bytes_sent} bytes in {messages} messages");
         }
         grid.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;
         drop(lock);
+        let written = || format!("{} written in {:.1} s", job.output.display(), clock.elapsed().as_secs_f64());
+        voice.say("finished", fields, written);
         Result::Ok(())
     })?;
-    done?;
-    if grid.is_root() && !options.quiet {
-        eprintln!("{} written in {:.1} s", job.output.display(), clock.elapsed().as_secs_f64());
-    }
-    Ok(())
+    done
 }
 
 /// The journal of a job.
@@ -178,19 +199,24 @@ fn analyses<T: Real>(
     journal: Journal,
 ) -> Result<()> {
     let grid = engine.grid();
-    let speak = grid.is_root() && !options.quiet;
+    let voice = Voice(grid.is_root() && !options.quiet);
     let memos = Memos::new(job, journal);
     let journal = &memos.journal;
     let mut recent: Vec<&Analysis> = Vec::new();
     for (i, analysis) in job.analyses.iter().enumerate() {
         if finished.contains(&analysis.name.as_str()) {
-            if speak {
-                eprintln!("{}: finished before", analysis.name);
-            }
+            let name = analysis.name.as_str();
+            voice.say("analysis_finished_before", || json!({ "name": name }), || format!("{name}: finished before"));
             continue;
         }
         let clock = Instant::now();
-        let progress = Progress::new(&analysis.name, analysis.max_matvecs, speak);
+        if voice.0 && events::is_json() {
+            let (operator, quantity) = (analysis.operator.name(), analysis.quantity.name());
+            let fields = json!({ "name": analysis.name, "operator": operator, "quantity": quantity, "max_matvecs": analysis.max_matvecs });
+            events::emit("analysis_started", fields);
+        }
+        let sampled = analysis.sampled().then_some(analysis.rtol);
+        let progress = Progress::toward(&analysis.name, "products", analysis.max_matvecs, sampled, voice.0);
         let tell = |m: usize, v: f64, e: f64| progress.tell(m, v, e);
         let mut again = false;
         let (mut record, tensors) = loop {
@@ -219,9 +245,13 @@ fn analyses<T: Real>(
         record.quantity = analysis.quantity.name().into();
         record.seconds = clock.elapsed().as_secs_f64();
         let said = line(&analysis.name, analysis.quantity, &record);
+        let event = told::finished(&analysis.name, &record);
         grid.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
-        if speak {
+        if voice.0 {
             println!("{said}");
+            if events::is_json() {
+                events::emit("analysis_finished", event);
+            }
         }
         recent.push(analysis);
         let rest = || job.analyses[i + 1..].iter().filter(|a| !finished.contains(&a.name.as_str()));
