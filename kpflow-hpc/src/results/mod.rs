@@ -5,6 +5,7 @@
 
 mod lock;
 pub mod parts;
+pub mod read;
 
 pub use lock::Lock;
 pub use parts::Parts;

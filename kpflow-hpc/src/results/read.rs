@@ -1,0 +1,413 @@
+//! Reading result files: every attribute and dataset that the program writes, checked, so that no reader after this one can stumble.
+//!
+//! A file whose run still goes on, or was killed, is read as far as it came. Large vectors stay in the file until
+//! they are asked for.
+
+use crate::error::{Error, Result};
+use hdf5::types::{TypeDescriptor, VarLenUnicode};
+use hdf5::{Group, H5Type};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The newest format that this program reads.
+const VERSION: i64 = 1;
+/// No array that is read as a whole has more numbers.
+const MOST: usize = 1 << 26;
+
+/// Arrays of an analysis that are read at once: name, and how many axes it has. Those of the state's size are not among them.
+const ARRAYS: [(&str, usize); 26] = [
+    ("value", 0),
+    ("standard_error", 0),
+    ("effective_rank", 0),
+    ("effective_rank_error", 0),
+    ("predicted_decrease", 0),
+    ("width", 0),
+    ("zero_mass", 0),
+    ("zero_mass_error", 0),
+    ("zero_mass_bound", 0),
+    ("history", 2),
+    ("eigenvalues", 1),
+    ("singular_values", 1),
+    ("residuals", 1),
+    ("energies", 1),
+    ("time_constants", 1),
+    ("traces", 1),
+    ("trace_errors", 1),
+    ("grid", 1),
+    ("density", 1),
+    ("density_errors", 1),
+    ("log10_grid", 1),
+    ("log10_density", 1),
+    ("matrix", 2),
+    ("standard_errors", 2),
+    ("modes", 2),
+    ("exponents", 2),
+];
+/// Arrays that have as many numbers as another, where both are there.
+const SAME: [(&str, &str); 9] = [
+    ("residuals", "eigenvalues"),
+    ("residuals", "singular_values"),
+    ("energies", "eigenvalues"),
+    ("time_constants", "eigenvalues"),
+    ("trace_errors", "traces"),
+    ("density", "grid"),
+    ("density_errors", "grid"),
+    ("log10_density", "log10_grid"),
+    ("standard_errors", "matrix"),
+];
+/// Tensors [k, B, T, N].
+pub const TENSORS: [&str; 3] = ["eigenvectors", "left_vectors", "right_vectors"];
+
+/// Numbers in C order and their shape.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Array {
+    /// The shape.
+    pub shape: Vec<usize>,
+    /// The numbers.
+    pub data: Vec<f64>,
+}
+
+/// One finished analysis.
+#[derive(Clone, Debug, Default)]
+pub struct Analysis {
+    /// Its name.
+    pub name: String,
+    /// Its operator.
+    pub operator: String,
+    /// Its quantity.
+    pub quantity: String,
+    /// The method that was used.
+    pub method: String,
+    /// Why it stopped.
+    pub status: String,
+    /// Whether it is as good as was asked for.
+    pub converged: bool,
+    /// Products spent.
+    pub matvecs: usize,
+    /// Those that no analysis before had computed.
+    pub computed: usize,
+    /// How long it took.
+    pub seconds: f64,
+    /// The stage of the training that it is an alignment with.
+    pub with_stage: Option<String>,
+    /// Products, value and standard error on the way.
+    pub history: Vec<[f64; 3]>,
+    /// Large tensors that are there: name and shape.
+    pub tensors: Vec<(&'static str, Vec<usize>)>,
+    /// The keys of the job's `[[analysis]]`, as they are written there.
+    pub options: toml::Table,
+    arrays: BTreeMap<&'static str, Array>,
+}
+
+/// One variable of the state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Offset, stride, positions, width.
+    pub layout: [usize; 4],
+}
+
+/// A result file.
+#[derive(Clone, Debug, Default)]
+pub struct Results {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The version of the program that wrote it.
+    pub kpflow_version: String,
+    /// The job's text.
+    pub job: String,
+    /// The kind of model.
+    pub model: String,
+    /// n_θ.
+    pub parameters: u64,
+    /// [B, T, N].
+    pub shape: [usize; 3],
+    /// The seed.
+    pub seed: u64,
+    /// f32 or f64.
+    pub precision: String,
+    /// Ranks.
+    pub ranks: u64,
+    /// Trajectories × probes; older files have none.
+    pub grid: Option<[usize; 2]>,
+    /// Threads of a rank.
+    pub threads: u64,
+    /// When the run began.
+    pub started: String,
+    /// How long the run took; 0 while it runs.
+    pub wall_seconds: f64,
+    /// Whether the run has ended.
+    pub complete: bool,
+    /// Bytes of memory of the rank that needed most.
+    pub peak_memory: Option<u64>,
+    /// Bytes that a rank gave to collective calls, at most.
+    pub bytes_sent: Option<u64>,
+    /// Those calls.
+    pub messages: Option<u64>,
+    /// The stage of a training that its weights are of.
+    pub stage: Option<String>,
+    /// Which one in the order of the training.
+    pub stage_index: Option<i64>,
+    /// The variables of the state.
+    pub variables: Vec<Variable>,
+    /// Whether the state itself is in the file.
+    pub has_state: bool,
+    /// What had finished, in the order of the job.
+    pub analyses: Vec<Analysis>,
+}
+
+impl Analysis {
+    /// A scalar, or nothing.
+    pub fn scalar(&self, name: &str) -> Option<f64> {
+        self.arrays.get(name)?.data.first().copied().filter(|_| self.arrays[name].shape.is_empty())
+    }
+    /// The value.
+    pub fn value(&self) -> Option<f64> {
+        self.scalar("value")
+    }
+    /// Its standard error.
+    pub fn standard_error(&self) -> Option<f64> {
+        self.scalar("standard_error")
+    }
+    /// The numbers of an array; none if it is not there.
+    pub fn list(&self, name: &str) -> &[f64] {
+        self.arrays.get(name).map_or(&[], |a| &a.data)
+    }
+    /// An array with its shape.
+    pub fn array(&self, name: &str) -> Option<&Array> {
+        self.arrays.get(name)
+    }
+    /// Every array that is there, by name.
+    pub fn arrays(&self) -> impl Iterator<Item = (&'static str, &Array)> {
+        self.arrays.iter().map(|(name, a)| (*name, a))
+    }
+    /// A matrix: rows, columns, numbers.
+    pub fn matrix(&self, name: &str) -> Option<(usize, usize, &[f64])> {
+        let a = self.arrays.get(name)?;
+        Some((*a.shape.first()?, *a.shape.get(1)?, &a.data))
+    }
+    /// The axes that a marginal is onto, as the job names them.
+    pub fn axes(&self) -> Vec<String> {
+        let one = self.options.get("axis").and_then(toml::Value::as_str).map(|a| vec![a.to_string()]);
+        let many = self.options.get("axes").and_then(toml::Value::as_array);
+        let many = many.map(|l| l.iter().filter_map(|a| a.as_str().map(str::to_string)).collect());
+        one.or(many).unwrap_or_default()
+    }
+}
+
+impl Results {
+    /// Opens a result file and reads all of it but large tensors.
+    ///
+    /// **Errors**: the file cannot be opened, is not a result file, is of a newer format, or is damaged.
+    pub fn open(path: &Path) -> Result<Self> {
+        hdf5::silence_errors(true);
+        let file = open(path)?;
+        let wrong = |what: String| Error::input(path, what);
+        let root = Reader { group: &file, place: "/", path };
+        if root.text("format").ok().as_deref() != Some("kpflow-results") {
+            return Err(wrong("is HDF5, but not a result file of kpflow; kpflow run writes one".into()));
+        }
+        let version: i64 = root.number("format_version")?;
+        if version > VERSION {
+            return Err(wrong(format!(
+                "has format_version {version}; this kpflow reads up to {VERSION}: install a newer one"
+            )));
+        }
+        let job = root.text("job")?;
+        let shape = root.numbers("shape")?;
+        let shape = <[usize; 3]>::try_from(shape)
+            .map_err(|s| wrong(format!("has a shape of {} numbers; it should be [B, T, N]", s.len())))?;
+        let mut results = Self {
+            path: path.into(),
+            kpflow_version: root.text("kpflow_version")?,
+            model: root.text("model")?,
+            parameters: root.number("parameters")?,
+            shape,
+            seed: root.number("seed")?,
+            precision: root.text("precision")?,
+            ranks: root.number("ranks")?,
+            grid: root.numbers("grid").ok().and_then(|g| g.try_into().ok()),
+            threads: root.number("threads")?,
+            started: root.text("started")?,
+            wall_seconds: root.number("wall_seconds")?,
+            complete: root.text("status")? == "complete",
+            peak_memory: root.number("peak_memory").ok(),
+            bytes_sent: root.number("bytes_sent").ok(),
+            messages: root.number("messages").ok(),
+            stage: root.text("stage").ok(),
+            stage_index: root.number("stage_index").ok(),
+            variables: variables(&file).unwrap_or_default(),
+            has_state: file.link_exists("state/values"),
+            analyses: Vec::new(),
+            job,
+        };
+        let damaged = |what: &str| wrong(format!("is damaged: {what} cannot be read; run the job again"));
+        let group = file.group("analysis").map_err(|_| damaged("/analysis"))?;
+        let options = options(&results.job);
+        for name in group.member_names().map_err(|_| damaged("/analysis"))? {
+            let place = format!("/analysis/{name}");
+            let member = group.group(&name).map_err(|_| damaged(&place))?;
+            let mut analysis = Reader { group: &member, place: &place, path }.analysis(&name)?;
+            analysis.options = options.iter().find(|o| o.0 == name).map(|o| o.1.clone()).unwrap_or_default();
+            results.analyses.push(analysis);
+        }
+        // Names that the job does not have come last, by themselves.
+        let place = |a: &Analysis| options.iter().position(|o| o.0 == a.name).unwrap_or(usize::MAX);
+        results.analyses.sort_by(|a, b| place(a).cmp(&place(b)).then(a.name.cmp(&b.name)));
+        Ok(results)
+    }
+
+    /// The analysis of a name.
+    pub fn analysis(&self, name: &str) -> Option<&Analysis> {
+        self.analyses.iter().find(|a| a.name == name)
+    }
+
+    /// Reads one of the large tensors, [k, B, T, N]; what is in parts that are missing is NaN.
+    ///
+    /// **Errors**: it is not there, or cannot be read.
+    pub fn tensor(&self, analysis: &str, name: &str) -> Result<Array> {
+        let file = open(&self.path)?;
+        let place = format!("/analysis/{analysis}");
+        let wrong = || Error::input(&self.path, format!("has no {place}/{name}; ask for it with vectors = true"));
+        let group = file.group(&place).map_err(|_| wrong())?;
+        Reader { group: &group, place: &place, path: &self.path }.array(name, 4)?.ok_or_else(wrong)
+    }
+
+    /// What the file is called in tables and legends: its stage, or its name.
+    pub fn label(&self) -> String {
+        let stem = || self.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        self.stage.clone().filter(|s| !s.trim().is_empty()).unwrap_or_else(stem)
+    }
+}
+
+/// Opens an HDF5 file, and says in one line what is in its place if it is none.
+fn open(path: &Path) -> Result<hdf5::File> {
+    use std::io::Read;
+    let wrong = |what: &str| Error::input(path, what);
+    if path.is_dir() {
+        return Err(wrong("is a directory; a result file (.h5) is needed"));
+    }
+    let mut start = [0; 8];
+    let read = std::fs::File::open(path).and_then(|mut f| f.read(&mut start));
+    let read = read.map_err(|e| Error::input(path, format!("cannot be read: {e}; a result file (.h5) is needed")))?;
+    if read == 0 {
+        return Err(wrong("is empty; a result file (.h5) is needed"));
+    }
+    if start != *b"\x89HDF\r\n\x1a\n" {
+        return Err(wrong("is not an HDF5 file; a result file that kpflow run wrote is needed"));
+    }
+    hdf5::File::open(path).map_err(|_| wrong("is HDF5, but damaged or cut short; copy it again, or run the job again"))
+}
+
+/// The tables of the job's analyses by name; a job that does not parse has none.
+fn options(job: &str) -> Vec<(String, toml::Table)> {
+    let Ok(job) = job.parse::<toml::Table>() else { return Vec::new() };
+    let all = job.get("analysis").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let named = |v: &toml::Value| Some((v.get("name")?.as_str()?.to_string(), v.as_table()?.clone()));
+    all.iter().filter_map(named).collect()
+}
+
+fn variables(file: &hdf5::File) -> Option<Vec<Variable>> {
+    let names = file.dataset("state/variables").ok()?;
+    let layout = file.dataset("state/layout").ok()?;
+    if names.size() > MOST || layout.size() != 4 * names.size() {
+        return None;
+    }
+    let (names, layout) = (names.read_raw::<VarLenUnicode>().ok()?, layout.read_raw::<u64>().ok()?);
+    let one = |(n, l): (&VarLenUnicode, &[u64])| Variable {
+        name: n.to_string(),
+        layout: [l[0], l[1], l[2], l[3]].map(|x| x as usize),
+    };
+    Some(names.iter().zip(layout.chunks_exact(4)).map(one).collect())
+}
+
+/// A group of a file, which says in its errors where it is.
+struct Reader<'a> {
+    group: &'a Group,
+    place: &'a str,
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    fn attribute<R>(&self, name: &str, read: impl FnOnce(hdf5::Attribute) -> hdf5::Result<R>) -> Result<R> {
+        self.group.attr(name).and_then(read).map_err(|_| {
+            let what =
+                format!("has no readable attribute {name} at {}; it is damaged: run the job again", self.place);
+            Error::input(self.path, what)
+        })
+    }
+    fn text(&self, name: &str) -> Result<String> {
+        self.attribute(name, |a| Ok(a.read_scalar::<VarLenUnicode>()?.to_string()))
+    }
+    fn number<N: H5Type>(&self, name: &str) -> Result<N> {
+        self.attribute(name, |a| a.read_scalar::<N>())
+    }
+    fn numbers(&self, name: &str) -> Result<Vec<usize>> {
+        let read = |a: hdf5::Attribute| if a.size() > 8 { Err("too long".into()) } else { a.read_raw::<u64>() };
+        Ok(self.attribute(name, read)?.into_iter().map(|x| x as usize).collect())
+    }
+
+    /// An array of so many axes, if it is there.
+    fn array(&self, name: &str, axes: usize) -> Result<Option<Array>> {
+        if !self.group.link_exists(name) {
+            return Ok(None);
+        }
+        let wrong = |what: String| Error::input(self.path, format!("{}/{name} {what}; run the job again", self.place));
+        let set = self.group.dataset(name).map_err(|_| wrong("cannot be read".into()))?;
+        let shape = set.shape();
+        if shape.len() != axes {
+            return Err(wrong(format!("has {} axes where {axes} are right", shape.len())));
+        }
+        let len = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).filter(|n| *n <= MOST);
+        let Some(len) = len else { return Err(wrong(format!("claims a shape of {shape:?}"))) };
+        let kind = set.dtype().and_then(|d| d.to_descriptor());
+        let number = matches!(kind, Ok(TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)));
+        let data = set.read_raw::<f64>().ok().filter(|d| number && d.len() == len);
+        let data = data.ok_or_else(|| wrong("is not numbers that can be read".into()))?;
+        Ok(Some(Array { shape, data }))
+    }
+
+    fn analysis(&self, name: &str) -> Result<Analysis> {
+        let mut arrays = BTreeMap::new();
+        for (name, axes) in ARRAYS {
+            if let Some(array) = self.array(name, axes)? {
+                arrays.insert(name, array);
+            }
+        }
+        for (a, b) in SAME {
+            if let (Some(x), Some(y)) = (arrays.get(a), arrays.get(b)) {
+                if x.shape != y.shape {
+                    let what = format!(
+                        "{}: {a} {:?} and {b} {:?} differ in shape; run the job again",
+                        self.place, x.shape, y.shape
+                    );
+                    return Err(Error::input(self.path, what));
+                }
+            }
+        }
+        let history = arrays.remove("history").unwrap_or_default();
+        if !history.data.is_empty() && history.shape.get(1) != Some(&3) {
+            let what = format!("{}/history is {:?}; it should be [steps, 3]", self.place, history.shape);
+            return Err(Error::input(self.path, what));
+        }
+        let tensor = |&name: &&'static str| Some((name, self.group.dataset(name).ok()?.shape()));
+        Ok(Analysis {
+            name: name.into(),
+            operator: self.text("operator")?,
+            quantity: self.text("quantity")?,
+            method: self.text("method")?,
+            status: self.text("status")?,
+            converged: self.number::<i64>("converged")? != 0,
+            matvecs: self.number("matvecs")?,
+            // Files of earlier versions do not have it.
+            computed: self.number("matvecs_computed").or_else(|_| self.number("matvecs"))?,
+            seconds: self.number("seconds")?,
+            with_stage: self.text("with_stage").ok(),
+            history: history.data.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect(),
+            tensors: TENSORS.iter().filter_map(tensor).collect(),
+            options: toml::Table::new(),
+            arrays,
+        })
+    }
+}
