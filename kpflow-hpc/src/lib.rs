@@ -10,6 +10,7 @@ pub mod engine;
 pub mod error;
 pub mod estimate;
 pub mod events;
+pub mod info;
 pub mod job;
 pub mod journal;
 pub mod kinds;

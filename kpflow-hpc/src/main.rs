@@ -16,7 +16,7 @@ fn work(comm: Comm) -> Result<()> {
         Some(Command::Run(options)) => kpflow_hpc::run::run(&options, comm),
         Some(Command::Plan(options)) => kpflow_hpc::plan::plan(&options, comm),
         Some(Command::Check { job, threads }) => kpflow_hpc::check::check(&job, threads, comm),
-        Some(Command::Info { .. }) => todo!(),
+        Some(Command::Info { file, json }) => kpflow_hpc::info::info(&file, json, comm),
         Some(Command::Completions { shell }) => kpflow_hpc::shell::completions(shell, comm),
         Some(Command::Man { directory }) => kpflow_hpc::shell::man(directory.as_deref(), comm),
     }

@@ -332,8 +332,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn attribute<R>(&self, name: &str, read: impl FnOnce(hdf5::Attribute) -> hdf5::Result<R>) -> Result<R> {
         self.group.attr(name).and_then(read).map_err(|_| {
-            let what =
-                format!("has no readable attribute {name} at {}; it is damaged: run the job again", self.place);
+            let what = format!("has no readable attribute {name} at {}; it is damaged: run the job again", self.place);
             Error::input(self.path, what)
         })
     }
@@ -362,7 +361,8 @@ impl Reader<'_> {
         let len = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d)).filter(|n| *n <= MOST);
         let Some(len) = len else { return Err(wrong(format!("claims a shape of {shape:?}"))) };
         let kind = set.dtype().and_then(|d| d.to_descriptor());
-        let number = matches!(kind, Ok(TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)));
+        let number =
+            matches!(kind, Ok(TypeDescriptor::Float(_) | TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_)));
         let data = set.read_raw::<f64>().ok().filter(|d| number && d.len() == len);
         let data = data.ok_or_else(|| wrong("is not numbers that can be read".into()))?;
         Ok(Some(Array { shape, data }))
