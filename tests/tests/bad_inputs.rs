@@ -92,7 +92,8 @@ fn checkpoint(path: &Path, change: &[&str]) {
         }
         kept.push((name, kind, shape, doubles(&data)));
     }
-    let views = kept.iter().map(|(name, kind, shape, data)| (*name, TensorView::new(*kind, shape.clone(), data).unwrap()));
+    let views =
+        kept.iter().map(|(name, kind, shape, data)| (*name, TensorView::new(*kind, shape.clone(), data).unwrap()));
     safetensors::serialize_to_file(views, None, path).unwrap();
 }
 
@@ -187,12 +188,21 @@ fn answer(case: &Case, ranks: usize) -> Option<String> {
         _ => done.stderr.lines().filter(|l| l.starts_with("error:") || l.contains("panicked")).collect(),
     };
     let right = format!("error: {}", case.message.replace("RANKS", &ranks.to_string()));
-    let all = || format!("{} on {ranks} ranks, {}\n  is    {}\n  not   {right}", case.name, done.status, lines.join("\n        "));
+    let all = || {
+        format!(
+            "{} on {ranks} ranks, {}\n  is    {}\n  not   {right}",
+            case.name,
+            done.status,
+            lines.join("\n        ")
+        )
+    };
     if lines != [right.as_str()] || done.status.code() != Some(2) {
         return Some(all());
     }
     let after = contents(directory.path());
-    (before != after).then(|| format!("{}\n  leaves {:?}", all(), after.keys().filter(|f| !before.contains_key(*f)).collect::<Vec<_>>()))
+    (before != after).then(|| {
+        format!("{}\n  leaves {:?}", all(), after.keys().filter(|f| !before.contains_key(*f)).collect::<Vec<_>>())
+    })
 }
 
 /// All cases on this many ranks, several at once.
