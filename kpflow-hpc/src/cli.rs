@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// The neural tangent kernel's spectrum of trained networks, on a laptop or under MPI.
 #[derive(Debug, Parser)]
-#[command(name = "kpflow", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "kpflow", bin_name = "kpflow", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(after_help = help::ALL)]
 struct Arguments {
     #[command(subcommand)]
@@ -33,7 +33,7 @@ pub enum Command {
         #[arg(value_name = "JOB.toml")]
         job: PathBuf,
         /// Threads of each rank [default: its share of the machine]
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = count)]
         threads: Option<usize>,
     },
     /// Tell what is in a checkpoint, an ONNX graph, a file of inputs or a result file
@@ -86,7 +86,7 @@ pub struct Run {
     #[arg(long)]
     pub dry_run: bool,
     /// Threads of each rank [default: its share of the machine]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
     /// Divide the ranks so, trajectories × probes [default: as the job says]
     #[arg(long, value_name = "RxS", value_parser = grid)]
@@ -98,7 +98,7 @@ pub struct Run {
     #[arg(long)]
     pub verbose: bool,
     /// What to print on standard error: lines for people, or one JSON object a line
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(long, value_name = "text|json", value_enum, default_value_t, hide_possible_values = true)]
     pub log: Log,
     /// Seconds between two lines of progress, where there is no terminal
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
@@ -112,10 +112,10 @@ pub struct Plan {
     #[arg(value_name = "JOB.toml")]
     pub job: PathBuf,
     /// Tell in detail what this many ranks need [default: the best number]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub ranks: Option<usize>,
     /// Threads of each rank [default: this process's share of the machine]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
     /// Divide that many ranks so, trajectories × probes [default: as the job says]
     #[arg(long, value_name = "RxS", value_parser = grid, conflicts_with = "ranks")]
@@ -129,6 +129,11 @@ pub struct Plan {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// A whole number.
+fn count(text: &str) -> std::result::Result<usize, String> {
+    text.parse().map_err(|_| "it is a whole number".into())
 }
 
 /// Two numbers with an x between them.

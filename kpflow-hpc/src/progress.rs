@@ -223,7 +223,8 @@ impl Shared {
                     });
                     events::emit("progress", fields);
                 }
-                None => eprintln!("{}: {}", self.name, [now.text(), words].join(" ").trim_end()),
+                None if words.is_empty() => eprintln!("{}: {}", self.name, now.text()),
+                None => eprintln!("{}: {}; {words}", self.name, now.text()),
             }
         }
     }

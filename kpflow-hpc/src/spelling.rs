@@ -10,7 +10,9 @@ const DIRECTORY: &str = "is a directory; a file is to be read";
 /// The nearest of some words, if it is near enough to be what was meant.
 pub fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let scored = words.map(|w| (strsim::damerau_levenshtein(word, w), w));
-    scored.min().filter(|(d, w)| *d <= 1 + w.len() / 3).map(|(_, w)| w)
+    // Of a short word more than half has to be right.
+    let near = |&(d, w): &(usize, &str)| d <= 1 + w.len() / 3 && 2 * d < w.len().min(word.len());
+    scored.min().filter(near).map(|(_, w)| w)
 }
 
 /// Opens a file to read it.

@@ -19,8 +19,9 @@ fn role(shape: &[usize], whole: bool) -> &'static str {
         2 => "inputs [B, n_in] of an mlp; initial_state [B, N]",
         3 => "inputs [B, T, n_in]; error signal [B, T, N]",
         4 => "inputs [B, C, H, W] of conv or onnx",
+        0 => "a number",
         1 | 5 => "inputs of onnx, the first axis the trajectory",
-        _ => "too few or too many axes for inputs",
+        _ => "too many axes for inputs",
     }
 }
 

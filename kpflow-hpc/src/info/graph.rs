@@ -1,7 +1,8 @@
 //! An ONNX graph: inputs, operators, and whether all of it can be read.
 
 use super::{some, table, thousands, Told};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::network::select::StateChoice;
 use crate::onnx;
 use serde_json::json;
 use std::path::Path;
@@ -20,7 +21,10 @@ pub(super) fn graph(path: &Path) -> Result<Told> {
         summary.inputs.iter().map(|(_, s)| s.iter().skip(1).map(|d| d.unwrap_or(OPEN)).collect()).collect();
     let names: Vec<Option<String>> = summary.inputs.iter().map(|(n, _)| Some(n.clone())).collect();
     let shapes: Vec<&[usize]> = one.iter().map(Vec::as_slice).collect();
-    let network = onnx::build::<f32>(path, &names, &shapes);
+    let network = onnx::build::<f32>(path, &names, &shapes).and_then(|mut network| {
+        let watched = network.watch(&StateChoice::Default);
+        watched.map(|()| network).map_err(|e| Error::input(path, e))
+    });
     let open = summary.inputs.iter().any(|(_, s)| s.iter().skip(1).any(Option::is_none));
     let mut text = format!(
         "{}: ONNX, opset {}, {}, {}\n",

@@ -12,6 +12,12 @@ pub(super) struct Section<'a> {
     table: &'a Table,
 }
 
+/// A type of TOML with its article.
+pub(super) fn article(kind: &str) -> String {
+    let vowel = kind.starts_with(['a', 'i', 'o']);
+    format!("{} {kind}", if vowel { "an" } else { "a" })
+}
+
 /// «did you mean …?» where a word is near, or the list of all words.
 fn would_be_right(word: &str, words: &[&str]) -> String {
     match nearest(word, words.iter().copied()) {
@@ -48,7 +54,9 @@ impl<'a> Section<'a> {
     fn typed<R>(&self, key: &str, what: &str, get: impl Fn(&'a Value) -> Option<R>) -> Result<Option<R>> {
         match self.get(key) {
             None => Ok(None),
-            Some(v) => get(v).map(Some).ok_or_else(|| self.error(format!("{key} is {}; it is {what}", v.type_str()))),
+            Some(v) => {
+                get(v).map(Some).ok_or_else(|| self.error(format!("{key} is {}; it is {what}", article(v.type_str()))))
+            }
         }
     }
 

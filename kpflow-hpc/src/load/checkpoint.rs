@@ -39,10 +39,7 @@ impl Checkpoint {
     /// Opens a file and checks that it is whole.
     pub fn open(path: &Path, prefix: &str) -> Result<Self> {
         let mut file = spelling::open(path)?;
-        let (start, metadata) = header(&mut file).map_err(|e| {
-            let what = format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file");
-            Error::input(path, what)
-        })?;
+        let (start, metadata) = header(&mut file).map_err(|e| Error::input(path, not_safetensors(path, &e)))?;
         let all: Vec<(String, Vec<usize>)> =
             metadata.tensors().into_iter().map(|(n, t)| (n, t.shape.clone())).collect();
         let mut there: Vec<(String, Vec<usize>)> =
@@ -147,6 +144,20 @@ impl Checkpoint {
             return Err(Error::input(&self.path, format!("tensor {name} has shape {found:?}; it should be {shape:?}")));
         }
         Ok(tensor)
+    }
+}
+
+/// What is said of a file that is none of safetensors.
+pub(super) fn not_safetensors(path: &Path, e: &SafeTensorError) -> String {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    match e {
+        _ if ending == "onnx" => {
+            "is an ONNX graph; kind = \"onnx\" reads it, the other kinds a safetensors file".into()
+        }
+        SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
+            "is a safetensors file cut short, or is none; copy or save it again".into()
+        }
+        _ => format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file"),
     }
 }
 
