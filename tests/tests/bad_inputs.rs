@@ -1,11 +1,11 @@
 //! `tests/bad_inputs.toml`: what is wrong, and the one line that says so, word for word; exit 2, alone and on three ranks, and nothing left behind.
 
-use kpflow_tests::{command, Background};
+use kpflow_tests::{command, example, Background};
 use safetensors::tensor::{Dtype, TensorView};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Mutex;
+use tempfile::TempDir;
 
 const JOB: &str = "\
 [model]
@@ -170,66 +170,97 @@ fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
-/// What is wrong with how the program answers a case; nothing, if it is right.
-fn answer(case: &Case, ranks: usize) -> Option<String> {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-    std::fs::write(path("job.toml"), &case.job).unwrap();
-    checkpoint(&path("w.safetensors"), &[]);
-    std::fs::write(path("x.npy"), npy(&INPUTS, "<f8", false, &doubles(&[0.5; 36]))).unwrap();
-    case.files.iter().for_each(|(file, how)| change(&path(file), how));
-    let before = contents(directory.path());
-    let mut run = command(ranks, &case.arguments);
-    run.current_dir(directory.path());
-    let done = Background::start(run).wait();
-    // Before it there may be what a run begins with, or words of mpirun.
-    let lines: Vec<&str> = done.stderr.lines().filter(|l| l.contains("error:") || l.contains("panicked")).collect();
-    let right = format!("error: {}", case.message.replace("RANKS", &ranks.to_string()));
-    let all = || {
-        format!(
-            "{} on {ranks} ranks, {}\n  is    {}\n  not   {right}",
-            case.name,
-            done.status,
-            lines.join("\n        ")
-        )
-    };
-    if lines != [right.as_str()] || done.status.code() != Some(2) {
-        return Some(all());
-    }
-    let after = contents(directory.path());
-    (before != after).then(|| {
-        format!("{}\n  leaves {:?}", all(), after.keys().filter(|f| !before.contains_key(*f)).collect::<Vec<_>>())
-    })
+/// A case ready to run: its directory and what is in it.
+struct Ready<'c> {
+    case: &'c Case,
+    directory: TempDir,
+    before: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-/// All cases on this many ranks, several at once.
-fn all(ranks: usize) {
-    let (cases, next, wrong) = (cases(), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    assert!(cases.len() >= 60);
-    let names: std::collections::BTreeSet<&str> = cases.iter().map(|c| c.name.as_str()).collect();
-    assert_eq!(names.len(), cases.len(), "names are unique");
-    kpflow_tests::program();
-    std::thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Some(what) = answer(case, ranks) {
-                        wrong.lock().unwrap().push(what);
-                    }
-                }
-            });
+impl<'c> Ready<'c> {
+    fn new(case: &'c Case) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("job.toml"), &case.job).unwrap();
+        std::fs::write(path("arguments"), case.arguments.join("\n")).unwrap();
+        checkpoint(&path("w.safetensors"), &[]);
+        std::fs::write(path("x.npy"), npy(&INPUTS, "<f8", false, &doubles(&[0.5; 36]))).unwrap();
+        case.files.iter().for_each(|(file, how)| change(&path(file), how));
+        let before = contents(directory.path());
+        Self { case, directory, before }
+    }
+
+    /// Runs the program.
+    fn run(&self, ranks: usize) -> (Option<i32>, Vec<String>) {
+        let mut run = command(ranks, &self.case.arguments);
+        run.current_dir(self.directory.path());
+        let done = Background::start(run).wait();
+        // Before it there may be what a run begins with, or words of mpirun.
+        let lines = done.stderr.lines().filter(|l| l.contains("error:") || l.contains("panicked"));
+        (done.status.code(), lines.map(String::from).collect())
+    }
+
+    /// What is wrong with how the program answers; nothing, if it is right.
+    fn wrong(&self, ranks: usize, code: Option<i32>, lines: &[String]) -> Option<String> {
+        let name = &self.case.name;
+        let right = format!("error: {}", self.case.message.replace("RANKS", &ranks.to_string()));
+        let said = lines.join("\n        ");
+        if lines != [right.as_str()] || code != Some(2) {
+            return Some(format!("{name} on {ranks} ranks, status {code:?}\n  is    {said}\n  not   {right}"));
         }
-    });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{} of {} answers:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+        let after = contents(self.directory.path());
+        let left: Vec<&PathBuf> = after.keys().filter(|f| !self.before.contains_key(*f)).collect();
+        (self.before != after).then(|| format!("{name} on {ranks} ranks: leaves {left:?}, or changes a file"))
+    }
+}
+
+/// Asserts that no answer was wrong.
+#[track_caller]
+fn right(all: &[Option<String>]) {
+    let wrong: Vec<&str> = all.iter().flatten().map(String::as_str).collect();
+    assert!(wrong.is_empty(), "{} of {} answers:\n{}", wrong.len(), all.len(), wrong.join("\n"));
 }
 
 #[test]
 fn on_one_rank() {
-    all(1);
+    let cases = cases();
+    assert!(cases.len() >= 60);
+    let names: BTreeSet<&str> = cases.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names.len(), cases.len(), "names are unique");
+    let answer = |case| {
+        let ready = Ready::new(case);
+        let (code, lines) = ready.run(1);
+        ready.wrong(1, code, &lines)
+    };
+    right(&cases.iter().map(answer).collect::<Vec<_>>());
 }
 
+/// All cases in one go of mpirun, by the functions that the program calls.
 #[test]
 fn on_three_ranks() {
-    all(3);
+    let cases = cases();
+    let ready: Vec<Ready<'_>> = cases.iter().map(Ready::new).collect();
+    let directories: Vec<&OsStr> = ready.iter().map(|r| r.directory.path().as_os_str()).collect();
+    let done = example("refusals", 3, &directories).success();
+    let line = |r: &Ready<'_>| {
+        let start = format!("{}\t", r.directory.path().display());
+        done.lines().find_map(|l| l.strip_prefix(&start)?.split_once('\t')).expect("a line of each")
+    };
+    let answer = |r: &Ready<'_>| {
+        let (code, said) = line(r);
+        r.wrong(3, code.parse().ok(), &[format!("error: {said}")])
+    };
+    right(&ready.iter().map(answer).collect::<Vec<_>>());
+}
+
+/// A few of all kinds by the program itself, whose exit status mpirun hands on.
+#[test]
+fn some_under_mpirun() {
+    let cases = cases();
+    let answer = |case| {
+        let ready = Ready::new(case);
+        let (code, lines) = ready.run(3);
+        ready.wrong(3, code, &lines)
+    };
+    right(&cases.iter().step_by(cases.len() / 8).map(answer).collect::<Vec<_>>());
 }
