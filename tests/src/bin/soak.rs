@@ -190,33 +190,63 @@ fn kpflow(ranks: usize, directory: &Path, arguments: &[&str]) -> Background {
     Background::start(run)
 }
 
-/// What one job came to.
-enum Outcome {
-    Agrees,
-    /// There is no such method for this model, and the program says so.
-    Refused,
-    Wrong(String),
+/// One analysis of a job.
+#[derive(Clone, Copy)]
+struct Asked {
+    operator: &'static str,
+    quantity: &'static str,
+    method: &'static str,
+    keys: &'static str,
+    budget: usize,
+    rtol: &'static str,
 }
 
-fn refused(done: &Done) -> bool {
-    done.status.code() == Some(2) && done.errors().len() == 1 && !done.stderr.contains("panicked")
+impl Asked {
+    fn new(random: &mut Random) -> Self {
+        let (quantity, methods, keys) = random.pick(&QUANTITIES);
+        let operator = random.pick(&["ntk", "ntk", "parameter", "propagator_gram", "core"]);
+        let (method, rtol) = (random.pick(methods), random.pick(&["0", "1e-2", "1e-3"]));
+        Self { operator, quantity, method, keys, budget: random.number(30, 400), rtol }
+    }
+
+    /// As a table of a job: as it is, or for the oracle.
+    fn table(&self, name: &str, oracle: bool) -> String {
+        let Self { operator, quantity, method, keys, budget, rtol } = self;
+        let rest = match oracle {
+            true => "method = \"dense\"".to_string(),
+            false => format!("method = \"{method}\"\nrtol = {rtol}\nmax_matvecs = {budget}"),
+        };
+        format!(
+            "[[analysis]]\nname = \"{name}\"\noperator = \"{operator}\"\nquantity = \"{quantity}\"\n{keys}\n{rest}\n"
+        )
+    }
+}
+
+/// What the analyses of one job came to.
+#[derive(Default)]
+struct Outcome {
+    agree: usize,
+    /// There is no such method for this model, and the program says so.
+    refused: usize,
+    wrong: Vec<String>,
+}
+
+/// The analysis that a run was refused for.
+fn refused(done: &Done) -> Option<String> {
+    let right = done.status.code() == Some(2) && done.errors().len() == 1 && !done.stderr.contains("panicked");
+    let name = done.errors().first()?.split("in [[analysis]] ").nth(1)?.split(':').next()?.to_string();
+    right.then_some(name)
 }
 
 fn one(seed: u64, directory: &Path) -> Outcome {
-    let random = &mut Random(seed);
+    let (random, mut outcome) = (&mut Random(seed), Outcome::default());
     let model = model(random);
-    let (quantity, methods, keys) = random.pick(&QUANTITIES);
-    let (method, operator) =
-        (random.pick(methods), random.pick(&["ntk", "ntk", "parameter", "propagator_gram", "core"]));
-    let (single, ranks) = (random.chance(25), random.pick(&[1, 1, 1, 1, 2, 3]));
-    let (budget, rtol) = (random.number(30, 400), random.pick(&["0", "1e-2", "1e-3"]));
+    let (single, ranks) = (random.chance(25), random.pick(&[1, 1, 2, 3]));
     save(&directory.join("w.safetensors"), &model.tensors);
-    let other: Tensors = model
-        .tensors
-        .iter()
-        .map(|(n, s, x)| (n.clone(), s.clone(), x.iter().map(|x| x + 0.2 * random.unit()).collect()))
-        .collect();
-    save(&directory.join("v.safetensors"), &other);
+    let moved = |(n, s, x): &(String, Vec<usize>, Vec<f64>)| {
+        (n.clone(), s.clone(), x.iter().map(|x| x + 0.2 * random.unit()).collect())
+    };
+    save(&directory.join("v.safetensors"), &model.tensors.iter().map(moved).collect());
     let len = |s: &[usize]| s.iter().product::<usize>();
     let mut data = vec![("inputs".to_string(), model.inputs.clone(), random.numbers(len(&model.inputs), 1.5))];
     let mut text = model.lines.clone() + "[data]\ninputs = \"x.safetensors:inputs\"\n";
@@ -225,51 +255,73 @@ fn one(seed: u64, directory: &Path) -> Outcome {
         text += "initial_state = \"x.safetensors:h0\"\n";
     }
     save(&directory.join("x.safetensors"), &data);
-    let job = |precision: &str, method: &str, more: &str| {
-        format!("{text}[compute]\nprecision = \"{precision}\"\nseed = {}\nblock = {}\n[output]\ncheckpoint = 0\n[[analysis]]\nname = \"a\"\noperator = \"{operator}\"\nquantity = \"{quantity}\"\nmethod = \"{method}\"\n{keys}\n{more}\n", seed % 1000, 1 + seed % 7)
-    };
-    let (precision, cut) = (if single { "f32" } else { "f64" }, format!("rtol = {rtol}\nmax_matvecs = {budget}"));
-    std::fs::write(directory.join("job.toml"), job(precision, method, &cut)).unwrap();
-    std::fs::write(directory.join("oracle.toml"), job("f64", "dense", "")).unwrap();
-    let oracle = kpflow(1, directory, &["run", "oracle.toml", "--output", "oracle.h5"]).wait();
+    let (seed, block) = (random.number(0, 1000), random.number(1, 9));
+    let mut asked: Vec<(String, Asked)> = (0..8).map(|i| (format!("a{i}"), Asked::new(random))).collect();
     let mut arguments = vec!["run", "job.toml", "--output", "job.h5"];
     let grid = format!("1x{ranks}");
     if ranks > 1 && random.chance(40) {
         arguments.extend(["--grid", &grid]);
     }
-    let mut killed = false;
-    if random.chance(20) {
-        let run = kpflow(ranks, directory, &arguments);
-        std::thread::sleep(Duration::from_millis(random.number(5, 60 * ranks * ranks) as u64));
-        run.kill();
-        killed = true;
-        arguments.push("--resume");
-    }
-    let done = kpflow(ranks, directory, &arguments).wait();
-    let what = format!(
-        "{operator} {quantity} {method} {precision} on {ranks} ranks{}",
-        if killed { ", killed and resumed" } else { "" }
-    );
-    match (oracle.status.success(), done.status.success()) {
-        (true, true) => {}
-        (_, false) if refused(&done) => return Outcome::Refused,
-        (false, _) if refused(&oracle) => return Outcome::Refused,
-        // What has no eigenvalue above rounding, or overflows, may fail, with one line.
-        _ => return Outcome::Wrong(format!("{what}: {}{}", oracle.stderr, done.stderr)),
+    let killed = random.chance(30).then(|| random.number(5, 60 * ranks * ranks));
+    let precision = if single { "f32" } else { "f64" };
+    loop {
+        if asked.is_empty() {
+            return outcome;
+        }
+        let job = |precision: &str, oracle: bool| {
+            let tables = asked.iter().map(|(name, a)| a.table(name, oracle)).collect::<String>();
+            format!("{text}[compute]\nprecision = \"{precision}\"\nseed = {seed}\nblock = {block}\n[output]\ncheckpoint = 0\n{tables}")
+        };
+        std::fs::write(directory.join("job.toml"), job(precision, false)).unwrap();
+        std::fs::write(directory.join("oracle.toml"), job("f64", true)).unwrap();
+        let oracle = kpflow(1, directory, &["run", "oracle.toml", "--output", "oracle.h5"]).wait();
+        let mut again = arguments.clone();
+        if let (Some(after), true) = (killed, oracle.status.success()) {
+            let run = kpflow(ranks, directory, &arguments);
+            std::thread::sleep(Duration::from_millis(after as u64));
+            run.kill();
+            again.push("--resume");
+        }
+        let done = match oracle.status.success() {
+            true => kpflow(ranks, directory, &again).wait(),
+            false => oracle,
+        };
+        if done.status.success() {
+            break;
+        }
+        // What is refused is left away; what had finished is of another job then.
+        let Some(name) = refused(&done) else {
+            outcome.wrong.push(format!("{}{}", done.stdout, done.stderr));
+            return outcome;
+        };
+        outcome.refused += 1;
+        let before = asked.len();
+        asked.retain(|a| a.0 != name);
+        assert!(asked.len() < before, "{name} is none of the job");
+        let _ = std::fs::remove_file(directory.join("job.h5"));
     }
     let (found, right) = (Results::open(&directory.join("job.h5")), Results::open(&directory.join("oracle.h5")));
-    match compare(&found, &right, quantity, if single { 2e-4 } else { 1e-9 }) {
-        None => Outcome::Agrees,
-        Some(how) => Outcome::Wrong(format!("{what}: {how}")),
+    let how = if killed.is_some() { ", killed and resumed" } else { "" };
+    for (name, a) in &asked {
+        match compare(&found, &right, (name, a.quantity), if single { 3e-4 } else { 1e-9 }) {
+            None => outcome.agree += 1,
+            Some(off) => {
+                let Asked { operator, quantity, method, .. } = a;
+                outcome
+                    .wrong
+                    .push(format!("{name}: {operator} {quantity} {method} {precision} on {ranks} ranks{how}: {off}"));
+            }
+        }
     }
+    outcome
 }
 
 /// How a result is off, if it is.
-fn compare(found: &Results, right: &Results, quantity: &str, rounding: f64) -> Option<String> {
+fn compare(found: &Results, right: &Results, (name, quantity): (&str, &str), rounding: f64) -> Option<String> {
     if quantity == "eigenpairs" {
-        let (f, r, residuals) = (found.eigenvalues("a"), right.eigenvalues("a"), found.read("a", "residuals"));
+        let (f, r, residuals) = (found.eigenvalues(name), right.eigenvalues(name), found.read(name, "residuals"));
         let scale = r.first().copied().unwrap_or(0.0).abs();
-        if !found.converged("a") {
+        if !found.converged(name) {
             // An eigenvalue within the residual of each, whichever it is; none may be above the largest.
             let above = f.first().copied().unwrap_or(0.0) > scale * (1.0 + rounding);
             return above.then(|| format!("λ_1 = {:e} above the largest, {scale:e}", f[0]));
@@ -278,7 +330,7 @@ fn compare(found: &Results, right: &Results, quantity: &str, rounding: f64) -> O
             f.iter().zip(&r).zip(&residuals).position(|((f, r), e)| (f - r).abs() > (1.01 * e + rounding) * scale);
         return off.map(|i| format!("λ_{i} = {:e} is {:e}; residual {:e}", f[i], r[i], residuals[i]));
     }
-    let (f, r, error) = (found.value("a"), right.value("a"), found.standard_error("a"));
+    let (f, r, error) = (found.value(name), right.value(name), found.standard_error(name));
     let bound = ERRORS * error + rounding * r.abs();
     // An error that is not known is infinite, and bounds nothing.
     (!f.is_finite() || (f - r).abs() > bound)
@@ -291,19 +343,17 @@ fn main() -> ExitCode {
     let given = arguments.next();
     let begun = Instant::now();
     let mut seed = given.unwrap_or_else(|| std::process::id().into());
-    let (mut agree, mut refused, mut wrong) = (0, 0, 0);
+    let (mut jobs, mut agree, mut refused, mut wrong) = (0, 0, 0, 0);
     while begun.elapsed() < limit {
         let directory = tempfile::tempdir().expect("a directory");
-        match one(seed, directory.path()) {
-            Outcome::Agrees => agree += 1,
-            Outcome::Refused => refused += 1,
-            Outcome::Wrong(how) => {
-                wrong += 1;
-                eprintln!("seed {seed}: {how}\n  kept: {}", directory.keep().display());
-            }
+        let outcome = one(seed, directory.path());
+        (jobs, agree, refused) = (jobs + 1, agree + outcome.agree, refused + outcome.refused);
+        if !outcome.wrong.is_empty() {
+            wrong += outcome.wrong.len();
+            eprintln!("seed {seed}: {}\n  kept: {}", outcome.wrong.join("\n  "), directory.keep().display());
         }
         seed += 1;
     }
-    println!("{agree} jobs agree, {refused} were refused, {wrong} are wrong; the next seed is {seed}");
+    println!("{jobs} jobs: {agree} analyses agree, {refused} were refused, {wrong} are wrong; the next seed is {seed}");
     ExitCode::from(u8::from(wrong > 0))
 }
