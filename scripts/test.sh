@@ -31,13 +31,21 @@ cargo test --workspace --no-fail-fast
 step "on a microcontroller"
 scripts/test-embedded.sh
 
-step "damaged files: 20 seconds of each"
+step "damaged files: ten seconds of each"
 fuzz=$(realpath "$target/examples/fuzz") here=$PWD
 (
     cd "$(mktemp -d)" # what breaks something is kept there
-    "$fuzz" onnx 20 1 "$here/tests/reference/onnx" "$here/tests/reference/operators"
-    "$fuzz" safetensors 20 1 "$here/tests/reference/data" "$here/tests/golden"
+    "$fuzz" onnx 10 1 "$here"/tests/reference/{onnx,operators} "$here/tests/fuzz"
+    "$fuzz" safetensors 10 1 "$here"/tests/{reference/data,golden,fuzz}
+    for kind in job npy results; do
+        "$fuzz" $kind 10 1 "$here/tests/fuzz"
+    done
 )
+
+if cargo deny --version >/dev/null 2>&1; then
+    step "licences, duplicates and sources of what is linked"
+    cargo deny check licenses bans sources
+fi
 
 step "the batch scripts, on a Slurm of their own"
 KPFLOW=$(realpath "$target/kpflow") scripts/test-slurm.sh

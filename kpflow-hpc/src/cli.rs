@@ -1,13 +1,17 @@
 //! The command line.
 
+mod help;
+
 use crate::error::{Error, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The neural tangent kernel's spectrum of trained networks, on a laptop or under MPI.
 #[derive(Debug, Parser)]
-#[command(name = "kpflow", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "kpflow", bin_name = "kpflow", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(after_help = help::ALL)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -17,35 +21,50 @@ struct Arguments {
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Run every analysis of a job and write its result file
+    #[command(after_help = help::RUN)]
     Run(Run),
     /// Tell memory, network bytes, flops and time of a job by the number of ranks, before anything runs
+    #[command(after_help = help::PLAN)]
     Plan(Plan),
     /// Check the operators of a job: adjoints, linearisation, a small gradient step
+    #[command(after_help = help::CHECK)]
     Check {
         /// The job file
         #[arg(value_name = "JOB.toml")]
         job: PathBuf,
         /// Threads of each rank [default: its share of the machine]
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = count)]
         threads: Option<usize>,
     },
     /// Make one page of figures and tables of result files
-    #[command(after_help = REPORT_EXAMPLES)]
+    #[command(after_help = help::REPORT)]
     Report(Report),
     /// Compare the quantities of two result files; status 1 where they differ by more than their errors
-    #[command(after_help = COMPARE_EXAMPLES)]
+    #[command(after_help = help::COMPARE)]
     Compare(Compare),
+    /// Tell what is in a checkpoint, an ONNX graph, a file of inputs or a result file
+    #[command(after_help = help::INFO)]
+    Info {
+        /// The file: .safetensors, .onnx, .npy, .h5 or .hdf5
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what a shell needs to complete kpflow's commands and options
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command into a directory
+    #[command(after_help = help::MAN)]
+    Man {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
 }
-
-const REPORT_EXAMPLES: &str = "\
-Examples:
-  kpflow report results.h5
-  kpflow report init.h5 step300.h5 step1500.h5 --output training.html
-  kpflow report results.h5 --figures figures       # every figure as SVG and PNG too";
-const COMPARE_EXAMPLES: &str = "\
-Examples:
-  kpflow compare one_rank.h5 two_ranks.h5
-  kpflow compare a.h5 b.h5 --json | jq '.rows[] | select(.agrees | not)'";
 
 /// The arguments of `kpflow report`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -75,6 +94,16 @@ pub struct Compare {
     pub json: bool,
 }
 
+/// How a run speaks on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Log {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
 /// The arguments of `kpflow run`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -87,18 +116,27 @@ pub struct Run {
     /// Go on where an earlier run of the job ended
     #[arg(long)]
     pub resume: bool,
+    /// Read everything, tell what would be done, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Threads of each rank [default: its share of the machine]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
     /// Divide the ranks so, trajectories × probes [default: as the job says]
     #[arg(long, value_name = "RxS", value_parser = grid)]
     pub grid: Option<[usize; 2]>,
-    /// Print nothing but errors
+    /// Print nothing but warnings and errors
     #[arg(long, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Print more
     #[arg(long)]
     pub verbose: bool,
+    /// What to print on standard error: lines for people, or one JSON object a line
+    #[arg(long, value_name = "text|json", value_enum, default_value_t, hide_possible_values = true)]
+    pub log: Log,
+    /// Seconds between two lines of progress, where there is no terminal
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
 }
 
 /// The arguments of `kpflow plan`.
@@ -108,10 +146,10 @@ pub struct Plan {
     #[arg(value_name = "JOB.toml")]
     pub job: PathBuf,
     /// Tell in detail what this many ranks need [default: the best number]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub ranks: Option<usize>,
     /// Threads of each rank [default: this process's share of the machine]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub threads: Option<usize>,
     /// Divide that many ranks so, trajectories × probes [default: as the job says]
     #[arg(long, value_name = "RxS", value_parser = grid, conflicts_with = "ranks")]
@@ -127,11 +165,27 @@ pub struct Plan {
     pub json: bool,
 }
 
+/// A whole number.
+fn count(text: &str) -> std::result::Result<usize, String> {
+    text.parse().map_err(|_| "it is a whole number".into())
+}
+
 /// Two numbers with an x between them.
 fn grid(text: &str) -> std::result::Result<[usize; 2], String> {
     let number = |t: &str| t.trim().parse().ok().filter(|&n| n > 0 && n <= crate::job::MOST_RANKS);
     let sides = text.split_once(['x', '×']).and_then(|(t, p)| Some([number(t)?, number(p)?]));
     sides.ok_or_else(|| "a grid is two numbers of ranks, trajectories × probes: 4x2".into())
+}
+
+/// The whole command line, for what is made of it.
+pub fn description() -> clap::Command {
+    Arguments::command()
+}
+
+/// Whether this process was asked for JSON, right usage or not.
+pub fn asks_for_json() -> bool {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    words.iter().any(|w| w == "--log=json") || words.windows(2).any(|w| w[0] == "--log" && w[1] == "json")
 }
 
 /// Parses the command line of this process; `None` once help or the version is told, by one rank (`speak`).
@@ -162,7 +216,7 @@ pub fn parse_from<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item =
 fn fold(e: &clap::Error) -> Error {
     // clap answers a bare `kpflow` with the whole help.
     if e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Error::usage("no command was given; kpflow run JOB.toml, kpflow check JOB.toml or kpflow --help");
+        return Error::usage("no command was given; kpflow run JOB.toml, kpflow info FILE or kpflow --help");
     }
     let text = e.render().to_string();
     let mut parts = text.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -223,7 +277,11 @@ mod tests {
 
     #[test]
     fn the_description_is_sound() {
-        use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        description().debug_assert();
+        // Every command has examples, which name it.
+        for command in description().get_subcommands() {
+            let help = command.get_after_help().map(|h| h.to_string()).unwrap_or_default();
+            assert!(help.contains(&format!("kpflow {}", command.get_name())), "{}", command.get_name());
+        }
     }
 }

@@ -46,6 +46,10 @@ impl Error {
             Kind::Run => 1,
         }
     }
+    /// The message, whatever it is made of, in one line.
+    pub fn one_line(&self) -> String {
+        self.message.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
     /// The error as bytes, to be sent to another rank.
     pub fn to_bytes(&self) -> Vec<u8> {
         let file = self.file.as_deref().map(|f| f.display().to_string()).unwrap_or_default();
@@ -74,7 +78,7 @@ pub fn some_of<S: AsRef<str>>(names: &[S]) -> String {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = self.message.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = self.one_line();
         match &self.file {
             Some(file) => write!(f, "{}: {message}", file.display()),
             None => f.write_str(&message),

@@ -3,6 +3,7 @@
 use kpflow_hpc::cli::{self, Command};
 use kpflow_hpc::comm::{Comm, World};
 use kpflow_hpc::error::Result;
+use kpflow_hpc::events;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,17 +18,23 @@ fn work(comm: Comm) -> Result<()> {
         Some(Command::Report(options)) => kpflow_hpc::report::report(&options, comm),
         Some(Command::Compare(options)) => kpflow_hpc::compare::compare(&options, comm),
         Some(Command::Check { job, threads }) => kpflow_hpc::check::check(&job, threads, comm),
+        Some(Command::Info { file, json }) => kpflow_hpc::info::info(&file, json, comm),
+        Some(Command::Completions { shell }) => kpflow_hpc::shell::completions(shell, comm),
+        Some(Command::Man { directory }) => kpflow_hpc::shell::man(directory.as_deref(), comm),
     }
 }
 
 fn main() -> ExitCode {
+    if cli::asks_for_json() {
+        events::as_json();
+    }
     let world = match World::new() {
         Ok(world) => world,
         Err(e) => {
             // There is no communicator to ask which of several processes this is.
             let rank = std::env::var("OMPI_COMM_WORLD_RANK").or(std::env::var("PMI_RANK")).unwrap_or_default();
             if rank.is_empty() || rank == "0" {
-                eprintln!("error: {e}");
+                events::error(&e);
             }
             return ExitCode::from(e.exit_code());
         }
@@ -40,7 +47,7 @@ fn main() -> ExitCode {
     // for those that leave of themselves at that very moment it may wait one to two seconds more (4.1: before, about every second run; so,
     // one run in twenty).
     if comm.is_root() {
-        eprintln!("error: {e}");
+        events::error(&e);
     } else {
         std::thread::sleep(LATER);
     }

@@ -9,6 +9,7 @@ use crate::kinds;
 use crate::load::{Array, Checkpoint};
 use crate::network::{Network, OwnedWeight};
 use crate::onnx;
+use crate::progress;
 use crate::sharing::Sharing;
 use crate::tiling;
 use kpflow_core::machine::Tasks;
@@ -327,6 +328,7 @@ fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool,
     tokens.dedup();
     let checkpoint = Checkpoint::open(&job.model.weights, &job.model.prefix)?;
     let checkpoint = if outline { checkpoint.outline() } else { checkpoint };
+    let _reading = (!outline).then(|| progress::work(checkpoint.len_bytes(), "bytes"));
     let input = arrays.first().map(|a| &a.shape()[1..]);
     let input_file = job.inputs.first().map_or(job.path.as_path(), |(_, source)| source.path.as_path());
     let (spec, tokens) = (&job.model, &tokens);

@@ -14,6 +14,7 @@ pub use node::{Closed, Numbers, Window};
 pub use pieces::{calls_of_piece, progress, UNDER_WAY};
 
 use crate::error::{Error, Result};
+use crate::events;
 use crate::signals::asked_to_end;
 use mpi_world as world;
 use std::ops::Range;
@@ -238,7 +239,7 @@ impl Comm {
                 }
             }
             let text = info.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-            eprintln!("error: internal: {text}; please report this");
+            events::error(&Error::run(format!("internal: {text}; please report this")));
             if size > 1 {
                 world::abort(1);
             }

@@ -8,6 +8,16 @@ use crate::error::{Error, Result};
 /// The largest n that is formed.
 pub const DENSE_LIMIT: usize = 4096;
 
+/// Fails where n is beyond [`DENSE_LIMIT`].
+pub fn require_dense(n: usize) -> Result<()> {
+    match n > DENSE_LIMIT {
+        false => Ok(()),
+        true => Err(Error::usage(format!(
+            "the whole matrix would be {n} × {n}; it is for at most {DENSE_LIMIT} numbers a vector, choose another method"
+        ))),
+    }
+}
+
 /// All that the dense matrix of a symmetric operator tells.
 pub struct DenseSpectrum {
     /// Row-major [n, n], its indices those of the whole vectors.
@@ -29,11 +39,7 @@ pub struct DenseSpectrum {
 /// is not symmetric, of which the eigenvalues found would be another's.
 pub fn dense<T: Real>(problem: &Problem<'_, T>) -> Result<DenseSpectrum> {
     let (n, per) = (problem.len(), problem.shape().per_trajectory());
-    if n > DENSE_LIMIT {
-        return Err(Error::usage(format!(
-            "method = \"dense\" would form a {n} × {n} matrix; it is for at most {DENSE_LIMIT} numbers a vector, choose another method"
-        )));
-    }
+    require_dense(n)?;
     let rows = problem.shape().len();
     let mut local = vec![0.0; rows * n];
     for first in (0..n).step_by(problem.block) {

@@ -2,6 +2,7 @@
 
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
+use crate::progress;
 use faer::Mat;
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::Linearization;
@@ -20,6 +21,7 @@ pub fn lyapunov<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<
     let (shape, graph) = (lin.shape(), lin.graph());
     let n = shape.units;
     let mut out = vec![0.0f64; shape.trajectories * n];
+    let _steps = progress::work((shape.trajectories * (shape.steps - 1)) as u64, "steps");
     engine.for_each(shape.trajectories, &mut out, n, &mut [], 0, |b, logs, _: &mut [f64]| {
         let (mut a, mut work) = (vec![T::zero(); n * n], vec![T::zero(); graph.step_len()]);
         let mut q = Mat::<f64>::identity(n, n);
@@ -29,6 +31,7 @@ pub fn lyapunov<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<
             let qr = (&step * &q).qr();
             q = qr.compute_Q();
             (0..n).for_each(|i| logs[i] += qr.R()[(i, i)].abs().max(LOST).ln());
+            progress::did(1);
         }
         logs.iter_mut().for_each(|x| *x /= (shape.steps - 1) as f64);
         logs.sort_by(|x, y| y.total_cmp(x));

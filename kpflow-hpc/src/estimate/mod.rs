@@ -29,7 +29,7 @@ mod trace;
 pub use alignment::alignment;
 pub use block_krylov::{block_krylov, block_krylov_sizes, block_krylov_vectors};
 pub use blocks::{blocks, dense_blocks, Blocks};
-pub use dense::{dense, DenseSpectrum, DENSE_LIMIT};
+pub use dense::{dense, require_dense, DenseSpectrum, DENSE_LIMIT};
 pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
 pub use exact::{exact_frobenius, exact_frobenius_flops, exact_trace, exact_trace_flops, Closed};
 pub use frobenius::{frobenius, frobenius_deflated};

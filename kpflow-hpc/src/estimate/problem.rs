@@ -152,7 +152,11 @@ impl<'a, T: Real> Problem<'a, T> {
     /// A x, in blocks; what the memo has is not computed again. Collective.
     pub fn apply(&self, x: &Tall<T>) -> Tall<T> {
         self.matvecs.set(self.matvecs.get() + x.vectors);
-        let Some(memo) = self.memo else { return self.compute(x) };
+        let Some(memo) = self.memo else {
+            let y = self.compute(x);
+            self.note(0);
+            return y;
+        };
         let codomain = self.operator.codomain();
         let complete = |x: &Tall<T>| memo.complete(x, self.rows, codomain, self.grid(), |x| self.compute(x));
         if x.vectors <= self.block {
@@ -161,7 +165,9 @@ impl<'a, T: Real> Problem<'a, T> {
         // A block at a time: what is written down is not more than a block behind.
         let mut y = Tall::zeros(codomain, x.vectors);
         for first in (0..x.vectors).step_by(self.block) {
-            y.set_columns(first, &complete(&x.columns(first..(first + self.block).min(x.vectors))));
+            let end = (first + self.block).min(x.vectors);
+            y.set_columns(first, &complete(&x.columns(first..end)));
+            self.note(x.vectors - end);
         }
         y
     }
@@ -172,6 +178,11 @@ impl<'a, T: Real> Problem<'a, T> {
             Some(journal) => journal.sums(length, make),
             None => make(),
         }
+    }
+
+    /// Tells how far it is: all products that were begun but so many.
+    fn note(&self, left: usize) {
+        (self.progress)(self.matvecs().saturating_sub(left), f64::NAN, f64::NAN);
     }
 
     /// Every group makes the products of its share of the vectors, in blocks, and is given the others'.

@@ -41,6 +41,14 @@ pub struct Analysis {
     pub noise: f64,
 }
 
+impl Analysis {
+    /// Whether its error falls as the root of the products, as that of a mean does.
+    pub fn sampled(&self) -> bool {
+        use Quantity::{Alignment, Blocks, EffectiveRank, Frobenius, Marginal, StableRank, Trace};
+        matches!(self.quantity, Alignment | Blocks | EffectiveRank | Frobenius | Marginal | StableRank | Trace)
+    }
+}
+
 /// The part of the state that an operator is restricted to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
@@ -82,8 +90,8 @@ pub(super) fn analyses(path: &Path, directory: &Path, root: &Section<'_>) -> Res
     for (i, value) in list.iter().enumerate() {
         let table = value.as_table().ok_or_else(wrong)?;
         let label = match table.get("name").and_then(|n| n.as_str()) {
-            Some(name) => format!("[[analysis]] {name}"),
-            None => format!("[[analysis]] number {}", i + 1),
+            Some(name) if !name.trim().is_empty() => format!("[[analysis]] {name}"),
+            _ => format!("[[analysis]] number {}", i + 1),
         };
         let one = analysis(path, directory, &label, table)?;
         if out.iter().any(|a| a.name == one.name) {

@@ -12,7 +12,8 @@ pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
 pub use stages::{Alignments, Stage};
 
 use crate::error::{Error, Result};
-use section::Section;
+use crate::spelling::unreadable;
+use section::{article, Section};
 use std::path::{Path, PathBuf};
 
 /// A file and, perhaps, the dataset in it: `FILE[:DATASET]`.
@@ -68,7 +69,10 @@ pub struct Job {
 impl Job {
     /// Reads and checks a job file.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+        let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::InvalidData => Error::input(path, "is not text; a job is a TOML file"),
+            _ => unreadable(path, &e),
+        })?;
         Self::parse(path, text)
     }
 
@@ -140,9 +144,12 @@ fn inputs(data: &Section<'_>, directory: &Path, kind: Kind) -> Result<Vec<(Optio
         Some(toml::Value::Table(table)) if kind == Kind::Onnx => {
             let one = |(name, value): (&String, &toml::Value)| match value.as_str() {
                 Some(text) => Ok((Some(name.clone()), source(directory, text))),
-                None => Err(data.error(format!("inputs.{name} is {}; it is a string", value.type_str()))),
+                None => Err(data.error(format!("inputs.{name} is {}; it is a string", article(value.type_str())))),
             };
             table.iter().map(one).collect()
+        }
+        Some(toml::Value::Table(_)) => {
+            Err(data.error("inputs by name are for kind = \"onnx\"; for others it is a string, FILE[:DATASET]"))
         }
         _ => Ok(vec![(None, source(directory, data.required_text("inputs")?))]),
     }

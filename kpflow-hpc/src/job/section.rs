@@ -1,6 +1,7 @@
 //! One table of the job file, read with errors that say what would be right.
 
 use crate::error::{Error, Result};
+use crate::spelling::nearest;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -11,10 +12,10 @@ pub(super) struct Section<'a> {
     table: &'a Table,
 }
 
-/// The nearest of some words, if it is near enough to be what was meant.
-fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    let scored = words.map(|w| (strsim::damerau_levenshtein(word, w), w));
-    scored.min().filter(|(d, w)| *d <= 1 + w.len() / 3).map(|(_, w)| w)
+/// A type of TOML with its article.
+pub(super) fn article(kind: &str) -> String {
+    let vowel = kind.starts_with(['a', 'i', 'o']);
+    format!("{} {kind}", if vowel { "an" } else { "a" })
 }
 
 /// «did you mean …?» where a word is near, or the list of all words.
@@ -53,7 +54,9 @@ impl<'a> Section<'a> {
     fn typed<R>(&self, key: &str, what: &str, get: impl Fn(&'a Value) -> Option<R>) -> Result<Option<R>> {
         match self.get(key) {
             None => Ok(None),
-            Some(v) => get(v).map(Some).ok_or_else(|| self.error(format!("{key} is {}; it is {what}", v.type_str()))),
+            Some(v) => {
+                get(v).map(Some).ok_or_else(|| self.error(format!("{key} is {}; it is {what}", article(v.type_str()))))
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod record;
 pub use record::{bytes, bytes_mut, Key};
 
 use crate::comm::Grid;
+use crate::events;
 use crate::signals::Signals;
 use past::{files, name, Event, Past};
 use record::{append, key_words, APPLY, HEADER, PRODUCT, SUMS};
@@ -249,7 +250,7 @@ impl Journal {
             remove(&self.directory);
             let why = why.unwrap_or_else(|| "another rank could not write".into());
             let directory = self.directory.display();
-            eprintln!("note: {directory}: the state of running analyses is not kept any more: {why}");
+            events::warning(&format!("{directory}: the state of running analyses is not kept any more: {why}"));
         }
     }
 }

@@ -32,7 +32,7 @@ pub fn layer_names(source: &Source<'_>) -> Result<Vec<String>> {
         return Err(source.wrong(format!("has layers {prefix}{a}.weight and {prefix}{b}.weight; {what}")));
     }
     if let Some(asked) = spec.layers.filter(|&asked| asked != names.len()) {
-        return Err(source.wrong(format!("has {} layers and the job says layers = {asked}", names.len())));
+        return Err(source.wrong(super::other_layers(names.len(), asked)));
     }
     Ok(names)
 }

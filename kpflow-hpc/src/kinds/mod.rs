@@ -160,9 +160,7 @@ impl Source<'_> {
         let found = (0..).take_while(|&l| self.checkpoint.shape(&name(l)).is_some()).count();
         self.no_gap(found, &name(found), |n| number(n.strip_prefix(prefix)?))?;
         match self.spec.layers {
-            Some(asked) if asked != found => {
-                Err(self.wrong(format!("has {found} layers and the job says layers = {asked}")))
-            }
+            Some(asked) if asked != found => Err(self.wrong(other_layers(found, asked))),
             _ if found == 0 => self.checkpoint.required::<f32>(&[&name(0)], &[]).map(|_| 0),
             _ => Ok(found),
         }
@@ -191,6 +189,12 @@ fn number(text: &str) -> Option<usize> {
 fn dense<T: Scalar>(network: &mut Network<T>, weight: OwnedWeight<T>, input: Operand) -> usize {
     let weight = network.weight(weight);
     network.dense(weight, input)
+}
+
+/// What is said where the job names another number of layers than the file has.
+fn other_layers(found: usize, asked: usize) -> String {
+    let plural = if found == 1 { "layer" } else { "layers" };
+    format!("has {found} {plural} and the job says layers = {asked}; leave it out, or take the file that has them")
 }
 
 fn joined(shape: &[usize]) -> String {

@@ -111,7 +111,7 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     source.no_gap(directions, "weight_hh_l0_reverse", |n| layer_of(n).map(|(_, reverse)| usize::from(reverse)))?;
     let layers = layers.max(1);
     if let Some(asked) = source.spec.layers.filter(|&asked| asked != layers) {
-        return Err(source.wrong(format!("has {layers} layers and the job says layers = {asked}")));
+        return Err(source.wrong(super::other_layers(layers, asked)));
     }
     if let Some(asked) = source.spec.bidirectional.filter(|&asked| asked != (directions == 2)) {
         let (has, way) = (directions == 2, if directions == 2 { "both directions" } else { "one direction" });

@@ -2,6 +2,8 @@
 
 use super::require_finite;
 use crate::error::{some_of, Error, Result};
+use crate::progress;
+use crate::spelling;
 use half::{bf16, f16};
 use kpflow_core::Scalar;
 use safetensors::tensor::Metadata;
@@ -36,11 +38,8 @@ pub struct Tensor<T> {
 impl Checkpoint {
     /// Opens a file and checks that it is whole.
     pub fn open(path: &Path, prefix: &str) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
-        let (start, metadata) = header(&mut file).map_err(|e| {
-            let what = format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file");
-            Error::input(path, what)
-        })?;
+        let mut file = spelling::open(path)?;
+        let (start, metadata) = header(&mut file).map_err(|e| Error::input(path, not_safetensors(path, &e)))?;
         let all: Vec<(String, Vec<usize>)> =
             metadata.tensors().into_iter().map(|(n, t)| (n, t.shape.clone())).collect();
         let mut there: Vec<(String, Vec<usize>)> =
@@ -110,6 +109,17 @@ impl Checkpoint {
         Ok(Some(Tensor { name, shape, data }))
     }
 
+    /// Bytes of all tensors behind the prefix.
+    pub fn len_bytes(&self) -> u64 {
+        let infos = self.names.iter().filter_map(|n| self.metadata.info(&format!("{}{n}", self.prefix)));
+        infos.map(|t| (t.data_offsets.1 - t.data_offsets.0) as u64).sum()
+    }
+
+    /// The type of a tensor's numbers (without prefix), if it is there.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.metadata.info(&format!("{}{name}", self.prefix)).map(|t| t.dtype)
+    }
+
     /// A tensor's bytes.
     fn bytes(&self, (from, to): (usize, usize)) -> Result<Vec<u8>> {
         let mut bytes = vec![0; to - from];
@@ -119,6 +129,7 @@ impl Checkpoint {
             file.read_exact(&mut bytes)
         };
         read().map_err(|e| Error::input(&self.path, format!("cannot be read: {e}")))?;
+        progress::did(bytes.len() as u64);
         Ok(bytes)
     }
 
@@ -133,6 +144,20 @@ impl Checkpoint {
             return Err(Error::input(&self.path, format!("tensor {name} has shape {found:?}; it should be {shape:?}")));
         }
         Ok(tensor)
+    }
+}
+
+/// What is said of a file that is none of safetensors.
+pub(super) fn not_safetensors(path: &Path, e: &SafeTensorError) -> String {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    match e {
+        _ if ending == "onnx" => {
+            "is an ONNX graph; kind = \"onnx\" reads it, the other kinds a safetensors file".into()
+        }
+        SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
+            "is a safetensors file cut short, or is none; copy or save it again".into()
+        }
+        _ => format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file"),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Arrays of inputs in HDF5, .npy and safetensors files, read a few trajectories at a time.
 
-use super::checkpoint::numbers_or_integers;
+use super::checkpoint::{not_safetensors, numbers_or_integers};
 use super::require_finite;
 use crate::error::{some_of, Error, Result};
 use crate::job::Source;
+use crate::spelling;
 use hdf5::types::TypeDescriptor;
 use kpflow_core::Scalar;
 use npyz::{NpyHeader, Order};
@@ -31,12 +32,13 @@ impl Array {
     pub fn open(source: &Source) -> Result<Self> {
         let path = source.path.as_path();
         let wrong = |m: String| Error::input(path, m);
-        File::open(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        spelling::open(path)?;
         let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let (label, shape, data) = match ending {
             "h5" | "hdf5" => hdf5_dataset(path, source.dataset.as_deref())?,
             "npy" => npy(path)?,
             "safetensors" => tensor(path, source.dataset.as_deref())?,
+            "" => return Err(wrong("has no ending; inputs are .h5, .hdf5, .npy or .safetensors".into())),
             other => return Err(wrong(format!("ends with \".{other}\"; inputs are .h5, .hdf5, .npy or .safetensors"))),
         };
         Ok(Self { path: path.into(), label, shape, data })
@@ -94,7 +96,7 @@ impl Array {
 fn hdf5_dataset(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)> {
     let wrong = |m: String| Error::input(path, m);
     hdf5::silence_errors(true);
-    let file = hdf5::File::open(path).map_err(|_| wrong("is not an HDF5 file".into()))?;
+    let file = hdf5::File::open(path).map_err(|_| wrong("is not an HDF5 file; h5py.File writes one".into()))?;
     let there: Vec<String> = file.datasets().unwrap_or_default().iter().map(|d| d.name()).collect();
     let names: Vec<&str> = there.iter().map(|n| n.as_str()).collect();
     let name = match (name, &names[..]) {
@@ -125,7 +127,8 @@ fn npy(path: &Path) -> Result<(String, Vec<usize>, Data)> {
     let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
     let len = file.metadata().map_or(0, |m| m.len());
     let mut reader = BufReader::new(file);
-    let header = NpyHeader::from_reader(&mut reader).map_err(|e| wrong(format!("is not a .npy file: {e}")))?;
+    let header = NpyHeader::from_reader(&mut reader)
+        .map_err(|e| wrong(format!("is not a .npy file ({e}); save it with numpy.save")))?;
     let shape: Vec<usize> = header.shape().iter().map(|&d| d as usize).collect();
     if header.order() != Order::C {
         return Err(wrong("is in Fortran order; save numpy.ascontiguousarray of it".into()));
@@ -148,7 +151,7 @@ fn npy(path: &Path) -> Result<(String, Vec<usize>, Data)> {
     };
     // A header may claim any size: what the file cannot hold is not allocated.
     let size = shape.iter().try_fold(dtype.bitsize() as u64 / 8, |p, &d| p.checked_mul(d as u64));
-    let cut = || wrong(format!("is cut short: its header says {shape:?}"));
+    let cut = || wrong(format!("is cut short: its header says {shape:?}; copy or save it again"));
     let mut bytes = vec![0; size.filter(|&s| s <= len).ok_or_else(cut)? as usize];
     reader.read_exact(&mut bytes).map_err(|_| cut())?;
     let data = numbers_or_integers(dtype, &bytes).ok_or_else(|| wrong(format!("is of type {kind}")))?;
@@ -158,8 +161,9 @@ fn npy(path: &Path) -> Result<(String, Vec<usize>, Data)> {
 fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)> {
     let wrong = |m: String| Error::input(path, m);
     let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(format!("is not a safetensors file: {e}")))?;
-    let names: Vec<&str> = tensors.names().into_iter().collect();
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(not_safetensors(path, &e)))?;
+    let mut names: Vec<&str> = tensors.names().into_iter().collect();
+    names.sort_unstable();
     let name = match (name, &names[..]) {
         (Some(name), _) => name.trim_start_matches('/'),
         (None, [only]) => only,

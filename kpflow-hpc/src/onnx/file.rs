@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::load::require_finite;
+use crate::spelling::unreadable;
 use half::{bf16, f16};
 use rten_onnx::onnx::{DataLocation, DataType, GraphProto, ModelProto, TensorProto};
 use std::path::Path;
@@ -46,7 +47,7 @@ pub struct Model {
 /// Reads a file. **Errors**: it cannot be read, is cut short, or is not an ONNX model.
 pub fn open(path: &Path) -> Result<Model> {
     let wrong = |m: String| Error::input(path, m);
-    let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
     let not = |what: &str| {
         wrong(format!("is not an ONNX model ({what}); torch.onnx.export or scripts/export_torch.py make one"))
     };

@@ -21,7 +21,7 @@ use file::Array;
 use kpflow_core::Scalar;
 use reader::{Op, Reader};
 use rten_onnx::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use value::Value;
 
@@ -114,14 +114,44 @@ pub fn build<T: Scalar>(path: &Path, names: &[Option<String>], shapes: &[&[usize
 
 /// The inputs of a model: names, and shapes as far as they are fixed.
 pub fn inputs(path: &Path) -> Result<Vec<(String, Vec<Option<usize>>)>> {
-    let graph = file::open(path)?.graph;
+    Ok(free_inputs(&file::open(path)?.graph))
+}
+
+/// The inputs of a graph that are no initialisers.
+fn free_inputs(graph: &GraphProto) -> Vec<(String, Vec<Option<usize>>)> {
     let fixed = |t: &TensorProto, i: &ValueInfoProto| t.name == i.name;
     let free = graph.input.iter().filter(|i| !graph.initializer.iter().any(|t| fixed(t, i)));
     let shape = |i: &ValueInfoProto| -> Option<Vec<Option<usize>>> {
         let dims = &i.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim;
         Some(dims.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok())).collect())
     };
-    Ok(free.map(|i| (i.name.clone().unwrap_or_default(), shape(i).unwrap_or_default())).collect())
+    free.map(|i| (i.name.clone().unwrap_or_default(), shape(i).unwrap_or_default())).collect()
+}
+
+/// What a file tells of itself, whether or not all of it can be read.
+pub struct Summary {
+    /// The version of the operator set.
+    pub opset: i64,
+    /// The inputs: names, and shapes as far as they are fixed.
+    pub inputs: Vec<(String, Vec<Option<usize>>)>,
+    /// The outputs' names.
+    pub outputs: Vec<String>,
+    /// How many nodes of each operator, those of graphs inside the graph included.
+    pub operators: BTreeMap<String, usize>,
+}
+
+/// Reads what a file tells of itself.
+pub fn summary(path: &Path) -> Result<Summary> {
+    fn count(graph: &GraphProto, operators: &mut BTreeMap<String, usize>) {
+        for node in &graph.node {
+            *operators.entry(node.op_type.clone().unwrap_or_default()).or_default() += 1;
+            node.attribute.iter().filter_map(|a| a.g.as_ref()).for_each(|g| count(g, operators));
+        }
+    }
+    let (model, mut operators) = (file::open(path)?, BTreeMap::new());
+    count(&model.graph, &mut operators);
+    let outputs = model.graph.output.iter().map(|o| o.name.clone().unwrap_or_default()).collect();
+    Ok(Summary { opset: model.opset, inputs: free_inputs(&model.graph), outputs, operators })
 }
 
 /// Initialisers that are never trained, whatever their type: the moments of BatchNorm, and what stands for a shape or a step.

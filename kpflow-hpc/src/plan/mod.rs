@@ -14,6 +14,7 @@ mod walk;
 pub use ledger::Spending;
 pub use network::Network;
 pub use speed::Speed;
+pub use table::{of_run, of_run_json, seconds};
 
 use crate::cli;
 use crate::comm::{Comm, Grid};
@@ -139,7 +140,8 @@ pub fn plan(options: &cli::Plan, comm: Comm) -> Result<()> {
     Ok(())
 }
 
-fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) -> Result<Plan> {
+/// The plan of a job whose precision is that of `T`. Collective.
+pub(crate) fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) -> Result<Plan> {
     let comm = engine.grid().world();
     if options.ranks == Some(0) {
         return Err(Error::usage("--ranks 0 leaves nobody to work; it is at least 1"));

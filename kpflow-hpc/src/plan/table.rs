@@ -25,7 +25,8 @@ fn bytes(x: f64) -> String {
     format!("{value:.1} {unit}")
 }
 
-fn seconds(x: f64) -> String {
+/// A duration in the unit that suits it.
+pub fn seconds(x: f64) -> String {
     match x {
         _ if x >= 2.0 * 86400.0 => format!("{:.1} d", x / 86400.0),
         _ if x >= 7200.0 => format!("{:.1} h", x / 3600.0),
@@ -145,6 +146,37 @@ pub(super) fn text(plan: &Plan) -> String {
             writeln!(out, "On {} ranks --grid {}x{} would take {}.", c.ranks(), better[0], better[1], seconds(time));
     }
     out
+}
+
+/// What a run as it is asked for would do, for a person.
+pub fn of_run(plan: &Plan) -> String {
+    let c = &plan.columns[plan.chosen];
+    let mut rows = vec![words(&["analysis", "what", "method", "products", "memory", "time"])];
+    rows.extend(c.analyses.iter().map(|a| {
+        vec![
+            a.name[0].clone(),
+            format!("{} {}", a.name[1], a.name[2]),
+            a.method.to_string(),
+            range(a.least.products, a.most.products),
+            bytes(a.memory),
+            between(a.least.seconds(), a.most.seconds()),
+        ]
+    }));
+    let all = between(c.least().seconds(), c.most().seconds());
+    aligned(&rows, 3) + &format!("  all of them, and reading: {all} (rates measured just now)\n")
+}
+
+/// Least to most of a time.
+fn between(least: f64, most: f64) -> String {
+    match (seconds(least), seconds(most)) {
+        (a, b) if a == b => a,
+        (a, b) => format!("{a} – {b}"),
+    }
+}
+
+/// The same for a program.
+pub fn of_run_json(plan: &Plan) -> Value {
+    column(&plan.columns[plan.chosen])
 }
 
 fn analysis(a: &Planned) -> Value {

@@ -1,6 +1,6 @@
 //! One run at a time writes a result file: ranks outlive an mpirun that is killed by a little, while the job may run again already.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -24,12 +24,7 @@ impl Lock {
         let path = PathBuf::from(name);
         let started = Instant::now();
         loop {
-            let file = File::create(&path).map_err(|e| {
-                Error::input(
-                    results,
-                    format!("cannot be written: {e}; its directory must exist, be writable and have room"),
-                )
-            })?;
+            let file = File::create(&path).map_err(|e| super::unwritable(results, &e.to_string(), Kind::Input))?;
             // SAFETY: the descriptor is that of an open file.
             let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0;
             let held = !locked && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock;

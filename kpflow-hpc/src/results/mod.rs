@@ -187,12 +187,36 @@ impl ResultFile {
         Ok(file)
     }
 
+    /// Fails where [`create`](ResultFile::create) would, and writes nothing.
+    pub fn could_create(path: &Path) -> Result<()> {
+        hdf5::silence_errors(true);
+        replaceable(path)?;
+        let path = resolved(path);
+        let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match writable(directory) {
+            Ok(()) => Ok(()),
+            Err(e) => Err(unwritable(&path, &e.to_string(), Kind::Input)),
+        }
+    }
+
     /// Goes on with a file of the same job: also returns the names of the analyses that are finished.
     pub fn resume(path: &Path, header: &Header) -> Result<(Self, Vec<String>)> {
         hdf5::silence_errors(true);
         if !path.exists() {
             return Ok((Self::create(path, header)?, Vec::new()));
         }
+        let done = Self::finished(path, header)?;
+        let result = Self { path: resolved(path), shape: header.shape };
+        result.change(true, |f| {
+            header.stage.as_ref().map_or(Ok(()), |s| s.write(f))?;
+            text(f, "status", "running")
+        })?;
+        Ok((result, done))
+    }
+
+    /// The names of the analyses that a file of the same job has finished.
+    pub fn finished(path: &Path, header: &Header) -> Result<Vec<String>> {
+        hdf5::silence_errors(true);
         let wrong = |m: &str| Error::input(path, m);
         let file =
             hdf5::File::open(path).map_err(|_| wrong("is not an HDF5 file; --resume goes on with a result file"))?;
@@ -207,14 +231,7 @@ impl ResultFile {
             ));
         }
         let group = file.group("analysis").map_err(|_| wrong("has no group /analysis; run without --resume"))?;
-        let done = group.member_names().map_err(|e| Error::input(path, e))?;
-        let result = Self { path: resolved(path), shape: header.shape };
-        drop((group, file));
-        result.change(true, |f| {
-            header.stage.as_ref().map_or(Ok(()), |s| s.write(f))?;
-            text(f, "status", "running")
-        })?;
-        Ok((result, done))
+        group.member_names().map_err(|e| Error::input(path, e))
     }
 
     /// Whether a file holds all of these analyses of this job's text, and is complete. If it is, it says from now on which of how many stages it is of.
@@ -309,13 +326,8 @@ impl ResultFile {
         let copy = PathBuf::from(name);
         let wrong = |e: &dyn std::fmt::Display| {
             let _ = std::fs::remove_file(&copy);
-            let e = e.to_string();
-            // Of HDF5's many words those of the system.
-            let e = e.split("error message = '").nth(1).and_then(|m| m.split('\'').next()).unwrap_or(&e);
             // A place that cannot be written to is the user's; a disk that fills up later is not.
-            let kind = if keep { Kind::Run } else { Kind::Input };
-            let message = format!("cannot be written: {e}; its directory must exist, be writable and have room");
-            Error { kind, file: Some(self.path.clone()), message }
+            unwritable(&self.path, &e.to_string(), if keep { Kind::Run } else { Kind::Input })
         };
         if keep {
             std::fs::copy(&self.path, &copy).map_err(|e| wrong(&e))?;
@@ -331,6 +343,26 @@ impl ResultFile {
         let directory = self.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let _ = std::fs::File::open(directory).and_then(|d| d.sync_all());
         Ok(())
+    }
+}
+
+fn unwritable(path: &Path, e: &str, kind: Kind) -> Error {
+    // Of HDF5's many words those of the system, without its number.
+    let e = e.split("error message = '").nth(1).and_then(|m| m.split('\'').next()).unwrap_or(e);
+    let e = e.split(" (os error").next().unwrap_or_default();
+    let message = format!("cannot be written: {e}; its directory must exist, be writable and have room");
+    Error { kind, file: Some(path.into()), message }
+}
+
+/// Whether this process may write into a directory.
+fn writable(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    std::fs::metadata(directory)?;
+    let path = std::ffi::CString::new(directory.as_os_str().as_bytes())?;
+    // SAFETY: access(2) reads a string that ends with a zero, and nothing else.
+    match unsafe { libc::access(path.as_ptr(), libc::W_OK) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
 
@@ -358,7 +390,7 @@ pub fn replaceable(path: &Path) -> Result<()> {
 }
 
 /// A time as ISO 8601 in UTC; days to dates by Hinnant's `civil_from_days`.
-fn utc(time: SystemTime) -> String {
+pub fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, s) = ((seconds / 86400) as i64 + 719_468, seconds % 86400);
     let (era, day) = (days / 146_097, days % 146_097);

@@ -47,6 +47,10 @@ pub(super) fn check<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<
             (Quantity::Learnability, Some(with)) => drop(super::spectra::open_signal(with, loaded)?),
             _ => {}
         }
+        let dense = a.method == Method::Dense || a.quantity == Quantity::Matrix;
+        if dense && a.part.is_all() {
+            crate::estimate::require_dense(loaded.trajectories * lin.shape().per_trajectory())?;
+        }
         operator(a.operator, lin, engine, Coupling::PerTrajectory).map(drop)
     };
     let named = |a: &Analysis| one(a).map_err(|e| in_analysis(job, a, e));

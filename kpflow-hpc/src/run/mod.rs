@@ -8,28 +8,35 @@ mod part;
 mod spectra;
 pub mod stages;
 mod structure;
+mod told;
 
 use crate::cli;
 use crate::comm::{Comm, Grid, Traffic};
 use crate::engine::{require_memory, status_bytes, Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Tall;
+use crate::events::{self, Voice};
 use crate::job::{Analysis, Job, Precision, Quantity};
 use crate::journal::{directory_of, halted, Halt, Journal};
 use crate::model::{trajectories, Inputs, Loaded};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::results::{parts, table, Header, Lock, Parts, Record, ResultFile, Spent, StageOf};
 use crate::signals::Signals;
 use analyse::analyse;
 use kpflow_core::model::Linearization;
 use memory::memory;
 use operators::{same_operator, Memos};
+use serde_json::json;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Runs a job. Collective.
 pub fn run(options: &cli::Run, comm: Comm) -> Result<()> {
+    if options.log == cli::Log::Json {
+        events::as_json();
+    }
+    progress::every(options.every);
     let mut job = comm.agree(Job::read(&options.job))?;
     stages::share(&mut job, comm);
     if let Some(output) = &options.output {
@@ -78,7 +85,7 @@ pub fn threads(asked: Option<usize>) -> Result<usize> {
 /// All runs of a job: one, or one a stage.
 fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()> {
     let grid = engine.grid();
-    let speak = grid.is_root() && !options.quiet;
+    let voice = Voice(grid.is_root() && !options.quiet);
     let signals = grid.agree(Signals::listen())?;
     if !job.stages.is_empty() {
         stages::check::<T>(job, grid.world())?;
@@ -89,25 +96,27 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         let this = job.at(i);
         let stage = job.stages.get(i).map(|s| StageOf { name: s.name.clone(), index: i, count: job.runs() });
         if let Some(stage) = &stage {
-            let whole = options.resume && stages::is_whole(&this, stage, grid)?;
-            if speak {
-                let file = this.model.weights.display();
-                let what = if whole { "finished before".into() } else { format!("{file}") };
-                eprintln!("stage {} of {}, {}: {what}", i + 1, stage.count, stage.name);
-            }
+            // Whether it is finished is written down, which a dry run does not.
+            let whole = options.resume && !options.dry_run && stages::is_whole(&this, stage, grid)?;
+            let file = this.model.weights.display();
+            let what = if whole { "finished before".into() } else { format!("{file}") };
+            let fields = || json!({ "stage": stage.name, "stage_index": i, "stages": stage.count, "finished_before": whole });
+            voice.say("stage", fields, || format!("stage {} of {}, {}: {what}", i + 1, stage.count, stage.name));
             if whole {
                 continue;
             }
         }
+        let reading = Progress::of("reading the files", "bytes", 0, voice.0);
         let loaded = match inputs {
             None => Loaded::load(&this, engine),
             Some(inputs) => Loaded::load_on(inputs, &this, engine),
         };
         let loaded = loaded.map_err(|e| this.in_stage(e))?;
+        drop(reading);
         inputs = Some(loaded.inputs());
         run_one(&this, &job.heaviest(), options, engine, (&loaded, stage, &signals)).map_err(|e| this.in_stage(e))?;
     }
-    if speak && !job.stages.is_empty() {
+    if voice.0 && !options.dry_run && !job.stages.is_empty() {
         print!("\n{}", table::stages(job));
     }
     Ok(())
@@ -124,6 +133,7 @@ fn run_one<T: Real>(
     let (started, clock) = (SystemTime::now(), Instant::now());
     let grid = engine.grid();
     let sent = grid.traffic();
+    let voice = Voice(grid.is_root() && !options.quiet);
     let done = loaded.linearized(loaded.weights(), engine, |lin| {
         let state = loaded.state(lin);
         let finite = state.iter().all(|x| x.is_finite());
@@ -146,19 +156,25 @@ fn run_one<T: Real>(
         };
         // Making an operator is collective: every rank takes part in the estimate, one tells it.
         let bytes = memory(heaviest, &loaded.sizes(), lin, engine);
-        if grid.is_root() && !options.quiet {
+        let told = || {
             let (ranks, lanes) = (header.ranks, header.threads);
             let groups = if grid.probes() > 1 { format!(" in {} groups", grid.probes()) } else { String::new() };
-            eprintln!(
+            format!(
                 "{} with {} parameters, state {shape:?}; {ranks} ranks{groups} × {lanes} threads, about {:.0} MiB a rank",
                 header.model,
                 header.parameters,
                 bytes / 1048576.0
-            );
+            )
+        };
+        if options.dry_run {
+            grid.agree(require_memory(bytes)).map_err(|e| told::before_it_runs(e, job))?;
+            grid.agree(analyse::check(job, loaded, lin, engine)).map_err(|e| told::before_it_runs(e, job))?;
+            return told::dry::<T>(job, options, engine, &header, (bytes, voice));
         }
+        voice.say("started", || told::started(job, &header, options.resume, bytes), told);
         grid.agree(require_memory(bytes))?;
         grid.agree(analyse::check(job, loaded, lin, engine))?;
-        if grid.is_root() && options.verbose {
+        if voice.0 && options.verbose && !events::is_json() {
             let flops = loaded.product_flops;
             let (block, tile) = (loaded.block, lin.tile());
             eprintln!(
@@ -194,7 +210,14 @@ fn run_one<T: Real>(
         let journal = open_journal(job, options.resume, signals, loaded, grid);
         analyses(job, options, engine, loaded, lin, file.as_ref(), &finished, journal)?;
         let spent = spent(grid, sent);
-        if grid.is_root() && options.verbose {
+        let fields = || {
+            let Spent { peak_memory, bytes_sent, messages, waited_seconds } = spent;
+            json!({
+                "output": job.output.display().to_string(), "seconds": clock.elapsed().as_secs_f64(),
+                "peak_memory": peak_memory, "bytes_sent": bytes_sent, "messages": messages, "waited_seconds": waited_seconds,
+            })
+        };
+        if voice.0 && options.verbose && !events::is_json() {
             let Spent { peak_memory, bytes_sent, messages, waited_seconds } = spent;
             let peak = peak_memory as f64 / 1048576.0;
             eprintln!(
@@ -203,13 +226,11 @@ fn run_one<T: Real>(
         }
         grid.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;
         drop(lock);
+        let written = || format!("{} written in {:.1} s", job.output.display(), clock.elapsed().as_secs_f64());
+        voice.say("finished", fields, written);
         Result::Ok(())
     })?;
-    done?;
-    if grid.is_root() && !options.quiet {
-        eprintln!("{} written in {:.1} s", job.output.display(), clock.elapsed().as_secs_f64());
-    }
-    Ok(())
+    done
 }
 
 /// The journal of a job.
@@ -232,19 +253,24 @@ fn analyses<T: Real>(
     journal: Journal,
 ) -> Result<()> {
     let grid = engine.grid();
-    let speak = grid.is_root() && !options.quiet;
+    let voice = Voice(grid.is_root() && !options.quiet);
     let memos = Memos::new(job, journal);
     let journal = &memos.journal;
     let mut recent: Vec<&Analysis> = Vec::new();
     for (i, analysis) in job.analyses.iter().enumerate() {
         if finished.contains(&analysis.name.as_str()) {
-            if speak {
-                eprintln!("{}: finished before", analysis.name);
-            }
+            let name = analysis.name.as_str();
+            voice.say("analysis_finished_before", || json!({ "name": name }), || format!("{name}: finished before"));
             continue;
         }
         let clock = Instant::now();
-        let progress = Progress::new(&analysis.name, analysis.max_matvecs, speak);
+        if voice.0 && events::is_json() {
+            let (operator, quantity) = (analysis.operator.name(), analysis.quantity.name());
+            let fields = json!({ "name": analysis.name, "operator": operator, "quantity": quantity, "max_matvecs": analysis.max_matvecs });
+            events::emit("analysis_started", fields);
+        }
+        let sampled = analysis.sampled().then_some(analysis.rtol);
+        let progress = Progress::toward(&analysis.name, "products", analysis.max_matvecs, sampled, voice.0);
         let tell = |m: usize, v: f64, e: f64| progress.tell(m, v, e);
         let mut again = false;
         let (mut record, tensors) = loop {
@@ -274,9 +300,13 @@ fn analyses<T: Real>(
         record.with_stage.clone_from(&analysis.with_stage);
         record.seconds = clock.elapsed().as_secs_f64();
         let said = line(&analysis.name, analysis.quantity, &record);
+        let event = told::finished(&analysis.name, &record);
         grid.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
-        if speak {
+        if voice.0 {
             println!("{said}");
+            if events::is_json() {
+                events::emit("analysis_finished", event);
+            }
         }
         recent.push(analysis);
         let rest = || job.analyses[i + 1..].iter().filter(|a| !finished.contains(&a.name.as_str()));

@@ -1,0 +1,89 @@
+//! Files of inputs: arrays, and what each could be.
+
+use super::{some, table, Told};
+use crate::error::{Error, Result};
+use crate::job::Source;
+use crate::load::Array;
+use hdf5::types::TypeDescriptor;
+use serde_json::json;
+use std::path::Path;
+
+/// Datasets of one file that are told, at most.
+const MOST: usize = 10_000;
+
+/// What an array could be in `[data]`.
+fn role(shape: &[usize], whole: bool) -> &'static str {
+    match shape.len() {
+        _ if shape.contains(&0) => "holds no numbers",
+        2 if whole => "inputs [B, T], tokens of gpt2 and bert; mask [B, T]",
+        2 => "inputs [B, n_in] of an mlp; initial_state [B, N]",
+        3 => "inputs [B, T, n_in]; error signal [B, T, N]",
+        4 => "inputs [B, C, H, W] of conv or onnx",
+        0 => "a number",
+        1 | 5 => "inputs of onnx, the first axis the trajectory",
+        _ => "too many axes for inputs",
+    }
+}
+
+pub(super) fn npy(path: &Path) -> Result<Told> {
+    let array = Array::open(&Source { path: path.into(), dataset: None })?;
+    let (shape, kind) = (array.shape(), npy_type(path));
+    let role = role(shape, !kind.contains('f'));
+    let text = format!("{}: NumPy array of {kind}, {shape:?}\n{role}\n", path.display());
+    let json =
+        json!({ "file": path.display().to_string(), "format": "npy", "dtype": kind, "shape": shape, "role": role });
+    Ok(Told { text, json })
+}
+
+/// The type as NumPy writes it, such as `<f8`; the array was opened before.
+fn npy_type(path: &Path) -> String {
+    let header = std::fs::File::open(path).ok().and_then(|f| npyz::NpyHeader::from_reader(f).ok());
+    header.map_or(String::new(), |h| h.dtype().descr().trim_matches('\'').to_string())
+}
+
+pub(super) fn hdf5(path: &Path) -> Result<Told> {
+    hdf5::silence_errors(true);
+    let file = hdf5::File::open(path)
+        .map_err(|_| Error::input(path, "is not an HDF5 file, or is damaged; h5py or kpflow run write one"))?;
+    let mut sets = Vec::new();
+    collect(&file, 0, &mut sets);
+    sets.sort_by(|a, b| a.0.cmp(&b.0));
+    let rows: Vec<Vec<String>> =
+        sets.iter().map(|(n, k, s, r)| vec![n.clone(), k.clone(), format!("{s:?}"), r.to_string()]).collect();
+    let text = format!("{}: HDF5, {}\n{}", path.display(), some(sets.len(), "dataset"), table(&rows));
+    let hint = sets.iter().find(|s| s.3.starts_with("inputs"));
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let text = match hint {
+        Some((set, ..)) => format!("{text}for example: inputs = \"{name}:{set}\"\n"),
+        None => format!("{text}none of them can be inputs\n"),
+    };
+    let json = json!({
+        "file": path.display().to_string(), "format": "hdf5",
+        "datasets": sets.iter().map(|(n, k, s, r)| json!({ "name": n, "dtype": k, "shape": s, "role": r })).collect::<Vec<_>>(),
+    });
+    Ok(Told { text, json })
+}
+
+type Set = (String, String, Vec<usize>, &'static str);
+
+/// All datasets of a group and of the groups in it.
+fn collect(group: &hdf5::Group, depth: usize, sets: &mut Vec<Set>) {
+    if depth > 16 || sets.len() > MOST {
+        return;
+    }
+    for set in group.datasets().unwrap_or_default() {
+        let kind = set.dtype().and_then(|t| t.to_descriptor());
+        let (word, number) = match &kind {
+            Ok(TypeDescriptor::Float(w)) => (format!("float{}", 8 * *w as usize), true),
+            Ok(TypeDescriptor::Integer(w)) => (format!("int{}", 8 * *w as usize), true),
+            Ok(TypeDescriptor::Unsigned(w)) => (format!("uint{}", 8 * *w as usize), true),
+            Ok(TypeDescriptor::Boolean) => ("bool".into(), true),
+            Ok(other) => (other.to_string(), false),
+            Err(_) => ("unknown type".into(), false),
+        };
+        let whole = !word.starts_with("float");
+        let role = if number { role(&set.shape(), whole) } else { "no numbers" };
+        sets.push((set.name(), word, set.shape(), role));
+    }
+    group.groups().unwrap_or_default().iter().for_each(|g| collect(g, depth + 1, sets));
+}
