@@ -20,6 +20,9 @@ pub enum Command {
     Run(Run),
     /// Tell memory, network bytes, flops and time of a job by the number of ranks, before anything runs
     Plan(Plan),
+    /// Train a recurrent network on a task; its checkpoints are what `kpflow run` reads
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(Train),
     /// Check the operators of a job: adjoints, linearisation, a small gradient step
     Check {
         /// The job file
@@ -81,6 +84,48 @@ pub struct Plan {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  kpflow train train.toml               train, and write checkpoints, loss.csv and resume.safetensors
+  mpirun -n 4 kpflow train train.toml   the same training, the trajectories of a batch on four ranks
+  kpflow train train.toml --resume      go on after an interruption, or with more steps
+
+A training job:
+  [model]
+  kind = \"gru\"
+  hidden = 64
+  [task]
+  name = \"memory_pro\"
+  [training]
+  learning_rate = 1e-3
+  steps = 2000
+  checkpoints = [0, 300]
+
+kpflow-hpc/TRAIN.md has all keys and formulas.";
+
+/// The arguments of `kpflow train`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Train {
+    /// The training's job file
+    #[arg(value_name = "TRAIN.toml")]
+    pub job: PathBuf,
+    /// Write into this directory, not where the job says
+    #[arg(long, value_name = "DIRECTORY")]
+    pub output: Option<PathBuf>,
+    /// Go on where an earlier run of the training ended
+    #[arg(long, conflicts_with = "force")]
+    pub resume: bool,
+    /// Begin anew over what an earlier training has written
+    #[arg(long)]
+    pub force: bool,
+    /// Threads of each rank [default: its share of the machine]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// Two numbers with an x between them.

@@ -21,4 +21,6 @@ pub mod progress;
 pub mod results;
 pub mod run;
 pub mod signals;
+pub mod tasks;
 pub mod tiling;
+pub mod train;

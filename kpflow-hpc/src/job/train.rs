@@ -156,7 +156,16 @@ impl TrainJob {
             (None, Some(t)) => files(path, directory, t)?,
         };
         let keys = [
-            "optimizer", "learning_rate", "betas", "eps", "momentum", "steps", "batch", "clip", "checkpoints", "every",
+            "optimizer",
+            "learning_rate",
+            "betas",
+            "eps",
+            "momentum",
+            "steps",
+            "batch",
+            "clip",
+            "checkpoints",
+            "every",
         ];
         let s = Section::new(path, "[training]", required("training")?, &keys)?;
         let steps = count(&s, "steps", 1, MOST_STEPS)?.ok_or_else(|| s.missing("steps"))?;

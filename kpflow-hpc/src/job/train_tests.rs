@@ -14,7 +14,10 @@ fn parse(text: &str) -> Result<TrainJob, String> {
 #[test]
 fn defaults() {
     let job = parse(GOOD).unwrap();
-    assert_eq!((job.batch, job.clip, job.seed, job.directory.as_path()), (Some(32), None, 0, Path::new("dir/training")));
+    assert_eq!(
+        (job.batch, job.clip, job.seed, job.directory.as_path()),
+        (Some(32), None, 0, Path::new("dir/training"))
+    );
     assert_eq!(job.optimizer, Optimizer::Adam { betas: [0.9, 0.999], eps: 1e-8 });
     let TrainData::Task(name, task) = &job.data else { panic!() };
     assert_eq!((*name, task.sizes().steps), ("memory_pro", 90));

@@ -15,9 +15,7 @@ pub(super) const DESCRIPTION: Description = Description {
         real("amplitude", 0.5, 0.0, 1e3),
         real("noise", 0.0, 0.0, 1e3),
     ],
-    make: |v, _| {
-        Ok(Box::new(LineAttractor { steps: v[0] as usize, probability: v[1], amplitude: v[2], noise: v[3] }))
-    },
+    make: |v, _| Ok(Box::new(LineAttractor { steps: v[0] as usize, probability: v[1], amplitude: v[2], noise: v[3] })),
 };
 
 #[derive(Debug)]

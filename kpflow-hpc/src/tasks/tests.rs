@@ -54,8 +54,7 @@ fn memory_pro_has_its_periods() {
         let mut lengths = Vec::new();
         for (x, (y, mask)) in b.inputs.chunks(41 * 3).zip(b.targets.chunks(41 * 3).zip(b.mask.chunks(41))) {
             let (x, y): (Vec<_>, Vec<_>) = (x.chunks(3).collect(), y.chunks(3).collect());
-            let (stimulus, go) =
-                (x.iter().filter(|x| x[1] != 0.0).count(), x.iter().filter(|x| x[0] != 0.0).count());
+            let (stimulus, go) = (x.iter().filter(|x| x[1] != 0.0).count(), x.iter().filter(|x| x[0] != 0.0).count());
             assert!((6 - vary..=6).contains(&stimulus) && (5 - vary..=5).contains(&(go - stimulus)));
             lengths.push((stimulus, go));
             for t in 0..41 {
