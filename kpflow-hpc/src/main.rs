@@ -15,6 +15,7 @@ fn work(comm: Comm) -> Result<()> {
         Some(Command::Run(options)) => kpflow_hpc::run::run(&options, comm),
         Some(Command::Plan(options)) => kpflow_hpc::plan::plan(&options, comm),
         Some(Command::Train(options)) => kpflow_hpc::train::train(&options, comm),
+        Some(Command::Demo(options)) => kpflow_hpc::demo::demo(&options, comm),
         Some(Command::Check { job, threads }) => kpflow_hpc::check::check(&job, threads, comm),
     }
 }
