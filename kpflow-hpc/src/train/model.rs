@@ -72,7 +72,8 @@ impl<T: Real> Model<T> {
         let x = network.input(0, sizes.steps, sizes.n_in);
         let (ih, hh) = (network.weight(weights[0].clone()), network.weight(weights[1].clone()));
         let layer = Layer { ih, hh, hidden, reverse: false, initial: 0 };
-        let (h, _) = add_layer(&mut network, cell, layer, network.read(x), ("h", "c"));
+        let x = network.read(x);
+        let (h, _) = add_layer(&mut network, cell, layer, x, ("h", "c"));
         network.output(network.read(h));
         // The loss sees h alone: what an LSTM's c does to it is P's affair.
         network.default_state(vec![h], false);

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn clips_the_norm() {
-        let mut g = [3.0, 4.0];
+        let mut g = [3.0f64, 4.0];
         clip(&mut g, 5.0, 6.0);
         assert_eq!(g, [3.0, 4.0]);
         clip(&mut g, 5.0, 1.0);
