@@ -87,7 +87,7 @@ pub const ALL: [&Description; 4] =
     [&flip_flop::DESCRIPTION, &memory_pro::DESCRIPTION, &line_attractor::DESCRIPTION, &low_rank_forecast::DESCRIPTION];
 
 /// Inputs `[B, T, n_in]`, targets `[B, T, n_out]` and mask `[B, T]` of some trajectories.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch<T> {
     /// The inputs.
     pub inputs: Vec<T>,

@@ -30,8 +30,9 @@ pub struct Batches<T> {
     pub sizes: Sizes,
     /// Trajectories of a step, on all ranks.
     pub batch: usize,
-    /// The last batch, with the numbers of its first trajectory and its step's.
-    last: Option<((usize, usize), Batch<T>)>,
+    /// The last batch, and which it is: where the step begins, and this rank in it.
+    last: Batch<T>,
+    key: Option<(usize, usize)>,
 }
 
 impl<T: Real> Batches<T> {
@@ -40,7 +41,7 @@ impl<T: Real> Batches<T> {
         let (inputs, targets, mask) = match &job.data {
             TrainData::Task(_, task) => {
                 let (from, sizes) = (From::Task(task.clone(), job.seed), task.sizes());
-                return Ok(Self { from, sizes, batch: job.batch.unwrap_or(1), last: None });
+                return Ok(Self { from, sizes, batch: job.batch.unwrap_or(1), last: Batch::default(), key: None });
             }
             TrainData::Files { inputs, targets, mask } => (inputs, targets, mask),
         };
@@ -71,21 +72,28 @@ impl<T: Real> Batches<T> {
             from: From::Files { inputs, targets, mask, total },
             sizes: Sizes { steps, n_in, n_out },
             batch,
-            last: None,
+            last: Batch::default(),
+            key: None,
         })
     }
 
     /// The trajectories `range` of the batch of a step, counted from 0.
     pub fn get(&mut self, step: usize, range: Range<usize>) -> Result<&Batch<T>> {
-        let key = match &self.from {
-            From::Task(..) => (step, range.start),
+        let start = match &self.from {
+            From::Task(..) => step,
             // Steps come round to the same trajectories: all of a file's in every step, perhaps.
-            From::Files { total, .. } => (step % total * (self.batch % total) % total, range.start),
+            From::Files { total, .. } => self.row(step, *total),
         };
-        if self.last.as_ref().is_none_or(|(last, _)| *last != key) {
-            self.last = Some((key, self.read(step, range)?));
+        let key = Some((start, range.start));
+        if self.key != key {
+            (self.last, self.key) = (self.read(step, range)?, key);
         }
-        Ok(&self.last.get_or_insert_with(|| unreachable!("it was read above")).1)
+        Ok(&self.last)
+    }
+
+    /// The first row of a step, of a file of `total` rows.
+    fn row(&self, step: usize, total: usize) -> usize {
+        step % total * (self.batch % total) % total
     }
 
     fn read(&self, step: usize, range: Range<usize>) -> Result<Batch<T>> {
@@ -99,8 +107,8 @@ impl<T: Real> Batches<T> {
                 let read = |array: &Array| -> Result<Vec<T>> {
                     let (mut all, mut i) = (Vec::new(), range.start);
                     while i < range.end {
-                        let row = (step % total * (self.batch % total) + i) % total;
-                        let end = total.min(&(row + range.end - i)).to_owned();
+                        let row = (self.row(step, *total) + i) % total;
+                        let end = (row + range.end - i).min(*total);
                         all.extend(array.read_rows::<T>(row..end)?);
                         i += end - row;
                     }
