@@ -26,6 +26,12 @@ pub enum Command {
     /// Tell memory, network bytes, flops and time of a job by the number of ranks, before anything runs
     #[command(after_help = help::PLAN)]
     Plan(Plan),
+    /// Train a recurrent network on a task; its checkpoints are what `kpflow run` reads
+    #[command(after_help = help::TRAIN)]
+    Train(Train),
+    /// Write a ready job with inputs and trained weights
+    #[command(after_help = help::DEMO)]
+    Demo(Demo),
     /// Check the operators of a job: adjoints, linearisation, a small gradient step
     #[command(after_help = help::CHECK)]
     Check {
@@ -170,6 +176,43 @@ fn count(text: &str) -> std::result::Result<usize, String> {
     text.parse().map_err(|_| "it is a whole number".into())
 }
 
+/// The arguments of `kpflow train`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Train {
+    /// The training's job file
+    #[arg(value_name = "TRAIN.toml")]
+    pub job: PathBuf,
+    /// Write into this directory, not where the job says
+    #[arg(long, value_name = "DIRECTORY")]
+    pub output: Option<PathBuf>,
+    /// Go on where an earlier run of the training ended
+    #[arg(long, conflicts_with = "force")]
+    pub resume: bool,
+    /// Begin anew over what an earlier training has written
+    #[arg(long)]
+    pub force: bool,
+    /// Threads of each rank [default: its share of the machine]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// The arguments of `kpflow demo`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Demo {
+    /// Which one; without it, all are listed
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(crate::demo::NAMES))]
+    pub name: Option<String>,
+    /// Where it is written [default: a directory of its name]
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// Two numbers with an x between them.
 fn grid(text: &str) -> std::result::Result<[usize; 2], String> {
     let number = |t: &str| t.trim().parse().ok().filter(|&n| n > 0 && n <= crate::job::MOST_RANKS);
@@ -246,6 +289,9 @@ mod tests {
         assert_eq!((run.job, run.output), ("j.toml".into(), Some("o.h5".into())));
         assert!(run.resume && run.quiet && !run.verbose && run.threads == Some(3) && run.grid == Some([4, 2]));
         assert!(matches!(parse("kpflow check --threads 1 j.toml"), Ok(Command::Check { .. })));
+        assert!(matches!(parse("kpflow train t.toml --resume"), Ok(Command::Train(t)) if t.resume && !t.force));
+        assert!(matches!(parse("kpflow demo"), Ok(Command::Demo(d)) if d.name.is_none()));
+        assert!(matches!(parse("kpflow demo flip_flop d"), Ok(Command::Demo(d)) if d.directory == Some("d".into())));
     }
 
     #[test]
@@ -265,6 +311,8 @@ mod tests {
             ("kpflow run a --threads -1", "unexpected argument '-1' found"),
             ("kpflow run a --grid 2", "invalid value '2' for '--grid <RxS>': a grid is two numbers of ranks"),
             ("kpflow run a --grid 2x0", "invalid value '2x0' for '--grid <RxS>'"),
+            ("kpflow train a --force --resume", "the argument '--force' cannot be used with '--resume'"),
+            ("kpflow demo flipflop", "invalid value 'flipflop' for '[NAME]' [possible values: flip_flop, memory_pro,"),
             ("kpflow run a --threads x", "invalid value 'x' for '--threads <N>'"),
             ("kpflow run a --quiet --verbose", "the argument '--quiet' cannot be used with '--verbose'"),
         ] {

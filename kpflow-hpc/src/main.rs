@@ -17,6 +17,8 @@ fn work(comm: Comm) -> Result<()> {
         Some(Command::Plan(options)) => kpflow_hpc::plan::plan(&options, comm),
         Some(Command::Report(options)) => kpflow_hpc::report::report(&options, comm),
         Some(Command::Compare(options)) => kpflow_hpc::compare::compare(&options, comm),
+        Some(Command::Train(options)) => kpflow_hpc::train::train(&options, comm),
+        Some(Command::Demo(options)) => kpflow_hpc::demo::demo(&options, comm),
         Some(Command::Check { job, threads }) => kpflow_hpc::check::check(&job, threads, comm),
         Some(Command::Info { file, json }) => kpflow_hpc::info::info(&file, json, comm),
         Some(Command::Completions { shell }) => kpflow_hpc::shell::completions(shell, comm),

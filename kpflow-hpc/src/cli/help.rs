@@ -83,3 +83,30 @@ pub const COMPARE: &str = "\
 Examples:
   kpflow compare one_rank.h5 two_ranks.h5
   kpflow compare a.h5 b.h5 --json | jq '.rows[] | select(.agrees | not)'";
+
+/// `kpflow train --help`.
+pub const TRAIN: &str = "\
+Examples:
+  kpflow train train.toml               train, and write checkpoints, loss.csv and resume.safetensors
+  mpirun -n 4 kpflow train train.toml   the same training, the trajectories of a batch on four ranks
+  kpflow train train.toml --resume      go on after an interruption, or with more steps
+
+A training job:
+  [model]
+  kind = \"gru\"
+  hidden = 64
+  [task]
+  name = \"memory_pro\"
+  [training]
+  learning_rate = 1e-3
+  steps = 2000
+  checkpoints = [0, 300]
+
+kpflow-hpc/TRAIN.md has all keys and formulas.";
+
+/// `kpflow demo --help`.
+pub const DEMO: &str = "\
+Examples:
+  kpflow demo                    list the demos
+  kpflow demo memory_pro         write one into ./memory_pro, and say what to run next
+  kpflow demo flip_flop /tmp/ff  write it there";

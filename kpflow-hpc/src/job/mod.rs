@@ -5,6 +5,7 @@ mod model;
 mod names;
 mod section;
 pub mod stages;
+pub mod train;
 
 pub use analysis::{Analysis, Part};
 pub use model::{Layer, ModelSpec, Solver, Window};
@@ -69,20 +70,13 @@ pub struct Job {
 impl Job {
     /// Reads and checks a job file.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::InvalidData => Error::input(path, "is not text; a job is a TOML file"),
-            _ => unreadable(path, &e),
-        })?;
-        Self::parse(path, text)
+        Self::parse(path, read(path)?)
     }
 
     /// Checks the text of a job file; paths in it are relative to `path`.
     pub fn parse(path: &Path, text: String) -> Result<Self> {
         let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
-            let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
-            Error::input(path, format!("line {line} is not TOML: {}", e.message()))
-        })?;
+        let table = table(path, &text)?;
         let root = Section::new(path, "the job", &table, &["model", "data", "compute", "output", "analysis"])?;
         let empty = toml::Table::new();
         let model = root.table("model")?.ok_or_else(|| root.missing("[model]"))?;
@@ -125,6 +119,22 @@ impl Job {
             text,
         })
     }
+}
+
+/// A file's text.
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::InvalidData => Error::input(path, "is not text; a job is a TOML file"),
+        _ => unreadable(path, &e),
+    })
+}
+
+/// The table that a text is.
+fn table(path: &Path, text: &str) -> Result<toml::Table> {
+    text.parse().map_err(|e: toml::de::Error| {
+        let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+        Error::input(path, format!("line {line} is not TOML: {}", e.message()))
+    })
 }
 
 fn source(directory: &Path, text: &str) -> Source {

@@ -12,11 +12,11 @@ use kpflow_core::Scalar;
 use std::sync::Arc;
 
 /// The cell of a kind.
-fn cell(source: &Source<'_>) -> Cell {
-    let activation = source.spec.activation.unwrap_or(Activation::Tanh);
-    match source.spec.kind {
+pub fn cell(kind: Kind, activation: Option<Activation>, dt: Option<f64>) -> Cell {
+    let activation = activation.unwrap_or(Activation::Tanh);
+    match kind {
         Kind::Rnn => Cell::rnn(activation),
-        Kind::LeakyRnn => Cell::leaky(activation, source.spec.dt.unwrap_or(1.0)),
+        Kind::LeakyRnn => Cell::leaky(activation, dt.unwrap_or(1.0)),
         Kind::Lstm => Cell::lstm(),
         _ => Cell::gru(),
     }
@@ -95,7 +95,7 @@ pub fn add_layer<T: Scalar>(
 
 /// Builds the network.
 pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
-    let cell = cell(source);
+    let cell = cell(source.spec.kind, source.spec.activation, source.spec.dt);
     let checkpoint = source.checkpoint;
     if let Some(name) = checkpoint.names().iter().find(|n| n.starts_with("weight_hr_l")) {
         return Err(

@@ -80,6 +80,11 @@ impl Checkpoint {
         &self.path
     }
 
+    /// A note of the file's metadata.
+    pub fn note(&self, key: &str) -> Option<&str> {
+        self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
+    }
+
     /// The names behind the prefix, sorted.
     pub fn names(&self) -> &[String] {
         &self.names

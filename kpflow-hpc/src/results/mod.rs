@@ -141,7 +141,8 @@ fn number<N: H5Type>(group: &Group, name: &str, value: N) -> hdf5::Result<()> {
     }
 }
 
-fn array<N: H5Type>(group: &Group, name: &str, shape: &[usize], data: Vec<N>) -> hdf5::Result<()> {
+/// Writes an array of this shape.
+pub(crate) fn array<N: H5Type>(group: &Group, name: &str, shape: &[usize], data: Vec<N>) -> hdf5::Result<()> {
     let data = ArrayD::from_shape_vec(IxDyn(shape), data).map_err(|e| hdf5::Error::from(e.to_string()))?;
     group.new_dataset_builder().with_data(&data).create(name).map(drop)
 }

@@ -1,0 +1,131 @@
+//! The trajectories of every step, and the memory that a step needs.
+
+use crate::engine::Real;
+use crate::error::{Error, Result};
+use crate::job::train::{TrainData, TrainJob};
+use crate::load::Array;
+use crate::tasks::{self, Batch, Sizes, Task};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Memory of a step, kept from one to the next.
+#[derive(Default)]
+pub struct Memory<T> {
+    pub(super) arena: Vec<T>,
+    pub(super) work: Vec<T>,
+    pub(super) state: Vec<T>,
+    pub(super) error: Vec<T>,
+    pub(super) output: Vec<T>,
+}
+
+enum From {
+    Task(Arc<dyn Task>, u64),
+    Files { inputs: Array, targets: Array, mask: Option<Array>, total: usize },
+}
+
+/// Where the trajectories of every step come from.
+pub struct Batches<T> {
+    from: From,
+    /// The sizes of a trajectory.
+    pub sizes: Sizes,
+    /// Trajectories of a step, on all ranks.
+    pub batch: usize,
+    /// The last batch, and which it is: where the step begins, and this rank in it.
+    last: Batch<T>,
+    key: Option<(usize, usize)>,
+}
+
+impl<T: Real> Batches<T> {
+    /// Opens and checks what a job is trained on.
+    pub fn open(job: &TrainJob) -> Result<Self> {
+        let (inputs, targets, mask) = match &job.data {
+            TrainData::Task(_, task) => {
+                let (from, sizes) = (From::Task(task.clone(), job.seed), task.sizes());
+                return Ok(Self { from, sizes, batch: job.batch.unwrap_or(1), last: Batch::default(), key: None });
+            }
+            TrainData::Files { inputs, targets, mask } => (inputs, targets, mask),
+        };
+        let (inputs, targets) = (Array::open(inputs)?, Array::open(targets)?);
+        let mask = mask.as_ref().map(Array::open).transpose()?;
+        let &[total, steps, n_in] = inputs.shape() else {
+            return Err(inputs.error(format!("has shape {:?}; inputs are [trajectories, T, n_in]", inputs.shape())));
+        };
+        if total * steps * n_in == 0 {
+            return Err(inputs.error(format!("has shape {:?}; it should hold numbers", inputs.shape())));
+        }
+        let n_out = match *targets.shape() {
+            [b, t, n] if (b, t) == (total, steps) && n > 0 => n,
+            _ => {
+                let what = format!("has shape {:?}; targets are [{total}, {steps}, n_out]", targets.shape());
+                return Err(targets.error(what));
+            }
+        };
+        if let Some(mask) = mask.as_ref().filter(|mask| mask.shape() != [total, steps]) {
+            return Err(mask.error(format!("has shape {:?}; a mask is [{total}, {steps}]", mask.shape())));
+        }
+        let batch = job.batch.unwrap_or(total);
+        if batch > total {
+            let what = format!("in [training]: batch = {batch} is more than the {total} trajectories of [data]");
+            return Err(Error::input(&job.path, format!("{what}; it is at most that")));
+        }
+        Ok(Self {
+            from: From::Files { inputs, targets, mask, total },
+            sizes: Sizes { steps, n_in, n_out },
+            batch,
+            last: Batch::default(),
+            key: None,
+        })
+    }
+
+    /// The trajectories `range` of the batch of a step, counted from 0.
+    pub fn get(&mut self, step: usize, range: Range<usize>) -> Result<&Batch<T>> {
+        let start = match &self.from {
+            From::Task(..) => step,
+            // Steps come round to the same trajectories: all of a file's in every step, perhaps.
+            From::Files { total, .. } => self.row(step, *total),
+        };
+        let key = Some((start, range.start));
+        if self.key != key {
+            (self.last, self.key) = (self.read(step, range)?, key);
+        }
+        Ok(&self.last)
+    }
+
+    /// The first row of a step, of a file of `total` rows.
+    fn row(&self, step: usize, total: usize) -> usize {
+        step % total * (self.batch % total) % total
+    }
+
+    fn read(&self, step: usize, range: Range<usize>) -> Result<Batch<T>> {
+        match &self.from {
+            From::Task(task, seed) => {
+                let drawn = tasks::batch(&**task, *seed, step as u32, range);
+                let rounded = |all: Vec<f64>| all.into_iter().map(T::of).collect();
+                Ok(Batch { inputs: rounded(drawn.inputs), targets: rounded(drawn.targets), mask: rounded(drawn.mask) })
+            }
+            From::Files { inputs, targets, mask, total } => {
+                let read = |array: &Array| -> Result<Vec<T>> {
+                    let (mut all, mut i) = (Vec::new(), range.start);
+                    while i < range.end {
+                        let row = (self.row(step, *total) + i) % total;
+                        let end = (row + range.end - i).min(*total);
+                        all.extend(array.read_rows::<T>(row..end)?);
+                        i += end - row;
+                    }
+                    Ok(all)
+                };
+                let weights = match mask {
+                    None => vec![T::one(); range.len() * self.sizes.steps],
+                    Some(mask) => {
+                        let weights = read(mask)?;
+                        if let Some(x) = weights.iter().find(|x| **x < T::zero()) {
+                            return Err(mask.error(format!("holds {x}; the weight of an error is 0 or more")));
+                        }
+                        weights
+                    }
+                };
+                Ok(Batch { inputs: read(inputs)?, targets: read(targets)?, mask: weights })
+            }
+        }
+    }
+}
