@@ -85,8 +85,8 @@ impl<T: Real> Model<T> {
     pub fn tensors(&self) -> Vec<Named<'_, T>> {
         let mut all: Vec<Named<'_, T>> = Vec::new();
         for w in &self.weights {
-            all.push((&w.name, vec![w.n_out, w.n_in], &w.matrix));
-            all.extend(w.bias.iter().map(|bias| (w.bias_name.as_str(), vec![w.n_out], bias.as_slice())));
+            all.push((&w.name, vec![w.n_out, w.n_in], &w.matrix[..]));
+            all.extend(w.bias.iter().map(|bias| (w.bias_name.as_str(), vec![w.n_out], &bias[..])));
         }
         all
     }
