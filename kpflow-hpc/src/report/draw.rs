@@ -1,6 +1,6 @@
 //! Drawing a plot as SVG.
 
-use super::plot::{Image, Layer, Plot, Point};
+use super::plot::{Axis, Image, Layer, Plot, Point, Scale};
 use super::raster;
 use super::scale::{axes, Placed};
 use super::style::Ink;
@@ -122,12 +122,11 @@ fn render<D: DrawingBackend>(plot: &Plot, root: &Area<D>, place: &mut [f64; 4]) 
     let (width, height) = extent(plot);
     let legend = legend_rows(plot, f64::from(width) - 30.0);
     let top = 12 + LINE * legend.len() as i32;
-    let most = (if plot.wide { 10 } else { 6 }, 6);
-    let (x, y) = axes(&plot.x, &plot.y, &plot.layers, most);
+    let (x, y) = placed(plot);
     let widest = |p: &Placed| p.ticks().iter().map(|t| width_of(&p.say(*t), LETTERS)).fold(0.0, f64::max);
     let left = (widest(&y) as i32 + 12).clamp(30, 120) + if plot.y.title.is_empty() { 0 } else { 20 };
     let crowded = x.has_names() && slanted(&x, f64::from(width - left - 40));
-    let bottom = if crowded { 68 } else { 26 } + if plot.x.title.is_empty() { 0 } else { 18 };
+    let bottom = if crowded { 44 } else { 26 } + if plot.x.title.is_empty() { 0 } else { 18 };
     // A matrix is square, with its key at its right.
     let right = match &plot.image {
         Some(image) => {
@@ -155,6 +154,13 @@ fn render<D: DrawingBackend>(plot: &Plot, root: &Area<D>, place: &mut [f64; 4]) 
     }
     write_legend(root, &legend)?;
     root.present()
+}
+
+/// The axes of a plot. Names beside a matrix are wanted all, as long as there is room.
+fn placed(plot: &Plot) -> (Placed, Placed) {
+    let names = |axis: &Axis, most: usize| if matches!(axis.scale, Scale::Names(_)) { most } else { 6 };
+    let most = (if plot.wide { 12 } else { names(&plot.x, 10) }, names(&plot.y, 20));
+    axes(&plot.x, &plot.y, &plot.layers, most)
 }
 
 /// Whether names below an axis would run into each other.
@@ -208,7 +214,7 @@ fn titles<D: DrawingBackend>(
         let words = cut(&plot.y.title, f64::from(height / FINE) + 50.0, LETTERS);
         root.draw(&Text::new(words, at, up.pos(middle(HPos::Center, VPos::Top))))?;
     }
-    let (x, _) = axes(&plot.x, &plot.y, &plot.layers, (if plot.wide { 10 } else { 6 }, 6));
+    let (x, _) = placed(plot);
     if x.has_names() && slanted(&x, f64::from(width / FINE)) {
         let ticks = x.ticks();
         for (i, tick) in ticks.iter().enumerate() {
