@@ -39,6 +39,7 @@ fn job(weights: &str, seed: usize) -> Job {
         .analysis("whole", "ntk", "matrix", "")
         .analysis("blocks", "ntk", "blocks", "")
         .analysis("lyapunov", "ntk", "lyapunov", "")
+        .analysis("learn", "ntk", "learnability", &format!("with = \"{}:/state\"", golden("rnn_tanh.h5").display()))
         .analysis("singular", "propagator", "singular_triplets", "count = 4")
         .analysis("alignment", "ntk", "alignment", &other)
 }
@@ -140,6 +141,7 @@ fn a_page_of_every_quantity() {
         "Modes over unit of NTK (units)",
         "Spectrum of the marginal over unit of NTK (units)",
         "The matrix of NTK (whole)",
+        "The error signal in the modes of NTK (learn)",
         "Lyapunov exponents of NTK (lyapunov)",
         "Spectrum of P (singular)",
         "Convergence: trace of NTK (trace)",
