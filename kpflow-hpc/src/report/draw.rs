@@ -1,6 +1,6 @@
 //! Drawing a plot as SVG.
 
-use super::plot::{Axis, Image, Layer, Plot, Point, Scale};
+use super::plot::{thin, Axis, Image, Layer, Plot, Point, Scale};
 use super::raster;
 use super::scale::{axes, Placed};
 use super::style::Ink;
@@ -19,6 +19,10 @@ const LETTERS: f64 = 11.5;
 /// plotters divides what it is asked for.
 const PLOTTERS: f64 = 1.24;
 const LINE: i32 = 17;
+/// More points than this on one curve are not seen; and what all curves of a picture have together, if that leaves `LEAST` to each.
+const MOST: usize = 400;
+const POINTS: usize = 4000;
+const LEAST: usize = 48;
 
 /// A drawn picture.
 #[derive(Clone, Debug)]
@@ -149,8 +153,10 @@ fn render<D: DrawingBackend>(plot: &Plot, root: &Area<D>, place: &mut [f64; 4]) 
     }
     frame(plot, &mut chart, crowded)?;
     titles(plot, root, [across.start, across.end, down.start, down.end], (bottom, left))?;
+    let curves = plot.layers.iter().filter(|l| matches!(l, Layer::Line { .. } | Layer::Band { .. })).count();
+    let most = (POINTS / curves.max(1)).clamp(LEAST, MOST);
     for layer in &plot.layers {
-        lay(layer, &mut chart, root)?;
+        lay(layer, &mut chart, root, most)?;
     }
     write_legend(root, &legend)?;
     root.present()
@@ -245,12 +251,12 @@ fn spans<D: DrawingBackend>(points: &[[f64; 3]], chart: &Chart<'_, D>) -> Vec<[f
     points.iter().filter(usable).map(|p| [x.clamp(p[0]), y.clamp(p[1]), y.clamp(p[2])]).collect()
 }
 
-fn lay<D: DrawingBackend>(layer: &Layer, chart: &mut Chart<'_, D>, root: &Area<D>) -> Drawn<D> {
+fn lay<D: DrawingBackend>(layer: &Layer, chart: &mut Chart<'_, D>, root: &Area<D>, most: usize) -> Drawn<D> {
     let floor = chart.as_coord_spec().y_spec().floor();
     match layer {
         Layer::Line { points, ink, width, alpha } => {
             let line = color(*ink, *alpha).stroke_width((width * f64::from(FINE)).round() as u32);
-            let points = within(points, chart);
+            let points = within(&thin(points, most), chart);
             chart.draw_series(std::iter::once(PathElement::new(points, line)))?;
         }
         Layer::Dots { points, ink, radius, ring } => {
@@ -266,7 +272,7 @@ fn lay<D: DrawingBackend>(layer: &Layer, chart: &mut Chart<'_, D>, root: &Area<D
             chart.draw_series(points.into_iter().map(bar))?;
         }
         Layer::Band { points, ink, alpha } => {
-            let points = spans(points, chart);
+            let points = spans(&thin(points, most), chart);
             let around = points.iter().map(|p| (p[0], p[1])).chain(points.iter().rev().map(|p| (p[0], p[2])));
             let around: Vec<Point> = around.collect();
             chart.draw_series(std::iter::once(Polygon::new(around, color(*ink, *alpha).filled())))?;
@@ -294,8 +300,7 @@ fn rule<D: DrawingBackend>(at: f64, vertical: bool, ink: Ink, chart: &mut Chart<
     use plotters::coord::ranged1d::Ranged;
     let spec = chart.as_coord_spec();
     let (x, y) = (spec.x_spec().clone(), spec.y_spec().clone());
-    let (along, across) = if vertical { (&y, &x) } else { (&x, &y) };
-    if !across.holds(at) {
+    if !(if vertical { &x } else { &y }).holds(at) {
         return Ok(());
     }
     let (across_px, down_px) = chart.plotting_area().get_pixel_range();
@@ -306,7 +311,6 @@ fn rule<D: DrawingBackend>(at: f64, vertical: bool, ink: Ink, chart: &mut Chart<
         true => x.map(&at, (across_px.start, across_px.end)),
         false => y.map(&at, (down_px.end, down_px.start)),
     };
-    let _ = along;
     let mut start = from;
     while start < to {
         let end = (start + 6 * FINE).min(to);
