@@ -16,3 +16,7 @@ done
 
 echo
 "$target/examples/table" demo-results/memory_pro_{init,step300,step1500}.h5
+
+echo
+"$target/kpflow" report demo-results/memory_pro_{init,step300,step1500}.h5 --output demo-results/report.html
+echo "Open $PWD/demo-results/report.html in a browser: the first figure shows the effective rank collapse."

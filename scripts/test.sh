@@ -31,6 +31,9 @@ cargo test --workspace --no-fail-fast
 step "on a microcontroller"
 scripts/test-embedded.sh
 
+step "reports in a browser"
+KPFLOW=$(realpath "$target/kpflow") scripts/test-report.sh
+
 step "damaged files: ten seconds of each"
 fuzz=$(realpath "$target/examples/fuzz") here=$PWD
 (

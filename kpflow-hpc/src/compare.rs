@@ -177,15 +177,10 @@ fn spectrum(x: &Analysis, y: &Analysis, name: &str, rounding: f64) -> Vec<Row> {
     let (p, q) = (x.list(name), y.list(name));
     let largest = p.iter().chain(q).fold(0.0, |m: f64, v| m.max(v.abs()));
     // ‖A v − λ v‖ = r λ_1 bounds the error of λ. Triplets are those of A Aᵀ, whose values are squares: σ is off by r σ_1² / 2σ.
-    let bound = |a: &Analysis, i: usize| {
-        let (r, v) = (a.list("residuals").get(i).copied().unwrap_or(0.0), a.list(name));
-        match name {
-            "singular_values" => r * v[0] * (v[0] / (2.0 * v[i].abs())).min(1.0).max(0.5),
-            _ => r * v[0].abs(),
-        }
-    };
+    let [in_x, in_y] = [x, y].map(|a| a.bounds(name));
+    let at = |bounds: &[f64], i: usize| bounds.get(i).copied().unwrap_or(0.0);
     // Both bounds may be reached at once, so they add.
-    let one = |i: usize| row(p[i], q[i], bound(x, i) + bound(y, i) + rounding * largest, 1.0);
+    let one = |i: usize| row(p[i], q[i], at(&in_x, i) + at(&in_y, i) + rounding * largest, 1.0);
     (0..p.len().min(q.len())).map(one).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Drawing a plot as SVG.
 
-use super::plot::{Image, Layer, Plot, Point};
+use super::plot::{thin, Axis, Image, Layer, Plot, Point, Scale};
 use super::raster;
 use super::scale::{axes, Placed};
 use super::style::Ink;
@@ -19,6 +19,10 @@ const LETTERS: f64 = 11.5;
 /// plotters divides what it is asked for.
 const PLOTTERS: f64 = 1.24;
 const LINE: i32 = 17;
+/// More points than this on one curve are not seen; and what all curves of a picture have together, if that leaves `LEAST` to each.
+const MOST: usize = 400;
+const POINTS: usize = 4000;
+const LEAST: usize = 48;
 
 /// A drawn picture.
 #[derive(Clone, Debug)]
@@ -122,12 +126,11 @@ fn render<D: DrawingBackend>(plot: &Plot, root: &Area<D>, place: &mut [f64; 4]) 
     let (width, height) = extent(plot);
     let legend = legend_rows(plot, f64::from(width) - 30.0);
     let top = 12 + LINE * legend.len() as i32;
-    let most = (if plot.wide { 10 } else { 6 }, 6);
-    let (x, y) = axes(&plot.x, &plot.y, &plot.layers, most);
+    let (x, y) = placed(plot);
     let widest = |p: &Placed| p.ticks().iter().map(|t| width_of(&p.say(*t), LETTERS)).fold(0.0, f64::max);
     let left = (widest(&y) as i32 + 12).clamp(30, 120) + if plot.y.title.is_empty() { 0 } else { 20 };
     let crowded = x.has_names() && slanted(&x, f64::from(width - left - 40));
-    let bottom = if crowded { 68 } else { 26 } + if plot.x.title.is_empty() { 0 } else { 18 };
+    let bottom = if crowded { 44 } else { 26 } + if plot.x.title.is_empty() { 0 } else { 18 };
     // A matrix is square, with its key at its right.
     let right = match &plot.image {
         Some(image) => {
@@ -150,11 +153,20 @@ fn render<D: DrawingBackend>(plot: &Plot, root: &Area<D>, place: &mut [f64; 4]) 
     }
     frame(plot, &mut chart, crowded)?;
     titles(plot, root, [across.start, across.end, down.start, down.end], (bottom, left))?;
+    let curves = plot.layers.iter().filter(|l| matches!(l, Layer::Line { .. } | Layer::Band { .. })).count();
+    let most = (POINTS / curves.max(1)).clamp(LEAST, MOST);
     for layer in &plot.layers {
-        lay(layer, &mut chart, root)?;
+        lay(layer, &mut chart, root, most)?;
     }
     write_legend(root, &legend)?;
     root.present()
+}
+
+/// The axes of a plot. Names beside a matrix are wanted all, as long as there is room.
+fn placed(plot: &Plot) -> (Placed, Placed) {
+    let names = |axis: &Axis, most: usize| if matches!(axis.scale, Scale::Names(_)) { most } else { 6 };
+    let most = (if plot.wide { 12 } else { names(&plot.x, 10) }, names(&plot.y, 20));
+    axes(&plot.x, &plot.y, &plot.layers, most)
 }
 
 /// Whether names below an axis would run into each other.
@@ -208,7 +220,7 @@ fn titles<D: DrawingBackend>(
         let words = cut(&plot.y.title, f64::from(height / FINE) + 50.0, LETTERS);
         root.draw(&Text::new(words, at, up.pos(middle(HPos::Center, VPos::Top))))?;
     }
-    let (x, _) = axes(&plot.x, &plot.y, &plot.layers, (if plot.wide { 10 } else { 6 }, 6));
+    let (x, _) = placed(plot);
     if x.has_names() && slanted(&x, f64::from(width / FINE)) {
         let ticks = x.ticks();
         for (i, tick) in ticks.iter().enumerate() {
@@ -239,12 +251,12 @@ fn spans<D: DrawingBackend>(points: &[[f64; 3]], chart: &Chart<'_, D>) -> Vec<[f
     points.iter().filter(usable).map(|p| [x.clamp(p[0]), y.clamp(p[1]), y.clamp(p[2])]).collect()
 }
 
-fn lay<D: DrawingBackend>(layer: &Layer, chart: &mut Chart<'_, D>, root: &Area<D>) -> Drawn<D> {
+fn lay<D: DrawingBackend>(layer: &Layer, chart: &mut Chart<'_, D>, root: &Area<D>, most: usize) -> Drawn<D> {
     let floor = chart.as_coord_spec().y_spec().floor();
     match layer {
         Layer::Line { points, ink, width, alpha } => {
             let line = color(*ink, *alpha).stroke_width((width * f64::from(FINE)).round() as u32);
-            let points = within(points, chart);
+            let points = within(&thin(points, most), chart);
             chart.draw_series(std::iter::once(PathElement::new(points, line)))?;
         }
         Layer::Dots { points, ink, radius, ring } => {
@@ -260,7 +272,7 @@ fn lay<D: DrawingBackend>(layer: &Layer, chart: &mut Chart<'_, D>, root: &Area<D
             chart.draw_series(points.into_iter().map(bar))?;
         }
         Layer::Band { points, ink, alpha } => {
-            let points = spans(points, chart);
+            let points = spans(&thin(points, most), chart);
             let around = points.iter().map(|p| (p[0], p[1])).chain(points.iter().rev().map(|p| (p[0], p[2])));
             let around: Vec<Point> = around.collect();
             chart.draw_series(std::iter::once(Polygon::new(around, color(*ink, *alpha).filled())))?;
@@ -288,8 +300,7 @@ fn rule<D: DrawingBackend>(at: f64, vertical: bool, ink: Ink, chart: &mut Chart<
     use plotters::coord::ranged1d::Ranged;
     let spec = chart.as_coord_spec();
     let (x, y) = (spec.x_spec().clone(), spec.y_spec().clone());
-    let (along, across) = if vertical { (&y, &x) } else { (&x, &y) };
-    if !across.holds(at) {
+    if !(if vertical { &x } else { &y }).holds(at) {
         return Ok(());
     }
     let (across_px, down_px) = chart.plotting_area().get_pixel_range();
@@ -300,7 +311,6 @@ fn rule<D: DrawingBackend>(at: f64, vertical: bool, ink: Ink, chart: &mut Chart<
         true => x.map(&at, (across_px.start, across_px.end)),
         false => y.map(&at, (down_px.end, down_px.start)),
     };
-    let _ = along;
     let mut start = from;
     while start < to {
         let end = (start + 6 * FINE).min(to);

@@ -107,7 +107,7 @@ pub struct Plot {
 impl Layer {
     /// A curve of the usual width.
     pub fn line(points: Vec<Point>, ink: Ink) -> Self {
-        Self::Line { points: thin(points), ink, width: 1.6, alpha: 1.0 }
+        Self::Line { points, ink, width: 1.6, alpha: 1.0 }
     }
     /// Discs of the usual size.
     pub fn dots(points: Vec<Point>, ink: Ink) -> Self {
@@ -132,21 +132,15 @@ impl Layer {
     }
 }
 
-/// More points than this are not seen.
-const POINTS: usize = 400;
-
-/// A long curve by fewer points: its first hundred, where spectra have their say, every so many of the rest, and its last.
-pub fn thin<P: Copy>(points: Vec<P>) -> Vec<P> {
-    if points.len() <= POINTS {
-        return points;
+/// A long curve by fewer points: its first quarter of them as they are, where spectra have their say, every so many of the rest, and its last.
+pub fn thin<P: Copy>(points: &[P], most: usize) -> Vec<P> {
+    if points.len() <= most {
+        return points.to_vec();
     }
-    let (head, rest) = points.split_at(POINTS / 4);
-    let step = rest.len().div_ceil(POINTS - POINTS / 4 - 1);
-    head.iter()
-        .chain(rest.iter().step_by(step))
-        .chain(rest.last().filter(|_| (rest.len() - 1) % step > 0))
-        .copied()
-        .collect()
+    let (head, rest) = points.split_at(most / 4);
+    let step = rest.len().div_ceil((most - most / 4).saturating_sub(1).max(1));
+    let last = rest.last().filter(|_| (rest.len() - 1) % step > 0);
+    head.iter().chain(rest.iter().step_by(step)).chain(last).copied().collect()
 }
 
 #[cfg(test)]
@@ -156,7 +150,7 @@ mod tests {
     #[test]
     fn thin_curves_keep_their_ends() {
         for n in [0, 1, 400, 401, 1000, 4096] {
-            let found = thin((0..n).collect::<Vec<_>>());
+            let found = thin(&(0..n).collect::<Vec<_>>(), 400);
             assert!(found.len() <= 400 && found.first() == (n > 0).then_some(&0), "{n}: {}", found.len());
             assert_eq!(found.last().copied(), n.checked_sub(1));
             assert!(found.windows(2).all(|w| w[0] < w[1]));

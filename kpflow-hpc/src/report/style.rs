@@ -130,11 +130,15 @@ pre{overflow-x:auto;background:var(--panel);border:1px solid var(--line);border-
 @media print{
 body{max-width:none;padding:0;font-size:10pt}
 nav,summary{display:none}
-h2,h3{break-after:avoid}
+h2,h3,p.sub,thead{break-after:avoid}
 .figures{display:block}
 figure{display:inline-block;width:49%;vertical-align:top;margin:0 0 .5rem;padding:.3rem;border:none}
 figure.wide{width:100%}
-tr,pre.short{break-inside:avoid}
+.scroll{overflow:visible}
+table{font-size:8.5pt}
+th,td{white-space:normal;overflow-wrap:anywhere;padding-right:.5rem}
+tr{break-inside:avoid}
+#runs details::details-content{content-visibility:visible}
 pre{font-size:8pt}
 }
 ";

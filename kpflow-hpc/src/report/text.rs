@@ -28,7 +28,7 @@ pub fn digits(x: f64, digits: usize) -> String {
     if x.is_infinite() {
         return if x > 0.0 { "∞".into() } else { "−∞".into() };
     }
-    if x == 0.0 {
+    if x.abs() < 1e-300 {
         return "0".into();
     }
     let place = x.abs().log10().floor() as i32;

@@ -1,7 +1,7 @@
 //! How estimates came to their values.
 
 use super::{curves, Figure, Group};
-use crate::report::plot::{thin, Axis, Layer, Scale};
+use crate::report::plot::{Axis, Layer, Scale};
 use crate::report::style::Ink;
 
 /// Standard errors in an interval of 95 %.
@@ -43,7 +43,7 @@ fn values(group: &Group<'_>) -> Figure {
         let points: Vec<_> = a.history.iter().map(|h| (h[0], h[1] / by)).collect();
         let dots = if points.len() <= 40 { points.clone() } else { Vec::new() };
         vec![
-            Layer::Band { points: thin(band), ink, alpha: 0.18 },
+            Layer::Band { points: band, ink, alpha: 0.18 },
             Layer::line(points, ink),
             Layer::Dots { points: dots, ink, radius: 2.0, ring: false },
         ]

@@ -1,7 +1,7 @@
 //! Spectral densities.
 
 use super::{curves, Figure, Group};
-use crate::report::plot::{thin, Axis, Layer, Scale};
+use crate::report::plot::{Axis, Layer, Scale};
 use crate::report::text;
 
 /// Standard errors in an interval of 95 %.
@@ -24,7 +24,7 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
     let mut figures = Vec::new();
     let decades = group.each(|ink, _, a| {
         let points = zip(a.list("log10_grid"), a.list("log10_density"));
-        let points = thin(points.into_iter().map(|(x, y)| (10f64.powf(x), y)).collect());
+        let points: Vec<_> = points.into_iter().map(|(x, y)| (10f64.powf(x), y)).collect();
         let under = points.iter().map(|p| [p.0, 0.0, p.1]).collect();
         vec![Layer::Band { points: under, ink, alpha: 0.15 }, Layer::line(points, ink)]
     });
@@ -43,8 +43,8 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
         });
     }
     let even = group.each(|ink, _, a| {
-        let points = thin(zip(a.list("grid"), a.list("density")));
-        let errors = thin(zip(a.list("grid"), a.list("density_errors")));
+        let points = zip(a.list("grid"), a.list("density"));
+        let errors = zip(a.list("grid"), a.list("density_errors"));
         let band = points.iter().zip(&errors).filter(|(_, e)| e.1 > 0.0 && e.1.is_finite());
         let band = band.map(|(p, e)| [p.0, (p.1 - WIDE * e.1).max(0.0), p.1 + WIDE * e.1]).collect();
         vec![Layer::Band { points: band, ink, alpha: 0.22 }, Layer::line(points, ink)]

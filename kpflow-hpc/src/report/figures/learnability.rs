@@ -2,7 +2,7 @@
 
 use super::{counted, curves, index, Figure, Group};
 use crate::report::figure::Table;
-use crate::report::plot::{thin, Axis, Layer, Scale};
+use crate::report::plot::{Axis, Layer, Scale};
 use crate::report::style::Ink;
 use crate::report::text;
 
@@ -82,7 +82,7 @@ pub fn lyapunov(group: &Group<'_>) -> Vec<Figure> {
     layers.extend(group.each(|ink, _, a| {
         let Some((b, n, data)) = a.matrix("exponents") else { return Vec::new() };
         let row = |i: usize| &data[i * n..(i + 1) * n];
-        let each = (0..b.min(32)).map(|i| Layer::Line { points: thin(counted(row(i))), ink, width: 1.0, alpha: 0.25 });
+        let each = (0..b.min(32)).map(|i| Layer::Line { points: counted(row(i)), ink, width: 1.0, alpha: 0.25 });
         let mean: Vec<f64> = (0..n).map(|j| (0..b).map(|i| row(i)[j]).sum::<f64>() / b.max(1) as f64).collect();
         let points = counted(&mean);
         let dots = if n <= 130 { points.clone() } else { Vec::new() };

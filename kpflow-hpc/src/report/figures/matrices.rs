@@ -8,8 +8,6 @@ use crate::report::style::Ink;
 use crate::report::text;
 use crate::results::read::Analysis;
 
-/// Cells on a side of a picture; fewer where there are many pictures.
-const CELLS: usize = 128;
 /// Modes that are drawn.
 const MODES: usize = 4;
 /// A mode with a smaller share of the trace is not drawn.
@@ -138,7 +136,7 @@ fn cells(
     (rows, columns, data): (usize, usize, &[f64]),
     omitted: &str,
 ) -> Figure {
-    let (r, c, small) = shrink(rows, columns, data, CELLS);
+    let (r, c, small) = shrink(rows, columns, data, group.cells);
     let note = match (r, c) == (rows, columns) {
         true => String::new(),
         false => format!(" Shown by {r} × {c} cells, each the mean of what it stands for."),

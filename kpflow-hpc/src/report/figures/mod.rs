@@ -38,6 +38,8 @@ pub struct Group<'a> {
     pub operator: &'a str,
     /// Its quantity.
     pub quantity: &'a str,
+    /// Cells on a side of a heat map, at most.
+    pub cells: usize,
     /// How many files there are in all.
     pub stages: usize,
     /// The file's number, the file, the analysis.
@@ -57,30 +59,37 @@ pub struct Section {
 
 /// Matrices of more files than this are not all shown: the first, the last and some between.
 const MATRICES: usize = 6;
+/// Cells on a side of a heat map; fewer where there are many of them, so that a page stays below 1 MB.
+const CELLS: usize = 128;
 
 /// The analyses of all files, by name, in the order of the first file that has each.
 pub fn groups(stages: &[Stage]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (i, stage) in stages.iter().enumerate() {
         for a in &stage.results.analyses {
-            let same = |g: &&mut Group<'_>| (g.name, g.operator, g.quantity) == (&a.name, &a.operator, &a.quantity);
-            let group = match groups.iter().position(|g| same(&&mut g.clone())) {
-                Some(at) => &mut groups[at],
-                None => {
-                    groups.push(Group {
-                        name: &a.name,
-                        operator: &a.operator,
-                        quantity: &a.quantity,
-                        stages: stages.len(),
-                        members: Vec::new(),
-                    });
-                    let last = groups.len() - 1;
-                    &mut groups[last]
-                }
-            };
-            group.members.push((i, stage, a));
+            let kind = (a.name.as_str(), a.operator.as_str(), a.quantity.as_str());
+            let known = groups.iter().position(|g| (g.name, g.operator, g.quantity) == kind);
+            let at = known.unwrap_or_else(|| {
+                let (name, operator, quantity) = kind;
+                groups.push(Group {
+                    name,
+                    operator,
+                    quantity,
+                    stages: stages.len(),
+                    cells: CELLS,
+                    members: Vec::new(),
+                });
+                groups.len() - 1
+            });
+            groups[at].members.push((i, stage, a));
         }
     }
+    let pictures =
+        |g: &Group<'_>| if matches!(g.quantity, "marginal" | "matrix") { g.members.len().min(MATRICES) } else { 0 };
+    let pictures: usize = groups.iter().map(pictures).sum();
+    // As many cells in all as eight large pictures have.
+    let side = (CELLS as f64 * (8.0 / pictures.max(8) as f64).sqrt()) as usize;
+    groups.iter_mut().for_each(|g| g.cells = side.max(32));
     groups
 }
 

@@ -1,9 +1,8 @@
 //! Eigenvalues and singular values, the energy in the leading ones, and residuals.
 
 use super::{counted, curves, index, is_part, Figure, Group};
-use crate::report::plot::{thin, Axis, Layer, Scale};
+use crate::report::plot::{Axis, Layer, Scale};
 use crate::report::style::Ink;
-use crate::results::read::Analysis;
 
 /// More points than this are a curve without dots.
 const DOTS: usize = 130;
@@ -37,13 +36,13 @@ fn spectrum(group: &Group<'_>, list: &str, word: &str) -> Figure {
         let least = values.first().map_or(0.0, |v| v.abs() * 1e-12);
         let points: Vec<_> = counted(values).into_iter().filter(|p| p.1 > least).collect();
         small += values.len() - points.len();
-        let bound = bounds(a, list);
+        let bound = a.bounds(list);
         let bars = points.iter().zip(&bound).filter(|(p, b)| **b > 0.02 * p.1);
         let bars: Vec<_> = bars.map(|(p, b)| [p.0, p.1 - b, p.1 + b]).collect();
         let (sure, unsure): (Vec<_>, Vec<_>) =
             points.iter().enumerate().partition(|(i, p)| bound.get(*i).is_none_or(|b| *b <= 0.01 * p.1));
         let bare = |p: Vec<(usize, &(f64, f64))>| p.into_iter().map(|p| *p.1).collect::<Vec<_>>();
-        let mut layers = vec![Layer::Line { points: thin(points.clone()), ink, width: 1.2, alpha: 0.8 }];
+        let mut layers = vec![Layer::Line { points: points.clone(), ink, width: 1.2, alpha: 0.8 }];
         if points.len() <= DOTS {
             layers.push(Layer::Whiskers { points: bars, ink });
             layers.push(Layer::Dots { points: bare(unsure), ink, radius: 3.0, ring: true });
@@ -51,7 +50,7 @@ fn spectrum(group: &Group<'_>, list: &str, word: &str) -> Figure {
         }
         layers
     });
-    let residuals = group.members.iter().any(|m| !bounds(m.2, list).is_empty());
+    let residuals = group.members.iter().any(|m| !m.2.bounds(list).is_empty());
     let mut caption = format!("The leading {word}s, largest first, on a logarithmic axis.");
     if residuals {
         caption += " Bars: the residual's bound of the error, where it is above 2 %; rings: where it is above 1 %.";
@@ -79,12 +78,6 @@ fn onto(group: &Group<'_>) -> String {
     } else {
         format!(" of the marginal over {}", axes.join(" and "))
     }
-}
-
-/// ‖A v − λ v‖ of each value: no eigenvalue of a symmetric operator is farther.
-pub fn bounds(a: &Analysis, list: &str) -> Vec<f64> {
-    let largest = a.list(list).first().copied().unwrap_or(0.0).abs();
-    a.list("residuals").iter().map(|r| r * largest).collect()
 }
 
 /// The share of the trace in the leading eigenvalues.
@@ -155,7 +148,7 @@ fn energy(group: &Group<'_>) -> Option<Figure> {
 fn residuals(group: &Group<'_>) -> Figure {
     let mut layers = group.each(|ink, _, a| {
         let points: Vec<_> = counted(a.list("residuals")).into_iter().filter(|p| p.1 > 0.0).collect();
-        vec![Layer::dots(thin(points), ink)]
+        vec![Layer::dots(points, ink)]
     });
     let asked = group.members.iter().filter_map(|m| m.2.options.get("rtol")).find_map(toml::Value::as_float);
     let mut caption = "‖A v − λ v‖ / λ₁ of each pair, measured by one more product.".to_string();
