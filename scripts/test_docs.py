@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WAITING = ("demo", "report", "compare", "train", "info")
 NEEDS = {"torch": ("torch", "h5py", "safetensors"), "onnx": ("torch", "h5py", "safetensors", "onnxscript", "onnxruntime")}
 BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-MARK = re.compile(r"<!-- (not run|needs|file|first): (.*?) -->\s*\Z", re.DOTALL)
+MARK = re.compile(r"<!-- (not run|needs|file|first): ((?:(?!-->).)*) -->\s*\Z", re.DOTALL)
 LIMIT = 120
 
 
@@ -47,9 +47,11 @@ def scratch(directory: Path, program: Path) -> dict[str, str]:
     bin = directory / "target/release"
     bin.mkdir(parents=True)
     (bin / "kpflow").symlink_to(program)
-    (bin / "mpirun").symlink_to(ROOT / "scripts/mpirun.sh")
-    (bin / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    (bin / "python3").chmod(0o755)
+    # mpirun.sh looks for the real one, which then looks for kpflow.
+    wrappers = {"python3": f'exec "{sys.executable}"', "mpirun": f'PATH="{os.environ["PATH"]}:{bin}" exec "{ROOT}/scripts/mpirun.sh"'}
+    for name, command in wrappers.items():
+        (bin / name).write_text(f'#!/bin/sh\n{command} "$@"\n')
+        (bin / name).chmod(0o755)
     return os.environ | {"PATH": f"{bin}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
 
 
@@ -93,7 +95,12 @@ def chapter(file: Path, program: Path, lack: list[str]) -> tuple[int, list[str]]
                 else:
                     started = time.monotonic()
                     bash = ["bash", "-euo", "pipefail", "-c", command]
-                    done = subprocess.run(bash, cwd=directory, env=environment, capture_output=True, text=True, timeout=LIMIT)
+                    try:
+                        done = subprocess.run(
+                            bash, cwd=directory, env=environment, capture_output=True, text=True, timeout=LIMIT
+                        )
+                    except subprocess.TimeoutExpired:
+                        sys.exit(f"{file}: $ {command}\ndid not end within {LIMIT} s")
                     if done.returncode:
                         sys.exit(f"{file}: $ {command}\n{done.stdout}{done.stderr}ended with {done.returncode}")
                     ran += 1
