@@ -15,7 +15,7 @@ if cargo fmt --version >/dev/null 2>&1; then
 fi
 
 # One profile throughout, dev: it is optimised like release, and checks overflow and debug assertions besides.
-# From nothing, what is compiled once needs no notes for a second time: a fifth less work.
+# From nothing, what is compiled once needs no notes for a second time.
 if [ ! -d "$target/deps" ]; then export CARGO_INCREMENTAL=0; fi
 
 step "without MPI and OpenBLAS: the program alone"
