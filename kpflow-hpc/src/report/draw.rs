@@ -329,7 +329,8 @@ fn key<D: DrawingBackend>(root: &Area<D>, image: &Image, [right, top, bottom]: [
     for (i, pixel) in image.key.iter().enumerate() {
         // From the lowest colour at the bottom.
         let low = bottom - (step * i as f64).round() as i32;
-        let high = bottom - (step * (i + 1) as f64).round() as i32;
+        // A little into the next one, so that no seam is seen.
+        let high = (bottom - (step * (i + 1) as f64).round() as i32 - FINE).max(top);
         let fill = RGBColor(pixel[0], pixel[1], pixel[2]).filled();
         root.draw(&Rectangle::new([(x0, high), (x1, low)], fill))?;
     }

@@ -110,9 +110,10 @@ h3{font-size:1rem;margin:1.4rem 0 .4rem}
 p.sub{color:var(--faint);margin:.1rem 0 .8rem}
 nav{margin:.8rem 0;font-size:.92rem}nav a{margin-right:.9rem;white-space:nowrap}
 a{color:var(--s0)}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));gap:1.1rem;align-items:start}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,27rem),1fr));gap:1.1rem;align-items:start}
 figure{margin:0;padding:.7rem .8rem .6rem;background:var(--paper);border:1px solid var(--line);border-radius:6px;min-width:0;break-inside:avoid}
 figure.wide{grid-column:1/-1}
+@media (max-width:40rem){figure.wide{overflow-x:auto}figure.wide svg{min-width:34rem}}
 figure h3{margin:0 0 .3rem}
 figure svg{display:block;width:100%;height:auto;font-family:inherit}
 figure image{image-rendering:pixelated}
