@@ -18,7 +18,7 @@ WAITING = ("demo", "report", "compare", "train", "info")
 NEEDS = {"torch": ("torch", "h5py", "safetensors"), "onnx": ("torch", "h5py", "safetensors", "onnxscript", "onnxruntime")}
 BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- (not run|needs|file|first): ((?:(?!-->).)*) -->\s*\Z", re.DOTALL)
-LIMIT = 120
+LIMIT = 300
 
 
 @dataclass
