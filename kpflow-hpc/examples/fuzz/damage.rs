@@ -22,6 +22,9 @@ impl Random {
     pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len())]
     }
+    pub fn word<'a, S: AsRef<str>>(&mut self, list: &'a [S]) -> &'a str {
+        self.pick(list).as_ref()
+    }
 }
 
 /// Numbers that readers get wrong.
@@ -193,14 +196,14 @@ pub fn job(text: &str, random: &mut Random) -> String {
             0 => drop(lines.remove(i)),
             1 => lines.insert(j, lines[i].clone()),
             2 => lines.swap(i, j),
-            3 => lines[i] = lines[i].split('=').next().unwrap_or_default().to_string() + "= " + random.pick(&TOML),
+            3 => lines[i] = lines[i].split('=').next().unwrap_or_default().to_string() + "= " + random.word(&TOML),
             4 => {
                 let words: Vec<&str> = lines[i].split(' ').collect();
                 let at = random.below(words.len());
-                let new = words.iter().enumerate().map(|(k, w)| if k == at { *random.pick(&TOML) } else { w });
+                let new = words.iter().enumerate().map(|(k, w)| if k == at { random.word(&TOML) } else { w });
                 lines[i] = new.collect::<Vec<_>>().join(" ");
             }
-            _ => lines.insert(i, format!("{} = {}", random.pick(&TOML).trim_matches('"'), random.pick(&TOML))),
+            _ => lines.insert(i, format!("{} = {}", random.word(&TOML).trim_matches('"'), random.word(&TOML))),
         }
     }
     lines.join("\n")
@@ -215,7 +218,7 @@ pub fn results(path: &Path, random: &mut Random) -> hdf5::Result<()> {
             let inside = group.member_names()?;
             match inside.is_empty() {
                 true => break,
-                false => match group.group(random.pick(&inside)) {
+                false => match group.group(random.word(&inside)) {
                     Ok(g) => group = g,
                     Err(_) => break,
                 },
@@ -223,15 +226,15 @@ pub fn results(path: &Path, random: &mut Random) -> hdf5::Result<()> {
         }
         let (attributes, members) = (group.attr_names()?, group.member_names()?);
         match random.below(4) {
-            0 if !attributes.is_empty() => group.delete_attr(random.pick(&attributes))?,
+            0 if !attributes.is_empty() => group.delete_attr(random.word(&attributes))?,
             1 if !attributes.is_empty() => {
-                let name = random.pick(&attributes);
+                let name = random.word(&attributes);
                 group.delete_attr(name)?;
                 odd_attribute(&group, name, random)?;
             }
-            2 if !members.is_empty() => group.unlink(random.pick(&members))?,
+            2 if !members.is_empty() => group.unlink(random.word(&members))?,
             _ if !members.is_empty() => {
-                let name = random.pick(&members);
+                let name = random.word(&members);
                 group.unlink(name)?;
                 odd_dataset(&group, name, random)?;
             }
@@ -247,7 +250,7 @@ fn odd_attribute(group: &Group, name: &str, random: &mut Random) -> hdf5::Result
         1 => group.new_attr::<f64>().create(name)?.write_scalar(random.pick(&[f64::NAN, f64::INFINITY, -1.0, 1e300])),
         2 => {
             let word: VarLenUnicode =
-                random.pick(&["", "running", "kpflow-results", "é\n"]).parse().unwrap_or_default();
+                random.word(&["", "running", "kpflow-results", "é\n"]).parse().unwrap_or_default();
             group.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&word)
         }
         3 => group.new_attr_builder().with_data(&[1i64, -1, 1 << 40][..random.below(4)]).create(name).map(drop),

@@ -158,7 +158,7 @@ fn work(kind: &str, limit: Duration, seed: u64, directories: &[String], path: &P
     while tried < seeds.len() || begun.elapsed() < limit {
         match seeds.get(tried) {
             Some(bytes) => std::fs::write(path, bytes).expect("room for a file"),
-            None => damaged(kind, random.pick(&seeds), path, &mut random),
+            None => damaged(kind, random.pick::<Vec<u8>>(&seeds), path, &mut random),
         }
         LARGEST.store(0, Ordering::Relaxed);
         let now = Instant::now();
