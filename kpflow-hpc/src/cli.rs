@@ -141,7 +141,7 @@ pub struct Run {
     #[arg(long, value_name = "text|json", value_enum, default_value_t, hide_possible_values = true)]
     pub log: Log,
     /// Seconds between two lines of progress, where there is no terminal
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = pause)]
     pub every: u64,
 }
 
@@ -169,6 +169,11 @@ pub struct Plan {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Seconds between two lines.
+fn pause(text: &str) -> std::result::Result<u64, String> {
+    text.parse().ok().filter(|&s| s > 0).ok_or_else(|| "it is a whole number of seconds, at least 1".into())
 }
 
 /// A whole number.

@@ -221,6 +221,22 @@ fn right(all: &[Option<String>]) {
     assert!(wrong.is_empty(), "{} of {} answers:\n{}", wrong.len(), all.len(), wrong.join("\n"));
 }
 
+/// What is wrong in a case is what the table says, and nothing else: the job as it is runs.
+#[test]
+fn what_is_left_as_it_was_runs() {
+    let case = Case {
+        name: "good".into(),
+        arguments: vec!["run".into(), "job.toml".into()],
+        job: JOB.into(),
+        files: Vec::new(),
+        message: String::new(),
+    };
+    for ranks in [1, 3] {
+        let (code, lines) = Ready::new(&case).run(ranks);
+        assert_eq!((code, lines.len()), (Some(0), 0), "{lines:?}");
+    }
+}
+
 #[test]
 fn on_one_rank() {
     let cases = cases();

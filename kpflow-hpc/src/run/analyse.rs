@@ -44,6 +44,7 @@ pub(super) fn check<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<
         super::part::check(&a.part, lin.shape())?;
         match (a.quantity, &a.with) {
             (Quantity::Lyapunov, _) => crate::estimate::require_recurrence(lin)?,
+            (Quantity::Alignment, Some(with)) => drop(crate::spelling::open(&with.path)?),
             (Quantity::Learnability, Some(with)) => drop(super::spectra::open_signal(with, loaded)?),
             _ => {}
         }
