@@ -1,21 +1,13 @@
 //! Runs many command lines in one go of mpirun, which takes longer to start than they take: `refusals DIRECTORY…`, each with a file `arguments`,
 //! a line each. Of each, one rank tells exit status and error; that the others have the same is checked.
 
-use kpflow_hpc::cli::{self, Command};
 use kpflow_hpc::comm::{Comm, World};
 use kpflow_hpc::error::Result;
-use kpflow_hpc::{check, info, plan, run, shell};
+use kpflow_hpc::{cli, command};
 
 fn work(comm: Comm) -> Result<()> {
     let arguments = std::fs::read_to_string("arguments").expect("a file of arguments");
-    match cli::parse_from(["kpflow"].into_iter().chain(arguments.lines()))? {
-        Command::Run(options) => run::run(&options, comm),
-        Command::Plan(options) => plan::plan(&options, comm),
-        Command::Check { job, threads } => check::check(&job, threads, comm),
-        Command::Info { file, json } => info::info(&file, json, comm),
-        Command::Completions { shell } => shell::completions(shell, comm),
-        Command::Man { directory } => shell::man(directory.as_deref(), comm),
-    }
+    command::perform(cli::parse_from(["kpflow"].into_iter().chain(arguments.lines()))?, comm)
 }
 
 fn main() {

@@ -6,6 +6,7 @@ pub mod blas;
 pub mod check;
 pub mod cli;
 pub mod comm;
+pub mod command;
 pub mod compare;
 pub mod demo;
 pub mod engine;

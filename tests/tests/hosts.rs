@@ -53,7 +53,9 @@ fn a_rank_lost_on_the_other_host_ends_the_job() {
     );
     let mut run = start(&job, 2, &[]);
     let find = || {
-        let ranks = Command::new("pgrep").args(["-f", &format!("^[^ ]*kpflow run {}", job.path("job.toml").display())]).output();
+        let ranks = Command::new("pgrep")
+            .args(["-f", &format!("^[^ ]*kpflow run {}", job.path("job.toml").display())])
+            .output();
         let text = String::from_utf8(ranks.unwrap().stdout).unwrap();
         text.split_whitespace().map(String::from).collect::<Vec<_>>()
     };

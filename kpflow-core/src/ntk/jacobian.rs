@@ -1,7 +1,7 @@
 //! The Jacobians from the parameters to the state.
 
-use super::forms::{chunk_len, chunks};
 use super::coupling::{accumulate, inject, Wave};
+use super::forms::{chunk_len, chunks};
 use super::side::Side;
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::Machine;

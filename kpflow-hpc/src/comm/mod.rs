@@ -1,13 +1,13 @@
 //! The processes that share a job: MPI ranks, or one process alone.
 
 mod grid;
-mod node;
-mod pieces;
 #[cfg(feature = "mpi")]
 mod mpi_world;
 #[cfg(not(feature = "mpi"))]
 #[path = "alone.rs"]
 mod mpi_world;
+mod node;
+mod pieces;
 
 pub use grid::Grid;
 pub use node::{Closed, Numbers, Window};

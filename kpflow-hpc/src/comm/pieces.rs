@@ -47,7 +47,8 @@ impl Comm {
             }
             bytes += size;
             // SAFETY: the piece is not touched again before its sums are waited for.
-            let sums: Vec<_> = piece.chunks_mut(SUM_CHUNK).map(|part| unsafe { world::start_sum(self.id, part) }).collect();
+            let sums: Vec<_> =
+                piece.chunks_mut(SUM_CHUNK).map(|part| unsafe { world::start_sum(self.id, part) }).collect();
             under_way.push_back((i, size, sums));
         }
         for i in 0..pieces {

@@ -75,7 +75,10 @@ pub(super) fn text(plan: &Plan) -> String {
     let side = match c.gram_parts {
         (0, _) => "changes of the weights are summed over ranks".into(),
         (grams, all) if grams == all => "positions are gathered from all ranks (Gram side)".into(),
-        (grams, all) => format!("changes of {} weights are summed over ranks, positions of {grams} are gathered (Gram side)", all - grams),
+        (grams, all) => format!(
+            "changes of {} weights are summed over ranks, positions of {grams} are gathered (Gram side)",
+            all - grams
+        ),
     };
     let grid = |[t, p]: [usize; 2]| if p > 1 { format!("{t}x{p}") } else { t.to_string() };
     let plural = if c.ranks() == 1 { "" } else { "s" };

@@ -5,19 +5,22 @@
 
 mod lock;
 pub mod parts;
+mod place;
 pub mod read;
 pub mod table;
 
 pub use lock::Lock;
 pub use parts::Parts;
+pub use place::utc;
 
 use crate::error::{Error, Kind, Result};
 use crate::network::Watched;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type};
 use ndarray::{ArrayD, IxDyn};
+use place::{unwritable, writable};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// What the root's attributes say.
 #[derive(Clone, Debug)]
@@ -347,26 +350,6 @@ impl ResultFile {
     }
 }
 
-fn unwritable(path: &Path, e: &str, kind: Kind) -> Error {
-    // Of HDF5's many words those of the system, without its number.
-    let e = e.split("error message = '").nth(1).and_then(|m| m.split('\'').next()).unwrap_or(e);
-    let e = e.split(" (os error").next().unwrap_or_default();
-    let message = format!("cannot be written: {e}; its directory must exist, be writable and have room");
-    Error { kind, file: Some(path.into()), message }
-}
-
-/// Whether this process may write into a directory.
-fn writable(directory: &Path) -> std::io::Result<()> {
-    use std::os::unix::ffi::OsStrExt;
-    std::fs::metadata(directory)?;
-    let path = std::ffi::CString::new(directory.as_os_str().as_bytes())?;
-    // SAFETY: access(2) reads a string that ends with a zero, and nothing else.
-    match unsafe { libc::access(path.as_ptr(), libc::W_OK) } {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
-    }
-}
-
 /// Where a path leads: a link to a result file stays a link when the file is replaced.
 fn resolved(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.into())
@@ -388,19 +371,6 @@ pub fn replaceable(path: &Path) -> Result<()> {
             "is there and is not a result file of kpflow; choose another --output, or remove it",
         )),
     }
-}
-
-/// A time as ISO 8601 in UTC; days to dates by Hinnant's `civil_from_days`.
-pub fn utc(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, s) = ((seconds / 86400) as i64 + 719_468, seconds % 86400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let m = (5 * day + 2) / 153;
-    let (date, month) = (day - (153 * m + 2) / 5 + 1, if m < 10 { m + 3 } else { m - 9 });
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z", s / 3600, s / 60 % 60, s % 60)
 }
 
 #[cfg(test)]

@@ -116,7 +116,8 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         _ => exchanged(widest),
     };
     let scratch = |coupling| {
-        operator(a.operator, lin, machine, coupling).map_or(0, |op| op.scratch_len(estimate::chunk(&*op, share(widest))) + exchange * n)
+        operator(a.operator, lin, machine, coupling)
+            .map_or(0, |op| op.scratch_len(estimate::chunk(&*op, share(widest))) + exchange * n)
     };
     let (whole, blocks) = (scratch(Coupling::All), scratch(Coupling::PerTrajectory));
     let by_matrix = a.method == Method::Dense || a.quantity == Quantity::Matrix;

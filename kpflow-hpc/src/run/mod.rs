@@ -8,7 +8,10 @@ mod part;
 mod spectra;
 pub mod stages;
 mod structure;
+mod threads;
 mod told;
+
+pub use threads::threads;
 
 use crate::cli;
 use crate::comm::{Comm, Grid, Traffic};
@@ -68,20 +71,6 @@ fn grid_of(job: &Job, comm: Comm) -> Result<Grid> {
     Grid::new(comm, comm.agree(groups())?)
 }
 
-/// Threads for this rank: what was asked for, or its share of the cores that it may run on.
-pub fn threads(asked: Option<usize>) -> Result<usize> {
-    if asked == Some(0) {
-        return Err(Error::usage("--threads 0 leaves nobody to work; it is at least 1"));
-    }
-    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<usize>().ok());
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    // Open MPI and Slurm say how many ranks share this node; where they bind ranks to cores, fewer are available already.
-    let ranks = number("OMPI_COMM_WORLD_LOCAL_SIZE").or(number("SLURM_NTASKS_PER_NODE")).unwrap_or(1).max(1);
-    let online = std::fs::read_to_string("/proc/cpuinfo").map_or(cores, |t| t.matches("processor\t").count());
-    let share = if cores < online { cores } else { (cores / ranks).max(1) };
-    Ok(asked.or(number("SLURM_CPUS_PER_TASK")).unwrap_or(share).max(1))
-}
-
 /// All runs of a job: one, or one a stage.
 fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()> {
     let grid = engine.grid();
@@ -100,7 +89,8 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             let whole = options.resume && !options.dry_run && stages::is_whole(&this, stage, grid)?;
             let file = this.model.weights.display();
             let what = if whole { "finished before".into() } else { format!("{file}") };
-            let fields = || json!({ "stage": stage.name, "stage_index": i, "stages": stage.count, "finished_before": whole });
+            let fields =
+                || json!({ "stage": stage.name, "stage_index": i, "stages": stage.count, "finished_before": whole });
             voice.say("stage", fields, || format!("stage {} of {}, {}: {what}", i + 1, stage.count, stage.name));
             if whole {
                 continue;
