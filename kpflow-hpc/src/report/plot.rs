@@ -44,7 +44,7 @@ impl Axis {
         Self { range: Some((from, to)), ..self }
     }
     /// With 0 in view.
-    pub fn from_zero(self) -> Self {
+    pub fn with_zero(self) -> Self {
         Self { zero: true, ..self }
     }
     /// Running down.
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn thin_curves_keep_their_ends() {
-        for n in [0, 1, 400, 401, 1000, 4096] {
+        for n in [0usize, 1, 400, 401, 1000, 4096] {
             let found = thin(&(0..n).collect::<Vec<_>>(), 400);
             assert!(found.len() <= 400 && found.first() == (n > 0).then_some(&0), "{n}: {}", found.len());
             assert_eq!(found.last().copied(), n.checked_sub(1));
