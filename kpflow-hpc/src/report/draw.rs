@@ -152,7 +152,7 @@ fn render<D: DrawingBackend>(plot: &Plot, root: &Area<D>, place: &mut [f64; 4]) 
         key(root, image, [across.end, down.start, down.end])?;
     }
     frame(plot, &mut chart, crowded)?;
-    titles(plot, root, [across.start, across.end, down.start, down.end], (bottom, left))?;
+    titles(plot, root, [across.start, across.end, down.start, down.end], (bottom, left), crowded)?;
     let curves = plot.layers.iter().filter(|l| matches!(l, Layer::Line { .. } | Layer::Band { .. })).count();
     let most = (POINTS / curves.max(1)).clamp(LEAST, MOST);
     for layer in &plot.layers {
@@ -206,6 +206,7 @@ fn titles<D: DrawingBackend>(
     root: &Area<D>,
     [x0, x1, y0, y1]: [i32; 4],
     (bottom, left): (i32, i32),
+    crowded: bool,
 ) -> Drawn<D> {
     let middle = |h, v| Pos::new(h, v);
     let (width, height) = (x1 - x0, y1 - y0);
@@ -221,7 +222,7 @@ fn titles<D: DrawingBackend>(
         root.draw(&Text::new(words, at, up.pos(middle(HPos::Center, VPos::Top))))?;
     }
     let (x, _) = placed(plot);
-    if x.has_names() && slanted(&x, f64::from(width / FINE)) {
+    if crowded {
         let ticks = x.ticks();
         for (i, tick) in ticks.iter().enumerate() {
             use plotters::coord::ranged1d::Ranged;

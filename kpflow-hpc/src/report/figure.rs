@@ -58,9 +58,9 @@ impl Figure {
         // The drawing's own opening tag has a size in pixels and a name space, which a page does not need.
         let body = drawing.svg.find('>').map_or("", |i| &drawing.svg[i + 1..]);
         let body = themed(body).replace(" font-family=\"sans-serif\"", "").replace(" opacity=\"1\"", "");
-        let _ = write!(html, "{open}{}<figcaption>{caption}</figcaption>\n", body.trim_start());
+        let _ = writeln!(html, "{open}{}<figcaption>{caption}</figcaption>", body.trim_start());
         if let Some(table) = self.table.as_ref().filter(|t| t.rows.len() <= ROWS && !t.rows.is_empty()) {
-            let _ = write!(html, "<details><summary>Numbers</summary>{}</details>\n", table.html());
+            let _ = writeln!(html, "<details><summary>Numbers</summary>{}</details>", table.html());
         }
         html + "</figure>\n"
     }

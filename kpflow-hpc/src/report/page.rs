@@ -180,7 +180,8 @@ fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
 /// What the runs needed: a row a property, a column a file.
 fn runs(stages: &[Stage]) -> String {
     let or = |x: Option<u64>, say: fn(u64) -> String| x.map_or("—".to_string(), say);
-    let rows: [(&str, &dyn Fn(&Results) -> String); 14] = [
+    type Say<'a> = &'a dyn Fn(&Results) -> String;
+    let rows: [(&str, Say<'_>); 14] = [
         ("file", &|r| r.path.display().to_string()),
         ("status", &|r| if r.complete { "complete".into() } else { "not complete: what had finished is shown".into() }),
         ("model", &|r| r.model.clone()),

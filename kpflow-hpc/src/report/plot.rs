@@ -44,7 +44,7 @@ impl Axis {
         Self { range: Some((from, to)), ..self }
     }
     /// With 0 in view.
-    pub fn from_zero(self) -> Self {
+    pub fn with_zero(self) -> Self {
         Self { zero: true, ..self }
     }
     /// Running down.

@@ -36,7 +36,7 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
             plot: curves(
                 group,
                 Axis::new("eigenvalue", Scale::Log),
-                Axis::new("density for each decade", Scale::Linear).from_zero(),
+                Axis::new("density for each decade", Scale::Linear).with_zero(),
                 decades,
             ),
             table: None,

@@ -44,7 +44,7 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
             plot: curves(
                 group,
                 index("mode"),
-                Axis::new("share of the error signal", Scale::Linear).from_zero(),
+                Axis::new("share of the error signal", Scale::Linear).with_zero(),
                 energies,
             ),
             table: table(group),

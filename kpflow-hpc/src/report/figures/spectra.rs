@@ -135,12 +135,12 @@ fn energy(group: &Group<'_>) -> Option<Figure> {
         });
         caption += &format!(" Dashed: the effective rank, {}.", say.collect::<Vec<_>>().join(", "));
     }
-    let y = Axis::new(format!("share {of}"), Scale::Linear).from_zero();
+    let y = Axis::new(format!("share {of}"), Scale::Linear).with_zero();
     Some(Figure {
         name: group.file("energy"),
         title: group.title(&format!("Cumulative energy{}", onto(group))),
         caption,
-        plot: curves(group, Axis::new("k", Scale::Whole).from_zero(), y, layers),
+        plot: curves(group, Axis::new("k", Scale::Whole).with_zero(), y, layers),
         table: None,
     })
 }

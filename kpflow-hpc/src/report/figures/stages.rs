@@ -74,7 +74,7 @@ fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
     }
     let quantity = text::quantity(group.quantity);
     let names = Scale::Names(stages.iter().map(|s| s.label.clone()).collect());
-    let mut y = Axis::new(quantity.clone(), Scale::Linear).from_zero();
+    let mut y = Axis::new(quantity.clone(), Scale::Linear).with_zero();
     // Room for the numbers above the bars.
     let highest = values.iter().fold(0.0, |m: f64, v| m.max(v.1 + 1.96 * v.2));
     let lowest = values.iter().fold(0.0, |m: f64, v| m.min(v.1 - 1.96 * v.2));
