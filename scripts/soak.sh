@@ -3,5 +3,5 @@
 # A job that is wrong tells its seed; `scripts/soak.sh 1 SEED` runs it again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --quiet --workspace --bins
+cargo build --quiet --workspace --bin kpflow --bin soak --examples
 exec "${CARGO_TARGET_DIR:-target}/debug/soak" "$@"

@@ -105,22 +105,13 @@ impl Progress {
     /// Begins an estimate whose error falls as the root of the products, down to a relative one.
     pub fn toward(name: &str, unit: &'static str, budget: usize, rtol: Option<f64>, speak: bool) -> Self {
         let now = Instant::now();
-        let state = State {
-            done: 0,
-            before: 0,
-            words: String::new(),
-            value: f64::NAN,
-            error: f64::NAN,
-            marks: [(now, 0); 2],
-            over: false,
-        };
         let shared = Arc::new(Shared {
             name: name.into(),
             unit,
             total: budget as u64,
             rtol,
             started: now,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(now)),
             ended: Condvar::new(),
         });
         let bar = (speak && std::io::stderr().is_terminal() && !events::is_json()).then(|| bar(name));
@@ -179,6 +170,11 @@ fn bar(name: &str) -> ProgressBar {
 }
 
 impl State {
+    fn new(begun: Instant) -> Self {
+        let (words, marks) = (String::new(), [(begun, 0); 2]);
+        Self { done: 0, before: 0, words, value: f64::NAN, error: f64::NAN, marks, over: false }
+    }
+
     fn count(&mut self, done: u64) {
         // An analysis in parts counts each part from the beginning.
         if done + self.before < self.done {
@@ -279,22 +275,13 @@ mod tests {
 
     fn shared(total: u64, rtol: Option<f64>, ago: f64) -> Shared {
         let started = Instant::now() - Duration::from_secs_f64(ago);
-        let state = State {
-            done: 0,
-            before: 0,
-            words: String::new(),
-            value: f64::NAN,
-            error: f64::NAN,
-            marks: [(started, 0); 2],
-            over: false,
-        };
         Shared {
             name: "a".into(),
             unit: "products",
             total,
             rtol,
             started,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(started)),
             ended: Condvar::new(),
         }
     }

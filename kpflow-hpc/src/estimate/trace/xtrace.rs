@@ -77,6 +77,8 @@ struct Small<'a> {
 fn exchangeable(small: &Small<'_>) -> ValueError {
     let Small { n, known, s, w, h, r, lengths, forms } = small;
     let m = w.ncols();
+    // Directions that are left when so many probes are: where R is rank-deficient, all of them.
+    let left = |probes: usize| if h.nrows() < m { h.nrows() } else { probes } as f64;
     let (hs, hw) = (*h * s, *h * w);
     // Inner products of directions and probes, plain and through A: all that a pair needs.
     let (ss, shs) = (s.transpose() * s, s.transpose() * &hs);
@@ -101,18 +103,21 @@ fn exchangeable(small: &Small<'_>) -> ValueError {
         let scale = if outside > 1e-8 * lengths[j] { (n - left) / outside } else { 0.0 };
         known - taken + scale * (forms[j] - 2.0 * half + form)
     };
-    let value = (0..m).map(|j| test(j, &[[0.0, 1.0]], j, m as f64 - 1.0)).sum::<f64>() / m as f64;
+    let value = (0..m).map(|j| test(j, &[[0.0, 1.0]], j, left(m - 1))).sum::<f64>() / m as f64;
     let two = |i: usize, j: usize| {
         let (c, rest) = (ss[(i, j)], (1.0 - ss[(i, j)].powi(2)).max(1e-14).sqrt());
-        test(j, &[[1.0, 0.0], [-c / rest, 1.0 / rest]], i, m as f64 - 2.0)
+        test(j, &[[1.0, 0.0], [-c / rest, 1.0 / rest]], i, left(m - 2))
     };
     let without = |i: usize| (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
     let error = if m < 2 { f64::INFINITY } else { jackknife_error(&(0..m).map(without).collect::<Vec<_>>()) };
     (value, error)
 }
 
-/// The columns of R⁻ᵀ, normalised.
+/// The columns of R⁻ᵀ, normalised; nothing where R is rank-deficient.
 fn directions(r: &Mat<f64>) -> Mat<f64> {
+    if r.nrows() < r.ncols() {
+        return Mat::zeros(r.nrows(), r.ncols());
+    }
     let inverse = r.partial_piv_lu().inverse();
     let norms = squares(&inverse.transpose().to_owned());
     Mat::from_fn(r.nrows(), r.ncols(), |p, i| inverse[(i, p)] / norms[i].sqrt())
