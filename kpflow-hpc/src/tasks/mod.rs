@@ -70,6 +70,9 @@ const fn real(key: &'static str, default: f64, least: f64, most: f64) -> Paramet
 const MOST_STEPS: u32 = 1 << 20;
 const MOST_UNITS: u32 = 1 << 12;
 
+/// Makes a task from a value of each parameter and the seed; an error says which values do not go together.
+pub type Make = fn(&[f64], u64) -> Result<Box<dyn Task>, String>;
+
 /// A kind of task.
 pub struct Description {
     /// Its name.
@@ -78,8 +81,8 @@ pub struct Description {
     pub about: &'static str,
     /// Its parameters.
     pub parameters: &'static [Parameter],
-    /// Makes it from a value of each parameter and the seed; an error says which values do not go together.
-    pub make: fn(&[f64], u64) -> Result<Box<dyn Task>, String>,
+    /// Makes it.
+    pub make: Make,
 }
 
 /// All tasks.

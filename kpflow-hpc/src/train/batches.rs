@@ -20,7 +20,15 @@ pub struct Memory<T> {
 
 enum From {
     Task(Arc<dyn Task>, u64),
-    Files { inputs: Array, targets: Array, mask: Option<Array>, total: usize },
+    Files(Box<Files>),
+}
+
+/// Arrays of `total` trajectories.
+struct Files {
+    inputs: Array,
+    targets: Array,
+    mask: Option<Array>,
+    total: usize,
 }
 
 /// Where the trajectories of every step come from.
@@ -69,7 +77,7 @@ impl<T: Real> Batches<T> {
             return Err(Error::input(&job.path, format!("{what}; it is at most that")));
         }
         Ok(Self {
-            from: From::Files { inputs, targets, mask, total },
+            from: From::Files(Box::new(Files { inputs, targets, mask, total })),
             sizes: Sizes { steps, n_in, n_out },
             batch,
             last: Batch::default(),
@@ -82,7 +90,7 @@ impl<T: Real> Batches<T> {
         let start = match &self.from {
             From::Task(..) => step,
             // Steps come round to the same trajectories: all of a file's in every step, perhaps.
-            From::Files { total, .. } => self.row(step, *total),
+            From::Files(files) => self.row(step, files.total),
         };
         let key = Some((start, range.start));
         if self.key != key {
@@ -103,7 +111,8 @@ impl<T: Real> Batches<T> {
                 let rounded = |all: Vec<f64>| all.into_iter().map(T::of).collect();
                 Ok(Batch { inputs: rounded(drawn.inputs), targets: rounded(drawn.targets), mask: rounded(drawn.mask) })
             }
-            From::Files { inputs, targets, mask, total } => {
+            From::Files(files) => {
+                let Files { inputs, targets, mask, total } = &**files;
                 let read = |array: &Array| -> Result<Vec<T>> {
                     let (mut all, mut i) = (Vec::new(), range.start);
                     while i < range.end {
