@@ -55,7 +55,9 @@ run --dump-dom "file://$page" >"$work/dom.html"
 if grep -E 'CONSOLE|Uncaught|ERR_' "$work/log"; then fail "the browser's console is not empty"; fi
 there=$(grep -o '<figure ' "$work/dom.html" | wc -l)
 drawn=$(grep -o '<svg viewBox' "$work/dom.html" | wc -l)
-[ "$there" -gt 0 ] && [ "$there" -eq "$drawn" ] && [ "$there" -eq "$(grep -c '<figure ' "$page")" ] || fail "$there figures, $drawn drawn"
+if [ "$there" -eq 0 ] || [ "$there" -ne "$drawn" ] || [ "$there" -ne "$(grep -c '<figure ' "$page")" ]; then
+    fail "$there figures, $drawn drawn"
+fi
 grep -q '<title>kpflow: ' "$work/dom.html" || fail "the title is not the page's own"
 
 pictures=${PICTURES:-$work}

@@ -146,8 +146,14 @@ fn pair(x: &Analysis, y: &Analysis, rounding: f64) -> std::result::Result<Vec<Ro
 
 fn row(a: f64, b: f64, error: f64, limit: f64) -> Row {
     let apart = (a - b).abs();
-    // The same infinity is no distance; an error that is not known allows any.
-    let distance = if a == b || error.is_infinite() { 0.0 } else { apart / error };
+    let distance = match (a == b, a.is_finite() && b.is_finite()) {
+        // The same infinity is no distance, an infinity beside a number is no error's doing.
+        (true, _) => 0.0,
+        (_, false) => f64::INFINITY,
+        // An error that is not known allows any.
+        _ if error.is_infinite() => 0.0,
+        _ => apart / error,
+    };
     Row { analysis: String::new(), what: String::new(), a, b, error, distance, limit }
 }
 
