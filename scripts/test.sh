@@ -76,6 +76,9 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 if cargo clippy --version >/dev/null 2>&1; then
     step "clippy"
     cargo clippy --workspace --all-targets --quiet -- -D warnings
+else
+    step "the benchmarks compile"
+    cargo check -p kpflow-bench --all-targets --quiet
 fi
 
 step "all passed"
