@@ -75,7 +75,7 @@ fn every_mistake_is_named_with_what_would_be_right() {
         (GOOD.replace("quantity = 'trace'", ""), "quantity is missing"),
         (GOOD.replace("'a'", "'a b'"), "a name is letters"),
         (GOOD.replace("'a'", "'..'"), "a name is letters"),
-        (GOOD.replace("'m.safetensors'", "3"), "weights is integer; it is a string"),
+        (GOOD.replace("'m.safetensors'", "3"), "weights is an integer; it is a string"),
         (GOOD.replace("[data]", "[dat]"), "did you mean \"data\"?"),
         (format!("{GOOD}[[analysis]]\nname = 'a'\nquantity = 'norm'\n"), "two analyses are named \"a\""),
         (format!("{GOOD}max_matvecs = 0\n"), "max_matvecs = 0 is too small"),

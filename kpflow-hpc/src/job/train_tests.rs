@@ -53,7 +53,7 @@ fn every_mistake_is_named_with_what_would_be_right() {
         (GOOD.replace("name =", "nam ="), "in [task]: unknown key \"nam\"; did you mean \"name\"?"),
         (GOOD.replace("name = 'memory_pro'", ""), "in [task]: name is missing"),
         (GOOD.replace("'memory_pro'", "'memory_pro'\nbits = 3"), "unknown key \"bits\""),
-        (GOOD.replace("'memory_pro'", "'memory_pro'\nstimulus = 1.5"), "stimulus is float; it is an integer"),
+        (GOOD.replace("'memory_pro'", "'memory_pro'\nstimulus = 1.5"), "stimulus is a float; it is an integer"),
         (GOOD.replace("'memory_pro'", "'memory_pro'\nvary = 30"), "in [task]: vary = 30 leaves no stimulus"),
         (GOOD.replace("'memory_pro'", "'flip_flop'\nprobability = 2"), "it is from 0 to 1"),
         (GOOD.replace("[task]\nname = 'memory_pro'\n", ""), "neither [task] nor [data]"),
