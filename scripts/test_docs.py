@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Commands that other branches bring: what uses them waits. Empty once they are merged.
-WAITING = ("demo", "report", "compare", "train", "info")
 NEEDS = {"torch": ("torch", "h5py", "safetensors"), "onnx": ("torch", "h5py", "safetensors", "onnxscript", "onnxruntime")}
 BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- (not run|needs|file|first): ((?:(?!-->).)*) -->\s*\Z", re.DOTALL)
@@ -55,20 +53,13 @@ def scratch(directory: Path, program: Path) -> dict[str, str]:
     return os.environ | {"PATH": f"{bin}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
 
 
-def lacking(program: Path) -> list[str]:
-    listed = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
-    return [word for word in WAITING if not re.search(rf"^\s+{word}\b", listed, re.MULTILINE)]
-
-
 def missing(need: str) -> bool:
     return any(importlib.util.find_spec(module) is None for module in NEEDS.get(need, (need,)))
 
 
-def chapter(file: Path, program: Path, lack: list[str]) -> tuple[int, list[str]]:
+def chapter(file: Path, program: Path) -> tuple[int, list[str]]:
     """Runs a chapter: how many commands were run, and what was left out and why."""
     ran, left = 0, []
-    uses = re.compile(rf"\bkpflow ({'|'.join(lack)})\b" if lack else r"(?!)")
-    waits = ""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         environment = scratch(directory, program)
@@ -82,13 +73,7 @@ def chapter(file: Path, program: Path, lack: list[str]) -> tuple[int, list[str]]
                 sys.exit(f"{file}: a console block has no line that begins with '$ '")
             first = [block.value] if block.mark == "first" else []
             for command in first + block.commands():
-                if found := uses.search(command):
-                    # What this command would have made is missing from here on.
-                    waits = waits or (f"kpflow {found[1]}" if found[1] in ("demo", "train") else "")
-                    left.append(f"{command}: waits for kpflow {found[1]}")
-                elif waits:
-                    left.append(f"{command}: waits for {waits}")
-                elif block.mark == "not run":
+                if block.mark == "not run":
                     left.append(f"{command}: {block.value}")
                 elif block.mark == "needs" and missing(block.value):
                     left.append(f"{command}: needs {block.value}")
@@ -113,10 +98,10 @@ def main() -> None:
     program = program.resolve()
     given = [Path(a).resolve() for a in sys.argv[1:]]
     files = given or [ROOT / "README.md", *sorted((ROOT / "docs/src").glob("*.md"))]
-    lack, total, all_left = lacking(program), 0, 0
+    total, all_left = 0, 0
     for file in files:
         print(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file, flush=True)
-        ran, left = chapter(file, program, lack)
+        ran, left = chapter(file, program)
         total, all_left = total + ran, all_left + len(left)
         for line in left:
             print(f"  not run: {line}")

@@ -9,9 +9,6 @@ use crate::tasks::{self, Batch, Sizes};
 use crate::train::replace;
 use std::path::{Path, PathBuf};
 
-/// Whether one job names all stages; otherwise there is a job for each.
-const ONE_JOB: bool = false;
-
 /// Trajectories of the inputs.
 const TRAJECTORIES: usize = 12;
 /// The number of their batch: no training gets there.
@@ -78,8 +75,8 @@ fn write(options: &cli::Demo) -> Result<()> {
     write_inputs(demo, &inputs)?;
     println!("{} written: {}\n", directory.display(), demo.about);
     println!("cd {}", directory.display());
-    let jobs = files.iter().filter(|f| f.0.starts_with("job"));
-    jobs.for_each(|(name, _)| println!("kpflow run {name}"));
+    println!("kpflow run job.toml");
+    println!("kpflow report results.*.h5");
     Ok(())
 }
 
@@ -96,15 +93,7 @@ fn files(demo: &Demo) -> Result<Vec<(String, Vec<u8>)>> {
         .map(|(step, bytes)| (format!("checkpoints/{}.safetensors", stage(*step)), bytes.to_vec()))
         .collect();
     files.push(("train.toml".into(), demo.train.into()));
-    if ONE_JOB {
-        files.push(("job.toml".into(), job(demo, "*", "results.h5")?.into()));
-    } else {
-        for (step, _) in demo.stages {
-            let stage = stage(*step);
-            let job = job(demo, &stage, &format!("results.{stage}.h5"))?;
-            files.push((format!("job.{stage}.toml"), job.into()));
-        }
-    }
+    files.push(("job.toml".into(), job(demo)?.into()));
     Ok(files)
 }
 
@@ -113,22 +102,22 @@ fn training(demo: &Demo) -> Result<TrainJob> {
     TrainJob::parse(Path::new("train.toml"), demo.train)
 }
 
-/// The job for the stages of this name.
-fn job(demo: &Demo, stage: &str, results: &str) -> Result<String> {
+/// The job for all stages.
+fn job(demo: &Demo) -> Result<String> {
     let kind = training(demo)?.model.kind.name();
     let name = demo.name;
     Ok(format!(
         r#"# {about}, as train.toml trains it: its neural tangent kernel.
 [model]
 kind    = "{kind}"
-weights = "checkpoints/{stage}.safetensors"
+weights = "checkpoints/*.safetensors"  # every stage of the training
 prefix  = "rnn."
 
 [data]
 inputs = "inputs.h5:/inputs"         # {TRAJECTORIES} trajectories of {name} that the training has not seen
 
 [output]
-file = "{results}"
+file = "results.h5"                  # results.step_000000.h5, ...
 
 [[analysis]]
 name     = "trace"
