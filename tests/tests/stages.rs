@@ -245,8 +245,8 @@ fn mistakes_are_found_before_anything_runs() {
     let whole = std::fs::read(golden("gru.safetensors")).unwrap();
     let others = [
         (std::fs::read(golden("gru_paper.safetensors")).unwrap(), "step30.safetensors: "),
-        (whole[..whole.len() - 8].to_vec(), "step30.safetensors: is not a safetensors file"),
-        (b"no".to_vec(), "step30.safetensors: is not a safetensors file"),
+        (whole[..whole.len() - 8].to_vec(), "step30.safetensors: is a safetensors file cut short"),
+        (b"no".to_vec(), "step30.safetensors: is "),
         (std::fs::read(golden("lstm.safetensors")).unwrap(), "step30.safetensors: "),
     ];
     for (bytes, words) in others {

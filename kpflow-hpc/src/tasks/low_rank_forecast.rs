@@ -2,7 +2,9 @@
 //!
 //! A latent state of `rank` numbers turns and fades while it is driven, and is seen in `inputs` numbers:
 //!
-//!     s_0 ~ N(0, I)    s_{t+1} = A s_t + √(1 − ρ²) w_t    x_t = C s_t + σ v_t    y_t = C A^h s_t,    w, v ~ N(0, I)
+//! ```text
+//! s_0 ~ N(0, I)    s_{t+1} = A s_t + √(1 − ρ²) w_t    x_t = C s_t + σ v_t    y_t = C A^h s_t,    w, v ~ N(0, I)
+//! ```
 //!
 //! so that s is stationary with covariance I, and y_t is the best forecast of x_{t+h} that the state allows. A = ρ ⊕ rotations by ω_k (one number
 //! alone if the rank is odd), ω_k uniform in (0, π/4); C is `[inputs, rank]` of normal numbers over √rank. A and C follow from the seed. The mask is 1.

@@ -3,9 +3,11 @@
 //!
 //! θ is uniform on the circle. The steps are a stimulus, a memory and a response:
 //!
-//!     stimulus   x = (1, cos θ, sin θ)    y = (1, 0, 0)
-//!     memory     x = (1, 0, 0)            y = (1, 0, 0)
-//!     response   x = (0, 0, 0)            y = (0, cos θ, sin θ)
+//! ```text
+//! stimulus   x = (1, cos θ, sin θ)    y = (1, 0, 0)
+//! memory     x = (1, 0, 0)            y = (1, 0, 0)
+//! response   x = (0, 0, 0)            y = (0, cos θ, sin θ)
+//! ```
 //!
 //! The first number is the fixation. Stimulus and memory each end up to `vary` steps earlier, by a uniform number of steps of its own, and the response is
 //! longer by as much. What is trained sees x + σ · normal. The mask is 1 but for the first `grace` steps of the response, where it is 0.

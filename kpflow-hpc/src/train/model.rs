@@ -108,8 +108,10 @@ impl<T: Real> Model<T> {
 
     /// The loss of this rank's `count` trajectories and its gradient, both times N = Σ mask · n_out of all ranks.
     ///
-    ///     N·L = Σ mask (y − target)²    δ = N ∂L/∂y = 2 mask (y − target)    e = N ∂L/∂z = Wᵀ δ
-    ///     N ∂L/∂θ = Jᵀ Pᵀ e    N ∂L/∂W = Σ δ zᵀ    N ∂L/∂b = Σ δ
+    /// ```text
+    /// N·L = Σ mask (y − target)²    δ = N ∂L/∂y = 2 mask (y − target)    e = N ∂L/∂z = Wᵀ δ
+    /// N ∂L/∂θ = Jᵀ Pᵀ e    N ∂L/∂W = Σ δ zᵀ    N ∂L/∂b = Σ δ
+    /// ```
     ///
     /// Of the gradient θ's part is summed over ranks, the readout's is this rank's. Returns N·L and Σ mask of this rank. Collective.
     /// **Cost**: one inference, one sweep back; a sum of n_θ numbers over ranks.
