@@ -276,7 +276,7 @@ proptest! {
         let fits = rows == features.rows() * features.row_len();
         prop_assert_eq!(features.write(&mut vec![0.0; rows]).is_ok(), fits);
         let fits = fits && out == 2 * b && scratch >= gramian_scratch_len(&lin, &Portable);
-        let traces = gramian_traces(&features, &numbers[..rows], &Portable, &mut traces, &mut work);
+        let traces = gramian_traces(&features, &numbers[..rows], 0..b, &Portable, &mut traces, &mut work);
         prop_assert_eq!(traces, if fits { Ok(true) } else { traces });
         prop_assert_eq!(traces.is_ok(), fits);
         let mut a = vec![0.0; out];

@@ -13,6 +13,7 @@ pub mod engine;
 pub mod error;
 pub mod estimate;
 pub mod events;
+pub mod hdf5_file;
 pub mod info;
 pub mod job;
 pub mod journal;

@@ -18,6 +18,19 @@ pub use results::{finished, Results};
 /// The operators with reference spectra.
 pub const OPERATORS: [&str; 3] = ["ntk", "parameter", "propagator_gram"];
 
+/// The methods that estimate a trace.
+pub const TRACES: [&str; 9] = [
+    "hutchinson",
+    "hutchpp",
+    "nystrompp",
+    "xtrace",
+    "xnystrace",
+    "one_sided",
+    "per_trajectory",
+    "per_trajectory_xnystrace",
+    "auto",
+];
+
 /// The recurrent golden cases.
 pub const RECURRENT: [&str; 6] = ["rnn_tanh", "rnn_relu_h0", "leaky_rnn", "gru", "gru_h0", "lstm"];
 

@@ -199,3 +199,17 @@ fn completions_and_pages() {
     }
     assert!(kpflow(2, &["man"]).success().matches(".TH kpflow").count() == 1);
 }
+
+/// libhdf5 itself may crash on what is damaged enough: that is refused like any other file, wherever it is read.
+#[test]
+fn files_that_libhdf5_crashes_on() {
+    let damaged = kpflow_tests::root().join("tests/fuzz/found-heap.h5").display().to_string();
+    for command in ["info", "report", "compare"] {
+        let done = match command {
+            "compare" => kpflow(1, &[command, &damaged, &damaged]),
+            _ => kpflow(1, &[command, &damaged]),
+        };
+        assert_eq!((done.status.code(), done.errors().len()), (Some(2), 1), "{command}: {}", done.stderr);
+        assert!(done.errors()[0].starts_with(&format!("error: {damaged}: is ")), "{command}: {}", done.stderr);
+    }
+}

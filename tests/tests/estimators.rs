@@ -1,18 +1,7 @@
 //! Every quantity of every golden case: to 1e-9 by exact methods, within 4 standard errors by every estimator, the same on any number of ranks.
 
-use kpflow_tests::{assert_all_near, assert_near, golden, Golden, Job, Results, OPERATORS};
+use kpflow_tests::{assert_all_near, assert_near, golden, Golden, Job, Results, OPERATORS, TRACES};
 
-const TRACES: [&str; 9] = [
-    "hutchinson",
-    "hutchpp",
-    "nystrompp",
-    "xtrace",
-    "xnystrace",
-    "one_sided",
-    "per_trajectory",
-    "per_trajectory_xnystrace",
-    "auto",
-];
 const MARGINALS: [&str; 3] = ["trajectory", "time", "unit"];
 
 /// The job, with the first probe beside it as an error signal.

@@ -5,6 +5,7 @@ use crate::error::{enough, length};
 use crate::machine::{Gemm, Machine, MatMut, MatRef};
 use crate::model::Linearization;
 use crate::{Error, Scalar};
+use core::ops::Range;
 
 /// Exact traces of one trajectory's diagonal blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -42,12 +43,12 @@ pub fn gramian_scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>,
     machine.lanes().max(1).saturating_mul(lane_len(lin))
 }
 
-/// Computes the exact trace of NTK and of P Pᵀ, trajectory by trajectory.
+/// Computes the exact trace of NTK and of P Pᵀ of some trajectories, one by one.
 ///
 /// With A_t = ∂z_t/∂z_{t−1}, Φ(t,s) = A_t … A_{s+1} and the observability Gramians N_t = I + A_{t+1}ᵀ N_{t+1} A_{t+1},
 /// `tr NTK_bb = Σ_sites Σ_{s≤t} (2 − [s=t]) G[t,s] tr(D_tᵀ N_t Φ(t,s) D_s)` and `tr (P Pᵀ)_bb = Σ_t tr N_t`.
 ///
-/// **Shapes**: `features` are the rows of [`Features::write`], `out` has 2 numbers for each trajectory (NTK, P Pᵀ).
+/// **Shapes**: `features` are the rows of [`Features::write`], `out` has 2 numbers for each of the `trajectories` (NTK, P Pᵀ).
 /// Only diagonals of X(t, s) = N_t Φ(t, s) count, and with X(t, s) = X(t, m) Φ(m, s) they are N dot products: the X are multiplied on only
 /// every √T steps. **Cost**: about 2·T^(3/2)·N³ flops a trajectory, as products of up to 256 rows; T·N² numbers of scratch a lane. No
 /// randomness.
@@ -57,6 +58,7 @@ pub fn gramian_scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>,
 pub fn gramian_traces<T: Scalar, M: Machine<T>>(
     features: &Features<'_, T>,
     rows: &[T],
+    trajectories: Range<usize>,
     machine: &M,
     out: &mut [T],
     scratch: &mut [T],
@@ -65,18 +67,16 @@ pub fn gramian_traces<T: Scalar, M: Machine<T>>(
     if !lin.graph().is_single_recurrence() {
         return Ok(false);
     }
-    let (lane, trajectories) = (lane_len(lin), lin.shape().trajectories);
+    let (lane, all) = (lane_len(lin), lin.shape().trajectories);
     lin.require_values()?;
     enough(gramian_scratch_len(lin, machine), scratch.len())?;
-    length(trajectories.saturating_mul(2), out.len())?;
-    length(trajectories.saturating_mul(lin.shape().steps).saturating_mul(features.row_len()), rows.len())?;
+    length(trajectories.end.min(all).saturating_sub(trajectories.start).saturating_mul(2), out.len())?;
+    length(all.saturating_mul(lin.shape().steps).saturating_mul(features.row_len()), rows.len())?;
     let per = lin.shape().steps * features.row_len();
     let lanes = machine.lanes().max(1);
-    for first in (0..trajectories).step_by(lanes) {
-        let count = lanes.min(trajectories - first);
-        let out = &mut out[2 * first..2 * (first + count)];
-        machine.for_each(count, scratch, lane, out, 2, |i, scratch, out| {
-            let b = first + i;
+    for (k, out) in out.chunks_mut(2 * lanes).enumerate() {
+        machine.for_each(out.len() / 2, scratch, lane, out, 2, |i, scratch, out| {
+            let b = trajectories.start + k * lanes + i;
             let traces = trajectory(features, &rows[b * per..][..per], machine, b, scratch);
             out[0] = T::of(traces.ntk);
             out[1] = T::of(traces.propagator_gram);

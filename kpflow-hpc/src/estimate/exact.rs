@@ -3,6 +3,7 @@
 use super::Estimate;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
+use crate::progress;
 use kpflow_core::machine::{Reduce, Tasks};
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{gramian_flops, gramian_scratch_len, gramian_traces, Features};
@@ -47,10 +48,17 @@ pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: 
     let local = match which {
         Closed::Parameter => features.trace(&rows)?,
         _ => {
-            let mut traces = vec![T::zero(); 2 * lin.shape().trajectories];
+            let (all, lanes) = (lin.shape().trajectories, engine.lanes());
+            let mut traces = vec![T::zero(); 2 * all];
             let mut scratch = vec![T::zero(); gramian_scratch_len(lin, engine)];
-            if !gramian_traces(&features, &rows, engine, &mut traces, &mut scratch)? {
-                return Err(Error::usage("method = \"exact\" is for single recurrences; choose another method"));
+            let _trajectories = progress::work(all as u64, "trajectories");
+            for (i, out) in traces.chunks_mut(2 * lanes).enumerate() {
+                let these = i * lanes..i * lanes + out.len() / 2;
+                let count = these.len() as u64;
+                if !gramian_traces(&features, &rows, these, engine, out, &mut scratch)? {
+                    return Err(Error::usage("method = \"exact\" is for single recurrences; choose another method"));
+                }
+                progress::did(count);
             }
             let place = usize::from(which == Closed::PropagatorGram);
             traces.iter().skip(place).step_by(2).map(|t| t.f64()).sum()

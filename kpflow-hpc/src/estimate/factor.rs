@@ -102,8 +102,19 @@ pub(super) fn symmetric(a: &[f64], m: usize) -> Mat<f64> {
 pub(super) enum Core {
     /// H = L Lᵀ.
     Full(Mat<f64>),
-    /// Rank-deficient: the eigenvalues that are more than rounding, and their vectors as columns.
-    Deficient(Vec<f64>, Mat<f64>),
+    /// Rank-deficient to rounding.
+    Deficient {
+        /// What is more than rounding.
+        kept: Pairs,
+        /// What cannot be told from it.
+        left: Pairs,
+    },
+}
+
+/// Eigenvalues, and their vectors as columns.
+pub(super) struct Pairs {
+    pub values: Vec<f64>,
+    pub vectors: Mat<f64>,
 }
 
 impl Core {
@@ -128,14 +139,17 @@ impl Core {
                 "the operator is not positive semidefinite, which this method needs; take hutchinson, hutchpp or xtrace",
             ));
         }
-        let kept: Vec<usize> = (0..m).filter(|&i| s[i] > noise * largest).collect();
-        let vectors = Mat::from_fn(m, kept.len(), |i, k| u[(i, kept[k])]);
-        Ok(Self::Deficient(kept.iter().map(|&i| s[i]).collect(), vectors))
+        let (kept, left): (Vec<usize>, Vec<usize>) = (0..m).partition(|&i| s[i] > noise * largest);
+        let pairs = |of: Vec<usize>| Pairs {
+            vectors: Mat::from_fn(m, of.len(), |i, k| u[(i, of[k])]),
+            values: of.iter().map(|&i| s[i]).collect(),
+        };
+        Ok(Self::Deficient { kept: pairs(kept), left: pairs(left) })
     }
 
-    /// Whether H has fewer independent columns than it has columns: then Ω has seen all of A.
+    /// Whether H has fewer independent columns than it has columns: then Ω has seen all of A, to rounding.
     pub fn is_deficient(&self) -> bool {
-        matches!(self, Self::Deficient(..))
+        matches!(self, Self::Deficient { .. })
     }
 
     /// F x with FᵀF = H⁺.
@@ -150,9 +164,9 @@ impl Core {
                 );
                 out
             }
-            Self::Deficient(values, vectors) => {
-                let part = vectors.transpose() * x;
-                Mat::from_fn(values.len(), x.ncols(), |i, j| part[(i, j)] / values[i].sqrt())
+            Self::Deficient { kept, .. } => {
+                let part = kept.vectors.transpose() * x;
+                Mat::from_fn(kept.values.len(), x.ncols(), |i, j| part[(i, j)] / kept.values[i].sqrt())
             }
         }
     }

@@ -77,6 +77,12 @@ impl<T: Real> Tall<T> {
         }
     }
 
+    /// The same numbers in double precision.
+    pub fn doubles(&self) -> Tall<f64> {
+        let data = self.data.iter().map(|x| x.f64()).collect();
+        Tall { shape: self.shape, vectors: self.vectors, data }
+    }
+
     /// This rank's part of Xᵀ Y for these columns of both.
     ///
     /// A task is a panel of rows of the result and a share of the vectors' numbers; shares are added up in their order, and there are as many on any

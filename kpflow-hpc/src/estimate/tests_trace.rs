@@ -122,6 +122,40 @@ fn error_bars_of_second_moments_cover_the_truth() {
     }
 }
 
+/// Spectra whose tail drowns in the rounding of single precision: what cannot be seen of them is in the error bar.
+#[test]
+fn error_bars_cover_what_rounding_hides() {
+    let tail = |value: f64| [vec![1.0; 5], vec![value; 25]].concat();
+    let singles: [(&str, fn(&Problem<'_, f32>, &Budget) -> Result<Estimate>); 4] = [
+        ("nystrompp", |p, b| nystrompp(p, b)),
+        ("xtrace", |p, b| xtrace(p, b)),
+        ("xnystrace", |p, b| xnystrace(p, b)),
+        ("per_trajectory_xnystrace", |p, b| per_trajectory_xnystrace(p, b)),
+    ];
+    let engine = Engine::new(Comm::alone(), 1).unwrap();
+    for value in [0.0, 3e-7, 3e-6, 3e-5, 3e-4] {
+        let a: Vec<f32> = hidden(&tail(value)).iter().map(|&x| x as f32).collect();
+        let trace = (0..30).map(|i| f64::from(a[i * 31])).sum::<f64>();
+        let shape = Shape::new(1, 1, 30);
+        let op = Dense::new(&a, shape, shape).unwrap();
+        for (name, method) in singles {
+            for max_matvecs in [12, 20, 29, 30] {
+                // The products themselves are right to rounding, and no better.
+                let good = |seed| {
+                    let problem = Problem::new(&op, &engine, (0, 1), seed, 8, &|_, _, _| ());
+                    let found = method(&problem, &Budget { rtol: 0.0, max_matvecs }).unwrap();
+                    let off = (found.value - trace).abs();
+                    off <= 1.96 * found.standard_error + 1e-6 * trace
+                };
+                let covered = (0..200).filter(|&seed| good(seed)).count();
+                let what = format!("{name} at {max_matvecs} of a tail of {value}");
+                println!("{what}: {covered} of 200");
+                assert!(covered >= 176, "{what}: {covered} of 200 cover");
+            }
+        }
+    }
+}
+
 /// Right, or a clear error; never NaN, never more than was allowed.
 #[test]
 fn degenerate_operators_and_budgets() {

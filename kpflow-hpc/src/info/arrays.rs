@@ -2,8 +2,9 @@
 
 use super::{some, table, Told};
 use crate::error::{Error, Result};
+use crate::hdf5_file;
 use crate::job::Source;
-use crate::load::Array;
+use crate::load::{npy_header, Array};
 use hdf5::types::TypeDescriptor;
 use serde_json::json;
 use std::path::Path;
@@ -37,13 +38,11 @@ pub(super) fn npy(path: &Path) -> Result<Told> {
 
 /// The type as NumPy writes it, such as `<f8`; the array was opened before.
 fn npy_type(path: &Path) -> String {
-    let header = std::fs::File::open(path).ok().and_then(|f| npyz::NpyHeader::from_reader(f).ok());
-    header.map_or(String::new(), |h| h.dtype().descr().trim_matches('\'').to_string())
+    npy_header(path).map_or(String::new(), |(h, ..)| h.dtype().descr().trim_matches('\'').to_string())
 }
 
 pub(super) fn hdf5(path: &Path) -> Result<Told> {
-    hdf5::silence_errors(true);
-    let file = hdf5::File::open(path)
+    let file = hdf5_file::open(path)
         .map_err(|_| Error::input(path, "is not an HDF5 file, or is damaged; h5py or kpflow run write one"))?;
     let mut sets = Vec::new();
     collect(&file, 0, &mut sets);

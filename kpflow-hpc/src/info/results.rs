@@ -2,6 +2,7 @@
 
 use super::{table, thousands, Told};
 use crate::error::Result;
+use crate::hdf5_file;
 use crate::journal::directory_of;
 use crate::plan::seconds;
 use crate::results::read::{Analysis, Results};
@@ -11,8 +12,7 @@ use std::path::Path;
 
 /// Whether a file says of itself that it is one.
 pub(super) fn is_result(path: &Path) -> bool {
-    hdf5::silence_errors(true);
-    let format = hdf5::File::open(path).and_then(|f| f.attr("format")?.read_scalar::<VarLenUnicode>());
+    let format = hdf5_file::open(path).and_then(|f| f.attr("format")?.read_scalar::<VarLenUnicode>());
     format.is_ok_and(|f| f.as_str() == "kpflow-results")
 }
 

@@ -3,6 +3,7 @@
 use super::checkpoint::{not_safetensors, numbers_or_integers};
 use super::require_finite;
 use crate::error::{some_of, Error, Result};
+use crate::hdf5_file::{self, Watch};
 use crate::job::Source;
 use crate::spelling;
 use hdf5::types::TypeDescriptor;
@@ -10,7 +11,7 @@ use kpflow_core::Scalar;
 use npyz::{NpyHeader, Order};
 use safetensors::{Dtype, SafeTensors};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,7 @@ impl Array {
     }
 
     fn read_hdf5(&self, dataset: &hdf5::Dataset, range: Range<usize>) -> Result<Vec<f64>> {
+        let _watch = Watch::over(&self.path);
         use ndarray::s;
         macro_rules! read {
             ($d:ty, $($all:tt),*) => {
@@ -95,8 +97,7 @@ impl Array {
 
 fn hdf5_dataset(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)> {
     let wrong = |m: String| Error::input(path, m);
-    hdf5::silence_errors(true);
-    let file = hdf5::File::open(path).map_err(|_| wrong("is not an HDF5 file; h5py.File writes one".into()))?;
+    let file = hdf5_file::open(path).map_err(|_| wrong("is not an HDF5 file; h5py.File writes one".into()))?;
     let there: Vec<String> = file.datasets().unwrap_or_default().iter().map(|d| d.name()).collect();
     let names: Vec<&str> = there.iter().map(|n| n.as_str()).collect();
     let name = match (name, &names[..]) {
@@ -122,13 +123,24 @@ fn hdf5_dataset(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, 
     Ok((format!("dataset {name}"), dataset.shape(), Data::Hdf5(dataset)))
 }
 
+/// The header of a .npy file, what follows it, and the length of the file.
+pub fn npy_header(path: &Path) -> std::io::Result<(NpyHeader, BufReader<File>, u64)> {
+    let file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let mut reader = BufReader::new(file);
+    // The header's own length comes after six bytes of magic and two of version: what the file cannot hold is not allocated.
+    if let [.., version, _, a, b, c, d] = *reader.fill_buf()?.get(..12).unwrap_or_default() {
+        if version >= 2 && u64::from(u32::from_le_bytes([a, b, c, d])) > len {
+            return Err(std::io::Error::other("its header is cut short"));
+        }
+    }
+    Ok((NpyHeader::from_reader(&mut reader)?, reader, len))
+}
+
 fn npy(path: &Path) -> Result<(String, Vec<usize>, Data)> {
     let wrong = |m: String| Error::input(path, m);
-    let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
-    let len = file.metadata().map_or(0, |m| m.len());
-    let mut reader = BufReader::new(file);
-    let header = NpyHeader::from_reader(&mut reader)
-        .map_err(|e| wrong(format!("is not a .npy file ({e}); save it with numpy.save")))?;
+    let (header, mut reader, len) =
+        npy_header(path).map_err(|e| wrong(format!("is not a .npy file ({e}); save it with numpy.save")))?;
     let shape: Vec<usize> = header.shape().iter().map(|&d| d as usize).collect();
     if header.order() != Order::C {
         return Err(wrong("is in Fortran order; save numpy.ascontiguousarray of it".into()));

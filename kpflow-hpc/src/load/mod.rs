@@ -4,7 +4,7 @@ mod checkpoint;
 mod inputs;
 
 pub use checkpoint::{Checkpoint, Tensor};
-pub use inputs::Array;
+pub use inputs::{npy_header, Array};
 
 use crate::error::{Error, Result};
 use kpflow_core::Scalar;

@@ -39,10 +39,42 @@ pub fn seconds(x: f64) -> String {
 /// Least to most.
 fn range(least: f64, most: f64) -> String {
     let number = |x: f64| if x < 1e6 { format!("{x:.0}") } else { short(x, "") };
-    match number(least) == number(most) {
-        true => number(most),
-        false => format!("{}–{}", number(least), number(most)),
+    span(number(least), number(most), "–")
+}
+
+/// Least to most, or one where they read the same.
+fn span(least: String, most: String, dash: &str) -> String {
+    if least == most {
+        least
+    } else {
+        format!("{least}{dash}{most}")
     }
+}
+
+/// Least to most of a time.
+fn between(least: f64, most: f64) -> String {
+    span(seconds(least), seconds(most), " – ")
+}
+
+/// How the sums of K go over ranks: a word, and a sentence.
+fn side(c: &Column) -> (&'static str, String) {
+    match c.gram_parts {
+        (0, _) => ("weight", "changes of the weights are summed over ranks".into()),
+        (grams, all) if grams == all => ("gram", "positions are gathered from all ranks (Gram side)".into()),
+        (grams, all) => {
+            let weights = all - grams;
+            let what = format!(
+                "changes of {weights} weights are summed over ranks, positions of {grams} are gathered (Gram side)"
+            );
+            ("mixed", what)
+        }
+    }
+}
+
+/// A row's first cells: which analysis, what of, how, and its products.
+fn row(a: &Planned) -> Vec<String> {
+    let what = format!("{} {}", a.name[1], a.name[2]);
+    vec![a.name[0].clone(), what, a.method.to_string(), range(a.least.products, a.most.products)]
 }
 
 fn words(list: &[&str]) -> Vec<String> {
@@ -72,31 +104,21 @@ pub(super) fn text(plan: &Plan) -> String {
         speed.source
     );
     let _ = writeln!(out, "network: {:.2} µs, {:.2} GB/s ({})", net.latency * 1e6, net.bandwidth * 1e-9, net.source);
-    let side = match c.gram_parts {
-        (0, _) => "changes of the weights are summed over ranks".into(),
-        (grams, all) if grams == all => "positions are gathered from all ranks (Gram side)".into(),
-        (grams, all) => format!(
-            "changes of {} weights are summed over ranks, positions of {grams} are gathered (Gram side)",
-            all - grams
-        ),
-    };
     let grid = |[t, p]: [usize; 2]| if p > 1 { format!("{t}x{p}") } else { t.to_string() };
     let plural = if c.ranks() == 1 { "" } else { "s" };
-    let _ = writeln!(out, "\non {} rank{plural}, of each at most; {side}:", grid(c.grid));
+    let _ = writeln!(out, "\non {} rank{plural}, of each at most; {}:", grid(c.grid), side(c).1);
     let head = ["analysis", "what", "method", "products", "flops", "bytes sent", "messages", "memory", "time"];
     let mut rows = vec![words(&head)];
     rows.extend(c.analyses.iter().map(|a| {
-        vec![
-            a.name[0].clone(),
-            format!("{} {}", a.name[1], a.name[2]),
-            a.method.to_string(),
-            range(a.least.products, a.most.products),
+        let mut cells = row(a);
+        cells.extend([
             short(a.most.flops, ""),
             bytes(a.most.bytes),
             range(a.most.messages, a.most.messages),
             bytes(a.memory),
             seconds(a.most.seconds()),
-        ]
+        ]);
+        cells
     }));
     out += &aligned(&rows, 3);
     let _ = writeln!(out, "\nall analyses, by ranks ({b} trajectories are divided, and where ranks are many the vectors of a block too: trajectories × probes):");
@@ -156,25 +178,12 @@ pub fn of_run(plan: &Plan) -> String {
     let c = &plan.columns[plan.chosen];
     let mut rows = vec![words(&["analysis", "what", "method", "products", "memory", "time"])];
     rows.extend(c.analyses.iter().map(|a| {
-        vec![
-            a.name[0].clone(),
-            format!("{} {}", a.name[1], a.name[2]),
-            a.method.to_string(),
-            range(a.least.products, a.most.products),
-            bytes(a.memory),
-            between(a.least.seconds(), a.most.seconds()),
-        ]
+        let mut cells = row(a);
+        cells.extend([bytes(a.memory), between(a.least.seconds(), a.most.seconds())]);
+        cells
     }));
     let all = between(c.least().seconds(), c.most().seconds());
     aligned(&rows, 3) + &format!("  all of them, and reading: {all} (rates measured just now)\n")
-}
-
-/// Least to most of a time.
-fn between(least: f64, most: f64) -> String {
-    match (seconds(least), seconds(most)) {
-        (a, b) if a == b => a,
-        (a, b) => format!("{a} – {b}"),
-    }
 }
 
 /// The same for a program.
@@ -193,13 +202,8 @@ fn analysis(a: &Planned) -> Value {
 
 fn column(c: &Column) -> Value {
     let most = c.most();
-    let side = match c.gram_parts {
-        (0, _) => "weight",
-        (grams, all) if grams == all => "gram",
-        _ => "mixed",
-    };
     json!({
-        "ranks": c.ranks(), "grid": c.grid, "trajectories": c.trajectories, "side": side,
+        "ranks": c.ranks(), "grid": c.grid, "trajectories": c.trajectories, "side": side(c).0,
         "memory_bytes": c.memory, "flops": most.flops, "bytes_sent": most.bytes, "messages": most.messages,
         "computing_seconds": most.computing, "sending_seconds": most.sending, "seconds": most.seconds(),
         "least_seconds": c.least().seconds(),

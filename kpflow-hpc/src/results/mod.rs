@@ -14,6 +14,7 @@ pub use parts::Parts;
 pub use place::utc;
 
 use crate::error::{Error, Kind, Result};
+use crate::hdf5_file;
 use crate::network::Watched;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type};
@@ -220,10 +221,9 @@ impl ResultFile {
 
     /// The names of the analyses that a file of the same job has finished.
     pub fn finished(path: &Path, header: &Header) -> Result<Vec<String>> {
-        hdf5::silence_errors(true);
         let wrong = |m: &str| Error::input(path, m);
         let file =
-            hdf5::File::open(path).map_err(|_| wrong("is not an HDF5 file; --resume goes on with a result file"))?;
+            hdf5_file::open(path).map_err(|_| wrong("is not an HDF5 file; --resume goes on with a result file"))?;
         let attr = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<VarLenUnicode>()).map(|t| t.to_string());
         if attr("format").ok().as_deref() != Some("kpflow-results") {
             return Err(wrong("is not a result file of kpflow; choose another --output"));
@@ -240,8 +240,7 @@ impl ResultFile {
 
     /// Whether a file holds all of these analyses of this job's text, and is complete. If it is, it says from now on which of how many stages it is of.
     pub fn is_whole(path: &Path, job: &str, stage: &StageOf, analyses: &[&str]) -> Result<bool> {
-        hdf5::silence_errors(true);
-        let Ok(file) = hdf5::File::open(path) else { return Ok(false) };
+        let Ok(file) = hdf5_file::open(path) else { return Ok(false) };
         let attr = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<VarLenUnicode>()).map(|t| t.to_string());
         let number = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<i64>()).unwrap_or(-1);
         let of = |name: &str, value: &str| attr(name).ok().as_deref() == Some(value);
@@ -363,7 +362,7 @@ pub fn replaceable(path: &Path) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let format = hdf5::File::open(path).and_then(|f| f.attr("format")?.read_scalar::<VarLenUnicode>());
+    let format = hdf5_file::open(path).and_then(|f| f.attr("format")?.read_scalar::<VarLenUnicode>());
     match format {
         Ok(format) if format.as_str() == "kpflow-results" => Ok(()),
         _ => Err(Error::input(

@@ -8,6 +8,7 @@ mod part;
 mod spectra;
 pub mod stages;
 mod structure;
+mod tensors;
 mod threads;
 mod told;
 
@@ -19,11 +20,11 @@ use crate::engine::{require_memory, status_bytes, Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::Tall;
 use crate::events::{self, Voice};
-use crate::job::{Analysis, Job, Precision, Quantity};
+use crate::job::{Analysis, Job, Precision};
 use crate::journal::{directory_of, halted, Halt, Journal};
 use crate::model::{trajectories, Inputs, Loaded};
 use crate::progress::{self, Progress};
-use crate::results::{parts, table, Header, Lock, Parts, Record, ResultFile, Spent, StageOf};
+use crate::results::{table, Header, Lock, ResultFile, Spent, StageOf};
 use crate::signals::Signals;
 use analyse::analyse;
 use kpflow_core::model::Linearization;
@@ -32,6 +33,7 @@ use operators::{same_operator, Memos};
 use serde_json::json;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
+use tensors::{collect, tensor_shape, write_part};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Runs a job. Collective.
@@ -127,7 +129,8 @@ fn run_one<T: Real>(
     let done = loaded.linearized(loaded.weights(), engine, |lin| {
         let state = loaded.state(lin);
         let finite = state.iter().all(|x| x.is_finite());
-        let wrong = || Error::input(&job.model.weights, "the state overflows on these inputs; check dt, weights and inputs");
+        let wrong =
+            || Error::input(&job.model.weights, "the state overflows on these inputs; check dt, weights and inputs");
         grid.agree(if finite { Ok(()) } else { Err(wrong()) })?;
         let shape = [loaded.trajectories, loaded.shape.steps, loaded.shape.units];
         let header = Header {
@@ -146,38 +149,16 @@ fn run_one<T: Real>(
         };
         // Making an operator is collective: every rank takes part in the estimate, one tells it.
         let bytes = memory(heaviest, &loaded.sizes(), lin, engine);
-        let told = || {
-            let (ranks, lanes) = (header.ranks, header.threads);
-            let groups = if grid.probes() > 1 { format!(" in {} groups", grid.probes()) } else { String::new() };
-            format!(
-                "{} with {} parameters, state {shape:?}; {ranks} ranks{groups} × {lanes} threads, about {:.0} MiB a rank",
-                header.model,
-                header.parameters,
-                bytes / 1048576.0
-            )
-        };
         if options.dry_run {
             grid.agree(require_memory(bytes)).map_err(|e| told::before_it_runs(e, job))?;
             grid.agree(analyse::check(job, loaded, lin, engine)).map_err(|e| told::before_it_runs(e, job))?;
             return told::dry::<T>(job, options, engine, &header, (bytes, voice));
         }
-        voice.say("started", || told::started(job, &header, options.resume, bytes), told);
+        voice.say("started", || told::started(job, &header, options.resume, bytes), || told::head(&header, bytes));
         grid.agree(require_memory(bytes))?;
         grid.agree(analyse::check(job, loaded, lin, engine))?;
         if voice.0 && options.verbose && !events::is_json() {
-            let flops = loaded.product_flops;
-            let (block, tile) = (loaded.block, lin.tile());
-            eprintln!(
-                "products by {}; blocks of {block} vectors, tiles of {tile} trajectories, {:.3} GFLOP a product of NTK with one vector",
-                crate::blas::name(),
-                flops / 1e9
-            );
-            let (arena, n) = (Linearization::arena_len(lin.graph(), loaded.shape.trajectories), loaded.shape.len());
-            eprintln!("the model's memory is {arena} numbers on this rank, a vector's {n}");
-            if let Some((ranks, bytes)) = loaded.shared() {
-                let size = bytes as f64 / 1048576.0;
-                eprintln!("the {ranks} ranks of this node hold the weights once between them, {size:.0} MiB");
-            }
+            told::how(loaded, lin);
         }
         let lock = grid.agree(grid.is_root().then(|| Lock::take(&job.output)).transpose())?;
         let opened = if !grid.is_root() {
@@ -200,24 +181,13 @@ fn run_one<T: Real>(
         let journal = open_journal(job, options.resume, signals, loaded, grid);
         analyses(job, options, engine, loaded, lin, file.as_ref(), &finished, journal)?;
         let spent = spent(grid, sent);
-        let fields = || {
-            let Spent { peak_memory, bytes_sent, messages, waited_seconds } = spent;
-            json!({
-                "output": job.output.display().to_string(), "seconds": clock.elapsed().as_secs_f64(),
-                "peak_memory": peak_memory, "bytes_sent": bytes_sent, "messages": messages, "waited_seconds": waited_seconds,
-            })
-        };
         if voice.0 && options.verbose && !events::is_json() {
-            let Spent { peak_memory, bytes_sent, messages, waited_seconds } = spent;
-            let peak = peak_memory as f64 / 1048576.0;
-            eprintln!(
-                "a rank needed {peak:.0} MiB at most, sent {bytes_sent} bytes in {messages} messages, and waited {waited_seconds:.2} s for sums within operators"
-            );
+            told::needed(&spent);
         }
         grid.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;
         drop(lock);
         let written = || format!("{} written in {:.1} s", job.output.display(), clock.elapsed().as_secs_f64());
-        voice.say("finished", fields, written);
+        voice.say("finished", || told::ended(job, clock.elapsed(), &spent), written);
         Result::Ok(())
     })?;
     done
@@ -289,7 +259,7 @@ fn analyses<T: Real>(
         record.quantity = analysis.quantity.name().into();
         record.with_stage.clone_from(&analysis.with_stage);
         record.seconds = clock.elapsed().as_secs_f64();
-        let said = line(&analysis.name, analysis.quantity, &record);
+        let said = told::line(&analysis.name, analysis.quantity, &record);
         let event = told::finished(&analysis.name, &record);
         grid.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
         if voice.0 {
@@ -312,9 +282,10 @@ fn analyses<T: Real>(
 /// What the run has needed so far, on the rank that needed most. Collective.
 fn spent(grid: Grid, before: Traffic) -> Spent {
     let sent = grid.traffic();
-    let spent = [sent.bytes - before.bytes, sent.messages - before.messages, sent.waited - before.waited];
-    let [bytes_sent, messages, waited] = grid.world().most(spent);
-    let [peak_memory] = grid.world().most([status_bytes("VmHWM").unwrap_or(0)]);
+    let (bytes, messages, waited) =
+        (sent.bytes - before.bytes, sent.messages - before.messages, sent.waited - before.waited);
+    let peak = status_bytes("VmHWM").unwrap_or(0);
+    let [bytes_sent, messages, waited, peak_memory] = grid.world().most([bytes, messages, waited, peak]);
     Spent { peak_memory, bytes_sent, messages, waited_seconds: waited as f64 * 1e-9 }
 }
 
@@ -326,82 +297,4 @@ fn ended(job: &Job, analysis: &Analysis, signal: &str) -> Error {
     };
     let message = format!("{signal} ended the run in [[analysis]] {}; {kept}, and --resume goes on", analysis.name);
     Error { file: Some(job.output.clone()), ..Error::run(message) }
-}
-
-/// The shape of all ranks' parts of a block: [k, B, T, N].
-fn tensor_shape<T: Real>(v: &Tall<T>, grid: Grid) -> [usize; 4] {
-    let mut trajectories = [v.shape.trajectories as u64];
-    grid.sum(&mut trajectories);
-    [v.vectors, trajectories[0] as usize, v.shape.steps, v.shape.units]
-}
-
-/// This rank's trajectories of a block, as [k, b, T, N].
-fn own<T: Real>(v: &Tall<T>) -> Vec<T> {
-    (0..v.vectors).flat_map(|k| (0..v.shape.trajectories).flat_map(move |b| v.part(b, k))).copied().collect()
-}
-
-/// Writes this rank's part of a tensor of this shape, and says where all of them are. Collective.
-fn write_part<T: Real>(
-    job: &Job,
-    analysis: &str,
-    (name, v): (&'static str, &Tall<T>),
-    shape: [usize; 4],
-    grid: Grid,
-) -> Result<Parts<T>> {
-    let mut counts = vec![0u64; grid.size()];
-    counts[grid.rank()] = v.shape.trajectories as u64;
-    grid.sum(&mut counts);
-    let [k, _, t, n] = shape;
-    let written = match v.shape.trajectories {
-        0 => Ok(()),
-        _ if !grid.is_first() => Ok(()),
-        b => parts::write(&job.output, (analysis, name), grid.rank(), [k, b, t, n], own(v)),
-    };
-    grid.agree(written)?;
-    let ends: Vec<usize> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c as usize))).collect();
-    let trajectories = ends.iter().zip(&counts).map(|(&first, &c)| first..first + c as usize).collect();
-    Ok(Parts { name, shape, trajectories, missing: T::nan() })
-}
-
-/// All trajectories of a block, as [k, B, T, N].
-fn collect<T: Real>(v: &Tall<T>, grid: Grid) -> Vec<T> {
-    let (k, b, per) = (v.vectors, tensor_shape(v, grid)[1], v.shape.per_trajectory());
-    let mut all = vec![T::zero(); k * b * per];
-    grid.gather(&v.data, &mut all);
-    let mut out = vec![T::zero(); all.len()];
-    for (i, part) in all.chunks(per.max(1)).enumerate() {
-        out[((i % k) * b + i / k) * per..][..per].copy_from_slice(part);
-    }
-    out
-}
-
-/// What a person reads of one analysis.
-fn line<T>(name: &str, quantity: Quantity, r: &Record<T>) -> String {
-    let few = |values: &[f64]| {
-        let first: Vec<String> = values.iter().take(5).map(|v| format!("{v:.6e}")).collect();
-        format!("{}{}", first.join(" "), if values.len() > 5 { " …" } else { "" })
-    };
-    let residuals = || r.residuals.iter().flatten().fold(0.0, |a: f64, &b| a.max(b));
-    let array = |name: &str| r.arrays.iter().find(|a| a.0 == name);
-    let number = |v: f64| match r.standard_error {
-        Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
-        _ => format!("{v:.12e}"),
-    };
-    let value = match (quantity, &r.eigenvalues, r.value) {
-        (Quantity::Eigenpairs, Some(values), _) => format!("{} (residuals ≤ {:.1e})", few(values), residuals()),
-        (Quantity::SingularTriplets, ..) => {
-            let values = array("singular_values").map_or(String::new(), |a| few(&a.2));
-            format!("{values} (residuals ≤ {:.1e})", residuals())
-        }
-        (Quantity::Density, _, Some(v)) => format!("a density of trace {}", number(v)),
-        (_, _, Some(v)) => match array("matrix") {
-            Some((_, shape, _)) => format!("a matrix {shape:?} of trace {}", number(v)),
-            None => number(v),
-        },
-        _ => String::new(),
-    };
-    let Record { operator, method, matvecs, computed, seconds, status, .. } = r;
-    let new = if computed == matvecs { String::new() } else { format!(" ({computed} of them new)") };
-    let quantity = quantity.name();
-    format!("{name}: {operator} {quantity} ({method}) = {value}; {matvecs} products{new}, {seconds:.2} s, {status}")
 }

@@ -4,10 +4,13 @@ use crate::cli;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::events::{self, Voice};
-use crate::job::Job;
+use crate::job::{Job, Quantity};
+use crate::model::Loaded;
 use crate::plan;
-use crate::results::{Header, Record, ResultFile};
+use crate::results::{Header, Record, ResultFile, Spent};
+use kpflow_core::model::Linearization;
 use serde_json::{json, Value};
+use std::time::Duration;
 
 /// Eigenvalues of an event, at most: all of them are in the result file.
 const MOST: usize = 100;
@@ -31,6 +34,42 @@ pub(super) fn finished<T>(name: &str, r: &Record<T>) -> Value {
         "value": r.value, "standard_error": r.standard_error,
         "eigenvalues": first(&r.eigenvalues), "residuals": first(&r.residuals),
     })
+}
+
+/// The fields of `finished`.
+pub(super) fn ended(job: &Job, after: Duration, spent: &Spent) -> Value {
+    let Spent { peak_memory, bytes_sent, messages, waited_seconds } = spent;
+    json!({
+        "output": job.output.display().to_string(), "seconds": after.as_secs_f64(),
+        "peak_memory": peak_memory, "bytes_sent": bytes_sent, "messages": messages, "waited_seconds": waited_seconds,
+    })
+}
+
+/// The first line: what is run, on what.
+pub(super) fn head(header: &Header, bytes: f64) -> String {
+    let Header { model, parameters, shape, ranks, grid, threads, .. } = header;
+    let groups = if grid[1] > 1 { format!(" in {} groups", grid[1]) } else { String::new() };
+    let memory = bytes / 1048576.0;
+    format!("{model} with {parameters} parameters, state {shape:?}; {ranks} ranks{groups} × {threads} threads, about {memory:.0} MiB a rank")
+}
+
+/// What `--verbose` tells before the first analysis: how products are made.
+pub(super) fn how<T: Real>(loaded: &Loaded<T>, lin: &Linearization<'_, T>) {
+    let (blas, block, tile, flops) = (crate::blas::name(), loaded.block, lin.tile(), loaded.product_flops / 1e9);
+    eprintln!("products by {blas}; blocks of {block} vectors, tiles of {tile} trajectories, {flops:.3} GFLOP a product of NTK with one vector");
+    let (arena, n) = (Linearization::arena_len(lin.graph(), loaded.shape.trajectories), loaded.shape.len());
+    eprintln!("the model's memory is {arena} numbers on this rank, a vector's {n}");
+    if let Some((ranks, bytes)) = loaded.shared() {
+        let size = bytes as f64 / 1048576.0;
+        eprintln!("the {ranks} ranks of this node hold the weights once between them, {size:.0} MiB");
+    }
+}
+
+/// What `--verbose` tells after the last.
+pub(super) fn needed(spent: &Spent) {
+    let Spent { peak_memory, bytes_sent, messages, waited_seconds } = spent;
+    let peak = *peak_memory as f64 / 1048576.0;
+    eprintln!("a rank needed {peak:.0} MiB at most, sent {bytes_sent} bytes in {messages} messages, and waited {waited_seconds:.2} s for sums within operators");
 }
 
 /// Tells what a run would do. Collective; nothing is written.
@@ -97,4 +136,35 @@ pub(super) fn dry<T: Real>(
 /// A machine too small for a job is, before it runs, a mistake in the job.
 pub(super) fn before_it_runs(e: Error, job: &Job) -> Error {
     Error::input(e.file.as_deref().unwrap_or(&job.path), e.message)
+}
+
+/// What a person reads of one analysis.
+pub(super) fn line<T>(name: &str, quantity: Quantity, r: &Record<T>) -> String {
+    let few = |values: &[f64]| {
+        let first: Vec<String> = values.iter().take(5).map(|v| format!("{v:.6e}")).collect();
+        format!("{}{}", first.join(" "), if values.len() > 5 { " …" } else { "" })
+    };
+    let residuals = || r.residuals.iter().flatten().fold(0.0, |a: f64, &b| a.max(b));
+    let array = |name: &str| r.arrays.iter().find(|a| a.0 == name);
+    let number = |v: f64| match r.standard_error {
+        Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
+        _ => format!("{v:.12e}"),
+    };
+    let value = match (quantity, &r.eigenvalues, r.value) {
+        (Quantity::Eigenpairs, Some(values), _) => format!("{} (residuals ≤ {:.1e})", few(values), residuals()),
+        (Quantity::SingularTriplets, ..) => {
+            let values = array("singular_values").map_or(String::new(), |a| few(&a.2));
+            format!("{values} (residuals ≤ {:.1e})", residuals())
+        }
+        (Quantity::Density, _, Some(v)) => format!("a density of trace {}", number(v)),
+        (_, _, Some(v)) => match array("matrix") {
+            Some((_, shape, _)) => format!("a matrix {shape:?} of trace {}", number(v)),
+            None => number(v),
+        },
+        _ => String::new(),
+    };
+    let Record { operator, method, matvecs, computed, seconds, status, .. } = r;
+    let new = if computed == matvecs { String::new() } else { format!(" ({computed} of them new)") };
+    let quantity = quantity.name();
+    format!("{name}: {operator} {quantity} ({method}) = {value}; {matvecs} products{new}, {seconds:.2} s, {status}")
 }

@@ -23,7 +23,7 @@ pub(super) use range::Range;
 pub use xnystrace::xnystrace;
 pub use xtrace::xtrace;
 
-use super::factor::{columns, triangle, triangle_of_all, triangle_of_gram};
+use super::factor::{columns, symmetric, triangle, triangle_of_all, triangle_of_gram};
 use super::{Family, Problem, Tall};
 use crate::engine::Real;
 use faer::Mat;
@@ -140,7 +140,20 @@ impl<T: Real> Sketch<T> {
             let square = grow(&self.grams.square, &self.y, &self.y);
             self.grams = Grams { own, form, square };
         }
-        let grams = self.grams.clone();
+        let mut grams = self.grams.clone();
+        if T::epsilon().f64() > f64::EPSILON && 2 * m > problem.len() {
+            // So many probes that ΩᵀΩ is next to singular: single precision is not enough for it.
+            let (omega, y) = (self.omega.doubles(), self.y.doubles());
+            let product = |y: &Tall<f64>| {
+                let all = problem.sums(m * m, || {
+                    let mut g = omega.local_gram(0..m, y, 0..m, problem.engine);
+                    problem.grid().sum(&mut g);
+                    g
+                });
+                symmetric(&all, m)
+            };
+            (grams.own, grams.form) = (product(&omega), product(&y));
+        }
         grams.factors(problem.len(), T::epsilon().f64(), |shift| triangle_of_all(problem, &self.shifted(shift)))
     }
 }

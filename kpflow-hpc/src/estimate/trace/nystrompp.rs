@@ -36,7 +36,12 @@ pub fn nystrompp<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
         let samples: Vec<f64> = forms.iter().zip(inside).map(|(form, inside)| form - inside).collect();
         let (rest, error) = mean(&samples);
         let value = known + rest;
-        let exact = core.is_deficient() || k == n;
-        Ok((value, if exact { epsilon * value.abs() } else { error.max(epsilon * value.abs()) }))
+        // Where Â is A to rounding, samples of what it leaves are rounding, and none of them need be as small as their scatter.
+        let error = if core.is_deficient() || k == n { root_mean_square(&samples) } else { error };
+        Ok((value, error.max(epsilon * value.abs())))
     })
+}
+
+fn root_mean_square(x: &[f64]) -> f64 {
+    (x.iter().map(|x| x * x).sum::<f64>() / x.len().max(1) as f64).sqrt()
 }

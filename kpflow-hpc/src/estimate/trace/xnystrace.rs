@@ -3,7 +3,7 @@
 use super::{Factors, Sketch};
 use crate::engine::Real;
 use crate::error::Result;
-use crate::estimate::factor::{squares, Core};
+use crate::estimate::factor::{squares, Core, Pairs};
 use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
 use faer::Mat;
@@ -13,8 +13,8 @@ use faer::Mat;
 ///
 /// With H = ΩᵀAΩ and Y = AΩ everything follows by downdating: tr Â_i = tr Â − ‖Y H⁻¹e_i‖²/(H⁻¹)_ii and ω_iᵀ(A − Â_i)ω_i = 1/(H⁻¹)_ii. Normal
 /// probes are resphered: what is left of ω_i outside of the others' span counts with the norm that it should have had.
-/// A is shifted by ν = ε‖Y‖_F/√n for the factors' sake, and the shift undone. Where H shows fewer independent directions than there are probes, the
-/// approximation is A itself, and there is nothing left to sample.
+/// A is shifted by ν = ε‖Y‖_F/√n for the factors' sake, and the shift undone. Where H has directions that are no more than rounding, the approximation is
+/// made of the others, and what these still say of the rest of the trace is added, with an error as large as they are.
 ///
 /// **Cost**: one product a probe, O(n m²) flops beside it, 3 m vectors. **Accuracy**: unbiased; the error falls as fast as the spectrum does, and
 /// as 1/√m at worst. The standard error is the jackknife's, from the m estimates without one of the probes altogether (Epperly and Tropp 2024), which
@@ -39,15 +39,21 @@ pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError
     let core = Core::new(h, epsilon)?;
     let b = core.whiten(r.transpose());
     let trace = squares(&b).iter().sum::<f64>() - shift * n;
-    let own = Core::new(own, epsilon)?;
-    if core.is_deficient() || own.is_deficient() {
-        return Ok((trace, 0.0));
+    // Probes are known better than products with them.
+    let probes = Core::new(own, f64::EPSILON)?;
+    if probes.is_deficient() {
+        return Ok((trace, f64::INFINITY));
+    }
+    if let Core::Deficient { kept, left } = &core {
+        let dimensions = n - kept.values.len() as f64;
+        let (rest, error) = beyond(left, (own, &probes), *shift, dimensions);
+        return Ok((trace + rest, error));
     }
     let inverse = |core: &Core| {
         let root = core.whiten(Mat::identity(m, m).as_ref());
         (root.transpose() * &root, root)
     };
-    let ((p, root), (o, _)) = (inverse(&core), inverse(&own));
+    let ((p, root), (o, _)) = (inverse(&core), inverse(&probes));
     // M = H⁻¹YᵀYH⁻¹: what leaving probes out takes from tr Â.
     let z = b.transpose() * &root;
     let lost = z.transpose() * &z;
@@ -65,6 +71,22 @@ pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError
     let error = if m < 2 { f64::INFINITY } else { jackknife_error(&(0..m).map(without).collect::<Vec<_>>()) };
     // As many probes as there are numbers leave nothing out.
     Ok((value, if m as f64 == n { 0.0 } else { error }))
+}
+
+/// What directions of H that are no more than rounding say of the trace of A in the `dimensions` that the others have not seen, and its error.
+///
+/// With the probes Ωu for such a direction u, made orthonormal outside of the others' span, `Σ uᵀ(ΩᵀΩ)⁻¹u · uᵀHu` is the trace in their own span, exactly
+/// where there are as many probes as numbers; the other dimensions count in proportion. Rounding may have made every uᵀHu what it is, but for the shift; what
+/// it makes of one grows as the length of Ωu does.
+fn beyond(left: &Pairs, (own, probes): (&Mat<f64>, &Core), shift: f64, dimensions: f64) -> ValueError {
+    let count = left.values.len() as f64;
+    let weights = squares(&probes.whiten(left.vectors.as_ref()));
+    let shifts = own * &left.vectors;
+    let unshifted = |k: usize| left.values[k] - shift * (left.vectors.col(k).transpose() * shifts.col(k));
+    let sum = weights.iter().zip(&left.values).map(|(w, v)| w * v).sum::<f64>();
+    let rounding = (weights.iter().enumerate().map(|(k, w)| w * unshifted(k).powi(2)).sum::<f64>() / count).sqrt();
+    let lengths = weights.iter().map(|w| w.sqrt()).sum::<f64>();
+    (sum * dimensions / count, rounding * lengths * dimensions / count)
 }
 
 /// An error is never below rounding.

@@ -6,6 +6,7 @@
 mod reader;
 
 use crate::error::{Error, Result};
+use crate::hdf5_file::{self, Hdf5File};
 use hdf5::types::VarLenUnicode;
 use reader::{Reader, MOST};
 use std::collections::BTreeMap;
@@ -166,7 +167,6 @@ impl Results {
     ///
     /// **Errors**: the file cannot be opened, is not a result file, is of a newer format, or is damaged.
     pub fn open(path: &Path) -> Result<Self> {
-        hdf5::silence_errors(true);
         let file = open(path)?;
         let wrong = |what: String| Error::input(path, what);
         let root = Reader { group: &file, place: "/", path };
@@ -247,7 +247,7 @@ impl Results {
 }
 
 /// Opens an HDF5 file, and says in one line what is in its place if it is none.
-fn open(path: &Path) -> Result<hdf5::File> {
+fn open(path: &Path) -> Result<Hdf5File> {
     use std::io::Read;
     let wrong = |what: &str| Error::input(path, what);
     if path.is_dir() {
@@ -262,7 +262,7 @@ fn open(path: &Path) -> Result<hdf5::File> {
     if start != *b"\x89HDF\r\n\x1a\n" {
         return Err(wrong("is not an HDF5 file; a result file that kpflow run wrote is needed"));
     }
-    hdf5::File::open(path).map_err(|_| wrong("is HDF5, but damaged or cut short; copy it again, or run the job again"))
+    hdf5_file::open(path).map_err(|_| wrong("is HDF5, but damaged or cut short; copy it again, or run the job again"))
 }
 
 /// The tables of the job's analyses by name; a job that does not parse has none.

@@ -1,0 +1,55 @@
+//! Eigenvectors and other blocks as large as the state: collected by the root, or written in parts.
+
+use crate::comm::Grid;
+use crate::engine::Real;
+use crate::error::Result;
+use crate::estimate::Tall;
+use crate::job::Job;
+use crate::results::{parts, Parts};
+
+/// The shape of all ranks' parts of a block: [k, B, T, N].
+pub(super) fn tensor_shape<T: Real>(v: &Tall<T>, grid: Grid) -> [usize; 4] {
+    let mut trajectories = [v.shape.trajectories as u64];
+    grid.sum(&mut trajectories);
+    [v.vectors, trajectories[0] as usize, v.shape.steps, v.shape.units]
+}
+
+/// This rank's trajectories of a block, as [k, b, T, N].
+fn own<T: Real>(v: &Tall<T>) -> Vec<T> {
+    (0..v.vectors).flat_map(|k| (0..v.shape.trajectories).flat_map(move |b| v.part(b, k))).copied().collect()
+}
+
+/// Writes this rank's part of a tensor of this shape, and says where all of them are. Collective.
+pub(super) fn write_part<T: Real>(
+    job: &Job,
+    analysis: &str,
+    (name, v): (&'static str, &Tall<T>),
+    shape: [usize; 4],
+    grid: Grid,
+) -> Result<Parts<T>> {
+    let mut counts = vec![0u64; grid.size()];
+    counts[grid.rank()] = v.shape.trajectories as u64;
+    grid.sum(&mut counts);
+    let [k, _, t, n] = shape;
+    let written = match v.shape.trajectories {
+        0 => Ok(()),
+        _ if !grid.is_first() => Ok(()),
+        b => parts::write(&job.output, (analysis, name), grid.rank(), [k, b, t, n], own(v)),
+    };
+    grid.agree(written)?;
+    let ends: Vec<usize> = counts.iter().scan(0, |at, &c| Some(std::mem::replace(at, *at + c as usize))).collect();
+    let trajectories = ends.iter().zip(&counts).map(|(&first, &c)| first..first + c as usize).collect();
+    Ok(Parts { name, shape, trajectories, missing: T::nan() })
+}
+
+/// All trajectories of a block, as [k, B, T, N].
+pub(super) fn collect<T: Real>(v: &Tall<T>, grid: Grid) -> Vec<T> {
+    let (k, b, per) = (v.vectors, tensor_shape(v, grid)[1], v.shape.per_trajectory());
+    let mut all = vec![T::zero(); k * b * per];
+    grid.gather(&v.data, &mut all);
+    let mut out = vec![T::zero(); all.len()];
+    for (i, part) in all.chunks(per.max(1)).enumerate() {
+        out[((i % k) * b + i / k) * per..][..per].copy_from_slice(part);
+    }
+    out
+}
