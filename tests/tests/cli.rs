@@ -203,7 +203,7 @@ fn completions_and_pages() {
 /// libhdf5 itself may crash on what is damaged enough: that is refused like any other file, wherever it is read.
 #[test]
 fn files_that_libhdf5_crashes_on() {
-    let damaged = kpflow_tests::root().join("tests/fuzz/found-heap.h5").display().to_string();
+    let damaged = kpflow_tests::root().join("tests/damaged/heap.h5").display().to_string();
     for command in ["info", "report", "compare"] {
         let done = match command {
             "compare" => kpflow(1, &[command, &damaged, &damaged]),

@@ -2,6 +2,7 @@
 
 use hdf5::types::VarLenUnicode;
 use hdf5::Group;
+use kpflow_hpc::hdf5_file::Watch;
 use rten_onnx::onnx::{AttributeProto, ModelProto, NodeProto};
 use std::path::Path;
 
@@ -211,6 +212,7 @@ pub fn job(text: &str, random: &mut Random) -> String {
 
 /// Damages the meaning of a result file: its attributes, datasets and groups, not its bytes.
 pub fn results(path: &Path, random: &mut Random) -> hdf5::Result<()> {
+    let _watch = Watch::over(path);
     let file = hdf5::File::open_rw(path)?;
     for _ in 0..1 + random.below(4) {
         let mut group: Group = file.group("/")?;

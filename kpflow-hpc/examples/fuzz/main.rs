@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const SLOW: Duration = Duration::from_secs(20);
 /// Names the file of the process that reads; the one that watches it has none.
 const WORKER: &str = "KPFLOW_FUZZ_FILE";
+/// Tells a process that the files as they are have been read.
+const AGAIN: &str = "KPFLOW_FUZZ_AGAIN";
 
 /// The largest single allocation that a small damaged file may cause.
 const MOST: usize = 1 << 31;
@@ -93,10 +95,14 @@ fn keep(path: &Path, kind: &str, why: &str) {
 fn watch(kind: &str, limit: Duration, mut seed: u64, directories: &[String]) -> ExitCode {
     let path = std::env::temp_dir().join(format!("kpflow-fuzz-{}.{}", std::process::id(), ending(kind)));
     let (begun, mut broken) = (Instant::now(), false);
+    let mut again = false;
     loop {
         let left = limit.saturating_sub(begun.elapsed()).as_secs().to_string();
         let mut worker = Command::new(std::env::current_exe().expect("a program"));
         worker.args([kind, &left, &seed.to_string()]).args(directories).env(WORKER, &path);
+        if std::mem::replace(&mut again, true) {
+            worker.env(AGAIN, "");
+        }
         let mut worker = worker.spawn().expect("a process");
         let ended = loop {
             if let Some(status) = worker.try_wait().expect("a status") {
@@ -159,7 +165,8 @@ fn work(kind: &str, limit: Duration, seed: u64, directories: &[String], path: &P
     assert!(!seeds.is_empty(), "no file to begin with");
     std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
     let mut random = Random(seed);
-    let (begun, mut tried, mut refused, mut broken) = (Instant::now(), 0usize, 0usize, 0usize);
+    let mut tried = if std::env::var_os(AGAIN).is_some() { seeds.len() } else { 0 };
+    let (begun, mut refused, mut broken) = (Instant::now(), 0usize, 0usize);
     while tried < seeds.len() || begun.elapsed() < limit {
         match seeds.get(tried) {
             Some(bytes) => std::fs::write(path, bytes).expect("room for a file"),
