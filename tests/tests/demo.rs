@@ -35,19 +35,28 @@ fn every_demo_is_written_whole_and_not_twice() {
     }
 }
 
-#[test]
-fn the_line_attractor_loses_its_effective_rank() {
+/// The effective rank at every stage of a demo.
+fn ranks(name: &str) -> Vec<f64> {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path().display().to_string();
     // On two ranks: one writes.
-    kpflow(2, &["demo", "line_attractor", &at]).success();
+    kpflow(2, &["demo", name, &at]).success();
     kpflow(1, &["run", directory.path().join("job.toml").to_str().unwrap(), "--quiet"]).success();
-    let ranks: Vec<f64> = files(directory.path(), "results.", ".h5")
-        .iter()
-        .map(|file| Results::open(file).value("effective_rank"))
-        .collect();
-    assert_eq!(ranks.len(), 4);
+    let files = files(directory.path(), "results.", ".h5");
+    assert_eq!(files.len(), 4);
+    files.iter().map(|file| Results::open(file).value("effective_rank")).collect()
+}
+
+#[test]
+fn the_line_attractor_loses_its_effective_rank() {
+    let ranks = ranks("line_attractor");
     assert!(ranks[0] > 15.0 && ranks[3] < 2.0, "{ranks:?}");
+}
+
+#[test]
+fn the_effective_rank_collapses_where_an_angle_is_learned() {
+    let ranks = ranks("memory_pro");
+    assert!(ranks[0] > 70.0 && ranks[1] > 70.0 && ranks[2] < 5.0 && ranks[3] > 40.0, "{ranks:?}");
 }
 
 #[test]

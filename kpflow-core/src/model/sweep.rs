@@ -62,13 +62,20 @@ pub struct Sweep<'t, 'a, T, K> {
     pub(super) tile: Tile<'a, T>,
     mode: Mode,
     pub(super) vectors: usize,
+    /// Which vector of the blocks x and y is the first, and how many they have.
+    within: (usize, usize),
     pub(super) kernel: &'t K,
 }
 
 impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     /// Prepares a sweep.
     pub fn new(tile: Tile<'a, T>, mode: Mode, vectors: usize, kernel: &'t K) -> Self {
-        Self { tile, mode, vectors, kernel }
+        Self { tile, mode, vectors, within: (0, vectors), kernel }
+    }
+
+    /// The same for the vectors `first ..` of blocks of `all` vectors.
+    pub(crate) fn within(self, first: usize, all: usize) -> Self {
+        Self { within: (first, all), ..self }
     }
 
     /// The numbers of work memory for `trajectories` trajectories.
@@ -181,8 +188,10 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         let n = graph.steps * graph.units;
         for p in range {
             let place = self.place(variable, p, false);
+            let (first, all) = self.within;
             for r in 0..self.rows() {
-                f(r * n + w.offset + p * w.stride, place + r * v.width, v.width);
+                let vector = r / self.vectors * all + first + r % self.vectors;
+                f(vector * n + w.offset + p * w.stride, place + r * v.width, v.width);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The Kronecker core between the sweeps: from the site outputs' cotangents S to G S, on the weight side or the Gram side.
 
-use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses, CHUNKS};
+use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses};
 use super::side::Side;
 use crate::machine::{Gemm, Kernel, Machine, MatMut, MatRef};
 use crate::model::{Coupled, Flow, Form, Graph, Linearization, Tile};
@@ -24,54 +24,26 @@ pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     wave: &Wave<'_, T>,
     dw: &mut [T],
 ) {
-    let mut rest = dw;
-    for piece in pieces(lin.graph(), side, wave.vectors, CHUNKS) {
-        let (dw, next) = rest.split_at_mut(piece.len());
-        accumulate_piece(lin, machine, wave, &piece, dw);
+    let (graph, mut rest) = (lin.graph(), dw);
+    for part in graph.parts().filter(|part| part.len() > 0 && !side.gram(graph, part)) {
+        let (dw, next) = rest.split_at_mut(wave.vectors * part.len());
+        accumulate_part(lin, machine, wave, part, dw);
         rest = next;
     }
 }
 
-/// Chunks of vectors whose δW is summed at a time.
-pub(super) const PIECE: usize = 2;
-
-/// Some vectors of δW of a part of θ: contiguous in memory.
-pub(super) struct Piece {
-    pub part: Coupled,
-    pub vectors: Range<usize>,
-}
-
-impl Piece {
-    pub fn len(&self) -> usize {
-        self.vectors.len() * self.part.len()
-    }
-}
-
-/// δW of the parts on the weight side in pieces of so many chunks, in the order of memory. They depend on the graph, the side and the block alone.
-pub(super) fn pieces<'g, T: Scalar>(
-    graph: &'g Graph<'_, T>,
-    side: Side,
-    m: usize,
-    chunks: usize,
-) -> impl Iterator<Item = Piece> + 'g {
-    let step = chunks * chunk_len(m);
-    let cut = move |part| (0..m).step_by(step).map(move |v| Piece { part, vectors: v..(v + step).min(m) });
-    graph.parts().filter(move |part| part.len() > 0 && !side.gram(graph, part)).flat_map(cut)
-}
-
-/// Adds Sᵀ U of the tiles of a wave to a piece of δW.
+/// Adds Sᵀ U of the tiles of a wave to δW of a part of θ.
 ///
 /// Lanes share the chunks of vectors or, where there are more lanes, the rows of each chunk.
-pub(super) fn accumulate_piece<T: Scalar, M: Machine<T>>(
+fn accumulate_part<T: Scalar, M: Machine<T>>(
     lin: &Linearization<'_, T>,
     machine: &M,
     wave: &Wave<'_, T>,
-    piece: &Piece,
+    part: Coupled,
     dw: &mut [T],
 ) {
-    let (graph, m, part) = (lin.graph(), wave.vectors, piece.part);
-    let (chunk, end) = (chunk_len(m), piece.vectors.end);
-    let chunks = piece.vectors.len().div_ceil(chunk);
+    let (graph, m, chunk) = (lin.graph(), wave.vectors, chunk_len(wave.vectors));
+    let chunks = m.div_ceil(chunk);
     let each = |vectors: Range<usize>, rows: Range<usize>, dw: &mut [T]| {
         for c in uses(graph, &part) {
             let columns = m * c.width;
@@ -88,14 +60,12 @@ pub(super) fn accumulate_piece<T: Scalar, M: Machine<T>>(
     let divisible = uses(graph, &part).all(|c| c.form == Form::Dense);
     if chunks >= machine.lanes() || !divisible {
         return machine.for_each(chunks, dw, chunk * part.len(), &mut [], 0, |i, dw, _: &mut [T]| {
-            let first = piece.vectors.start + i * chunk;
-            each(first..(first + chunk).min(end), 0..rows, dw);
+            each(i * chunk..((i + 1) * chunk).min(m), 0..rows, dw);
         });
     }
     let per = rows.div_ceil(machine.lanes());
     for (i, dw) in dw.chunks_mut(chunk * part.len()).enumerate() {
-        let first = piece.vectors.start + i * chunk;
-        let vectors = first..(first + chunk).min(end);
+        let vectors = i * chunk..((i + 1) * chunk).min(m);
         let len = per * vectors.len() * part.units;
         machine.for_each(rows.div_ceil(per), dw, len, &mut [], 0, |r, dw, _: &mut [T]| {
             each(vectors.clone(), r * per..((r + 1) * per).min(rows), dw);
@@ -118,43 +88,11 @@ pub(super) fn inject<T: Scalar, K: Kernel<T>>(
         let from = side.place(graph, &c, m);
         for vectors in chunks(m) {
             let dw = &dw[from + vectors.start * c.len()..][..vectors.len() * c.len()];
-            inject_chunk(tile, flow, m, &c, vectors, dw, work, kernel);
+            let (columns, u) = (m * c.width, tile.reads(c.input));
+            let s = MatMut::of(&mut work[tile.span(c.output, flow, m)], u.rows, columns, columns);
+            push(&c, &graph.weights()[c.weight], vectors, u, dw, s, kernel);
         }
     }
-}
-
-/// Writes S = U δWᵀ of those vectors of a piece, at the sites of a tile that use it.
-pub(super) fn inject_piece<T: Scalar, K: Kernel<T>>(
-    tile: &Tile<'_, T>,
-    flow: Flow,
-    m: usize,
-    piece: &Piece,
-    dw: &[T],
-    work: &mut [T],
-    kernel: &K,
-) {
-    for c in uses(tile.graph(), &piece.part) {
-        for first in piece.vectors.clone().step_by(chunk_len(m)) {
-            let vectors = first..(first + chunk_len(m)).min(piece.vectors.end);
-            let dw = &dw[(first - piece.vectors.start) * c.len()..][..vectors.len() * c.len()];
-            inject_chunk(tile, flow, m, &c, vectors, dw, work, kernel);
-        }
-    }
-}
-
-fn inject_chunk<T: Scalar, K: Kernel<T>>(
-    tile: &Tile<'_, T>,
-    flow: Flow,
-    m: usize,
-    c: &Coupled,
-    vectors: Range<usize>,
-    dw: &[T],
-    work: &mut [T],
-    kernel: &K,
-) {
-    let (columns, u) = (m * c.width, tile.reads(c.input));
-    let s = MatMut::of(&mut work[tile.span(c.output, flow, m)], u.rows, columns, columns);
-    push(c, &tile.graph().weights()[c.weight], vectors, u, dw, s, kernel);
 }
 
 /// The rows of a tile's S or U that belong to its trajectory `b`.
@@ -165,7 +103,7 @@ fn rows_of<'m, T>(all: MatRef<'m, T>, count: usize, b: usize) -> MatRef<'m, T> {
 }
 
 /// Whether some site adds to what another has written: then S must not be replaced before all parts have read it.
-pub(super) fn summed<T: Scalar>(graph: &Graph<'_, T>) -> bool {
+fn summed<T: Scalar>(graph: &Graph<'_, T>) -> bool {
     graph.coupled().any(|c| c.adds)
 }
 

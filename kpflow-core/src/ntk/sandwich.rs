@@ -1,15 +1,14 @@
 //! K and NTK: the Kronecker core between a sweep back and a sweep forward.
 
-use super::coupling::{accumulate, accumulate_piece, inject, inject_piece, pieces, summed, Wave, PIECE};
-use super::coupling::{per_trajectory, per_trajectory_len};
+use super::coupling::{accumulate, inject, per_trajectory, per_trajectory_len, Wave};
 use super::forms::{gram_block, uses};
-use super::side::{gram_row, Coupling, Side};
+use super::side::{gram_row, shares, Coupling, Side};
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::{Gemm, Machine, MatMut, MatRef};
 use crate::model::{Coupled, Linearization, Mode, Sweep, Tile};
 use crate::operator::check;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
 /// The most columns of G that are formed at a time on the Gram side of the coupling of all trajectories.
@@ -48,14 +47,31 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         })
     }
 
+    /// The shares of m vectors that go through one after the other.
+    fn shares(&self, m: usize) -> impl Iterator<Item = Range<usize>> {
+        let most = if self.alone || self.coupling == Coupling::PerTrajectory { 1 } else { shares(m) };
+        let per = m.div_ceil(most).max(1);
+        (0..m).step_by(per).map(move |first| first..(first + per).min(m))
+    }
+
+    /// The vectors of the largest share.
+    fn largest(&self, m: usize) -> usize {
+        self.shares(m).map(|share| share.len()).max().unwrap_or(0)
+    }
+
     /// Numbers that all tiles share between the two sweeps: δW of the parts on the weight side, rows of the others.
     fn shared_len(&self, m: usize) -> usize {
         if self.coupling == Coupling::PerTrajectory {
             return 0;
         }
-        let (local, total) = (self.lin.shape().trajectories, self.total);
-        let others = if self.alone { 0 } else { self.rows_len(m, total) };
-        self.side.weights(self.lin.graph(), m).saturating_add(self.rows_len(m, local)).saturating_add(others)
+        let rows = self.shares(m).map(|share| self.rows_of_share(share.len())).fold(0, usize::saturating_add);
+        self.side.weights(self.lin.graph(), m).saturating_add(rows)
+    }
+
+    /// Rows of this process's trajectories, and where there are others, of all.
+    fn rows_of_share(&self, m: usize) -> usize {
+        let others = if self.alone { 0 } else { self.rows_len(m, self.total) };
+        self.rows_len(m, self.lin.shape().trajectories).saturating_add(others)
     }
 
     /// Rows (u, s) of so many trajectories at the sites on the Gram side.
@@ -65,7 +81,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     }
 
     fn scratch_len(&self, m: usize) -> usize {
-        let waves = wave_len(self.lin, self.machine).saturating_mul(self.work_len(m));
+        let waves = wave_len(self.lin, self.machine).saturating_mul(self.work_len(self.largest(m)));
         self.shared_len(m).saturating_add(waves)
     }
 
@@ -77,7 +93,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
             return Ok(());
         }
         let (shared, scratch) = scratch.split_at_mut(self.shared_len(m));
-        let work = &mut scratch[..wave_len(self.lin, self.machine) * self.work_len(m)];
+        let work = &mut scratch[..wave_len(self.lin, self.machine) * self.work_len(self.largest(m))];
         match self.coupling {
             Coupling::PerTrajectory => self.apply_per_trajectory(x, y, work),
             Coupling::All => self.apply_all(x, y, shared, work)?,
@@ -110,24 +126,58 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     /// Two passes: back, then forward. Between them stand δW of the parts on the weight side, summed over tiles and processes, and the rows of all
     /// trajectories of the others, whose G is formed a few columns at a time.
     ///
-    /// Of several processes the sum begins piece by piece as the last tiles add to δW, and the first tiles of the way forward take what is there.
+    /// Of several processes the vectors go through in shares: the sum of one goes on while the next is swept back, or the one before forward.
     fn apply_all(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, shared: &mut [T], work: &mut [T]) -> Result<(), Error> {
-        let (m, flow, side, lin, machine) = (x.vectors(), self.mode.flow(), self.side, self.lin, self.machine);
-        let (graph, work_len, tiles) = (lin.graph(), self.work_len(m), lin.tiles());
-        let (dw, rows) = shared.split_at_mut(side.weights(graph, m));
+        let m = x.vectors();
+        let (dw, rows) = shared.split_at_mut(self.side.weights(self.lin.graph(), m));
+        let share = |i: usize| self.shares(m).nth(i).unwrap_or(0..0);
+        let place = |i: usize| self.shares(m).take(i).map(|share| self.rows_of_share(share.len())).sum::<usize>();
+        // Both ways use all of them, one after the other.
+        let (rows, work, y) = (RefCell::new(rows), RefCell::new(work), RefCell::new(y.into_data()));
+        let failed = Cell::new(Ok(()));
+        let back = |i: usize, dw: &mut [T]| {
+            let (share, rows, mut work) = (share(i), &mut *rows.borrow_mut(), work.borrow_mut());
+            let rows = &mut rows[place(i)..][..self.rows_of_share(share.len())];
+            if let Err(e) = self.sweep_back(x, share, dw, rows, &mut work) {
+                failed.set(Err(e));
+            }
+        };
+        let forward = |i: usize, dw: &[T]| {
+            let (share, rows) = (share(i), rows.borrow());
+            let rows = &rows[place(i)..][..self.rows_of_share(share.len())];
+            self.sweep_forward(&mut y.borrow_mut(), (m, share), dw, rows, &mut work.borrow_mut());
+        };
+        let length = |i: usize| self.side.weights(self.lin.graph(), share(i).len());
+        match self.alone {
+            true => {
+                back(0, dw);
+                forward(0, dw);
+            }
+            false => self.machine.sum_pieces(dw, self.shares(m).count(), length, back, forward),
+        }
+        failed.into_inner()
+    }
+
+    /// Makes δW of a share of the vectors, and the rows of all trajectories on the Gram side.
+    fn sweep_back(
+        &self,
+        x: BlockRef<'_, T>,
+        share: Range<usize>,
+        dw: &mut [T],
+        rows: &mut [T],
+        work: &mut [T],
+    ) -> Result<(), Error> {
+        let (m, flow, lin, machine) = (share.len(), self.mode.flow(), self.lin, self.machine);
+        let work_len = self.work_len(m);
         let (local, all) = rows.split_at_mut(self.rows_len(m, lin.shape().trajectories));
         dw.fill(T::zero());
-        let mut last = 0..0;
         for wave in waves(lin, machine) {
             run_wave(lin, machine, &wave, work, work_len, &mut [], 0, |i, work, _| {
-                let sweep = Sweep::new(lin.view(i), self.mode, m, machine);
+                let sweep = Sweep::new(lin.view(i), self.mode, m, machine).within(share.start, x.vectors());
                 sweep.cotangent(x.tile(lin.tile_range(i)).data(), &mut [], work);
             });
             wave.clone().enumerate().for_each(|(k, i)| self.collect(i, m, &work[k * work_len..], local));
-            last = wave.clone();
-            if self.alone || wave.end < tiles {
-                accumulate(lin, machine, side, &Wave { tiles: wave, work, work_len, flow, vectors: m }, dw);
-            }
+            accumulate(lin, machine, self.side, &Wave { tiles: wave, work, work_len, flow, vectors: m }, dw);
         }
         // Site after site, so that all trajectories' rows of a site are one matrix.
         let (mut from, mut to) = (0, 0);
@@ -138,56 +188,32 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
             from += local_len;
             to += all_len;
         }
-        let all = if self.alone { &*local } else { &*all };
-        // A site that adds to another's output has to come after it.
-        let early = !self.alone && !summed(graph);
-        let first = 0..if early { wave_len(lin, machine).min(tiles) } else { 0 };
-        if !self.alone {
-            self.sum_between(m, last, first.clone(), dw, work, work_len);
-        }
-        let (dw, y) = (&*dw, y.into_data());
-        for wave in waves(lin, machine) {
-            run_wave(lin, machine, &wave, work, work_len, y, self.per_trajectory(m), |i, work, y| {
-                let tile = lin.view(i);
-                let (work, gram) = work.split_at_mut(Sweep::<T, M>::work_len(graph, flow, m, lin.tile()));
-                self.grams().for_each(|c| work[tile.span(c.output, flow, m)].fill(T::zero()));
-                if !first.contains(&i) {
-                    inject(&tile, flow, side, m, dw, work, machine);
-                }
-                self.inject_gram_side(&tile, m, all, work, gram);
-                Sweep::new(tile, self.mode, m, machine).tangent(&[], y, work);
-            });
-        }
         Ok(())
     }
 
-    /// Adds what the tiles of the `last` wave make of δW and sums it over processes, piece by piece; those of the `first` take each piece.
-    fn sum_between(
+    /// Writes a share of the m vectors of the product.
+    fn sweep_forward(
         &self,
-        m: usize,
-        last: Range<usize>,
-        first: Range<usize>,
-        dw: &mut [T],
+        y: &mut [T],
+        (all_vectors, share): (usize, Range<usize>),
+        dw: &[T],
+        rows: &[T],
         work: &mut [T],
-        work_len: usize,
     ) {
-        let (lin, machine, flow) = (self.lin, self.machine, self.mode.flow());
-        let pieces = || pieces(lin.graph(), self.side, m, PIECE);
-        // Both use the work memory, one after the other.
-        let work = RefCell::new(work);
-        let make = |i: usize, dw: &mut [T]| {
-            let (Some(piece), work) = (pieces().nth(i), work.borrow()) else { return };
-            let wave = Wave { tiles: last.clone(), work: &work, work_len, flow, vectors: m };
-            accumulate_piece(lin, machine, &wave, &piece, dw);
-        };
-        let take = |i: usize, dw: &[T]| {
-            let Some(piece) = pieces().nth(i) else { return };
-            run_wave(lin, machine, &first, &mut work.borrow_mut(), work_len, &mut [], 0, |i, work, _| {
-                inject_piece(&lin.view(i), flow, m, &piece, dw, work, machine);
+        let (m, flow, lin, machine) = (share.len(), self.mode.flow(), self.lin, self.machine);
+        let (work_len, per_trajectory) = (self.work_len(m), self.per_trajectory(all_vectors));
+        let (local, all) = rows.split_at(self.rows_len(m, lin.shape().trajectories));
+        let all = if self.alone { local } else { all };
+        for wave in waves(lin, machine) {
+            run_wave(lin, machine, &wave, work, work_len, y, per_trajectory, |i, work, y| {
+                let tile = lin.view(i);
+                let (work, gram) = work.split_at_mut(Sweep::<T, M>::work_len(lin.graph(), flow, m, lin.tile()));
+                self.grams().for_each(|c| work[tile.span(c.output, flow, m)].fill(T::zero()));
+                inject(&tile, flow, self.side, m, dw, work, machine);
+                self.inject_gram_side(&tile, m, all, work, gram);
+                Sweep::new(tile, self.mode, m, machine).within(share.start, all_vectors).tangent(&[], y, work);
             });
-        };
-        let length = |i: usize| pieces().nth(i).map_or(0, |p| p.len());
-        machine.sum_pieces(dw, pieces().count(), length, make, take);
+        }
     }
 
     /// Adds G S of the sites on the Gram side of a tile, from the rows of all trajectories.

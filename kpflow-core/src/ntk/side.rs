@@ -1,6 +1,5 @@
 //! Which of two equal ways the Kronecker core takes at each part of θ, and what processes send for it.
 
-use super::coupling::{pieces, PIECE};
 use super::forms::{has_gram, uses};
 use crate::model::{Coupled, Form, Graph};
 use crate::Scalar;
@@ -101,7 +100,7 @@ impl Side {
         let gathers = || graph.coupled().filter(|c| self.gram(graph, c));
         Exchange {
             summed: self.weights(graph, vectors),
-            pieces: pieces(graph, self, vectors, PIECE).count(),
+            pieces: shares(vectors),
             gathered: gathers().map(|c| gram_row(&c, vectors).saturating_mul(c.positions)).sum(),
             gathers: gathers().count(),
         }
@@ -130,10 +129,17 @@ pub struct Exchange {
     pub summed: usize,
     /// In so many pieces, one after the other ([`Reduce::sum_pieces`](crate::machine::Reduce::sum_pieces)).
     pub pieces: usize,
-    /// Numbers of each trajectory that are gathered from all of them, in so many gathers.
+    /// Numbers of each trajectory that are gathered from all of them, if all vectors go at once.
     pub gathered: usize,
-    /// Gathers.
+    /// Gathers a piece.
     pub gathers: usize,
+}
+
+/// The shares in which several processes take m vectors, so that the sums of one go on beside the sweeps of another: two, of at least so many that
+/// products stay large.
+pub(super) fn shares(m: usize) -> usize {
+    const LEAST: usize = 8;
+    (m / LEAST).clamp(1, 2)
 }
 
 /// Numbers of a position of a site on the Gram side: u and m rows of s.

@@ -37,7 +37,7 @@ macro_rules! demo {
 
 const DEMOS: [Demo; 4] = [
     demo!("flip_flop", "an rnn that remembers three signs", [0, 100, 500, 3000]),
-    demo!("memory_pro", "a gru that remembers an angle", [0, 300, 500, 1500]),
+    demo!("memory_pro", "a gru that remembers an angle", [0, 900, 1000, 1200]),
     demo!("line_attractor", "an rnn that adds up pulses", [0, 100, 500, 2000]),
     demo!("low_rank_forecast", "an lstm that forecasts a linear system", [0, 100, 500, 2000]),
 ];

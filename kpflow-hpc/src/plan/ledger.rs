@@ -200,8 +200,8 @@ impl<'a> Ledger<'a> {
             } else {
                 self.sum_pieces(summed * block, pieces);
             }
-            for _ in 0..gathers {
-                let numbers = product.once + (gathered - product.once) * block;
+            for _ in 0..gathers * pieces.max(1) {
+                let numbers = product.once + (gathered - product.once) * block.div_ceil(pieces.max(1));
                 self.gather(numbers * self.trajectories * self.number / gathers);
             }
             self.exchange(all, product.out);
