@@ -5,6 +5,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
 const JOB: &str = "\
@@ -170,6 +171,9 @@ fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
+/// A process that starts while another thread writes an HDF5 file holds that file open, and locked, as long as it lives.
+static FORKS: Mutex<()> = Mutex::new(());
+
 /// A case ready to run: its directory and what is in it.
 struct Ready<'c> {
     case: &'c Case,
@@ -185,7 +189,9 @@ impl<'c> Ready<'c> {
         std::fs::write(path("arguments"), case.arguments.join("\n")).unwrap();
         checkpoint(&path("w.safetensors"), &[]);
         std::fs::write(path("x.npy"), npy(&INPUTS, "<f8", false, &doubles(&[0.5; 36]))).unwrap();
+        let alone = FORKS.lock().unwrap_or_else(PoisonError::into_inner);
         case.files.iter().for_each(|(file, how)| change(&path(file), how));
+        drop(alone);
         let before = contents(directory.path());
         Self { case, directory, before }
     }
@@ -194,7 +200,10 @@ impl<'c> Ready<'c> {
     fn run(&self, ranks: usize) -> (Option<i32>, Vec<String>) {
         let mut run = command(ranks, &self.case.arguments);
         run.current_dir(self.directory.path());
-        let done = Background::start(run).wait();
+        let alone = FORKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = Background::start(run);
+        drop(alone);
+        let done = run.wait();
         // Before it there may be what a run begins with, or words of mpirun.
         let lines = done.stderr.lines().filter(|l| l.contains("error:") || l.contains("panicked"));
         (done.status.code(), lines.map(String::from).collect())

@@ -56,7 +56,7 @@ fn the_line_attractor_loses_its_effective_rank() {
 #[test]
 fn the_effective_rank_collapses_where_an_angle_is_learned() {
     let ranks = ranks("memory_pro");
-    assert!(ranks[0] > 70.0 && ranks[1] > 70.0 && ranks[2] < 5.0 && ranks[3] > 40.0, "{ranks:?}");
+    assert!(ranks[0] > 70.0 && ranks[1] > 70.0 && ranks[2] < 5.0 && ranks[3] > 20.0, "{ranks:?}");
 }
 
 #[test]
