@@ -41,7 +41,12 @@ fn ranks(name: &str) -> Vec<f64> {
     let at = directory.path().display().to_string();
     // On two ranks: one writes.
     kpflow(2, &["demo", name, &at]).success();
-    kpflow(1, &["run", directory.path().join("job.toml").to_str().unwrap(), "--quiet"]).success();
+    // Of its analyses this one alone: docs/src/first-hour.md, whose commands are tested too, runs all.
+    let job = directory.path().join("job.toml");
+    let text = std::fs::read_to_string(&job).unwrap();
+    let rank = text.split("[[analysis]]").find(|part| part.contains("\"effective_rank\"")).unwrap();
+    std::fs::write(&job, format!("{}[[analysis]]{rank}", text.split("[[analysis]]").next().unwrap())).unwrap();
+    kpflow(1, &["run", job.to_str().unwrap(), "--quiet"]).success();
     let files = files(directory.path(), "results.", ".h5");
     assert_eq!(files.len(), 4);
     files.iter().map(|file| Results::open(file).value("effective_rank")).collect()
