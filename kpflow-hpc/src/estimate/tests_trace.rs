@@ -8,10 +8,10 @@ use crate::error::Result;
 use kpflow_core::operator::Dense;
 use kpflow_core::Shape;
 
-type Method = (&'static str, fn(&Problem<'_, f64>, &Budget) -> Result<Estimate>);
+type Method<T> = (&'static str, fn(&Problem<'_, T>, &Budget) -> Result<Estimate>);
 
 /// Every estimator of the trace of a symmetric operator.
-const TRACES: [Method; 5] = [
+const TRACES: [Method<f64>; 5] = [
     ("hutchinson", |p, b| Ok(hutchinson(p, b))),
     ("hutchpp", |p, b| hutchpp(p, b)),
     ("nystrompp", |p, b| nystrompp(p, b)),
@@ -20,7 +20,7 @@ const TRACES: [Method; 5] = [
 ];
 
 /// Every estimator of the trace of a block diagonal operator.
-const BLOCKS: [Method; 3] = [
+const BLOCKS: [Method<f64>; 3] = [
     ("per_trajectory", |p, b| Ok(per_trajectory(p, b))),
     ("per_trajectory_xnystrace", |p, b| per_trajectory_xnystrace(p, b)),
     ("auto", |p, b| auto(p, b, None)),
@@ -126,7 +126,7 @@ fn error_bars_of_second_moments_cover_the_truth() {
 #[test]
 fn error_bars_cover_what_rounding_hides() {
     let tail = |value: f64| [vec![1.0; 5], vec![value; 25]].concat();
-    let singles: [(&str, fn(&Problem<'_, f32>, &Budget) -> Result<Estimate>); 4] = [
+    let singles: [Method<f32>; 4] = [
         ("nystrompp", |p, b| nystrompp(p, b)),
         ("xtrace", |p, b| xtrace(p, b)),
         ("xnystrace", |p, b| xnystrace(p, b)),
