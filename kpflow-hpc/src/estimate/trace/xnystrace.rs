@@ -2,11 +2,11 @@
 
 use super::{Factors, Sketch};
 use crate::engine::Real;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::estimate::factor::{squares, Core, Pairs};
 use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
-use faer::Mat;
+use faer::{Mat, Side};
 
 /// Estimates the trace of a positive semidefinite operator: each probe in turn is the test of the Nyström approximation Â_i by the others,
 /// `tr Â_i + ω_iᵀ(A − Â_i)ω_i`, and the mean over i is taken. Collective.
@@ -46,7 +46,7 @@ pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError
     }
     if let Core::Deficient { kept, left } = &core {
         let dimensions = n - kept.values.len() as f64;
-        let (rest, error) = beyond(left, (own, &probes), *shift, dimensions);
+        let (rest, error) = beyond(left, (own, &probes), *shift, dimensions)?;
         return Ok((trace + rest, error));
     }
     let inverse = |core: &Core| {
@@ -75,18 +75,36 @@ pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError
 
 /// What directions of H that are no more than rounding say of the trace of A in the `dimensions` that the others have not seen, and its error.
 ///
-/// With the probes Ωu for such a direction u, made orthonormal outside of the others' span, `Σ uᵀ(ΩᵀΩ)⁻¹u · uᵀHu` is the trace in their own span, exactly
-/// where there are as many probes as numbers; the other dimensions count in proportion. Rounding may have made every uᵀHu what it is, but for the shift; what
-/// it makes of one grows as the length of Ωu does.
-fn beyond(left: &Pairs, (own, probes): (&Mat<f64>, &Core), shift: f64, dimensions: f64) -> ValueError {
-    let count = left.values.len() as f64;
-    let weights = squares(&probes.whiten(left.vectors.as_ref()));
-    let shifts = own * &left.vectors;
-    let unshifted = |k: usize| left.values[k] - shift * (left.vectors.col(k).transpose() * shifts.col(k));
-    let sum = weights.iter().zip(&left.values).map(|(w, v)| w * v).sum::<f64>();
-    let rounding = (weights.iter().enumerate().map(|(k, w)| w * unshifted(k).powi(2)).sum::<f64>() / count).sqrt();
-    let lengths = weights.iter().map(|w| w.sqrt()).sum::<f64>();
-    (sum * dimensions / count, rounding * lengths * dimensions / count)
+/// The probes Ωu of such directions u, outside of the others' span, have the Gram matrix `(Uᵀ(ΩᵀΩ)⁻¹U)⁻¹`; along its axes v of squared length 1/w they see
+/// `Σ w · vᵀHv` of the trace, and the other dimensions count in proportion. Rounding may have made every vᵀHv what it is, but for the shift; what it makes of
+/// one grows as the length does, so that short axes, which cost most, are left out where fewer axes are the better estimate.
+fn beyond(left: &Pairs, (own, probes): (&Mat<f64>, &Core), shift: f64, dimensions: f64) -> Result<ValueError> {
+    let u = &left.vectors;
+    let whitened = probes.whiten(u.as_ref());
+    let gram = whitened.transpose() * &whitened;
+    let axes = gram.self_adjoint_eigen(Side::Lower).map_err(|_| Error::run("the products are not finite"))?;
+    let (weights, v) = (axes.S().column_vector(), axes.U());
+    // uᵀHu is diagonal; with the shift undone it is not.
+    let (size, shifts) = (left.values.len(), u.transpose() * own * u);
+    let forms: Vec<f64> = (0..size).map(|k| (0..size).map(|i| v[(i, k)] * v[(i, k)] * left.values[i]).sum()).collect();
+    let turned = v.transpose() * &shifts * v;
+    let rounding = |k: usize| weights[k] * (forms[k] - shift * turned[(k, k)]).powi(2);
+    let (mut sum, mut squares, mut lengths, mut best) = (0.0, 0.0, 0.0, (0.0, f64::INFINITY));
+    // The longest axes first.
+    for k in 0..size {
+        sum += weights[k] * forms[k];
+        squares += rounding(k);
+        lengths += weights[k].max(0.0).sqrt();
+        let count = (k + 1) as f64;
+        let value = sum * dimensions / count;
+        let error = (squares / count).sqrt() * lengths * dimensions / count;
+        // Samples of a trace scatter at worst as those of one mode do.
+        let scatter = value.abs() * (2.0 / count * (1.0 - count / dimensions).max(0.0)).sqrt();
+        if error + scatter < best.1 {
+            best = (value, error + scatter);
+        }
+    }
+    Ok(best)
 }
 
 /// An error is never below rounding.
