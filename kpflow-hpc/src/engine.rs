@@ -64,8 +64,7 @@ pub struct Engine {
     summing: AtomicBool,
 }
 
-/// How often MPI is let go on while the pool works. Over TCP each time takes some 10 µs of a core (every 50 µs: a fifth of it), and a message is on its way after
-/// two or three.
+/// How often MPI is let go on while the pool works: often enough for what is under way, seldom enough to leave the cores to their work (kpflow-bench/DevNotes.md).
 const POLL: Duration = Duration::from_millis(1);
 
 impl Engine {

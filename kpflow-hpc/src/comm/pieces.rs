@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// Bytes that may be under way at a time: each piece is copied before it is sent.
+/// Bytes that may be under way at a time: what is sent is copied before.
 pub const UNDER_WAY: usize = 256 << 20;
 
 /// MPI calls that a piece of so many numbers takes.
@@ -41,15 +41,15 @@ impl Comm {
             let piece = unsafe { std::slice::from_raw_parts_mut(base.add(from), to - from) };
             make(i, piece);
             count::<T>(piece.len(), calls_of_piece(piece.len()));
-            let size = std::mem::size_of_val(piece);
-            while bytes + size > UNDER_WAY && !under_way.is_empty() {
-                bytes -= wait(&mut under_way).1;
+            for part in piece.chunks_mut(SUM_CHUNK) {
+                let size = std::mem::size_of_val(part);
+                while bytes + size > UNDER_WAY && !under_way.is_empty() {
+                    bytes -= wait(&mut under_way);
+                }
+                bytes += size;
+                // SAFETY: the part is not touched again before its sum is waited for.
+                under_way.push_back((i, size, unsafe { world::start_sum(self.id, part) }));
             }
-            bytes += size;
-            // SAFETY: the piece is not touched again before its sums are waited for.
-            let sums: Vec<_> =
-                piece.chunks_mut(SUM_CHUNK).map(|part| unsafe { world::start_sum(self.id, part) }).collect();
-            under_way.push_back((i, size, sums));
         }
         for i in 0..pieces {
             while under_way.front().is_some_and(|first| first.0 <= i) {
@@ -62,14 +62,13 @@ impl Comm {
     }
 }
 
-/// Waits for the oldest sums; returns the number of their piece and its bytes.
-fn wait<S>(under_way: &mut VecDeque<(usize, usize, Vec<S>)>) -> (usize, usize) {
+/// Waits for the oldest sum, of a part of some piece; returns its bytes.
+fn wait<S>(under_way: &mut VecDeque<(usize, usize, S)>) -> usize {
     let clock = Instant::now();
-    let first = under_way.pop_front();
-    let done = first.map_or((0, 0), |(i, size, sums)| {
-        drop(sums);
-        (i, size)
+    let bytes = under_way.pop_front().map_or(0, |(_, bytes, sum)| {
+        drop(sum);
+        bytes
     });
     WAITED.fetch_add(clock.elapsed().as_nanos() as u64, Ordering::Relaxed);
-    done
+    bytes
 }

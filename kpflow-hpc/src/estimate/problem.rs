@@ -232,12 +232,12 @@ impl<'a, T: Real> Problem<'a, T> {
     }
 
     /// Xᵀ Y over all ranks, row-major `[x.vectors, y.vectors]`, summed in double precision.
-    pub fn gram(&self, x: &Tall<T>, y: &Tall<T>) -> Vec<f64> {
+    pub fn gram<S: Real>(&self, x: &Tall<S>, y: &Tall<S>) -> Vec<f64> {
         self.gram_of(x, 0..x.vectors, y, 0..y.vectors)
     }
 
     /// The part of Xᵀ Y of these columns.
-    pub fn gram_of(&self, x: &Tall<T>, rows: Range<usize>, y: &Tall<T>, columns: Range<usize>) -> Vec<f64> {
+    pub fn gram_of<S: Real>(&self, x: &Tall<S>, rows: Range<usize>, y: &Tall<S>, columns: Range<usize>) -> Vec<f64> {
         self.sums(rows.len() * columns.len(), || {
             let mut g = x.local_gram(rows.clone(), y, columns.clone(), self.engine);
             self.grid().sum(&mut g);

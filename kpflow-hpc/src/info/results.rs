@@ -2,19 +2,11 @@
 
 use super::{table, thousands, Told};
 use crate::error::Result;
-use crate::hdf5_file;
 use crate::journal::directory_of;
 use crate::plan::seconds;
 use crate::results::read::{Analysis, Results};
-use hdf5::types::VarLenUnicode;
 use serde_json::json;
 use std::path::Path;
-
-/// Whether a file says of itself that it is one.
-pub(super) fn is_result(path: &Path) -> bool {
-    let format = hdf5_file::open(path).and_then(|f| f.attr("format")?.read_scalar::<VarLenUnicode>());
-    format.is_ok_and(|f| f.as_str() == "kpflow-results")
-}
 
 /// A value and its error, or the largest of several.
 fn value(a: &Analysis) -> String {

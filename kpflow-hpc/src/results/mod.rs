@@ -206,7 +206,6 @@ impl ResultFile {
 
     /// Goes on with a file of the same job: also returns the names of the analyses that are finished.
     pub fn resume(path: &Path, header: &Header) -> Result<(Self, Vec<String>)> {
-        hdf5::silence_errors(true);
         if !path.exists() {
             return Ok((Self::create(path, header)?, Vec::new()));
         }
@@ -362,14 +361,19 @@ pub fn replaceable(path: &Path) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let format = hdf5_file::open(path).and_then(|f| f.attr("format")?.read_scalar::<VarLenUnicode>());
-    match format {
-        Ok(format) if format.as_str() == "kpflow-results" => Ok(()),
-        _ => Err(Error::input(
+    match is_result(path) {
+        true => Ok(()),
+        false => Err(Error::input(
             path,
             "is there and is not a result file of kpflow; choose another --output, or remove it",
         )),
     }
+}
+
+/// Whether a file says of itself that it is a result file.
+pub fn is_result(path: &Path) -> bool {
+    let format = hdf5_file::open(path).and_then(|f| f.attr("format")?.read_scalar::<VarLenUnicode>());
+    format.is_ok_and(|f| f.as_str() == "kpflow-results")
 }
 
 #[cfg(test)]

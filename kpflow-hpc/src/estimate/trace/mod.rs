@@ -143,16 +143,9 @@ impl<T: Real> Sketch<T> {
         let mut grams = self.grams.clone();
         if T::epsilon().f64() > f64::EPSILON && 2 * m > problem.len() {
             // So many probes that ΩᵀΩ is next to singular: single precision is not enough for it.
-            let (omega, y) = (self.omega.doubles(), self.y.doubles());
-            let product = |y: &Tall<f64>| {
-                let all = problem.sums(m * m, || {
-                    let mut g = omega.local_gram(0..m, y, 0..m, problem.engine);
-                    problem.grid().sum(&mut g);
-                    g
-                });
-                symmetric(&all, m)
-            };
-            (grams.own, grams.form) = (product(&omega), product(&y));
+            let omega = self.omega.doubles();
+            grams.own = symmetric(&problem.gram(&omega, &omega), m);
+            grams.form = symmetric(&problem.gram(&omega, &self.y.doubles()), m);
         }
         grams.factors(problem.len(), T::epsilon().f64(), |shift| triangle_of_all(problem, &self.shifted(shift)))
     }
