@@ -11,7 +11,7 @@ mkdir -p demo-results
 for stage in init step300 step1500; do
     echo
     echo "== MemoryPro GRU, $stage"
-    scripts/mpirun.sh -n 2 "$target/kpflow" run "scripts/demo/memory_pro_$stage.toml"
+    scripts/mpirun.sh -n 2 "$target/kpflow" run "scripts/demo/memory_pro_$stage.toml" --output "demo-results/memory_pro_$stage.h5"
 done
 
 echo

@@ -71,12 +71,13 @@ rtol     = 1e-6
 
 def export_recurrent(
     module: nn.Module, inputs: Tensor | tuple[Tensor, ...], path: str | Path, *, targets: Tensor | None = None,
-    loss: Callable[[Any, Tensor], Tensor] = nn.functional.mse_loss, layer: str | None = None,
+    loss: Callable[[Any, Tensor], Tensor] | None = None, layer: str | None = None,
     weights: str | Path | list[str] | None = None,
 ) -> str:  # fmt: skip
     """Write `path`.safetensors, `path`.h5 and `path`.toml, and return the layer's name in the module.
 
-    `loss(module(*inputs), targets)` is what `targets` are for; `layer` names the layer where there are several; `weights` is
+    `loss(module(*inputs), targets)` is what `targets` are for: the mean squared error unless said otherwise, or the cross entropy
+    where they are whole numbers, the classes of an output whose last axis they lack. `layer` names the layer where there are several; `weights` is
     what the job says of them, if not the module's own: a pattern or a list of checkpoints, relative to the working directory.
     """
     path, batch = Path(path), inputs if isinstance(inputs, tuple) else (inputs,)
@@ -89,7 +90,7 @@ def export_recurrent(
     try:
         with torch.enable_grad():
             output = module(*batch)
-            signal = None if targets is None else watch.signal(loss(output, targets))
+            signal = None if targets is None else watch.signal((loss or _loss)(output, targets))
     finally:
         watch.remove()
         module.train(training)
@@ -109,12 +110,25 @@ def export_recurrent(
     return name
 
 
+def _loss(output: Tensor, targets: Tensor) -> Tensor:
+    """Of numbers the mean squared error, of classes the cross entropy."""
+    shapes = [list(getattr(x, "shape", [])) for x in (output, targets)]
+    if shapes[0] == shapes[1]:
+        return nn.functional.mse_loss(output, targets)
+    if shapes[0][:-1] == shapes[1] and not (targets.is_floating_point() or targets.is_complex()):
+        return nn.functional.cross_entropy(output.flatten(0, -2), targets.flatten().long())
+    raise ValueError(
+        f"the targets have shape {shapes[1]}, the module's output {shapes[0]}; targets are numbers of the output's shape, or classes, "
+        f"whole numbers of shape {shapes[0][:-1]}; for another loss call export_recurrent(…, loss=) from Python"
+    )
+
+
 def _find(module: nn.Module, wanted: str | None) -> tuple[str, nn.Module]:
     found = {name: m for name, m in module.named_modules() if type(m) in LAYERS}
     if wanted is not None and wanted not in found:
         raise ValueError(f"the module has no recurrent layer {wanted!r}; it has {', '.join(found) or 'none'}")
     if wanted is None and len(found) != 1:
-        raise ValueError(f"the module has {len(found)} recurrent layers ({', '.join(found)}); name one as layer=")
+        raise ValueError(f"the module has {len(found)} recurrent layers ({', '.join(found)}); name one as layer=, or --layer")
     name = wanted if wanted is not None else next(iter(found))
     return name, found[name]
 

@@ -35,6 +35,7 @@ from __future__ import annotations
 import argparse
 import runpy
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,12 @@ def _load(spec: str) -> Any:
     """Call FILE.py:FUNCTION."""
     file, _, function = spec.rpartition(":")
     sys.path.insert(0, str(Path(file).resolve().parent))
-    return runpy.run_path(file)[function]()
+    if not function.isidentifier() or not Path(file).is_file():
+        raise ValueError(f"{spec} is no FILE.py:FUNCTION; there is no such file")
+    names = runpy.run_path(file)
+    if not callable(names.get(function)):
+        raise ValueError(f"{file} has no function {function}")
+    return names[function]()
 
 
 def main() -> None:
@@ -212,15 +218,24 @@ def main() -> None:
     parser.add_argument("path", help="output files, without extension")
     parser.add_argument("--opset", type=int, default=20)
     parser.add_argument("--recurrent", action="store_true", help="export the recurrent layer to a native job, no graph")
-    parser.add_argument("--targets", metavar="FILE.py:FUNCTION", help="--recurrent: what the mean squared error is to")
+    parser.add_argument("--targets", metavar="FILE.py:FUNCTION", help="--recurrent: what the output should be, or its classes")
+    parser.add_argument("--layer", metavar="NAME", help="--recurrent: the layer's name, where the module has several")
     a = parser.parse_args()
-    if a.targets and not a.recurrent:
-        parser.error("--targets is for --recurrent")
-    if a.recurrent:
-        targets = _load(a.targets) if a.targets else None
-        export_recurrent(_load(a.model), _load(a.inputs), a.path, targets=targets)
-        return
-    export(_load(a.model), _load(a.inputs), a.path, opset=a.opset)
+    if (a.targets or a.layer) and not a.recurrent:
+        parser.error("--targets and --layer are for --recurrent")
+    try:
+        if a.recurrent:
+            targets = _load(a.targets) if a.targets else None
+            export_recurrent(_load(a.model), _load(a.inputs), a.path, targets=targets, layer=a.layer)
+        else:
+            export(_load(a.model), _load(a.inputs), a.path, opset=a.opset)
+    except (ImportError, RuntimeError, TypeError, ValueError) as e:
+        # What the module's own code raises is shown with where.
+        if Path(traceback.extract_tb(e.__traceback__)[-1].filename).parent != Path(__file__).parent:
+            raise
+        sys.exit(f"error: {e}")
+    weights = "safetensors" if a.recurrent else "onnx"
+    print(f"{a.path}.{weights}, .h5 and .toml written; next: kpflow run {a.path}.toml")
 
 
 if __name__ == "__main__":

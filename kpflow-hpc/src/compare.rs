@@ -195,7 +195,10 @@ const LEADING: usize = 5;
 
 fn table(options: &cli::Compare, found: &Comparison) {
     let name = |p: &std::path::Path| p.file_name().map_or(String::new(), |n| n.to_string_lossy().into_owned());
-    let heads = [name(&options.a), name(&options.b)];
+    let mut heads = [name(&options.a), name(&options.b)];
+    if heads[0] == heads[1] {
+        heads = [&options.a, &options.b].map(|p| p.display().to_string());
+    }
     let label = |r: &Row| format!("{} {}", r.analysis, r.what);
     let wide = found.rows.iter().map(|r| label(r).chars().count()).max().unwrap_or(0).max(8);
     println!("{:wide$}  {:>18}  {:>18}  {:>12}  apart", "quantity", heads[0], heads[1], "error");

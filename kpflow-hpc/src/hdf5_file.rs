@@ -1,9 +1,10 @@
 //! HDF5 files that are read: one so damaged that libhdf5 itself crashes on it is refused like any other.
 //!
 //! libhdf5 does not check all that a file claims (1.10.8: `H5HG_read` follows a damaged heap out of its memory), and nothing can be caught of a
-//! segmentation fault but the chance to say whose it is.
+//! segmentation fault but the chance to say whose it is. Nor does it end every loop that a damaged file sends it on: the work that an open file may cost is limited.
 
 use crate::error::Error;
+use hdf5::types::VarLenUnicode;
 use std::ffi::CString;
 use std::ops::Deref;
 use std::path::Path;
@@ -11,7 +12,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// An open file, and the watch over what reads it.
 pub struct Hdf5File {
+    // Dropped in this order: closing a damaged file can go wrong too.
     file: hdf5::File,
+    _limit: Option<Limit>,
     _watch: Watch,
 }
 
@@ -26,28 +29,50 @@ impl Deref for Hdf5File {
 pub fn open(path: &Path) -> hdf5::Result<Hdf5File> {
     hdf5::silence_errors(true);
     let watch = Watch::over(path);
-    Ok(Hdf5File { file: hdf5::File::open(path)?, _watch: watch })
+    let limit = Limit::of(BUSY + std::fs::metadata(path).map_or(0, |m| m.len() / BYTES));
+    Ok(Hdf5File { file: hdf5::File::open(path)?, _limit: limit, _watch: watch })
 }
 
-/// How libhdf5 crashes: wild reads, reads beyond a mapped file's end, a division by a size of zero, an allocator that finds its notes overwritten.
-const CRASHES: [i32; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGABRT];
+/// What a text of a file says: one of a damaged file need not be UTF-8, as which the hdf5 crate takes it unseen.
+pub fn text(text: &VarLenUnicode) -> String {
+    String::from_utf8_lossy(text.as_bytes()).into_owned()
+}
 
-/// What a crash is said to be.
-static LINE: AtomicPtr<libc::c_char> = AtomicPtr::new(std::ptr::null_mut());
+/// Seconds that the thread may work on a file that it has open, and one more for so many bytes of it. Of a good one, what is read while it is open
+/// costs a hundredth of that; large inputs are read when it has been closed.
+const BUSY: u64 = 10;
+const BYTES: u64 = 10 << 20;
+
+/// How libhdf5 crashes: wild reads, reads beyond a mapped file's end, a division by a size of zero, an allocator that finds its notes overwritten.
+/// Last, the end of a [`Limit`].
+const SIGNALS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGABRT, LIMIT];
+const LIMIT: i32 = libc::SIGVTALRM;
+
+/// What is said of the file.
+struct Lines {
+    crash: CString,
+    busy: CString,
+}
+
+static LINES: AtomicPtr<Lines> = AtomicPtr::new(std::ptr::null_mut());
 
 /// While it lives, a crash ends the program with one line about a file, and the status of bad input.
 pub struct Watch {
-    outer: *mut libc::c_char,
-    before: [Option<libc::sigaction>; 4],
+    outer: *mut Lines,
+    before: [Option<libc::sigaction>; SIGNALS.len()],
 }
 
 impl Watch {
     /// Begins to watch over what reads this file.
     pub fn over(path: &Path) -> Self {
-        let e = Error::input(path, "is so damaged that libhdf5 crashes on it; copy it again, or write it again");
-        let line = CString::new(format!("error: {e}\n")).unwrap_or_default();
-        let outer = LINE.swap(line.into_raw(), Ordering::SeqCst);
-        let before = CRASHES.map(|signal| {
+        let line = |what: &str| {
+            let e =
+                Error::input(path, format!("is so damaged that libhdf5 {what} it; copy it again, or write it again"));
+            CString::new(format!("error: {e}\n")).unwrap_or_default()
+        };
+        let lines = Lines { crash: line("crashes on"), busy: line("does not come to an end with") };
+        let outer = LINES.swap(Box::into_raw(Box::new(lines)), Ordering::SeqCst);
+        let before = SIGNALS.map(|signal| {
             // SAFETY: zeroes are a valid sigaction; the handler is async-signal-safe.
             unsafe {
                 let (mut ours, mut theirs): (libc::sigaction, libc::sigaction) = std::mem::zeroed();
@@ -62,31 +87,74 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        for (signal, before) in CRASHES.into_iter().zip(&self.before) {
+        for (signal, before) in SIGNALS.into_iter().zip(&self.before) {
             if let Some(before) = before {
                 // SAFETY: what was there before.
                 unsafe { libc::sigaction(signal, before, std::ptr::null_mut()) };
             }
         }
-        let ours = LINE.swap(self.outer, Ordering::SeqCst);
+        let ours = LINES.swap(self.outer, Ordering::SeqCst);
         if !ours.is_null() {
             // SAFETY: `over` made it, and its handlers are gone.
-            drop(unsafe { CString::from_raw(ours) });
+            drop(unsafe { Box::from_raw(ours) });
         }
+    }
+}
+
+/// A clock of this thread's work, which ends the program as a crash would; it stands while a slow disk is waited for.
+#[cfg(target_os = "linux")]
+struct Limit(libc::timer_t);
+
+#[cfg(target_os = "linux")]
+impl Limit {
+    fn of(seconds: u64) -> Option<Self> {
+        // SAFETY: zeroes are a valid sigevent and itimerspec, and both pointers are to values of this function.
+        unsafe {
+            let mut event: libc::sigevent = std::mem::zeroed();
+            event.sigev_notify = libc::SIGEV_SIGNAL;
+            event.sigev_signo = LIMIT;
+            let mut timer = std::ptr::null_mut();
+            if libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &mut event, &mut timer) != 0 {
+                return None;
+            }
+            let mut once: libc::itimerspec = std::mem::zeroed();
+            once.it_value.tv_sec = seconds as libc::time_t;
+            libc::timer_settime(timer, 0, &once, std::ptr::null_mut());
+            Some(Self(timer))
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Limit {
+    fn drop(&mut self) {
+        // SAFETY: `of` made it.
+        unsafe { libc::timer_delete(self.0) };
+    }
+}
+
+/// Other systems have no such clock.
+#[cfg(not(target_os = "linux"))]
+struct Limit;
+
+#[cfg(not(target_os = "linux"))]
+impl Limit {
+    fn of(_: u64) -> Option<Self> {
+        None
     }
 }
 
 /// Says whose fault a crash is, and ends the process.
 extern "C" fn end(signal: i32) {
-    let line = LINE.load(Ordering::SeqCst);
-    // SAFETY: write, strlen, _exit and signal are what a signal handler may use; the line lives as long as its watch.
+    // SAFETY: write, _exit and signal are what a signal handler may use; the lines live as long as their watch.
     unsafe {
-        if line.is_null() {
+        let Some(lines) = LINES.load(Ordering::SeqCst).as_ref() else {
             libc::signal(signal, libc::SIG_DFL);
             libc::raise(signal);
-        } else {
-            libc::write(2, line.cast(), libc::strlen(line));
-            libc::_exit(2);
-        }
+            return;
+        };
+        let line = if signal == LIMIT { &lines.busy } else { &lines.crash }.as_bytes();
+        libc::write(2, line.as_ptr().cast(), line.len());
+        libc::_exit(2);
     }
 }

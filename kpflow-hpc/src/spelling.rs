@@ -9,7 +9,8 @@ const DIRECTORY: &str = "is a directory; a file is to be read";
 
 /// The nearest of some words, if it is near enough to be what was meant.
 pub fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    let scored = words.map(|w| (strsim::damerau_levenshtein(word, w), w));
+    let lower = word.to_lowercase();
+    let scored = words.map(|w| (strsim::damerau_levenshtein(&lower, &w.to_lowercase()), w));
     // Of a short word more than half has to be right, or all of it with something behind.
     let half = |d: usize, w: &str| 2 * d < w.len().min(word.len()) || word.starts_with(w) || w.starts_with(word);
     let near = |&(d, w): &(usize, &str)| d <= 1 + w.len() / 3 && !word.is_empty() && half(d, w);

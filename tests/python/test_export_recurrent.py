@@ -156,6 +156,20 @@ def test_a_training_run(tmp_path, kpflow):
     assert "alignment.ntk.step5" in found[2].analyses and found[2]["alignment.ntk.step0"].with_stage == "step0"
 
 
+def test_classes(tmp_path):
+    """Whole numbers are classes, of every step or of the last one."""
+    torch.manual_seed(5)
+    for last, shape in ((False, (B, T)), (True, (B,))):
+        module, x, y = Net(layers(nn.GRU)[0], None, last).double(), torch.randn(B, T, 2).double(), torch.randint(2, shape)
+        same = lambda output, y: nn.functional.cross_entropy(output.reshape(-1, 2), y.reshape(-1))
+        export_recurrent(module, x, tmp_path / "a", targets=y)
+        export_recurrent(module, x, tmp_path / "b", targets=y, loss=same)
+        with h5py.File(tmp_path / "a.h5") as a, h5py.File(tmp_path / "b.h5") as b:
+            assert np.abs(a["error_signal"]).max() > 0 and np.array_equal(a["error_signal"], b["error_signal"])
+        with pytest.raises(ValueError, match="targets are numbers of the output's shape, or classes"):
+            export_recurrent(module, x, tmp_path / "c", targets=y.double())
+
+
 def test_mistakes(tmp_path):
     x = torch.zeros(B, T, 2)
     wrong = lambda module, match, **options: pytest.raises(ValueError, match=match)
@@ -179,7 +193,13 @@ def test_command_line(tmp_path, scripts, kpflow):
     )
     arguments = [f"{tmp_path}/mine.py:{name}" for name in ("model", "inputs")]
     command = [sys.executable, scripts / "export_torch.py", "--recurrent", *arguments, tmp_path / "out/net"]
-    subprocess.run(command, check=True)
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert told == f"{tmp_path}/out/net.safetensors, .h5 and .toml written; next: kpflow run {tmp_path}/out/net.toml\n"
     kpflow("check", tmp_path / "out/net.toml")
     with h5py.File(tmp_path / "out/net.h5") as f:
         assert f["inputs"].shape == (3, 5, 2) and list(f) == ["inputs"]
+    # A mistake is one line; what the module's own code raises is shown whole.
+    (tmp_path / "mine.py").write_text("def model(): raise ValueError('mine')\n")
+    for spec, lines in ((f"{tmp_path}/mine.py:modle", 1), (f"{tmp_path}/yours.py:model", 1), (f"{tmp_path}/mine.py:model", 3)):
+        done = subprocess.run([*command[:3], spec, *command[4:]], capture_output=True, text=True)
+        assert done.returncode == 1 and (done.stderr.count("\n") == 1) == (lines == 1), done.stderr

@@ -20,8 +20,9 @@ pub fn root() -> &'static Path {
 /// The directory that holds what cargo built in this profile: `target/debug`, say.
 pub fn target() -> PathBuf {
     let this = std::env::current_exe().unwrap();
-    // A test lies in target/PROFILE/deps.
-    this.parent().and_then(Path::parent).unwrap().into()
+    // A test lies in target/PROFILE/deps, a program in target/PROFILE.
+    let directory = this.parent().unwrap();
+    if directory.ends_with("deps") { directory.parent().unwrap() } else { directory }.into()
 }
 
 /// The program to test.

@@ -74,7 +74,7 @@ fn npy(shape: &[usize], kind: &str, fortran: bool, data: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
 }
 
-/// A checkpoint with one thing about a tensor changed: `without`, `nan`, `shape` or `type`, its name, and what.
+/// A checkpoint with one thing about a tensor changed: `without`, `nan`, `times`, `shape` or `type`, its name, and what; or, by `rename`, all names.
 fn checkpoint(path: &Path, change: &[&str]) {
     let mut kept = Vec::new();
     for (name, shape) in TENSORS {
@@ -93,8 +93,10 @@ fn checkpoint(path: &Path, change: &[&str]) {
         }
         kept.push((name, kind, shape, doubles(&data)));
     }
-    let views =
-        kept.iter().map(|(name, kind, shape, data)| (*name, TensorView::new(*kind, shape.clone(), data).unwrap()));
+    let prefix = if let ["rename", prefix] = change { prefix } else { "" };
+    let views = kept.iter().map(|(name, kind, shape, data)| {
+        (format!("{prefix}{name}"), TensorView::new(*kind, shape.clone(), data).unwrap())
+    });
     safetensors::serialize_to_file(views, None, path).unwrap();
 }
 

@@ -200,6 +200,19 @@ fn completions_and_pages() {
     assert!(kpflow(2, &["man"]).success().matches(".TH kpflow").count() == 1);
 }
 
+/// Groups may lead to one another in circles, and a name need not be UTF-8.
+#[test]
+fn files_that_lead_in_circles() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("circles.h5");
+    let file = hdf5::File::create(&path).unwrap();
+    file.create_group("a").unwrap().new_dataset::<f64>().shape([2, 3, 4]).create("x").unwrap();
+    (0..9).for_each(|i| file.link_hard("/", &format!("a/round{i}")).unwrap());
+    file.close().unwrap();
+    let text = kpflow(1, &["info", path.to_str().unwrap()]).success();
+    assert!(text.contains("1 dataset\n") && text.contains(":/a/x"), "{text}");
+}
+
 /// libhdf5 itself may crash on what is damaged enough: that is refused like any other file, wherever it is read.
 #[test]
 fn files_that_libhdf5_crashes_on() {

@@ -9,7 +9,7 @@ use hdf5::types::TypeDescriptor;
 use serde_json::json;
 use std::path::Path;
 
-/// Datasets of one file that are told, at most.
+/// Datasets of one file that are told, and groups that are looked into, at most.
 const MOST: usize = 10_000;
 
 /// What an array could be in `[data]`.
@@ -44,13 +44,14 @@ fn npy_type(path: &Path) -> String {
 pub(super) fn hdf5(path: &Path) -> Result<Told> {
     let file = hdf5_file::open(path)
         .map_err(|_| Error::input(path, "is not an HDF5 file, or is damaged; h5py or kpflow run write one"))?;
-    let mut sets = Vec::new();
-    collect(&file, 0, &mut sets);
+    let mut sets = collect(&file);
     sets.sort_by(|a, b| a.0.cmp(&b.0));
     let rows: Vec<Vec<String>> =
         sets.iter().map(|(n, k, s, r)| vec![n.clone(), k.clone(), format!("{s:?}"), r.to_string()]).collect();
     let text = format!("{}: HDF5, {}\n{}", path.display(), some(sets.len(), "dataset"), table(&rows));
-    let hint = sets.iter().find(|s| s.3.starts_with("inputs"));
+    // By its name, or else the first that could be.
+    let could = || sets.iter().filter(|s| s.3.starts_with("inputs"));
+    let hint = could().find(|s| s.0.ends_with("inputs")).or_else(|| could().next());
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let text = match hint {
         Some((set, ..)) => format!("{text}for example: inputs = \"{name}:{set}\"\n"),
@@ -65,24 +66,31 @@ pub(super) fn hdf5(path: &Path) -> Result<Told> {
 
 type Set = (String, String, Vec<usize>, &'static str);
 
-/// All datasets of a group and of the groups in it.
-fn collect(group: &hdf5::Group, depth: usize, sets: &mut Vec<Set>) {
-    if depth > 16 || sets.len() > MOST {
-        return;
+/// All datasets of a file. A group may have several links to it, also from within: it is visited once.
+fn collect(file: &hdf5::File) -> Vec<Set> {
+    let (mut sets, mut visited) = (Vec::new(), Vec::new());
+    let mut left: Vec<hdf5::Group> = file.group("/").into_iter().collect();
+    while let (Some(group), true) = (left.pop(), visited.len().max(sets.len()) <= MOST) {
+        let Ok(place) = group.loc_info().map(|i| (i.fileno, i.token)) else { continue };
+        if visited.contains(&place) {
+            continue;
+        }
+        visited.push(place);
+        for set in group.datasets().unwrap_or_default() {
+            let kind = set.dtype().and_then(|t| t.to_descriptor());
+            let (word, number) = match &kind {
+                Ok(TypeDescriptor::Float(w)) => (format!("float{}", 8 * *w as usize), true),
+                Ok(TypeDescriptor::Integer(w)) => (format!("int{}", 8 * *w as usize), true),
+                Ok(TypeDescriptor::Unsigned(w)) => (format!("uint{}", 8 * *w as usize), true),
+                Ok(TypeDescriptor::Boolean) => ("bool".into(), true),
+                Ok(other) => (other.to_string(), false),
+                Err(_) => ("unknown type".into(), false),
+            };
+            let whole = !word.starts_with("float");
+            let role = if number { role(&set.shape(), whole) } else { "no numbers" };
+            sets.push((set.name(), word, set.shape(), role));
+        }
+        left.extend(group.groups().unwrap_or_default());
     }
-    for set in group.datasets().unwrap_or_default() {
-        let kind = set.dtype().and_then(|t| t.to_descriptor());
-        let (word, number) = match &kind {
-            Ok(TypeDescriptor::Float(w)) => (format!("float{}", 8 * *w as usize), true),
-            Ok(TypeDescriptor::Integer(w)) => (format!("int{}", 8 * *w as usize), true),
-            Ok(TypeDescriptor::Unsigned(w)) => (format!("uint{}", 8 * *w as usize), true),
-            Ok(TypeDescriptor::Boolean) => ("bool".into(), true),
-            Ok(other) => (other.to_string(), false),
-            Err(_) => ("unknown type".into(), false),
-        };
-        let whole = !word.starts_with("float");
-        let role = if number { role(&set.shape(), whole) } else { "no numbers" };
-        sets.push((set.name(), word, set.shape(), role));
-    }
-    group.groups().unwrap_or_default().iter().for_each(|g| collect(g, depth + 1, sets));
+    sets
 }

@@ -13,6 +13,8 @@ pub struct Guess {
     pub also: Vec<String>,
     /// The names of its tensors.
     pub tensors: Vec<String>,
+    /// How many numbers a `readout` reads of its state at a step; none reads what the model does not write.
+    pub width: usize,
 }
 
 /// Names, sorted, and shapes.
@@ -27,7 +29,8 @@ pub fn guess(tensors: &Tensors<'_>) -> (Vec<Guess>, Vec<String>) {
     }
     let taken = |n: &str| found.iter().any(|g: &Guess| g.tensors.iter().any(|t| t == n));
     let rest: Vec<_> = tensors.iter().copied().filter(|(n, _)| !taken(n)).collect();
-    let layers: Vec<String> = linear(&rest).map(|(n, _)| n.to_string()).collect();
+    let reads = |of: usize| found.iter().any(|g| g.width == of);
+    let layers: Vec<String> = linear(&rest).filter(|l| reads(l.1[1])).map(|(n, _)| n.to_string()).collect();
     if found.is_empty() {
         found.extend(conv(&rest).or_else(|| mlp(&rest)));
         return (found, Vec::new());
@@ -80,7 +83,8 @@ fn recurrent(tensors: &Tensors<'_>, name: &str, size: &[usize]) -> Option<Guess>
     let what = format!("{}, hidden {hidden}, input {input}{way}", plural(layers, "layer"));
     let starts = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
     let names = own(tensors, prefix, |n| starts.iter().any(|s| n.starts_with(s)) && !n.contains('.'));
-    Some(Guess { kinds, prefix: prefix.into(), what, also: Vec::new(), tensors: names })
+    let width = hidden * (1 + usize::from(both));
+    Some(Guess { kinds, prefix: prefix.into(), what, also: Vec::new(), tensors: names, width })
 }
 
 fn transformer(tensors: &Tensors<'_>, name: &str, size: &[usize]) -> Option<Guess> {
@@ -106,7 +110,7 @@ fn transformer(tensors: &Tensors<'_>, name: &str, size: &[usize]) -> Option<Gues
         let what = format!("{}, width {width}{words}", plural(layers, "layer"));
         let names = own(tensors, prefix, |n| parts.iter().any(|p| n.starts_with(p)));
         let also = vec!["heads = …".into()];
-        return Some(Guess { kinds: vec![kind], prefix: prefix.into(), what, also, tensors: names });
+        return Some(Guess { kinds: vec![kind], prefix: prefix.into(), what, also, tensors: names, width });
     }
     None
 }
@@ -126,7 +130,7 @@ fn conv(tensors: &Tensors<'_>) -> Option<Guess> {
     let what = format!("{}, {}", plural(maps.len(), "convolution"), plural(linear(tensors).count(), "linear layer"));
     let also = vec![format!("layers = [ … ], as they follow each other (first input: {channels} channels a group)")];
     let names = tensors.iter().map(|t| t.0.to_string()).collect();
-    Some(Guess { kinds: vec!["conv"], prefix: common(&layers), what, also, tensors: names })
+    Some(Guess { kinds: vec!["conv"], prefix: common(&layers), what, also, tensors: names, width: 0 })
 }
 
 /// Layers of which each reads what the one before writes.
@@ -149,7 +153,7 @@ fn mlp(tensors: &Tensors<'_>) -> Option<Guess> {
     let what = format!("{}, {}", plural(layers.len(), "layer"), sizes.join(" → "));
     let part = |n: &str| layers.iter().any(|(l, _)| n == format!("{l}.weight") || n == format!("{l}.bias"));
     let tensors = tensors.iter().filter(|t| part(t.0)).map(|t| t.0.to_string()).collect();
-    Some(Guess { kinds: vec!["mlp", "neural_ode"], prefix, what, also: Vec::new(), tensors })
+    Some(Guess { kinds: vec!["mlp", "neural_ode"], prefix, what, also: Vec::new(), tensors, width: 0 })
 }
 
 #[cfg(test)]
@@ -168,6 +172,7 @@ mod tests {
         let gru = [
             ("rnn.weight_hh_l0", &[9, 3][..]),
             ("rnn.weight_ih_l0", &[9, 2]),
+            ("encoder.weight", &[2, 5]),
             ("fc.weight", &[1, 3]),
             ("fc.bias", &[1]),
         ];

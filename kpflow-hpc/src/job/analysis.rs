@@ -138,8 +138,8 @@ fn analysis(path: &Path, directory: &Path, label: &str, table: &toml::Table) -> 
         return Err(s.error("side is for method = \"one_sided\""));
     }
     let rtol = s.number("rtol")?.unwrap_or(1e-3);
-    if !(rtol >= 0.0 && rtol.is_finite()) {
-        return Err(s.error(format!("rtol = {rtol} is not a tolerance; it is 0 or more")));
+    if !(0.0..1.0).contains(&rtol) {
+        return Err(s.error(format!("rtol = {rtol} is not a tolerance; it is 0 or more, and less than 1: 0.05 is 5 %")));
     }
     Ok(Analysis {
         name: name.into(),

@@ -142,13 +142,27 @@ impl Checkpoint {
     pub fn required<T: Scalar>(&self, names: &[&str], shape: &[usize]) -> Result<Tensor<T>> {
         let Some(tensor) = self.tensor(names)? else {
             let what = names.iter().map(|n| format!("{}{n}", self.prefix)).collect::<Vec<_>>().join(" or ");
-            return Err(Error::input(&self.path, format!("has no tensor {what}; it has {}", some_of(&self.names))));
+            let right = match self.other_prefix(names) {
+                Some(prefix) => format!("did you mean prefix = \"{prefix}\"?"),
+                None => format!("it has {}", some_of(&self.names)),
+            };
+            return Err(Error::input(&self.path, format!("has no tensor {what}; {right}")));
         };
         if tensor.shape != shape {
             let (name, found) = (&tensor.name, &tensor.shape);
             return Err(Error::input(&self.path, format!("tensor {name} has shape {found:?}; it should be {shape:?}")));
         }
         Ok(tensor)
+    }
+
+    /// The prefix with which one of these tensors would be there.
+    fn other_prefix(&self, names: &[&str]) -> Option<String> {
+        let prefixes = |n: &&str| {
+            let of =
+                |whole: &String| Some(whole.strip_suffix(n)?.to_string()).filter(|p| p.is_empty() || p.ends_with('.'));
+            self.metadata.tensors().keys().filter_map(of).min()
+        };
+        names.iter().find_map(prefixes)
     }
 }
 
@@ -158,6 +172,10 @@ pub(super) fn not_safetensors(path: &Path, e: &SafeTensorError) -> String {
     match e {
         _ if ending == "onnx" => {
             "is an ONNX graph; kind = \"onnx\" reads it, the other kinds a safetensors file".into()
+        }
+        _ if ["pt", "pth", "ckpt", "bin"].contains(&ending) => {
+            let (load, save) = ("torch.load(FILE, weights_only=True)", "\"model.safetensors\"");
+            format!("is not a safetensors file; make one by safetensors.torch.save_file({load}, {save})")
         }
         SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
             "is a safetensors file cut short, or is none; copy or save it again".into()

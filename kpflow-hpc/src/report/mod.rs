@@ -60,12 +60,17 @@ fn open(paths: &[PathBuf]) -> Result<Vec<Stage>> {
     if stages.iter().all(|s| s.results.stage_index.is_some()) {
         stages.sort_by_key(|s| s.results.stage_index);
     }
-    // What all file names begin and end with says nothing.
+    // What all file names begin and end with says nothing; files of one name are told apart by their directories.
     let unnamed = stages.iter().all(|s| s.results.stage.is_none());
     if unnamed && stages.len() > 1 {
         let labels: Vec<String> = stages.iter().map(|s| s.label.clone()).collect();
+        let same = labels.iter().all(|l| *l == labels[0]);
+        let directory = |p: &Path| Some(p.canonicalize().ok()?.parent()?.file_name()?.to_string_lossy().into_owned());
         for (stage, short) in stages.iter_mut().zip(shortened(&labels)) {
-            stage.label = short;
+            stage.label = match directory(&stage.results.path) {
+                Some(directory) if same => format!("{directory}/{short}"),
+                _ => short,
+            };
         }
     }
     // Names that are there twice get a number.

@@ -50,7 +50,7 @@ pub(super) fn head(header: &Header, bytes: f64) -> String {
     let Header { model, parameters, shape, ranks, grid, threads, .. } = header;
     let groups = if grid[1] > 1 { format!(" in {} groups", grid[1]) } else { String::new() };
     let memory = bytes / 1048576.0;
-    format!("{model} with {parameters} parameters, state {shape:?}; {ranks} ranks{groups} × {threads} threads, about {memory:.0} MiB a rank")
+    format!("{model} with {parameters} parameters, state {shape:?}; {ranks} ranks{groups} × {threads} threads, at most {memory:.0} MiB a rank")
 }
 
 /// What `--verbose` tells before the first analysis: how products are made.
@@ -127,7 +127,7 @@ pub(super) fn dry<T: Real>(
             header.ranks, header.grid[0], header.grid[1], header.threads
         ),
     );
-    row("memory", format!("about {:.0} MiB a rank", bytes / 1048576.0));
+    row("memory", format!("at most {:.0} MiB a rank", bytes / 1048576.0));
     row("output", format!("{} {there}", job.output.display()));
     print!("{out}\n{}\nNothing was computed, and nothing written.\n", plan::of_run(&plan));
     Ok(())

@@ -281,7 +281,7 @@ fn variables(file: &hdf5::File) -> Option<Vec<Variable>> {
     }
     let (names, layout) = (names.read_raw::<VarLenUnicode>().ok()?, layout.read_raw::<u64>().ok()?);
     let one = |(n, l): (&VarLenUnicode, &[u64])| Variable {
-        name: n.to_string(),
+        name: hdf5_file::text(n),
         layout: [l[0], l[1], l[2], l[3]].map(|x| x as usize),
     };
     Some(names.iter().zip(layout.chunks_exact(4)).map(one).collect())

@@ -2,7 +2,8 @@
 
 use super::{Analysis, Array, TENSORS};
 use crate::error::{Error, Result};
-use hdf5::types::{TypeDescriptor, VarLenUnicode};
+use crate::hdf5_file;
+use hdf5::types::TypeDescriptor;
 use hdf5::{Group, H5Type};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,7 +67,7 @@ impl Reader<'_> {
         })
     }
     pub fn text(&self, name: &str) -> Result<String> {
-        self.attribute(name, |a| Ok(a.read_scalar::<VarLenUnicode>()?.to_string()))
+        self.attribute(name, |a| Ok(hdf5_file::text(&a.read_scalar()?)))
     }
     pub fn number<N: H5Type>(&self, name: &str) -> Result<N> {
         self.attribute(name, |a| a.read_scalar::<N>())
