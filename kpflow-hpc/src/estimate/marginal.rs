@@ -5,7 +5,7 @@ use super::small::eigen;
 use super::{Budget, Problem, StopReason, Tall, TESTS};
 use crate::engine::Real;
 use crate::error::{fits, Error, Result};
-use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef};
+use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 use kpflow_core::probe::{Probe, Running};
 use kpflow_core::{BlockMut, Shape};
 
@@ -58,15 +58,29 @@ impl Split {
         let sizes = [self.shape.trajectories, self.shape.steps, self.shape.units];
         (0..3).filter(|&a| self.kept[a] == kept).fold(0, |i, a| i * sizes[a] + at[a])
     }
-    /// Calls `f(place in a trajectory's numbers, b, kept, other)` for the trajectories `first .. first + count`.
-    fn each(&self, first: usize, count: usize, mut f: impl FnMut(usize, usize, usize, usize)) {
-        let (steps, units) = (self.shape.steps, self.shape.units);
-        for b in first..first + count {
-            for i in 0..steps * units {
-                let at = [b, i / units, i % units];
-                f(i, b - first, self.index(true, at), self.index(false, at));
-            }
-        }
+    /// The numbers of a trajectory's places among the kept and among the others.
+    fn places(&self) -> Places {
+        let units = self.shape.units;
+        let at = |i: usize| [0, i / units, i % units];
+        let pairs =
+            (0..self.shape.per_trajectory()).map(|i| (self.index(true, at(i)), self.index(false, at(i)))).collect();
+        Places { pairs, next: [true, false].map(|kept| self.index(kept, [1, 0, 0])) }
+    }
+}
+
+/// Where a trajectory's numbers are among the kept and among the others.
+struct Places {
+    /// Of the first trajectory.
+    pairs: Vec<(usize, usize)>,
+    /// What another trajectory adds to both.
+    next: [usize; 2],
+}
+
+impl Places {
+    /// Calls `f(number, kept, other)` for each of trajectory b's numbers, which are as many or more.
+    fn each<I: IntoIterator>(&self, b: usize, numbers: I, mut f: impl FnMut(I::Item, usize, usize)) {
+        let [kept, other] = self.next.map(|n| b * n);
+        numbers.into_iter().zip(&self.pairs).for_each(|(x, (k, r))| f(x, kept + k, other + r));
     }
 }
 
@@ -200,65 +214,78 @@ pub fn marginal<T: Real>(problem: &Problem<'_, T>, budget: &Budget, kept: Kept) 
 
 /// One sample a product: random signs everywhere.
 fn by_signs<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize, m: usize) -> Vec<Vec<f64>> {
-    let (d, rest) = (split.count(true), split.count(false));
+    let (d, rest, places) = (split.count(true), split.count(false), split.places());
+    let Problem { engine, seed, trajectories, first: start, .. } = *problem;
     let x = problem.draw(TESTS, first, m);
     let y = problem.apply(&x);
-    let mut all = Vec::with_capacity(m * d * d);
-    for v in 0..m {
-        // The signs of all trajectories, if those are what is kept: any part of a probe can be made anywhere.
+    let mut all = vec![0.0f64; m * d * d];
+    engine.for_each(m, &mut all, d * d, &mut [], 0, |v, sample, _: &mut [f64]| {
         let (mut signs, mut images) = (vec![0.0f64; rest * d], vec![0.0f64; rest * d]);
+        // The signs of all trajectories, if those are what is kept: any part of a probe can be made anywhere.
         if split.kept[0] {
-            let whole = whole_probe::<T>(problem, split, first + v);
-            split.each(0, problem.trajectories, |i, b, k, r| signs[r * d + k] = whole.part(b, 0)[i].f64());
-        } else {
-            split.each(problem.first, x.shape.trajectories, |i, b, k, r| signs[r * d + k] = x.part(b, v)[i].f64());
+            let whole = whole_probe::<T>(seed, split, first + v);
+            for b in 0..trajectories {
+                places.each(b, whole.part(b, 0), |x, k, r| signs[r * d + k] = x.f64());
+            }
         }
-        split.each(problem.first, y.shape.trajectories, |i, b, k, r| images[r * d + k] = y.part(b, v)[i].f64());
-        let mut sample = vec![0.0f64; d * d];
+        for b in 0..x.shape.trajectories {
+            if !split.kept[0] {
+                places.each(start + b, x.part(b, v), |x, k, r| signs[r * d + k] = x.f64());
+            }
+            places.each(start + b, y.part(b, v), |y, k, r| images[r * d + k] = y.f64());
+        }
         let (s, y) = (fits(MatRef::new(&signs, rest, d, d)), fits(MatRef::new(&images, rest, d, d)));
-        let product = Gemm::new(s.t(), y, fits(MatMut::new(&mut sample, d, d, d)));
-        problem.engine.gemm(1.0, fits(product), 0.0);
-        all.extend(sample);
-    }
+        let product = Gemm::new(s.t(), y, fits(MatMut::new(sample, d, d, d)));
+        engine.gemm(1.0, fits(product), 0.0);
+    });
     problem.grid().sum(&mut all);
     all.chunks(d * d).map(<[f64]>::to_vec).collect()
 }
 
 /// One sample of d products: the same signs along what is traced out, one kept index a product.
 fn by_columns<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize) -> Vec<Vec<f64>> {
-    let d = split.count(true);
-    let count = problem.shape().trajectories;
-    let whole = if split.kept[0] { whole_probe::<T>(problem, split, first) } else { problem.draw(TESTS, first, 1) };
+    let (d, places) = (split.count(true), split.places());
+    let (engine, own, count) = (problem.engine, problem.first, problem.shape().trajectories);
+    let whole =
+        if split.kept[0] { whole_probe::<T>(problem.seed, split, first) } else { problem.draw(TESTS, first, 1) };
     // The sign of what is traced out is the one that the probe has at the first of the kept.
-    let start = if split.kept[0] { 0 } else { problem.first };
+    let start = if split.kept[0] { 0 } else { own };
     let mut signs = vec![0.0f64; split.count(false)];
-    split.each(start, whole.shape.trajectories, |i, b, k, r| {
-        if k == 0 {
-            signs[r] = whole.part(b, 0)[i].f64();
-        }
-    });
-    let mut sample = vec![0.0f64; d * d];
+    for b in 0..whole.shape.trajectories {
+        places.each(start + b, whole.part(b, 0), |x, k, r| {
+            if k == 0 {
+                signs[r] = x.f64();
+            }
+        });
+    }
+    // A row a product.
+    let mut columns = vec![0.0f64; d * d];
     for from in (0..d).step_by(problem.block) {
         let m = problem.block.min(d - from);
         let mut x = Tall::zeros(problem.shape(), m);
-        split.each(problem.first, count, |i, b, k, r| {
-            if (from..from + m).contains(&k) {
-                x.part_mut(b, k - from)[i] = T::of(signs[r]);
+        for b in 0..count {
+            places.each(own + b, 0.., |i, k, r| {
+                if (from..from + m).contains(&k) {
+                    x.part_mut(b, k - from)[i] = T::of(signs[r]);
+                }
+            });
+        }
+        let y = problem.apply(&x);
+        engine.for_each(m, &mut columns[from * d..], d, &mut [], 0, |v, column, _: &mut [f64]| {
+            for b in 0..count {
+                places.each(own + b, y.part(b, v), |y, k, r| column[k] += y.f64() * signs[r]);
             }
         });
-        let y = problem.apply(&x);
-        for v in 0..m {
-            split.each(problem.first, count, |i, b, k, r| sample[k * d + from + v] += signs[r] * y.part(b, v)[i].f64());
-        }
     }
+    let mut sample: Vec<f64> = (0..d * d).map(|i| columns[i % d * d + i / d]).collect();
     problem.grid().sum(&mut sample);
     vec![sample]
 }
 
 /// A probe in all trajectories of all ranks.
-fn whole_probe<T: Real>(problem: &Problem<'_, T>, split: &Split, vector: usize) -> Tall<T> {
+fn whole_probe<T: Real>(seed: u64, split: &Split, vector: usize) -> Tall<T> {
     let mut x = Tall::zeros(split.shape, 1);
-    let probe = Probe { seed: problem.seed, stream: TESTS.stream, distribution: TESTS.distribution };
+    let probe = Probe { seed, stream: TESTS.stream, distribution: TESTS.distribution };
     fits(BlockMut::new(split.shape, 1, &mut x.data).and_then(|block| probe.fill(0, vector, block)));
     x
 }
@@ -268,7 +295,9 @@ pub fn marginal_of(matrix: &[f64], shape: Shape, kept: Kept) -> (Vec<f64>, usize
     let split = Split { shape, kept };
     let (d, n) = (split.count(true), shape.len());
     let mut places = vec![Vec::new(); split.count(false)];
-    split.each(0, shape.trajectories, |i, b, k, r| places[r].push((k, b * shape.per_trajectory() + i)));
+    for b in 0..shape.trajectories {
+        split.places().each(b, b * shape.per_trajectory().., |i, k, r| places[r].push((k, i)));
+    }
     let mut out = vec![0.0; d * d];
     for group in &places {
         for &(i, row) in group {
