@@ -18,7 +18,7 @@ fi
 # From nothing, what is compiled once needs no notes for a second time.
 if [ ! -d "$target/deps" ]; then export CARGO_INCREMENTAL=0; fi
 
-step "without MPI and OpenBLAS: the program alone"
+step "without MPI and OpenBLAS: the program is built"
 # Optimised a little: nothing large is run with it, and it is built once more for all the rest.
 cargo build -p kpflow-hpc --no-default-features --config 'profile.dev.package.kpflow-hpc.opt-level=1'
 cp "$target/kpflow" "$target/kpflow-serial"
@@ -26,11 +26,14 @@ if ldd "$target/kpflow-serial" | grep -E 'libmpi|libopenblas|libblas'; then
     echo "the program without MPI and OpenBLAS is linked to them" >&2
     exit 1
 fi
-KPFLOW_BIN=$(realpath "$target/kpflow-serial") cargo test -p kpflow-tests alone
 
 step "everything, with MPI and OpenBLAS: libraries, program, documentation's examples"
 # It builds the program, with MPI now, and the examples before it runs a test: no test has to.
 KPFLOW_BIN=$(realpath "$target")/kpflow cargo test --workspace --no-fail-fast
+
+step "without MPI and OpenBLAS: the program alone"
+# The same test programs: nothing is built again.
+KPFLOW_BIN=$(realpath "$target/kpflow-serial") cargo test --workspace --test '*' alone
 
 step "on a microcontroller"
 scripts/test-embedded.sh

@@ -25,6 +25,7 @@ mod singular_triplets;
 mod small;
 mod tall;
 mod trace;
+mod whitening;
 
 pub use alignment::alignment;
 pub use block_krylov::{block_krylov, block_krylov_sizes, block_krylov_vectors};

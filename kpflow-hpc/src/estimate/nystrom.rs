@@ -1,11 +1,9 @@
 //! Leading eigenpairs from one block of products.
 
-use super::factor::Core;
-use super::trace::Sketch;
+use super::trace::{Factors, Sketch};
 use super::{Problem, Tall};
 use crate::engine::Real;
 use crate::error::{Error, Result};
-use faer::Mat;
 
 /// Computes the leading eigenpairs of the Nyström approximation Â = Y (ΩᵀY)⁺ Yᵀ, Y = AΩ, of a positive semidefinite operator (Tropp, Yurtsever, Udell and
 /// Cevher 2017). Collective.
@@ -19,14 +17,11 @@ pub(super) fn nystrom<T: Real>(
     count: usize,
 ) -> Result<(Vec<f64>, Tall<T>)> {
     let (m, epsilon) = (sketch.y.vectors, T::epsilon().f64());
-    let factors = sketch.factors(problem).ok_or_else(|| Error::run("the products are not finite"))?;
-    let (shift, core) = (factors.shift, Core::new(&factors.h, epsilon)?);
-    // Â = (Y Fᵀ)(Y Fᵀ)ᵀ with Y Fᵀ = Q (R Fᵀ): its singular values are the roots of the eigenvalues.
-    let f = core.whiten(Mat::identity(m, m).as_ref());
-    let small = &factors.r * f.transpose();
-    let gram = small.transpose() * &small;
-    let rank = gram.nrows();
-    let flat: Vec<f64> = (0..rank * rank).map(|i| gram[(i / rank, i % rank)]).collect();
+    let factors = sketch.factors(problem)?.ok_or_else(|| Error::run("the products are not finite"))?;
+    // Â = (Y Fᵀ)(Y Fᵀ)ᵀ: its eigenvalues are those of (Y Fᵀ)ᵀ(Y Fᵀ).
+    let Factors { shift, root: f, inside, .. } = factors;
+    let rank = inside.nrows();
+    let flat: Vec<f64> = (0..rank * rank).map(|i| inside[(i / rank, i % rank)]).collect();
     let (values, vectors) = super::small::eigen(&flat, rank);
     let k = count.min(values.iter().take_while(|v| **v > shift.max(epsilon * values[0])).count());
     let mut c = vec![0.0; m * k];

@@ -129,7 +129,7 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     }
     let (held, vectors) = (vectors, vectors * n);
     let other = if a.quantity == Quantity::Alignment { model + whole * number } else { 0 };
-    // Beside the vectors, in double precision: signs and images of a sample; a trajectory's probes and products, and a QR of them, in every
+    // Beside the vectors, in double precision: signs and images of a sample; a trajectory's probes and products, and these whitened, in every
     // lane, when a third of what a sketch held while it grew is free again.
     let (sketch, lanes) = (held / 3, machine.lanes().min(shape.trajectories.max(1)));
     let beside = match (a.quantity, a.method) {
@@ -144,10 +144,6 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         }
         (Quantity::Trace, Method::Auto | Method::PerTrajectoryXnystrace) => {
             (32 * lanes * per * sketch).saturating_sub(sketch * n * number)
-        }
-        // In single precision the triangle of a sketch is never taken from its Gram matrix.
-        (Quantity::Trace, Method::Xnystrace | Method::Nystrompp) if number == 4 => {
-            16 * lanes * sketch * per.max(8 * sketch)
         }
         _ => 0,
     };

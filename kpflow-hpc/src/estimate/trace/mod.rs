@@ -23,9 +23,11 @@ pub(super) use range::Range;
 pub use xnystrace::xnystrace;
 pub use xtrace::xtrace;
 
-use super::factor::{columns, symmetric, triangle, triangle_of_all, triangle_of_gram};
+use super::factor::{columns, symmetric};
+use super::whitening::{gram_whitened, Core, Whitener};
 use super::{Family, Problem, Tall};
 use crate::engine::Real;
+use crate::error::Result;
 use faer::Mat;
 
 /// Probes Ω of a family and the products Y = AΩ, more and more of them.
@@ -58,26 +60,38 @@ pub(super) struct Factors {
     pub shift: f64,
     /// ΩᵀΩ.
     pub own: Mat<f64>,
-    /// Ωᵀ(A + ν)Ω.
-    pub h: Mat<f64>,
-    /// R with RᵀR = Yᵀ Y, Y = (A + ν)Ω.
-    pub r: Mat<f64>,
+    /// H = Ωᵀ(A + ν)Ω.
+    pub core: Core,
+    /// F with FᵀF = H⁺.
+    pub root: Mat<f64>,
+    /// F YᵀY Fᵀ, Y = (A + ν)Ω: its eigenvalues are those of the approximation YH⁺Yᵀ.
+    pub inside: Mat<f64>,
 }
 
 impl Grams {
-    /// The factors; `triangle(ν)` makes R where a Gram matrix is not good enough for it. `None` where products are not finite.
-    fn factors(self, n: usize, epsilon: f64, triangle: impl FnOnce(f64) -> Mat<f64>) -> Option<Factors> {
+    /// The factors; `whitened(ν, H, F)` makes F YᵀY Fᵀ where a Gram matrix is not good enough for it. `None` where products are not finite.
+    fn factors(
+        self,
+        n: usize,
+        epsilon: f64,
+        whitened: impl FnOnce(f64, &Core, &Mat<f64>) -> Mat<f64>,
+    ) -> Result<Option<Factors>> {
         let Grams { own, form, square } = self;
         let m = own.nrows();
         let squared: f64 = (0..m).map(|i| square[(i, i)]).sum();
         if !squared.is_finite() {
-            return None;
+            return Ok(None);
         }
         let shift = epsilon * (squared / n as f64).sqrt();
-        let h = Mat::from_fn(m, m, |i, j| form[(i, j)] + shift * own[(i, j)]);
-        let g = Mat::from_fn(m, m, |i, j| square[(i, j)] + 2.0 * shift * form[(i, j)] + shift * shift * own[(i, j)]);
-        let r = triangle_of_gram(&g, epsilon).unwrap_or_else(|| triangle(shift));
-        Some(Factors { n, shift, own, h, r })
+        let core = Core::new(&Mat::from_fn(m, m, |i, j| form[(i, j)] + shift * own[(i, j)]), epsilon)?;
+        let root = core.whiten(Mat::identity(m, m).as_ref());
+        let inside = if core.is_mild(epsilon) {
+            let square = |i, j| square[(i, j)] + 2.0 * shift * form[(i, j)] + shift * shift * own[(i, j)];
+            core.whiten(core.whiten(Mat::from_fn(m, m, square).as_ref()).transpose())
+        } else {
+            whitened(shift, &core, &root)
+        };
+        Ok(Some(Factors { n, shift, own, core, root, inside }))
     }
 }
 
@@ -111,18 +125,21 @@ impl<T: Real> Sketch<T> {
     }
 
     /// The factors of the Nyström approximation that one trajectory's part of this sketch makes of its diagonal block.
-    pub fn factors_of(&self, b: usize) -> Option<Factors> {
+    pub fn factors_of(&self, b: usize) -> Result<Option<Factors>> {
         let (omega, y) = (columns(&self.omega, b), columns(&self.y, b));
         let form = omega.transpose() * &y;
         let form = Mat::from_fn(form.nrows(), form.ncols(), |i, j| 0.5 * (form[(i, j)] + form[(j, i)]));
         let grams = Grams { own: omega.transpose() * &omega, form, square: y.transpose() * &y };
-        grams.factors(omega.nrows(), T::epsilon().f64(), |shift| triangle((y + faer::Scale(shift) * &omega).as_ref()))
+        grams.factors(omega.nrows(), T::epsilon().f64(), |shift, _, root| {
+            let z = (y + faer::Scale(shift) * &omega) * root.transpose();
+            z.transpose() * &z
+        })
     }
 
     /// The factors of the Nyström approximation that this sketch makes; `None` where products are not finite. Collective.
     ///
     /// Gram matrices grow with the sketch: what is known of its first probes is not computed again.
-    pub fn factors(&mut self, problem: &Problem<'_, T>) -> Option<Factors> {
+    pub fn factors(&mut self, problem: &Problem<'_, T>) -> Result<Option<Factors>> {
         let m = self.omega.vectors;
         let grow = |old: &Mat<f64>, x: &Tall<T>, y: &Tall<T>| {
             let (k, all) = (old.nrows(), problem.gram_of(x, 0..m, y, old.nrows()..m));
@@ -147,6 +164,8 @@ impl<T: Real> Sketch<T> {
             grams.own = symmetric(&problem.gram(&omega, &omega), m);
             grams.form = symmetric(&problem.gram(&omega, &self.y.doubles()), m);
         }
-        grams.factors(problem.len(), T::epsilon().f64(), |shift| triangle_of_all(problem, &self.shifted(shift)))
+        grams.factors(problem.len(), T::epsilon().f64(), |shift, core, root| {
+            gram_whitened(problem, &self.y, (shift, &self.omega), &Whitener::new(core, root))
+        })
     }
 }

@@ -3,7 +3,7 @@
 use super::{Factors, Sketch};
 use crate::engine::Real;
 use crate::error::Result;
-use crate::estimate::factor::{squares, Core};
+use crate::estimate::factor::squares;
 use crate::estimate::sampling::{grow, mean};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES, TESTS};
 use faer::Mat;
@@ -27,10 +27,10 @@ pub fn nystrompp<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
         if k == 0 {
             return Ok(mean(&forms));
         }
-        let Some(Factors { shift, h, r, .. }) = sketch.factors(problem) else { return Ok((f64::NAN, f64::NAN)) };
+        let Some(factors) = sketch.factors(problem)? else { return Ok((f64::NAN, f64::NAN)) };
+        let Factors { shift, core, inside, .. } = factors;
         let epsilon = T::epsilon().f64();
-        let core = Core::new(&h, epsilon)?;
-        let known: f64 = squares(&core.whiten(r.transpose())).iter().sum();
+        let known: f64 = (0..inside.nrows()).map(|i| inside[(i, i)]).sum();
         let c = problem.gram(&sketch.shifted(shift), &tests.omega);
         let inside = squares(&core.whiten(Mat::from_fn(k, forms.len(), |i, j| c[i * forms.len() + j]).as_ref()));
         let samples: Vec<f64> = forms.iter().zip(inside).map(|(form, inside)| form - inside).collect();

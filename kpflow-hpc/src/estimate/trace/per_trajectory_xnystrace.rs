@@ -91,8 +91,8 @@ impl<T: Real> Ladder<T> {
 }
 
 fn trajectory<T: Real>(sketch: &Sketch<T>, b: usize) -> Result<ValueError> {
-    match sketch.factors_of(b) {
-        Some(factors) => exchangeable(&factors, T::epsilon().f64()),
+    match sketch.factors_of(b)? {
+        Some(factors) => exchangeable(&factors),
         None => Ok((f64::NAN, f64::NAN)),
     }
 }

@@ -3,8 +3,8 @@
 use super::{Factors, Sketch};
 use crate::engine::Real;
 use crate::error::{Error, Result};
-use crate::estimate::factor::{squares, Core, Pairs};
 use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
+use crate::estimate::whitening::{Core, Pairs};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
 use faer::{Mat, Side};
 
@@ -25,38 +25,32 @@ pub fn xnystrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
     let mut sketch = Sketch::new(problem, SKETCHES);
     grow(problem, budget, n, |total| {
         sketch.extend(problem, total);
-        let Some(factors) = sketch.factors(problem) else { return Ok((f64::NAN, f64::NAN)) };
+        let Some(factors) = sketch.factors(problem)? else { return Ok((f64::NAN, f64::NAN)) };
         let epsilon = T::epsilon().f64();
-        let (value, error) = exchangeable(&factors, epsilon)?;
+        let (value, error) = exchangeable(&factors)?;
         Ok((value, floor(error * student(total as f64 - 1.0), value, epsilon)))
     })
 }
 
 /// The mean of the m estimates of the trace, each with another probe left out, and its standard error by the jackknife.
-pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError> {
-    let Factors { n, shift, own, h, r } = factors;
-    let (n, m) = (*n as f64, h.nrows());
-    let core = Core::new(h, epsilon)?;
-    let b = core.whiten(r.transpose());
-    let trace = squares(&b).iter().sum::<f64>() - shift * n;
+pub(super) fn exchangeable(factors: &Factors) -> Result<ValueError> {
+    let Factors { n, shift, own, core, root, inside } = factors;
+    let (n, m) = (*n as f64, own.nrows());
+    let trace = (0..inside.nrows()).map(|i| inside[(i, i)]).sum::<f64>() - shift * n;
     // Probes are known better than products with them.
     let probes = Core::new(own, f64::EPSILON)?;
     if probes.is_deficient() {
         return Ok((trace, f64::INFINITY));
     }
-    if let Core::Deficient { kept, left } = &core {
+    if let Core::Deficient { kept, left } = core {
         let dimensions = n - kept.values.len() as f64;
         let (rest, error) = beyond(left, (own, &probes), *shift, dimensions)?;
         return Ok((trace + rest, error));
     }
-    let inverse = |core: &Core| {
-        let root = core.whiten(Mat::identity(m, m).as_ref());
-        (root.transpose() * &root, root)
-    };
-    let ((p, root), (o, _)) = (inverse(&core), inverse(&probes));
-    // M = H⁻¹YᵀYH⁻¹: what leaving probes out takes from tr Â.
-    let z = b.transpose() * &root;
-    let lost = z.transpose() * &z;
+    let probes = probes.whiten(Mat::identity(m, m).as_ref());
+    let (p, o) = (root.transpose() * root, probes.transpose() * &probes);
+    // H⁻¹YᵀYH⁻¹: what leaving probes out takes from tr Â.
+    let lost = root.transpose() * inside * root;
     // Probe i is left out and what is left of it outside of the others, of squared norm 1/o_ii, counts as it should, n − m + 1 in the mean.
     let one = |i: usize| trace - lost[(i, i)] / p[(i, i)] + (n - m as f64 + 1.0) * o[(i, i)] / p[(i, i)];
     let value = (0..m).map(one).sum::<f64>() / m as f64;
