@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use hdf5::types::VarLenUnicode;
+use hdf5::LocationType;
 use std::ffi::CString;
 use std::ops::Deref;
 use std::path::Path;
@@ -31,6 +32,13 @@ pub fn open(path: &Path) -> hdf5::Result<Hdf5File> {
     let watch = Watch::over(path);
     let limit = Limit::of(BUSY + std::fs::metadata(path).map_or(0, |m| m.len() / BYTES));
     Ok(Hdf5File { file: hdf5::File::open(path)?, _limit: limit, _watch: watch })
+}
+
+/// The names of a group's members of a type. They are asked for by name: of objects opened in another way libhdf5 looks their names up in all of
+/// the file, one by one.
+pub fn members(group: &hdf5::Group, of: LocationType) -> Vec<String> {
+    let names = group.member_names().unwrap_or_default();
+    names.into_iter().filter(|n| group.loc_type_by_name(n).is_ok_and(|t| t == of)).collect()
 }
 
 /// What a text of a file says: one of a damaged file need not be UTF-8, as which the hdf5 crate takes it unseen.

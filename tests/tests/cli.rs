@@ -200,7 +200,7 @@ fn completions_and_pages() {
     assert!(kpflow(2, &["man"]).success().matches(".TH kpflow").count() == 1);
 }
 
-/// Groups may lead to one another in circles, and a name need not be UTF-8.
+/// Groups may lead to one another in circles.
 #[test]
 fn files_that_lead_in_circles() {
     let directory = tempfile::tempdir().unwrap();
@@ -225,4 +225,16 @@ fn files_that_libhdf5_crashes_on() {
         assert_eq!((done.status.code(), done.errors().len()), (Some(2), 1), "{command}: {}", done.stderr);
         assert!(done.errors()[0].starts_with(&format!("error: {damaged}: is ")), "{command}: {}", done.stderr);
     }
+}
+
+/// A damaged file may send libhdf5 round and round: that ends after ten seconds of work.
+#[test]
+#[cfg(target_os = "linux")]
+fn files_that_libhdf5_does_not_end_with() {
+    let damaged = kpflow_tests::root().join("tests/damaged/loop.h5").display().to_string();
+    let done = kpflow(1, &["info", &damaged]);
+    let right = format!(
+        "error: {damaged}: is so damaged that libhdf5 does not come to an end with it; copy it again, or write it again"
+    );
+    assert_eq!((done.status.code(), done.errors()), (Some(2), vec![right.as_str()]), "{}", done.stderr);
 }

@@ -21,6 +21,19 @@ fn tokens_too_large() {
     job(10.0).run(1);
 }
 
+/// What a method cannot do is refused by ranks that have no trajectory too: none waits for the others.
+#[test]
+fn no_closed_form_and_more_ranks_than_trajectories() {
+    let stacked = reference("data/gru_stacked.safetensors");
+    let job =
+        Job::new(format!("[model]\nkind = \"gru\"\nweights = {stacked:?}\n[data]\ninputs = \"one.h5:/inputs\"\n"));
+    let file = hdf5::File::create(job.path("one.h5")).unwrap();
+    file.new_dataset_builder().with_data(&ndarray::Array3::from_elem((1, 4, 3), 0.5)).create("inputs").unwrap();
+    file.close().unwrap();
+    job.analysis("t", "ntk", "trace", "method = \"exact\"")
+        .refused_on(&[1, 3], &["\"exact\" is for single recurrences"]);
+}
+
 #[test]
 fn one_rank_speaks() {
     let help = kpflow(2, &["--help"]).success();

@@ -45,6 +45,10 @@ fn features<'a, T: Real>(lin: &'a Linearization<'_, T>) -> Result<(Features<'a, 
 /// **Errors**: there is no closed form for this model.
 pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: Closed) -> Result<Estimate> {
     let (features, rows) = features(lin)?;
+    // Asked of the graph, which all ranks have, and not of trajectories, of which a rank may have none.
+    if which != Closed::Parameter && !lin.graph().is_single_recurrence() {
+        return Err(Error::usage("method = \"exact\" is for single recurrences; choose another method"));
+    }
     let local = match which {
         Closed::Parameter => features.trace(&rows)?,
         _ => {
@@ -55,9 +59,7 @@ pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: 
             for (i, out) in traces.chunks_mut(2 * lanes).enumerate() {
                 let these = i * lanes..i * lanes + out.len() / 2;
                 let count = these.len() as u64;
-                if !gramian_traces(&features, &rows, these, engine, out, &mut scratch)? {
-                    return Err(Error::usage("method = \"exact\" is for single recurrences; choose another method"));
-                }
+                gramian_traces(&features, &rows, these, engine, out, &mut scratch)?;
                 progress::did(count);
             }
             let place = usize::from(which == Closed::PropagatorGram);

@@ -6,6 +6,7 @@ use crate::hdf5_file;
 use crate::job::Source;
 use crate::load::{npy_header, Array};
 use hdf5::types::TypeDescriptor;
+use hdf5::LocationType;
 use serde_json::json;
 use std::path::Path;
 
@@ -69,14 +70,15 @@ type Set = (String, String, Vec<usize>, &'static str);
 /// All datasets of a file. A group may have several links to it, also from within: it is visited once.
 fn collect(file: &hdf5::File) -> Vec<Set> {
     let (mut sets, mut visited) = (Vec::new(), Vec::new());
-    let mut left: Vec<hdf5::Group> = file.group("/").into_iter().collect();
-    while let (Some(group), true) = (left.pop(), visited.len().max(sets.len()) <= MOST) {
+    let mut left: Vec<(String, hdf5::Group)> = file.group("/").into_iter().map(|g| (String::new(), g)).collect();
+    while let (Some((path, group)), true) = (left.pop(), visited.len().max(sets.len()) <= MOST) {
         let Ok(place) = group.loc_info().map(|i| (i.fileno, i.token)) else { continue };
         if visited.contains(&place) {
             continue;
         }
         visited.push(place);
-        for set in group.datasets().unwrap_or_default() {
+        for name in hdf5_file::members(&group, LocationType::Dataset) {
+            let Ok(set) = group.dataset(&name) else { continue };
             let kind = set.dtype().and_then(|t| t.to_descriptor());
             let (word, number) = match &kind {
                 Ok(TypeDescriptor::Float(w)) => (format!("float{}", 8 * *w as usize), true),
@@ -88,9 +90,10 @@ fn collect(file: &hdf5::File) -> Vec<Set> {
             };
             let whole = !word.starts_with("float");
             let role = if number { role(&set.shape(), whole) } else { "no numbers" };
-            sets.push((set.name(), word, set.shape(), role));
+            sets.push((format!("{path}/{name}"), word, set.shape(), role));
         }
-        left.extend(group.groups().unwrap_or_default());
+        let groups = hdf5_file::members(&group, LocationType::Group).into_iter();
+        left.extend(groups.filter_map(|n| Some((format!("{path}/{n}"), group.group(&n).ok()?))));
     }
     sets
 }

@@ -7,6 +7,7 @@ use crate::hdf5_file::{self, Watch};
 use crate::job::Source;
 use crate::spelling;
 use hdf5::types::TypeDescriptor;
+use hdf5::LocationType;
 use kpflow_core::Scalar;
 use npyz::{NpyHeader, Order};
 use safetensors::{Dtype, SafeTensors};
@@ -98,7 +99,8 @@ impl Array {
 fn hdf5_dataset(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)> {
     let wrong = |m: String| Error::input(path, m);
     let file = hdf5_file::open(path).map_err(|_| wrong("is not an HDF5 file; h5py.File writes one".into()))?;
-    let there: Vec<String> = file.datasets().unwrap_or_default().iter().map(|d| d.name()).collect();
+    let there = hdf5_file::members(&file, LocationType::Dataset);
+    let there: Vec<String> = there.iter().map(|n| format!("/{n}")).collect();
     let names: Vec<&str> = there.iter().map(|n| n.as_str()).collect();
     let name = match (name, &names[..]) {
         (Some(name), _) => name,
