@@ -30,8 +30,12 @@ fn no_closed_form_and_more_ranks_than_trajectories() {
     let file = hdf5::File::create(job.path("one.h5")).unwrap();
     file.new_dataset_builder().with_data(&ndarray::Array3::from_elem((1, 4, 3), 0.5)).create("inputs").unwrap();
     file.close().unwrap();
-    job.analysis("t", "ntk", "trace", "method = \"exact\"")
-        .refused_on(&[1, 3], &["\"exact\" is for single recurrences"]);
+    let job = job.analysis("t", "ntk", "trace", "method = \"exact\"");
+    for ranks in [1, 3] {
+        let done = job.attempt(ranks);
+        assert_eq!((done.status.code(), done.errors().len()), (Some(2), 1), "on {ranks} ranks: {}", done.stderr);
+        assert!(done.errors()[0].contains("\"exact\" is for single recurrences"), "on {ranks} ranks: {}", done.stderr);
+    }
 }
 
 #[test]
