@@ -145,6 +145,17 @@ fn a_billion_parameters_are_planned_from_a_header() {
     assert!(planned["memory_bytes"].as_f64().unwrap() > 4.0 * 1.2e9);
 }
 
+/// In the last stage of a sketch, of one product here, a part of it may have one vector less than before.
+#[test]
+fn a_last_stage_of_one_product() {
+    let one = job(
+        "gru_paper",
+        &[("f", "ntk", "frobenius", "method = \"hutchpp\"\nmax_matvecs = 304")],
+        "f64\"\nblock = 1\n#\"",
+    );
+    assert!(row(&plan(&one, &["--ranks", "1"]), 1)["memory"].as_f64().unwrap() > 0.0);
+}
+
 #[test]
 fn wrong_usage_is_one_line() {
     let job = job("gru_paper", &ANALYSES[..1], "f64");

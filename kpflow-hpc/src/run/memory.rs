@@ -189,7 +189,8 @@ fn vectors(a: &Analysis, block: usize, total: usize, per_trajectory: usize) -> (
     let widest = |parts: &[&dyn Fn(usize) -> usize]| {
         let steps = |part: &&dyn Fn(usize) -> usize| {
             let mut before = 0;
-            let step = |total| part(total) - std::mem::replace(&mut before, part(total));
+            // The last stage may have so few products more that a part loses one.
+            let step = |total| part(total).saturating_sub(std::mem::replace(&mut before, part(total)));
             estimate::sketch_sizes(block, m).map(step).max().unwrap_or(0)
         };
         parts.iter().map(steps).max().unwrap_or(0).clamp(1, block)
