@@ -148,12 +148,9 @@ fn a_billion_parameters_are_planned_from_a_header() {
 /// In the last stage of a sketch, of one product here, a part of it may have one vector less than before.
 #[test]
 fn a_last_stage_of_one_product() {
-    let one = job(
-        "gru_paper",
-        &[("f", "ntk", "frobenius", "method = \"hutchpp\"\nmax_matvecs = 304")],
-        "f64\"\nblock = 1\n#\"",
-    );
-    assert!(row(&plan(&one, &["--ranks", "1"]), 1)["memory"].as_f64().unwrap() > 0.0);
+    let one = Job::new(tables("gru_paper")).line("[compute]\nblock = 1");
+    let one = one.analysis("f", "ntk", "frobenius", "method = \"hutchpp\"\nmax_matvecs = 304");
+    assert!(row(&plan(&one, &["--ranks", "1"]), 1)["memory_bytes"].as_f64().unwrap() > 0.0);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) fn sample<T: Real>(
         }
         let estimate = sample(taken, m);
         taken += m;
-        if let Some(stop) = log.tell(estimate, taken) {
+        if let Some(stop) = log.tell(estimate, taken >= MIN_SAMPLES) {
             return log.end(stop);
         }
     }
@@ -48,7 +48,8 @@ pub(super) fn grow<T: Real>(
     let mut log = Log::new(problem, budget);
     for total in sketch_sizes(problem.block, most) {
         let estimate = stage(total)?;
-        if let Some(stop) = log.tell(estimate, total) {
+        // A sketch of as many products as there are dimensions is all of the operator; so many samples are not.
+        if let Some(stop) = log.tell(estimate, total >= MIN_SAMPLES.min(problem.len())) {
             return Ok(log.end(stop));
         }
     }
@@ -82,8 +83,8 @@ impl<'p, 'a, T: Real> Log<'p, 'a, T> {
         Self { problem, rtol: budget.rtol, history: Vec::new() }
     }
 
-    /// Takes note of an estimate from so many samples; says whether it ends the run.
-    fn tell(&mut self, (value, standard_error): ValueError, samples: usize) -> Option<StopReason> {
+    /// Takes note of an estimate, and of whether its error rests on enough; says whether it ends the run.
+    fn tell(&mut self, (value, standard_error): ValueError, enough: bool) -> Option<StopReason> {
         if !value.is_finite() || standard_error.is_nan() {
             return Some(StopReason::Overflow);
         }
@@ -92,7 +93,7 @@ impl<'p, 'a, T: Real> Log<'p, 'a, T> {
         (self.problem.progress)(matvecs, value, standard_error);
         // Nothing is gained below rounding.
         let good = standard_error <= self.rtol.max(2.0 * T::epsilon().f64()) * value.abs();
-        (good && (samples >= MIN_SAMPLES || samples >= self.problem.len())).then_some(StopReason::Tolerance)
+        (good && enough).then_some(StopReason::Tolerance)
     }
 
     fn end(self, stop: StopReason) -> Estimate {
