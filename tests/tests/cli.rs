@@ -200,6 +200,24 @@ fn completions_and_pages() {
     assert!(kpflow(2, &["man"]).success().matches(".TH kpflow").count() == 1);
 }
 
+/// Results of one name in two directories are told apart.
+#[test]
+fn files_of_one_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let results = kpflow_tests::root().join("tests/fuzz/results.h5");
+    let [a, b] = ["a", "b"].map(|d| {
+        let path = directory.path().join(d);
+        std::fs::create_dir(&path).and_then(|()| std::fs::copy(&results, path.join("x.h5"))).unwrap();
+        path.join("x.h5").display().to_string()
+    });
+    let page = directory.path().join("page.html");
+    kpflow(1, &["report", &a, &b, "--output", page.to_str().unwrap()]).success();
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(text.contains("a/x") && text.contains("b/x"));
+    let text = kpflow(1, &["compare", &a, &b]).success();
+    assert!(text.contains(&a) && text.contains(&b), "{text}");
+}
+
 /// Groups may lead to one another in circles.
 #[test]
 fn files_that_lead_in_circles() {

@@ -264,23 +264,6 @@ fn unfinished_and_not_finite() {
 }
 
 #[test]
-fn files_of_one_name() {
-    let directory = tempfile::tempdir().unwrap();
-    let [a, b] = ["a", "b"].map(|d| {
-        let path = directory.path().join(d).join("same.h5");
-        std::fs::create_dir(path.parent().unwrap()).unwrap();
-        std::fs::copy(made().path("one.h5"), &path).unwrap();
-        path
-    });
-    let output = directory.path().join("report.html");
-    run("report", &[&a, &b, &"--output", &output]).success();
-    let page = std::fs::read_to_string(&output).unwrap();
-    assert!(page.contains("a/same") && page.contains("b/same"));
-    let said = run("compare", &[&a, &b]).success();
-    assert!(said.contains(a.to_str().unwrap()) && said.contains(b.to_str().unwrap()), "{said}");
-}
-
-#[test]
 fn compared() {
     let [one, two, seed] = ["one.h5", "two.h5", "seed.h5"].map(|n| made().path(n));
     let said = run("compare", &[&one, &one]).success();
