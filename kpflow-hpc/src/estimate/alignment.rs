@@ -1,6 +1,6 @@
 //! The alignment of two operators.
 
-use super::pair_statistic::{ratio, trace_mean};
+use super::pair_statistic::{below_one, ratio, trace_mean};
 use super::qr::orthogonalise;
 use super::sampling::{jackknife, sample};
 use super::{Budget, Estimate, Problem, Tall, SKETCHES, TESTS};
@@ -34,7 +34,7 @@ pub fn alignment<T: Real>(a: &Problem<'_, T>, b: &Problem<'_, T>, budget: &Budge
     let known: Vec<f64> =
         [(&aq, &aq), (&bq, &bq), (&aq, &bq)].iter().map(|(x, y)| a.dots(x, y).iter().sum::<f64>()).collect();
     let mut samples: [Vec<f64>; 3] = Default::default();
-    sample(a, budget, |first, m| {
+    sample(a, budget, 1, |first, m| {
         let mut x = a.draw(TESTS, first, m);
         let c = a.gram(&basis, &x);
         x.add_product(-1.0, &basis, &c, a.engine);
@@ -46,9 +46,9 @@ pub fn alignment<T: Real>(a: &Problem<'_, T>, b: &Problem<'_, T>, budget: &Budge
         if sums.iter().chain(&known).any(|s| !s.is_finite()) {
             return (f64::NAN, f64::NAN);
         }
-        jackknife(samples[0].len(), |without| {
+        below_one(jackknife(samples[0].len(), |without| {
             let part = |i: usize| known[i] + trace_mean(sums[i], &samples[i], without);
             ratio(part(2), (part(0) * part(1)).max(0.0).sqrt())
-        })
+        }))
     })
 }

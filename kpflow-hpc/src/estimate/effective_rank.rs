@@ -10,7 +10,7 @@ use crate::engine::Real;
 /// **Cost**: one product a sample. **Accuracy**: bias of the ratio corrected, and standard error, by the jackknife. The zero operator has effective rank 0.
 pub fn effective_rank_sampled<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Estimate {
     let (mut traces, mut squares) = (Vec::new(), Vec::new());
-    sample(problem, budget, |first, m| {
+    sample(problem, budget, 1, |first, m| {
         let x = problem.draw(TESTS, first, m);
         let y = problem.apply(&x);
         traces.extend(problem.dots(&x, &y));

@@ -7,7 +7,7 @@ use kpflow_core::machine::Tasks;
 use std::ops::Range;
 
 /// The triangle of a Householder QR, `[min(rows, columns), columns]`.
-pub(super) fn triangle(x: MatRef<'_, f64>) -> Mat<f64> {
+fn triangle(x: MatRef<'_, f64>) -> Mat<f64> {
     x.qr().thin_R().to_owned()
 }
 
@@ -85,6 +85,11 @@ fn stack(triangles: &[f64], m: usize, count: usize) -> Mat<f64> {
 /// A row-major square matrix, symmetrised.
 pub(super) fn symmetric(a: &[f64], m: usize) -> Mat<f64> {
     Mat::from_fn(m, m, |i, j| 0.5 * (a[i * m + j] + a[j * m + i]))
+}
+
+/// The sum of the diagonal.
+pub(super) fn trace(x: &Mat<f64>) -> f64 {
+    (0..x.nrows()).map(|i| x[(i, i)]).sum()
 }
 
 /// The squares of the columns' norms.

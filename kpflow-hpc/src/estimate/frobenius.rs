@@ -1,6 +1,6 @@
 //! The Frobenius norm.
 
-use super::sampling::{grow, jackknife, sample, ValueError};
+use super::sampling::{grow, jackknife, sample, skew_of_squares, ValueError};
 use super::trace::{Range, Sketch};
 use super::{Budget, Estimate, Problem, TESTS};
 use crate::engine::Real;
@@ -15,7 +15,7 @@ const MAX_SKETCH: usize = 128;
 /// found, by the jackknife.
 pub fn frobenius<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Estimate {
     let mut squares = Vec::new();
-    sample(problem, budget, |first, m| {
+    sample(problem, budget, 1, |first, m| {
         let y = problem.apply(&problem.draw(TESTS, first, m));
         squares.extend(problem.dots(&y, &y));
         root(0.0, &squares)
@@ -57,5 +57,6 @@ fn root(known: f64, samples: &[f64]) -> ValueError {
     if !sum.is_finite() {
         return (f64::NAN, f64::NAN);
     }
-    jackknife(n, without)
+    let (value, error) = jackknife(n, without);
+    (value, error * skew_of_squares(samples))
 }

@@ -1,6 +1,6 @@
 //! Marginals: partial traces onto one or two axes of the state.
 
-use super::sampling::{jackknife, pooled, student, ValueError, MIN_SAMPLES};
+use super::sampling::{jackknife, of, pooled, ValueError, MIN_SAMPLES};
 use super::small::eigen;
 use super::{Budget, Problem, StopReason, Tall, TESTS};
 use crate::engine::Real;
@@ -142,9 +142,9 @@ impl Samples {
 
     fn finish(self, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Marginal {
         let matrix: Vec<f64> = self.entries.iter().map(Running::mean).collect();
-        let errors = self.entries.iter().map(|e| widened(e).1).collect();
+        let errors = self.entries.iter().map(|e| of(e).1).collect();
         let (eigenvalues, eigenvectors) = eigen(&matrix, self.size);
-        let (effective_rank, trace) = (self.effective_rank(), widened(&self.trace));
+        let (effective_rank, trace) = (self.effective_rank(), of(&self.trace));
         Marginal {
             size: self.size,
             matrix,
@@ -158,11 +158,6 @@ impl Samples {
             history,
         }
     }
-}
-
-fn widened(r: &Running) -> ValueError {
-    let error = r.standard_error();
-    (r.mean(), if error == 0.0 { 0.0 } else { error * student(r.count() as f64 - 1.0) })
 }
 
 /// Estimates the partial trace of a symmetric operator onto the kept axes: for the time axis `M[t, t'] = Σ_{b,j} A[(b,t,j), (b,t',j)]`. Collective.
@@ -180,7 +175,7 @@ pub fn marginal<T: Real>(problem: &Problem<'_, T>, budget: &Budget, kept: Kept) 
         let what = format!("the marginal would be a {d} × {d} matrix; it is at most {MARGINAL_LIMIT} wide");
         return Err(Error::usage(format!("{what}, choose fewer axes, a window or units")));
     }
-    let structured = budget.max_matvecs >= MIN_SAMPLES * d;
+    let structured = is_structured(budget.max_matvecs, d);
     let mut samples =
         Samples { size: d, entries: vec![Running::default(); d * d], trace: Running::default(), groups: Vec::new() };
     let (mut history, mut stop, mut first) = (Vec::new(), StopReason::Budget, 0);
@@ -198,7 +193,7 @@ pub fn marginal<T: Real>(problem: &Problem<'_, T>, budget: &Budget, kept: Kept) 
             break;
         }
         new.into_iter().for_each(|s| samples.push(s));
-        let (value, error) = widened(&samples.trace);
+        let (value, error) = of(&samples.trace);
         history.push([problem.matvecs() as f64, value, error]);
         (problem.progress)(problem.matvecs(), value, error);
         let norm: f64 = samples.entries.iter().map(|e| e.mean().powi(2)).sum();
@@ -210,6 +205,11 @@ pub fn marginal<T: Real>(problem: &Problem<'_, T>, budget: &Budget, kept: Kept) 
         }
     }
     Ok(samples.finish(problem.matvecs(), stop, history))
+}
+
+/// Whether probes have structure: there are enough samples, of d products each, within the budget.
+pub fn is_structured(max_matvecs: usize, d: usize) -> bool {
+    max_matvecs >= MIN_SAMPLES * d
 }
 
 /// One sample a product: random signs everywhere.
@@ -294,9 +294,9 @@ fn whole_probe<T: Real>(seed: u64, split: &Split, vector: usize) -> Tall<T> {
 pub fn marginal_of(matrix: &[f64], shape: Shape, kept: Kept) -> (Vec<f64>, usize) {
     let split = Split { shape, kept };
     let (d, n) = (split.count(true), shape.len());
-    let mut places = vec![Vec::new(); split.count(false)];
+    let (mut places, all) = (vec![Vec::new(); split.count(false)], split.places());
     for b in 0..shape.trajectories {
-        split.places().each(b, b * shape.per_trajectory().., |i, k, r| places[r].push((k, i)));
+        all.each(b, b * shape.per_trajectory().., |i, k, r| places[r].push((k, i)));
     }
     let mut out = vec![0.0; d * d];
     for group in &places {

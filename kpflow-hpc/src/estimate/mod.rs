@@ -37,7 +37,7 @@ pub use frobenius::{frobenius, frobenius_deflated};
 pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, lanczos_sizes, log_det, log_det_of, Density};
 pub use learnability::{learnability, Learnability};
 pub use lyapunov::{lyapunov, require_recurrence};
-pub use marginal::{marginal, marginal_of, Kept, Marginal, MARGINAL_LIMIT};
+pub use marginal::{is_structured, marginal, marginal_of, Kept, Marginal, MARGINAL_LIMIT};
 pub use memo::Memo;
 pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
 pub use problem::{chunk, Budget, Family, Problem, SKETCHES, TESTS};

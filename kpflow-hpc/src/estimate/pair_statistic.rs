@@ -1,6 +1,6 @@
 //! Second moments from reverse products alone: every pair of back-propagated probes is a sample.
 
-use super::sampling::{jackknife, sample, ValueError};
+use super::sampling::{jackknife, jackknife_error, sample, skew, student, ValueError};
 use super::trace::in_products;
 use super::{Budget, Estimate, Problem, Tall, TESTS};
 use crate::engine::Real;
@@ -50,34 +50,46 @@ impl<T: Real> Pairs<T> {
     }
 }
 
+/// What is left out of a mean of pairs.
+#[derive(Clone, Copy)]
+enum Without {
+    Nothing,
+    /// All pairs of a sample.
+    Sample(usize),
+    /// The pair that was counted so many pairs after the first.
+    Pair(usize),
+}
+
 /// Sums over pairs i ≠ j, whole and without each of the samples.
-pub(super) struct PairMean {
+struct PairMean {
+    values: Vec<f64>,
     total: f64,
     rows: Vec<f64>,
     counts: Vec<f64>,
-    count: f64,
 }
 
 impl PairMean {
-    pub fn new(samples: usize) -> Self {
-        Self { total: 0.0, rows: vec![0.0; samples], counts: vec![0.0; samples], count: 0.0 }
+    fn new(samples: usize) -> Self {
+        Self { values: Vec::new(), total: 0.0, rows: vec![0.0; samples], counts: vec![0.0; samples] }
     }
-    pub fn push(&mut self, i: usize, j: usize, value: f64) {
+    fn push(&mut self, i: usize, j: usize, value: f64) {
         self.total += value;
-        self.count += 1.0;
+        self.values.push(value);
         for k in [i, j] {
             self.rows[k] += value;
             self.counts[k] += 1.0;
         }
     }
-    /// The mean of all pairs, or of those without sample i; 0 where there are none.
-    pub fn mean(&self, without: Option<usize>) -> f64 {
-        let (sum, count) = match without {
-            Some(i) => (self.total - self.rows[i], self.count - self.counts[i]),
-            None => (self.total, self.count),
+    /// The mean of all pairs that are not left out; 0 where there are none.
+    fn mean(&self, without: Without) -> f64 {
+        let (less, fewer) = match without {
+            Without::Nothing => (0.0, 0.0),
+            Without::Sample(i) => (self.rows[i], self.counts[i]),
+            Without::Pair(p) => (self.values[p], 1.0),
         };
+        let count = self.values.len() as f64 - fewer;
         if count > 0.5 {
-            sum / count
+            (self.total - less) / count
         } else {
             0.0
         }
@@ -107,18 +119,19 @@ pub fn pair_statistic<T: Real>(
 ) -> Estimate {
     let mut pairs = Pairs::new(adjoint);
     let sweeps = Budget { max_matvecs: budget.max_matvecs.saturating_mul(2), ..*budget };
-    in_products(sample(adjoint, &sweeps, |first, m| {
+    in_products(sample(adjoint, &sweeps, 1, |first, m| {
         pairs.extend(adjoint, first, m, replicated);
         let traces = pairs.traces();
         let n = traces.len();
         let mut squares = PairMean::new(n);
         pairs.each(|i, j, g| squares.push(i, j, g * g));
         let sum: f64 = traces.iter().sum();
-        statistic(n, |without| {
+        statistic(n, squares.values.len(), |without| {
             let square = squares.mean(without);
+            let sample = if let Without::Sample(i) = without { Some(i) } else { None };
             match what {
                 SecondMoment::Frobenius => square.max(0.0).sqrt(),
-                SecondMoment::EffectiveRank => ratio(trace_mean(sum, &traces, without).powi(2), square),
+                SecondMoment::EffectiveRank => ratio(trace_mean(sum, &traces, sample).powi(2), square),
             }
         })
     }))
@@ -130,7 +143,7 @@ pub fn pair_statistic<T: Real>(
 pub fn pair_alignment<T: Real>(a: &Problem<'_, T>, b: &Problem<'_, T>, budget: &Budget, replicated: bool) -> Estimate {
     let (mut of_a, mut of_b) = (Pairs::new(a), Pairs::new(b));
     let sweeps = Budget { max_matvecs: budget.max_matvecs.saturating_mul(2), ..*budget };
-    in_products(sample(a, &sweeps, |first, m| {
+    in_products(sample(a, &sweeps, 1, |first, m| {
         of_a.extend(a, first, m, replicated);
         of_b.extend(b, first, m, replicated);
         let n = of_a.rows.len();
@@ -144,19 +157,30 @@ pub fn pair_alignment<T: Real>(a: &Problem<'_, T>, b: &Problem<'_, T>, budget: &
             means[2].push(i, j, g * other[k]);
             k += 1;
         });
-        statistic(n, |without| {
+        below_one(statistic(n, k, |without| {
             let [aa, bb, ab] = [0, 1, 2].map(|k| means[k].mean(without));
             ratio(ab, (aa * bb).max(0.0).sqrt())
-        })
+        }))
     }))
 }
 
-/// The jackknife of a statistic of pairs: below three samples there is no pair without one of them.
-fn statistic(n: usize, f: impl Fn(Option<usize>) -> f64) -> ValueError {
-    match n {
-        0..=2 => (f(None), f64::INFINITY),
-        _ => jackknife(n, f),
+/// An alignment, with an error as wide as it is to the side of smaller ones: what is missing to 1 is a positive number.
+pub(super) fn below_one((value, error): ValueError) -> ValueError {
+    (value, error * skew(error / (1.0 - value.abs())))
+}
+
+/// A statistic of pairs by the jackknife over samples; below three of them there is no pair without one.
+///
+/// Its error is at least the jackknife's over pairs, as if all were independent: of operators near a multiple of the identity every sample has the same
+/// expected square with others, the leading part of the variance is zero, and what the other part is cannot be told from samples (Hoeffding 1948, degenerate).
+fn statistic(n: usize, pairs: usize, f: impl Fn(Without) -> f64) -> ValueError {
+    if n <= 2 {
+        return (f(Without::Nothing), f64::INFINITY);
     }
+    let (value, error) = jackknife(n, |i| f(i.map_or(Without::Nothing, Without::Sample)));
+    let without: Vec<f64> = (0..pairs).map(|p| f(Without::Pair(p))).collect();
+    let least = jackknife_error(&without);
+    (value, error.max(if least == 0.0 { 0.0 } else { least * student(n as f64 - 1.0) }))
 }
 
 /// The mean of all numbers, or of those without one.

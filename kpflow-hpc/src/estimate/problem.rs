@@ -114,6 +114,10 @@ impl<'a, T: Real> Problem<'a, T> {
     pub fn shape(&self) -> Shape {
         self.operator.domain()
     }
+    /// Trajectories on all ranks.
+    pub fn trajectories(&self) -> usize {
+        self.trajectories
+    }
     /// n, the numbers of a vector on all ranks.
     pub fn len(&self) -> usize {
         self.trajectories * self.shape().per_trajectory()

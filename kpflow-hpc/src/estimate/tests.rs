@@ -79,6 +79,53 @@ fn error_bars_cover_the_truth() {
     }
 }
 
+/// Intervals cover where a tolerance ends the run too: the look at which an error happens to be small is not a random one.
+#[test]
+fn error_bars_cover_where_a_tolerance_ends_the_run() {
+    let budget = Budget { rtol: 1e-3, max_matvecs: 320 };
+    let values: Vec<f64> = (0..24).map(|i| 0.6f64.powi(i)).collect();
+    let (f, a) = (hidden(&values.iter().map(|v| v.sqrt()).collect::<Vec<_>>()), hidden(&values));
+    // B = GGᵀ of a G that is a little off: an alignment near 1, where products of few probes see no difference.
+    let g: Vec<f64> = f.iter().enumerate().map(|(i, x)| x + 0.016 * (1.7 * (i * i % 577) as f64).sin()).collect();
+    let row = |m: &[f64], i: usize, j: usize| (0..24).map(|k| m[i * 24 + k] * m[j * 24 + k]).sum::<f64>();
+    let b: Vec<f64> = (0..576).map(|i| row(&g, i / 24, i % 24)).collect();
+    let sweep: Vec<f64> = (0..576).map(|i| g[i % 24 * 24 + i / 24]).collect();
+    let inner = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    let truth = inner(&a, &b) / (inner(&a, &a) * inner(&b, &b)).sqrt();
+    let shape = Shape::new(1, 1, 24);
+    let engine = Engine::new(Comm::alone(), 1).unwrap();
+    let runs = |pairs: bool| {
+        let operators = if pairs { [&f, &sweep] } else { [&a, &b] }.map(|m| Dense::new(m, shape, shape).unwrap());
+        let (covered, _) = coverage(truth, |seed| {
+            let [x, y] = [0, 1].map(|i| Problem::new(&operators[i], &engine, (0, 1), seed, 4, &|_, _, _| ()));
+            match pairs {
+                true => pair_alignment(&x, &y, &budget, false),
+                false => alignment(&x, &y, &budget, false),
+            }
+        });
+        println!("alignment {truth}, by pairs {pairs}: {covered} of 200");
+        assert!(covered >= 176, "by pairs {pairs}: {covered} of 200 cover");
+    };
+    [false, true].map(runs);
+    let norm = inner(&a, &a).sqrt();
+    let (covered, _) = coverage(norm, |seed| with(&values, seed, 9, |p| frobenius_deflated(p, &budget).unwrap()));
+    assert!(covered >= 176, "frobenius: {covered} of 200 cover");
+}
+
+/// Of a multiple of the identity every probe sees the same, and the jackknife over probes may say that nothing is unknown.
+#[test]
+fn pairs_of_the_identity_have_an_error() {
+    for n in [1, 2, 3, 6] {
+        for samples in 2..30 {
+            let (covered, _) = coverage(n as f64, |seed| {
+                let budget = Budget { rtol: 0.0, max_matvecs: samples };
+                with(&vec![1.0; n], seed, 5, |p| pair_statistic(p, &budget, SecondMoment::EffectiveRank, false))
+            });
+            assert!(covered >= 176, "{n} dimensions, {samples} products: {covered} of 200 cover");
+        }
+    }
+}
+
 /// The block diagonal's trace: probes of different trajectories are independent, and their errors add.
 #[test]
 fn per_trajectory_error_bars_cover_the_truth() {

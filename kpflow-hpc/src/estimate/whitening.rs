@@ -34,8 +34,7 @@ impl Core {
         let noise = 10.0 * epsilon * (m as f64);
         if let Ok(llt) = h.llt(Side::Lower) {
             let l = llt.L();
-            let squares = |f: fn(f64, f64) -> f64, start| (0..m).map(|i| l[(i, i)] * l[(i, i)]).fold(start, f);
-            if squares(f64::min, f64::INFINITY) > noise * squares(f64::max, 0.0) {
+            if slope(l) > noise {
                 return Ok(Self::Full(Mat::from_fn(m, m, |i, j| if i >= j { l[(i, j)] } else { 0.0 })));
             }
         }
@@ -63,10 +62,7 @@ impl Core {
     /// Whether Gram matrices of products are good enough: F YᵀY Fᵀ is right to rounding times the condition of H. Never in single precision.
     pub fn is_mild(&self, epsilon: f64) -> bool {
         const MILD: f64 = 1e-4;
-        let Self::Full(l) = self else { return false };
-        let ends = |(a, b): (f64, f64), i| (a.min(l[(i, i)]), b.max(l[(i, i)]));
-        let (least, most) = (0..l.nrows()).fold((f64::INFINITY, 0.0), ends);
-        epsilon < 1e-10 && (least / most).powi(2) > MILD
+        matches!(self, Self::Full(l) if epsilon < 1e-10 && slope(l.as_ref()) > MILD)
     }
 
     /// F x with FᵀF = H⁺.
@@ -87,6 +83,13 @@ impl Core {
             }
         }
     }
+}
+
+/// How small the least of a triangle's pivots is against the largest, squared: LLᵀ is conditioned no better than one over that.
+fn slope(l: MatRef<'_, f64>) -> f64 {
+    let ends = |(a, b): (f64, f64), i| (a.min(l[(i, i)]), b.max(l[(i, i)]));
+    let (least, most) = (0..l.nrows()).fold((f64::INFINITY, 0.0), ends);
+    (least / most).powi(2)
 }
 
 /// F with FᵀF = H⁺ as rows of numbers.

@@ -68,7 +68,7 @@ pub(super) fn marginal(a: &Analysis, means: &Means, l: &mut Ledger<'_>) {
         .product();
     let product = if a.axes.contains(&Axis::Trajectory) { &means.whole } else { &means.blocks };
     let m = a.max_matvecs;
-    if m >= 10 * d {
+    if estimate::is_structured(m, d) {
         for _ in 0..m / d {
             each_block(d, l.block, |b| {
                 l.apply(product, b, 1.0);

@@ -223,8 +223,7 @@ impl ResultFile {
         let wrong = |m: &str| Error::input(path, m);
         let file =
             hdf5_file::open(path).map_err(|_| wrong("is not an HDF5 file; --resume goes on with a result file"))?;
-        let attr =
-            |name: &str| file.attr(name).and_then(|a| a.read_scalar::<VarLenUnicode>()).map(|t| hdf5_file::text(&t));
+        let attr = |name: &str| hdf5_file::text_attribute(&file, name);
         if attr("format").ok().as_deref() != Some("kpflow-results") {
             return Err(wrong("is not a result file of kpflow; choose another --output"));
         }
@@ -241,8 +240,7 @@ impl ResultFile {
     /// Whether a file holds all of these analyses of this job's text, and is complete. If it is, it says from now on which of how many stages it is of.
     pub fn is_whole(path: &Path, job: &str, stage: &StageOf, analyses: &[&str]) -> Result<bool> {
         let Ok(file) = hdf5_file::open(path) else { return Ok(false) };
-        let attr =
-            |name: &str| file.attr(name).and_then(|a| a.read_scalar::<VarLenUnicode>()).map(|t| hdf5_file::text(&t));
+        let attr = |name: &str| hdf5_file::text_attribute(&file, name);
         let number = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<i64>()).unwrap_or(-1);
         let of = |name: &str, value: &str| attr(name).ok().as_deref() == Some(value);
         let group = file.group("analysis");
@@ -374,8 +372,7 @@ pub fn replaceable(path: &Path) -> Result<()> {
 
 /// Whether a file says of itself that it is a result file.
 pub fn is_result(path: &Path) -> bool {
-    let format = hdf5_file::open(path).and_then(|f| f.attr("format")?.read_scalar::<VarLenUnicode>());
-    format.is_ok_and(|f| f.as_bytes() == b"kpflow-results")
+    hdf5_file::open(path).and_then(|f| hdf5_file::text_attribute(&f, "format")).is_ok_and(|f| f == "kpflow-results")
 }
 
 #[cfg(test)]

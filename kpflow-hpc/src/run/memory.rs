@@ -138,7 +138,10 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
             let d = kept(Axis::Trajectory, sizes.trajectories)
                 * kept(Axis::Time, shape.steps)
                 * kept(Axis::Unit, shape.units);
-            let signs = if a.axes.contains(&Axis::Trajectory) { 16 * total } else { 16 * n };
+            // Whole probes where trajectories are kept; a sample of few kept indices is of many products, others are made in all lanes.
+            let signs = if a.axes.contains(&Axis::Trajectory) { (16 + number) * total } else { 16 * n };
+            let signs =
+                if estimate::is_structured(a.max_matvecs, d) { signs } else { machine.lanes().min(block) * signs };
             // The groups of the jackknife, a block's samples twice, and what is made of them.
             signs + 8 * d.min(estimate::MARGINAL_LIMIT).pow(2) * (40 + 2 * block)
         }

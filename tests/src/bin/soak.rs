@@ -2,7 +2,8 @@
 //!
 //! A job is a model of any native kind with random weights and inputs, an operator, a quantity and a method, on one to three ranks, and now and
 //! then killed and gone on with. The same quantity by `method = "dense"`, alone and in double precision, is what it has to come to:
-//! within [`ERRORS`] standard errors, or to rounding where it claims to be exact. The seed of a job that does not is told, and its directory kept.
+//! within [`ERRORS`] standard errors (or, if it is not, with 95 % intervals that cover it under other seeds), or to rounding where it claims to be exact. The
+//! seed of a job that does not is told, and its directory kept.
 
 use kpflow_tests::{command, Background, Done, Results, TRACES};
 use safetensors::tensor::{Dtype, TensorView};
@@ -13,6 +14,10 @@ use std::time::{Duration, Instant};
 
 /// Standard errors that an estimate may be off.
 const ERRORS: f64 = 5.0;
+/// Other seeds that one beyond them is repeated with, and how many of their 95 % intervals may miss: if they cover 88 % more do once in 60 times, if 95 %
+/// once in 10,000. Among thousands of estimates from few samples some are off by chance; those of an error bar that is wrong are off again.
+const REPEATS: usize = 24;
+const MISSES: usize = 6;
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 struct Random(u64);
@@ -213,6 +218,8 @@ impl Asked {
 #[derive(Default)]
 struct Outcome {
     agree: usize,
+    /// Off by chance: the intervals of other seeds cover.
+    unlucky: usize,
     /// There is no such method for this model, and the program says so.
     refused: usize,
     wrong: Vec<String>,
@@ -243,6 +250,10 @@ fn one(seed: u64, directory: &Path) -> Outcome {
     }
     save(&directory.join("x.safetensors"), &data);
     let (seed, block) = (random.number(0, 1000), random.number(1, 9));
+    let head = |precision: &str, seed: usize| {
+        let compute = format!("[compute]\nprecision = \"{precision}\"\nseed = {seed}\nblock = {block}\n");
+        format!("{text}{compute}[output]\ncheckpoint = 0\n")
+    };
     let mut asked: Vec<(String, Asked)> = (0..8).map(|i| (format!("a{i}"), Asked::new(random))).collect();
     let mut arguments = vec!["run", "job.toml", "--output", "job.h5"];
     let grid = format!("1x{ranks}");
@@ -257,7 +268,7 @@ fn one(seed: u64, directory: &Path) -> Outcome {
         }
         let job = |precision: &str, oracle: bool| {
             let tables = asked.iter().map(|(name, a)| a.table(name, oracle)).collect::<String>();
-            format!("{text}[compute]\nprecision = \"{precision}\"\nseed = {seed}\nblock = {block}\n[output]\ncheckpoint = 0\n{tables}")
+            head(precision, seed) + &tables
         };
         std::fs::write(directory.join("job.toml"), job(precision, false)).unwrap();
         std::fs::write(directory.join("oracle.toml"), job("f64", true)).unwrap();
@@ -289,9 +300,23 @@ fn one(seed: u64, directory: &Path) -> Outcome {
     }
     let (found, right) = (Results::open(&directory.join("job.h5")), Results::open(&directory.join("oracle.h5")));
     let how = if killed.is_some() { ", killed and resumed" } else { "" };
+    let rounding = if single { 3e-4 } else { 1e-9 };
     for (name, a) in &asked {
-        match compare(&found, &right, (name, a.quantity), if single { 3e-4 } else { 1e-9 }) {
+        let misses = |other: &usize| {
+            std::fs::write(directory.join("other.toml"), head(precision, seed + other) + &a.table(name, false))
+                .unwrap();
+            let _ = std::fs::remove_file(directory.join("other.h5"));
+            let done = kpflow(1, directory, &["run", "other.toml", "--output", "other.h5"]).wait();
+            !done.status.success() || {
+                let other = Results::open(&directory.join("other.h5"));
+                compare(&other, &right, (name, a.quantity), (1.96, rounding)).is_some()
+            }
+        };
+        match compare(&found, &right, (name, a.quantity), (ERRORS, rounding)) {
             None => outcome.agree += 1,
+            Some(_) if a.quantity != "eigenpairs" && (1..=REPEATS).filter(misses).count() <= MISSES => {
+                outcome.unlucky += 1;
+            }
             Some(off) => {
                 let Asked { operator, quantity, method, .. } = a;
                 outcome
@@ -304,7 +329,12 @@ fn one(seed: u64, directory: &Path) -> Outcome {
 }
 
 /// How a result is off, if it is.
-fn compare(found: &Results, right: &Results, (name, quantity): (&str, &str), rounding: f64) -> Option<String> {
+fn compare(
+    found: &Results,
+    right: &Results,
+    (name, quantity): (&str, &str),
+    (errors, rounding): (f64, f64),
+) -> Option<String> {
     if quantity == "eigenpairs" {
         let (f, r, residuals) = (found.eigenvalues(name), right.eigenvalues(name), found.read(name, "residuals"));
         let scale = r.first().copied().unwrap_or(0.0).abs();
@@ -318,7 +348,7 @@ fn compare(found: &Results, right: &Results, (name, quantity): (&str, &str), rou
         return off.map(|i| format!("λ_{i} = {:e} is {:e}; residual {:e}", f[i], r[i], residuals[i]));
     }
     let (f, r, error) = (found.value(name), right.value(name), found.standard_error(name));
-    let bound = ERRORS * error + rounding * r.abs();
+    let bound = errors * error + rounding * r.abs();
     // An error that is not known is infinite, and bounds nothing.
     (!f.is_finite() || (f - r).abs() > bound)
         .then(|| format!("{f:e} ± {error:e}, and the oracle says {r:e} ({:.1} errors)", (f - r).abs() / error))
@@ -330,7 +360,7 @@ fn main() -> ExitCode {
     let given = arguments.next();
     let begun = Instant::now();
     let mut seed = given.unwrap_or_else(|| std::process::id().into());
-    let (mut jobs, mut agree, mut refused, mut wrong) = (0, 0, 0, 0);
+    let (mut jobs, mut agree, mut unlucky, mut refused, mut wrong) = (0, 0, 0, 0, 0);
     while begun.elapsed() < limit {
         let directory = tempfile::tempdir().expect("a directory");
         // A run that does not end is one more that is wrong.
@@ -339,12 +369,15 @@ fn main() -> ExitCode {
             ..Outcome::default()
         });
         (jobs, agree, refused) = (jobs + 1, agree + outcome.agree, refused + outcome.refused);
+        unlucky += outcome.unlucky;
         if !outcome.wrong.is_empty() {
             wrong += outcome.wrong.len();
             eprintln!("seed {seed}: {}\n  kept: {}", outcome.wrong.join("\n  "), directory.keep().display());
         }
         seed += 1;
     }
-    println!("{jobs} jobs: {agree} analyses agree, {refused} were refused, {wrong} are wrong; the next seed is {seed}");
+    println!(
+        "{jobs} jobs: {agree} analyses agree, {unlucky} do with other seeds, {refused} were refused, {wrong} are wrong; the next seed is {seed}"
+    );
     ExitCode::from(u8::from(wrong > 0))
 }

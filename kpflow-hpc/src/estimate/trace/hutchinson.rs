@@ -10,7 +10,7 @@ use kpflow_core::probe::Running;
 /// **Cost**: one product a sample. **Accuracy**: variance 2 Σ_{i≠j} A_ij² a sample; the standard error is that of the mean.
 pub fn hutchinson<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Estimate {
     let mut running = Running::default();
-    sample(problem, budget, |first, m| {
+    sample(problem, budget, 1, |first, m| {
         let x = problem.draw(TESTS, first, m);
         let y = problem.apply(&x);
         problem.dots(&x, &y).into_iter().for_each(|q| running.push(q));

@@ -4,7 +4,8 @@ use super::range::Range;
 use super::Sketch;
 use crate::engine::Real;
 use crate::error::Result;
-use crate::estimate::sampling::{grow, mean};
+use crate::estimate::factor::trace;
+use crate::estimate::sampling::{grow, mean_of_squares};
 use crate::estimate::{Budget, Estimate, Problem, TESTS};
 
 /// Estimates the trace of a symmetric operator as `tr(QᵀAQ) + E xᵀ(I − QQᵀ)A(I − QQᵀ)x`, Q = orth(AΩ). Collective.
@@ -21,7 +22,7 @@ pub fn hutchpp<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<Est
             return Ok((f64::NAN, f64::NAN));
         }
         let h = range.project(problem);
-        let known: f64 = (0..h.nrows()).map(|i| h[(i, i)]).sum();
+        let known = trace(&h);
         if k > 0 && range.spans(problem) {
             return Ok((known, T::epsilon().f64() * known.abs()));
         }
@@ -34,7 +35,7 @@ pub fn hutchpp<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<Est
             q - 2.0 * dot(d.col(i)) + dot(hc.col(i))
         };
         let samples: Vec<f64> = forms.iter().enumerate().map(sample).collect();
-        let (rest, error) = mean(&samples);
+        let (rest, error) = mean_of_squares(&samples);
         Ok((known + rest, error))
     })
 }

@@ -23,7 +23,7 @@ pub(super) use range::Range;
 pub use xnystrace::xnystrace;
 pub use xtrace::xtrace;
 
-use super::factor::{columns, symmetric};
+use super::factor::{columns, symmetric, trace};
 use super::whitening::{gram_whitened, Core, Whitener};
 use super::{Family, Problem, Tall};
 use crate::engine::Real;
@@ -78,7 +78,7 @@ impl Grams {
     ) -> Result<Option<Factors>> {
         let Grams { own, form, square } = self;
         let m = own.nrows();
-        let squared: f64 = (0..m).map(|i| square[(i, i)]).sum();
+        let squared = trace(&square);
         if !squared.is_finite() {
             return Ok(None);
         }

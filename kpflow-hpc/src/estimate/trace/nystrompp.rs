@@ -3,8 +3,8 @@
 use super::{Factors, Sketch};
 use crate::engine::Real;
 use crate::error::Result;
-use crate::estimate::factor::squares;
-use crate::estimate::sampling::{grow, mean};
+use crate::estimate::factor::{squares, trace};
+use crate::estimate::sampling::{grow, mean_of_squares};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES, TESTS};
 use faer::Mat;
 
@@ -25,16 +25,16 @@ pub fn nystrompp<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
             return Ok((f64::NAN, f64::NAN));
         }
         if k == 0 {
-            return Ok(mean(&forms));
+            return Ok(mean_of_squares(&forms));
         }
         let Some(factors) = sketch.factors(problem)? else { return Ok((f64::NAN, f64::NAN)) };
         let Factors { shift, core, inside, .. } = factors;
         let epsilon = T::epsilon().f64();
-        let known: f64 = (0..inside.nrows()).map(|i| inside[(i, i)]).sum();
+        let known = trace(&inside);
         let c = problem.gram(&sketch.shifted(shift), &tests.omega);
         let inside = squares(&core.whiten(Mat::from_fn(k, forms.len(), |i, j| c[i * forms.len() + j]).as_ref()));
         let samples: Vec<f64> = forms.iter().zip(inside).map(|(form, inside)| form - inside).collect();
-        let (rest, error) = mean(&samples);
+        let (rest, error) = mean_of_squares(&samples);
         let value = known + rest;
         // Where Â is A to rounding, samples of what it leaves are rounding, and none of them need be as small as their scatter.
         let error = if core.is_deficient() || k == n { root_mean_square(&samples) } else { error };

@@ -23,7 +23,7 @@ pub fn forward<T: Real>(factor: &Problem<'_, T>, budget: &Budget) -> Estimate {
 fn one_sided<T: Real>(problem: &Problem<'_, T>, budget: &Budget, squares: impl Fn(&Tall<T>) -> Vec<f64>) -> Estimate {
     let mut running = Running::default();
     let sweeps = Budget { max_matvecs: budget.max_matvecs.saturating_mul(2), ..*budget };
-    let estimate = sample(problem, &sweeps, |first, m| {
+    let estimate = sample(problem, &sweeps, 1, |first, m| {
         let y = problem.apply(&problem.draw(TESTS, first, m));
         squares(&y).into_iter().for_each(|s| running.push(s));
         of(&running)

@@ -12,7 +12,7 @@ use kpflow_core::probe::Running;
 pub fn per_trajectory<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Estimate {
     let shape = problem.shape();
     let mut running = vec![Running::default(); shape.trajectories];
-    sample(problem, budget, |first, m| {
+    sample(problem, budget, problem.trajectories(), |first, m| {
         let x = problem.draw(TESTS, first, m);
         let y = problem.apply(&x);
         let n = shape.per_trajectory().max(1);

@@ -3,6 +3,7 @@
 use super::{Factors, Sketch};
 use crate::engine::Real;
 use crate::error::{Error, Result};
+use crate::estimate::factor::trace;
 use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
 use crate::estimate::whitening::{Core, Pairs};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
@@ -36,7 +37,7 @@ pub fn xnystrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
 pub(super) fn exchangeable(factors: &Factors) -> Result<ValueError> {
     let Factors { n, shift, own, core, root, inside } = factors;
     let (n, m) = (*n as f64, own.nrows());
-    let trace = (0..inside.nrows()).map(|i| inside[(i, i)]).sum::<f64>() - shift * n;
+    let trace = trace(inside) - shift * n;
     // Probes are known better than products with them.
     let probes = Core::new(own, f64::EPSILON)?;
     if probes.is_deficient() {

@@ -4,7 +4,7 @@ use super::range::Range;
 use super::xnystrace::floor;
 use crate::engine::Real;
 use crate::error::Result;
-use crate::estimate::factor::squares;
+use crate::estimate::factor::{squares, trace};
 use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
 use crate::estimate::{Budget, Estimate, Problem};
 use faer::linalg::solvers::DenseSolveCore;
@@ -35,7 +35,7 @@ pub fn xtrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<Esti
             return Ok((f64::NAN, f64::NAN));
         }
         let h = range.project(problem);
-        let known: f64 = (0..h.nrows()).map(|i| h[(i, i)]).sum();
+        let known = trace(&h);
         if range.spans(problem) {
             return Ok((known, T::epsilon().f64() * known.abs()));
         }
