@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let comm = world.comm();
     comm.abort_on_panic();
     let Err(e) = command::main(comm) else { return ExitCode::SUCCESS };
+    comm.fail_together(&e);
     drop(world);
     // All ranks have the same error; one says it and leaves first. Open MPI's mpirun then ends the others while they are there to be ended;
     // for those that leave of themselves at that very moment it may wait one to two seconds more (4.1: before, about every second run; so,

@@ -129,6 +129,27 @@ fn a_file_that_one_rank_cannot_read() {
     }
 }
 
+/// One rank alone has an error that the others do not share, and which nothing they do together tells them: they would wait for it forever.
+#[test]
+fn a_rank_that_fails_alone() {
+    let job = job();
+    job.write();
+    for lone in [0, 1, 2] {
+        let mut run = Command::new(root().join("scripts/mpirun.sh"));
+        for rank in 0..3 {
+            run.args(if rank > 0 { &[":"][..] } else { &[] });
+            run.args(["-n", "1", "-wdir"]).arg(job.path(".")).arg(program());
+            run.args(if rank == lone { ["run", "--outptu"] } else { ["run", "job.toml"] });
+        }
+        let clock = Instant::now();
+        let done = Background::start(run).wait();
+        let all = format!("rank {lone}: {}{}", done.stdout, done.stderr);
+        assert_eq!((done.status.code(), done.errors().len()), (Some(2), 1), "{all}");
+        assert!(done.errors()[0].contains("--outptu"), "{all}");
+        assert!(clock.elapsed() < Duration::from_secs(15), "it took {:?}", clock.elapsed());
+    }
+}
+
 /// The state is finite, and so is K; the products of P overflow.
 #[test]
 fn numbers_that_overflow_on_the_way() {

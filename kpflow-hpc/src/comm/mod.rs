@@ -56,6 +56,8 @@ pub struct Comm {
 const SHORT: usize = 1 << 16;
 /// How long the root has to say what all say.
 const AFTER_ROOT: Duration = Duration::from_millis(300);
+/// How long a process that failed waits for the others to fail as well.
+const ALONE: Duration = Duration::from_secs(2);
 /// Counts are C ints (MPI-4.1 § 2.5.8): longer arrays go in pieces.
 const CHUNK: usize = 1 << 28;
 /// Sums go in shorter pieces: each is copied before it is sent, and a piece of 2²⁰ numbers is far beyond what latency matters to.
@@ -225,6 +227,17 @@ impl Comm {
         let mut all = vec![0; K * self.size];
         self.gather(&values, &mut all);
         std::array::from_fn(|k| all.iter().skip(k).step_by(K).copied().max().unwrap_or(0))
+    }
+
+    /// Returns if all processes fail. Otherwise this one tells its error and ends the job: the others would wait for it forever.
+    pub fn fail_together(&self, error: &Error) {
+        if self.size == 1 || world::meet(ALONE) {
+            return;
+        }
+        // Of several that fail while others work the first is heard.
+        std::thread::sleep(self.rank.min(10) as u32 * AFTER_ROOT / 10);
+        events::error(error);
+        world::abort(i32::from(error.exit_code()));
     }
 
     /// Ends the whole job at once if a process panics: the others would wait for it forever.

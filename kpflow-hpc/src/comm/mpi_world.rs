@@ -8,6 +8,7 @@ use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 use mpi::Threading;
 use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
 
 pub trait Sendable: Equivalence + Default + Copy {}
 impl<T: Equivalence + Default + Copy> Sendable for T {}
@@ -15,6 +16,8 @@ impl<T: Equivalence + Default + Copy> Sendable for T {}
 thread_local! {
     /// Communicators by index; the first has all processes.
     static COMMUNICATORS: RefCell<Vec<SimpleCommunicator>> = const { RefCell::new(Vec::new()) };
+    /// One of all processes on which nothing but [`meet`] happens.
+    static END: RefCell<Option<SimpleCommunicator>> = const { RefCell::new(None) };
     /// That of this node, once it is made.
     static NODE: Cell<Option<(usize, usize, usize)>> = const { Cell::new(None) };
 }
@@ -25,6 +28,7 @@ pub struct Guard(#[allow(dead_code)] mpi::environment::Universe);
 impl Drop for Guard {
     fn drop(&mut self) {
         COMMUNICATORS.with_borrow_mut(Vec::clear);
+        END.take();
     }
 }
 
@@ -32,6 +36,7 @@ pub fn initialize() -> Result<Guard, String> {
     let started = mpi::initialize_with_threading(Threading::Funneled).map(|(universe, _)| Guard(universe));
     let guard = started.ok_or("MPI could not be initialised")?;
     COMMUNICATORS.with_borrow_mut(|all| *all = vec![SimpleCommunicator::world()]);
+    END.set(Some(SimpleCommunicator::world().duplicate()));
     Ok(guard)
 }
 
@@ -191,6 +196,24 @@ pub fn broadcast_strided<T: Sendable>(comm: usize, values: &mut [T], [rows, len,
     // SAFETY: the last piece ends within `values`, and no reference to what lies between the pieces is used meanwhile.
     let mut view = unsafe { MutView::with_count_and_datatype(values, 1, &pieces) };
     with(comm, |comm| comm.process_at_rank(root as i32).broadcast_into(&mut view));
+}
+
+/// Whether all processes have come here (`MPI_Ibarrier`, MPI-4.1 § 6.12.1) before the time is up. Called at most once: a barrier that is not met stays open.
+pub fn meet(limit: Duration) -> bool {
+    let begun = Instant::now();
+    END.with_borrow(|end| {
+        let Some(end) = end else { return true };
+        let (mut request, mut met) = (std::mem::MaybeUninit::uninit(), 0);
+        // SAFETY: what MPI writes to is valid; the request is made before it is asked for, and of a barrier, which has no buffers.
+        unsafe { mpi::ffi::MPI_Ibarrier(end.as_raw(), request.as_mut_ptr()) };
+        loop {
+            unsafe { mpi::ffi::MPI_Test(request.as_mut_ptr(), &mut met, mpi::ffi::RSMPI_STATUS_IGNORE) };
+            if met != 0 || begun.elapsed() > limit {
+                return met != 0;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    })
 }
 
 pub fn abort(code: i32) {

@@ -95,8 +95,8 @@ impl<'p, 'a, T: Real> Log<'p, 'a, T> {
         let matvecs = self.problem.matvecs();
         self.history.push([matvecs as f64, value, standard_error]);
         (self.problem.progress)(matvecs, value, standard_error);
-        // Nothing is gained below rounding.
-        let rounding = standard_error <= 2.0 * T::epsilon().f64() * value.abs();
+        // Nothing is gained below rounding, of products or of what is made of them.
+        let rounding = standard_error <= 2.0 * T::epsilon().f64().max(1e4 * f64::EPSILON) * value.abs();
         let good = doubt * standard_error <= self.rtol * value.abs();
         ((good || rounding) && enough).then_some(StopReason::Tolerance)
     }
@@ -185,7 +185,7 @@ pub(super) fn skew(relative: f64) -> f64 {
         return 1.0;
     }
     let a = 2.0 / (9.0 * k);
-    ((1.0 - a - Z * a.sqrt()).powi(-3) - 1.0) / (Z * (2.0 / k).sqrt())
+    (-3.0 * (-a - Z * a.sqrt()).ln_1p()).exp_m1() / (Z * (2.0 / k).sqrt())
 }
 
 /// The standard error by the jackknife (Quenouille 1956, Tukey 1958), from the values of a statistic without each of its samples: too large rather

@@ -268,3 +268,22 @@ fn the_automatic_choice_goes_by_cost() {
     let (exact, estimate) = choose(500.0, 0.0, 30);
     assert!(!exact && estimate.stop == StopReason::Budget && estimate.matvecs == 30);
 }
+
+/// Around a full sketch, where a next one begins with a single probe.
+#[test]
+fn any_number_of_products_per_trajectory() {
+    let values = decaying(20);
+    let truth: f64 = values.iter().sum();
+    for max_matvecs in 1..=45 {
+        let budget = Budget { rtol: 0.0, max_matvecs };
+        let e = with(&values, 5, 4, |p| per_trajectory_xnystrace(p, &budget).unwrap());
+        let off = (e.value - truth).abs();
+        assert!(
+            off <= 5.0 * e.standard_error + 1e-12,
+            "{max_matvecs}: {} is {off:e} off, {:e}",
+            e.value,
+            e.standard_error
+        );
+        assert!(max_matvecs < 20 || e.standard_error <= 1e-9, "{max_matvecs}: {off:e}, {:e}", e.standard_error);
+    }
+}

@@ -59,6 +59,14 @@ impl Core {
         matches!(self, Self::Deficient { .. })
     }
 
+    /// tr H, of the factor.
+    pub fn squared_norm(&self) -> f64 {
+        match self {
+            Self::Full(l) => l.squared_norm_l2(),
+            Self::Deficient { kept, .. } => kept.values.iter().sum(),
+        }
+    }
+
     /// Whether Gram matrices of products are good enough: F YᵀY Fᵀ is right to rounding times the condition of H. Never in single precision.
     pub fn is_mild(&self, epsilon: f64) -> bool {
         const MILD: f64 = 1e-4;

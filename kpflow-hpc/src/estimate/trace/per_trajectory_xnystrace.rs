@@ -63,6 +63,8 @@ impl<T: Real> Ladder<T> {
         };
         let sum = self.done.len() as f64 + weight;
         let parts = self.done.iter().map(|part| (1.0 / sum, part)).chain(last.iter().map(|part| (weight / sum, part)));
+        // A single probe says nothing of its error, which is infinite: beside a full sketch it does not count.
+        let parts = parts.filter(|(w, _)| *w > 0.0);
         let (value, square) = parts.fold((0.0, 0.0), |(v, s), (w, (x, e))| (v + w * x, s + (w * e).powi(2)));
         Ok((value, square.sqrt()))
     }
@@ -92,7 +94,7 @@ impl<T: Real> Ladder<T> {
 
 fn trajectory<T: Real>(sketch: &Sketch<T>, b: usize) -> Result<ValueError> {
     match sketch.factors_of(b)? {
-        Some(factors) => exchangeable(&factors),
+        Some(factors) => exchangeable(&factors, T::epsilon().f64()),
         None => Ok((f64::NAN, f64::NAN)),
     }
 }

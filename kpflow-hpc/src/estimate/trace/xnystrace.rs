@@ -28,13 +28,13 @@ pub fn xnystrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
         sketch.extend(problem, total);
         let Some(factors) = sketch.factors(problem)? else { return Ok((f64::NAN, f64::NAN)) };
         let epsilon = T::epsilon().f64();
-        let (value, error) = exchangeable(&factors)?;
+        let (value, error) = exchangeable(&factors, epsilon)?;
         Ok((value, floor(error * student(total as f64 - 1.0), value, epsilon)))
     })
 }
 
-/// The mean of the m estimates of the trace, each with another probe left out, and its standard error by the jackknife.
-pub(super) fn exchangeable(factors: &Factors) -> Result<ValueError> {
+/// The mean of the m estimates of the trace of an operator whose products are right to `epsilon`, each with another probe left out, and its standard error by the jackknife.
+pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError> {
     let Factors { n, shift, own, core, root, inside } = factors;
     let (n, m) = (*n as f64, own.nrows());
     let trace = trace(inside) - shift * n;
@@ -64,8 +64,9 @@ pub(super) fn exchangeable(factors: &Factors) -> Result<ValueError> {
     };
     let without = |i: usize| (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
     let error = if m < 2 { f64::INFINITY } else { jackknife_error(&(0..m).map(without).collect::<Vec<_>>()) };
-    // As many probes as there are numbers leave nothing out.
-    Ok((value, if m as f64 == n { 0.0 } else { error }))
+    // As many probes as there are numbers leave nothing out but the rounding, at random, of H's entries, of which a trace tr((ΩᵀΩ)⁻¹H) is made.
+    let rounding = epsilon * core.squared_norm() / m as f64 * o.norm_l2();
+    Ok((value, if m as f64 == n { rounding } else { error }))
 }
 
 /// What directions of H that are no more than rounding say of the trace of A in the `dimensions` that the others have not seen, and its error.
