@@ -28,8 +28,6 @@ const CASES: [(&str, &str, &str); 4] = [
     ("memory_pro step1500", "memory_pro.step1500", "rnn."),
 ];
 const BUDGETS: [usize; 8] = [12, 30, 60, 120, 300, 600, 1200, 3000];
-/// Products whose estimates take long enough to be told one by one.
-const SLOW: usize = 1200;
 const METHODS: [&str; 9] = [
     "hutchinson",
     "one_sided",
@@ -41,6 +39,9 @@ const METHODS: [&str; 9] = [
     "per_trajectory_xnystrace",
     "auto",
 ];
+
+/// Those that look at a sketch as it grows.
+const SKETCHES: [&str; 5] = ["hutchpp", "nystrompp", "xtrace", "xnystrace", "per_trajectory_xnystrace"];
 
 /// Medians of one case by method and budget, each with the number of its seeds.
 type Medians = BTreeMap<(usize, usize), (f64, usize)>;
@@ -56,7 +57,7 @@ struct Case<'a, 'l> {
 }
 
 impl Case<'_, '_> {
-    /// Measures what is not there yet, at one budget.
+    /// Measures what is not there yet. A sketch that grows is looked at on its way: at every budget it is what a sketch of so many products is.
     fn seed(&self, seed: u64, most: usize, errors: &mut Errors, mut keep: impl FnMut(&str, usize, f64)) -> Result<()> {
         let Case { lin, engine, .. } = *self;
         let (all, diagonal) = (Ntk::new(lin, engine), Ntk::with(lin, engine, Coupling::PerTrajectory, Side::Weight));
@@ -64,19 +65,19 @@ impl Case<'_, '_> {
         // The methods share probes: no product is computed twice.
         let memos = [Memo::new(3 * most), Memo::new(2 * most), Memo::new(0)];
         let quiet = |_: usize, _: f64, _: f64| ();
-        for (b, &max_matvecs) in BUDGETS.iter().enumerate().filter(|(_, &m)| m <= most) {
-            if (0..METHODS.len()).all(|m| errors.contains_key(&(m, b, seed))) {
-                continue;
-            }
-            let budget = Budget { rtol: 0.0, max_matvecs };
-            for (m, method) in METHODS.iter().enumerate() {
+        for (m, method) in METHODS.iter().enumerate() {
+            let missing = |b: &usize| BUDGETS[*b] <= most && !errors.contains_key(&(m, *b, seed));
+            let missing: Vec<usize> = (0..BUDGETS.len()).filter(missing).collect();
+            let looks: Vec<usize> = missing.iter().map(|&b| BUDGETS[b]).collect();
+            let run = |max_matvecs: usize| -> Result<Estimate> {
+                let budget = Budget { rtol: 0.0, max_matvecs };
                 let problem = |op, memo: usize| {
                     let trajectories = (0, lin.shape().trajectories);
-                    Problem::new(op, engine, trajectories, seed, self.block, &quiet).with_memo(Some(&memos[memo]))
+                    let problem = Problem::new(op, engine, trajectories, seed, self.block, &quiet);
+                    problem.with_memo(Some(&memos[memo])).with_looks(&looks)
                 };
                 let (all, diagonal) = (problem(&all as &dyn LinearOperator<f64>, 0), problem(&diagonal, 1));
-                let clock = Instant::now();
-                let estimate: Estimate = match *method {
+                Ok(match *method {
                     "hutchinson" => estimate::hutchinson(&all, &budget),
                     "one_sided" => estimate::reverse(&problem(&reverse, 2), &budget, true),
                     "hutchpp" => estimate::hutchpp(&all, &budget)?,
@@ -91,15 +92,27 @@ impl Case<'_, '_> {
                         let exact = flops.map(|f| Exact { products: f / self.product_flops, run: &run });
                         estimate::auto(&diagonal, &budget, exact)?
                     }
-                };
-                let error = (estimate.value / self.truth - 1.0).abs();
-                if max_matvecs >= SLOW {
-                    let seconds = clock.elapsed().as_secs_f64();
-                    eprintln!("{method}, {max_matvecs} products, seed {seed}: {error:.1e}, {seconds:.0} s");
-                }
+                })
+            };
+            let clock = Instant::now();
+            let mut tell = |b: usize, value: f64| {
+                let error = (value / self.truth - 1.0).abs();
                 errors.insert((m, b, seed), error);
-                keep(method, max_matvecs, error);
+                keep(method, BUDGETS[b], error);
+            };
+            match missing.last() {
+                Some(&last) if SKETCHES.contains(method) => {
+                    let estimate = run(BUDGETS[last])?;
+                    for &b in &missing {
+                        // One that was exact to rounding before went no further.
+                        let at = estimate.history.iter().rev().find(|h| h[0] <= BUDGETS[b] as f64);
+                        tell(b, at.map_or(estimate.value, |h| h[1]));
+                    }
+                }
+                Some(_) => missing.iter().try_for_each(|&b| run(BUDGETS[b]).map(|e| tell(b, e.value)))?,
+                None => continue,
             }
+            eprintln!("{method}, {looks:?} products, seed {seed}: {:.0} s", clock.elapsed().as_secs_f64());
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What every estimator is given: an operator, its share of the vectors, and a budget.
 
+use super::sampling::sketch_sizes;
 use super::{Memo, Tall};
 use crate::comm::Grid;
 use crate::engine::{Engine, Real};
@@ -50,6 +51,8 @@ pub struct Problem<'a, T> {
     /// Called with (products, value, standard error) as the estimate goes on.
     pub progress: &'a dyn Fn(usize, f64, f64),
     memo: Option<&'a Memo<T>>,
+    /// Where a sketch is looked at; empty: where it has grown by half.
+    looks: &'a [usize],
     /// Which rows of what the operator reads and of what it writes this rank holds.
     rows: [Rows; 2],
     scratch: RefCell<Vec<T>>,
@@ -87,6 +90,7 @@ impl<'a, T: Real> Problem<'a, T> {
             block: block.max(1),
             progress,
             memo: None,
+            looks: &[],
             rows: [rows, rows],
             scratch,
             matvecs: Cell::new(0),
@@ -98,6 +102,19 @@ impl<'a, T: Real> Problem<'a, T> {
         Self { memo, ..self }
     }
 
+    /// At how many products a sketch is looked at on its way to the budget, rather than where it has grown by half.
+    pub fn with_looks(self, looks: &'a [usize]) -> Self {
+        Self { looks, ..self }
+    }
+
+    /// The products at which a sketch of at most so many is looked at.
+    pub fn looks(&self, most: usize) -> Vec<usize> {
+        match self.looks {
+            [] => sketch_sizes(self.block, most).collect(),
+            looks => looks.iter().copied().filter(|&l| l < most).chain((most > 0).then_some(most)).collect(),
+        }
+    }
+
     /// Says which rows this rank holds where what is read, or what is written, is not as the problem's own vectors.
     pub fn with_rows(self, domain: Rows, codomain: Rows) -> Self {
         Self { rows: [domain, codomain], ..self }
@@ -105,9 +122,9 @@ impl<'a, T: Real> Problem<'a, T> {
 
     /// The same problem with no product spent.
     pub fn afresh(&self) -> Self {
-        let Self { operator, engine, first, trajectories, seed, block, progress, memo, rows, .. } = *self;
+        let Self { operator, engine, first, trajectories, seed, block, progress, memo, looks, rows, .. } = *self;
         let new = Self::new(operator, engine, (first, trajectories), seed, block, progress);
-        new.with_memo(memo).with_rows(rows[0], rows[1])
+        new.with_memo(memo).with_looks(looks).with_rows(rows[0], rows[1])
     }
 
     /// This rank's shape of the vectors.

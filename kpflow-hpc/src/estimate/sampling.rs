@@ -50,7 +50,7 @@ pub(super) fn grow<T: Real>(
 ) -> Result<Estimate> {
     let most = most.min(budget.max_matvecs.saturating_sub(problem.matvecs()));
     let mut log = Log::new(problem, budget);
-    for total in sketch_sizes(problem.block, most) {
+    for total in problem.looks(most) {
         let estimate = stage(total)?;
         // A sketch of as many products as there are dimensions is all of the operator; so many samples are not.
         if let Some(stop) = log.tell(estimate, 1.0, total >= MIN_SAMPLES.min(problem.len())) {
