@@ -74,7 +74,7 @@ step "job.sbatch: two ranks, then once more"
 { job init job.h5 && trace ntk ntk && trace k parameter; } >job.toml
 id=$(sbatch --parsable "$here/slurm/job.sbatch" job.toml)
 ends "$id" COMPLETED 0:0
-says "kpflow-$id.log" "2 ranks × 1 threads" || fail "the ranks did not find each other"
+says "kpflow-$id.log" "2 ranks × 1 thread" || fail "the ranks did not find each other"
 says "kpflow-$id.log" "ntk: ntk trace (exact) = 1.18107" || fail "a wrong trace"
 complete job.toml job.h5 2
 id=$(sbatch --parsable "$here/slurm/job.sbatch" job.toml)

@@ -7,6 +7,11 @@ use std::path::Path;
 
 const DIRECTORY: &str = "is a directory; a file is to be read";
 
+/// So many of something whose plural has an s.
+pub fn counted(n: usize, of: &str) -> String {
+    format!("{n} {of}{}", if n == 1 { "" } else { "s" })
+}
+
 /// The nearest of some words, if it is near enough to be what was meant.
 pub fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     let lower = word.to_lowercase();

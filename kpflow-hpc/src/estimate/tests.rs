@@ -106,7 +106,7 @@ fn error_bars_cover_where_a_tolerance_ends_the_run() {
         println!("alignment {truth}, by pairs {pairs}: {covered} of 200");
         assert!(covered >= 176, "by pairs {pairs}: {covered} of 200 cover");
     };
-    [false, true].map(runs);
+    [false, true].into_iter().for_each(runs);
     let norm = inner(&a, &a).sqrt();
     let (covered, _) = coverage(norm, |seed| with(&values, seed, 9, |p| frobenius_deflated(p, &budget).unwrap()));
     assert!(covered >= 176, "frobenius: {covered} of 200 cover");

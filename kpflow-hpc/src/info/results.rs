@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::journal::directory_of;
 use crate::plan::seconds;
 use crate::results::read::{Analysis, Results};
+use crate::spelling::counted;
 use serde_json::json;
 use std::path::Path;
 
@@ -55,7 +56,13 @@ pub(super) fn results(path: &Path) -> Result<Told> {
         vec!["state".into(), format!("[B, T, N] = [{b}, {t}, {n}]{}", if r.has_state { ", in the file" } else { "" })],
         vec![
             "run".into(),
-            format!("{} ranks{grid} × {} threads, seed {}, started {}", r.ranks, r.threads, r.seed, r.started),
+            format!(
+                "{}{grid} × {}, seed {}, started {}",
+                counted(r.ranks as usize, "rank"),
+                counted(r.threads as usize, "thread"),
+                r.seed,
+                r.started
+            ),
         ],
     ]);
     let row = |a: &Analysis| {

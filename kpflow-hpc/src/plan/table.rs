@@ -149,9 +149,13 @@ pub(super) fn text(plan: &Plan) -> String {
             format!("{:.0} %", 100.0 * one / (most.seconds() * c.ranks() as f64)),
         ];
         match () {
-            _ if c.grid[0] > b.max(1) => {
-                row.push(format!("← {} ranks have nothing to do", (c.grid[0] - b) * c.grid[1]))
-            }
+            _ if c.grid[0] > b.max(1) => row.push({
+                let idle = (c.grid[0] - b) * c.grid[1];
+                format!(
+                    "← {} nothing to do",
+                    if idle == 1 { "1 rank has".into() } else { format!("{idle} ranks have") }
+                )
+            }),
             _ if i == plan.best => row.push("← best".into()),
             _ => {}
         }

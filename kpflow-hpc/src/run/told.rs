@@ -8,6 +8,7 @@ use crate::job::{Job, Quantity};
 use crate::model::Loaded;
 use crate::plan;
 use crate::results::{Header, Record, ResultFile, Spent};
+use crate::spelling::counted;
 use kpflow_core::model::Linearization;
 use serde_json::{json, Value};
 use std::time::Duration;
@@ -50,7 +51,8 @@ pub(super) fn head(header: &Header, bytes: f64) -> String {
     let Header { model, parameters, shape, ranks, grid, threads, .. } = header;
     let groups = if grid[1] > 1 { format!(" in {} groups", grid[1]) } else { String::new() };
     let memory = bytes / 1048576.0;
-    format!("{model} with {parameters} parameters, state {shape:?}; {ranks} ranks{groups} × {threads} threads, at most {memory:.0} MiB a rank")
+    let (ranks, threads) = (counted(*ranks, "rank"), counted(*threads, "thread"));
+    format!("{model} with {parameters} parameters, state {shape:?}; {ranks}{groups} × {threads}, at most {memory:.0} MiB a rank")
 }
 
 /// What `--verbose` tells before the first analysis: how products are made.
@@ -123,8 +125,11 @@ pub(super) fn dry<T: Real>(
     row(
         "ranks",
         format!(
-            "{}, {} × {} (trajectories × probes), of {} threads each",
-            header.ranks, header.grid[0], header.grid[1], header.threads
+            "{}, {} × {} (trajectories × probes), of {} each",
+            header.ranks,
+            header.grid[0],
+            header.grid[1],
+            counted(header.threads, "thread")
         ),
     );
     row("memory", format!("at most {:.0} MiB a rank", bytes / 1048576.0));

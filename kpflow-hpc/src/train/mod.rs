@@ -15,6 +15,7 @@ use crate::progress::Progress;
 use crate::results::Lock;
 use crate::run::threads;
 use crate::signals::Signals;
+use crate::spelling::counted;
 use batches::{Batches, Memory};
 use kpflow_core::machine::Tasks;
 use model::Model;
@@ -105,9 +106,9 @@ impl<'a, T: Real> Training<'a, T> {
             TrainData::Task(name, _) => name.to_string(),
             TrainData::Files { inputs, .. } => inputs.path.display().to_string(),
         };
-        let (ranks, lanes) = (self.engine.grid().size(), self.engine.lanes());
+        let (ranks, lanes) = (counted(self.engine.grid().size(), "rank"), counted(self.engine.lanes(), "thread"));
         eprintln!(
-            "{} with {} parameters on {on}, {} trajectories of {} steps at a time; {ranks} ranks × {lanes} threads",
+            "{} with {} parameters on {on}, {} trajectories of {} steps at a time; {ranks} × {lanes}",
             job.model.kind.name(),
             self.model.parameters(),
             self.batches.batch,
