@@ -131,7 +131,7 @@ fn a_file_that_one_rank_cannot_read() {
 
 /// One rank alone has an error that the others do not share, and which nothing they do together tells them: they would wait for it forever.
 #[test]
-fn a_rank_that_fails_alone() {
+fn a_rank_that_fails_by_itself() {
     let job = job();
     job.write();
     for lone in [0, 1, 2] {
