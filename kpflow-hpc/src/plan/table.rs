@@ -148,16 +148,16 @@ pub(super) fn text(plan: &Plan) -> String {
             seconds(most.seconds()),
             format!("{:.0} %", 100.0 * one / (most.seconds() * c.ranks() as f64)),
         ];
-        match () {
-            _ if c.grid[0] > b.max(1) => row.push({
-                let idle = (c.grid[0] - b) * c.grid[1];
-                format!(
-                    "← {} nothing to do",
-                    if idle == 1 { "1 rank has".into() } else { format!("{idle} ranks have") }
-                )
+        let idle = c.grid[0].saturating_sub(b.max(1)) * c.grid[1];
+        let notes = [
+            (i == plan.best).then(|| "best".to_string()),
+            (idle > 0).then(|| {
+                format!("{} nothing to do", if idle == 1 { "1 rank has".into() } else { format!("{idle} ranks have") })
             }),
-            _ if i == plan.best => row.push("← best".into()),
-            _ => {}
+        ];
+        let notes: Vec<String> = notes.into_iter().flatten().collect();
+        if !notes.is_empty() {
+            row.push(format!("← {}", notes.join("; ")));
         }
         rows.push(row);
     }
