@@ -1,7 +1,7 @@
 //! How well ranks share the work: blocks of NTK products of gru_paper on one rank and on all, each of one thread.
 //!
 //! `cargo build --release -p kpflow-bench --features mpi`, then `mpirun -n R target/release/ranks [PROBES [SECONDS]]`
-//! on a grid of R/PROBES × PROBES. One rank works while the others sleep, then all do, in turns; what is compared are medians of the slowest rank's times.
+//! on a grid of R/PROBES × PROBES. One rank works while the others sleep, then all do, in turns; what is compared, round by round, are the slowest rank's times.
 //! What sums cost is told, round by round, by the same product with sums that nothing else goes on beside, and with none at all. `scripts/two-hosts.sh --rate 1gbit`
 //! in place of mpirun has the sums go through a cable.
 
@@ -128,7 +128,9 @@ fn run(world: Comm) -> Result<()> {
     // Round by round: the machine is not always as fast.
     let more = |i: usize, j: usize| middle(times[i].iter().zip(&times[j]).skip(1).map(|(a, b)| a - b).collect());
     let (hidden, taken) = (more(4, 1), more(4, 5));
-    let [one, several, product, products, waiting, without] = times.map(|t| middle(t[1..].to_vec()));
+    let ratio = |i: usize, j: usize| middle(times[i].iter().zip(&times[j]).skip(1).map(|(a, b)| a / b).collect());
+    let (speedup, machine) = (ratio(0, 1), ratio(2, 3));
+    let [one, several, _, _, waiting, without] = times.map(|t| middle(t[1..].to_vec()));
     if root {
         let ranks = world.size() as f64;
         println!(
@@ -140,8 +142,8 @@ fn run(world: Comm) -> Result<()> {
             rounds - 1,
             1e3 * one,
             1e3 * several,
-            one / several / ranks,
-            product / products
+            speedup / ranks,
+            machine
         );
         println!(
             "sums beside other work: {:.1} ms; waited for: {:.1} ms; left out: {:.1} ms; in the middle round {:.1} of {:.1} ms are hidden, {:.0} %",
