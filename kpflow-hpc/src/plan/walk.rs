@@ -233,8 +233,7 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
 /// The three Gram matrices of a sketch that grows, and its factors.
 pub(super) fn nystrom(l: &mut Ledger<'_>, there: usize, total: usize) {
     (0..3).for_each(|_| l.gram(total, total - there));
-    // Whitened, which is two triangles; where H is mild it is not done.
-    l.gram(total, total);
+    l.whiten(total);
     l.work(20.0 * (total as f64).powi(3));
 }
 
