@@ -247,10 +247,10 @@ impl<'a> Ledger<'a> {
     }
 
     /// Whitens m columns: two triangles of a Gram matrix, which where H is mild are not needed, as it often is in double precision. In single precision,
-    /// where H is seldom of full rank, two full ones in double precision.
+    /// where H is seldom of full rank, two full ones in double precision, less what its rank is below m.
     pub fn whiten(&mut self, m: usize) {
         self.sum(m * m);
-        let share = if self.number == 4 { 4.0 } else { 0.5 };
+        let share = if self.number == 4 { 3.0 } else { 0.5 };
         self.tall(share * 2.0 * (self.n * m) as f64 * m as f64);
     }
 
