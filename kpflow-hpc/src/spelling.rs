@@ -7,9 +7,14 @@ use std::path::Path;
 
 const DIRECTORY: &str = "is a directory; a file is to be read";
 
-/// So many of something whose plural has an s.
-pub fn counted(n: usize, of: &str) -> String {
-    format!("{n} {of}{}", if n == 1 { "" } else { "s" })
+/// A thing's name, with an s unless there is one of it.
+pub fn plural(n: usize, thing: &str) -> String {
+    format!("{thing}{}", if n == 1 { "" } else { "s" })
+}
+
+/// So many of a thing.
+pub fn number_of(n: usize, thing: &str) -> String {
+    format!("{n} {}", plural(n, thing))
 }
 
 /// The nearest of some words, if it is near enough to be what was meant.

@@ -68,13 +68,15 @@ impl Case<'_, '_> {
         for (m, method) in METHODS.iter().enumerate() {
             let missing = |b: &usize| BUDGETS[*b] <= most && !errors.contains_key(&(m, *b, seed));
             let missing: Vec<usize> = (0..BUDGETS.len()).filter(missing).collect();
-            let looks: Vec<usize> = missing.iter().map(|&b| BUDGETS[b]).collect();
+            let budgets: Vec<usize> = missing.iter().map(|&b| BUDGETS[b]).collect();
+            // The automatic choice is made where it is made in use.
+            let looks = if SKETCHES.contains(method) { &budgets[..] } else { &[] };
             let run = |max_matvecs: usize| -> Result<Estimate> {
                 let budget = Budget { rtol: 0.0, max_matvecs };
                 let problem = |op, memo: usize| {
                     let trajectories = (0, lin.shape().trajectories);
                     let problem = Problem::new(op, engine, trajectories, seed, self.block, &quiet);
-                    problem.with_memo(Some(&memos[memo])).with_looks(&looks)
+                    problem.with_memo(Some(&memos[memo])).with_looks(looks)
                 };
                 let (all, diagonal) = (problem(&all as &dyn LinearOperator<f64>, 0), problem(&diagonal, 1));
                 Ok(match *method {
@@ -112,7 +114,7 @@ impl Case<'_, '_> {
                 Some(_) => missing.iter().try_for_each(|&b| run(BUDGETS[b]).map(|e| tell(b, e.value)))?,
                 None => continue,
             }
-            eprintln!("{method}, {looks:?} products, seed {seed}: {:.0} s", clock.elapsed().as_secs_f64());
+            eprintln!("{method}, {budgets:?} products, seed {seed}: {:.0} s", clock.elapsed().as_secs_f64());
         }
         Ok(())
     }

@@ -207,6 +207,7 @@ pub fn meet(limit: Duration) -> bool {
         // SAFETY: what MPI writes to is valid; the request is made before it is asked for, and of a barrier, which has no buffers.
         unsafe { mpi::ffi::MPI_Ibarrier(end.as_raw(), request.as_mut_ptr()) };
         loop {
+            // SAFETY: as above; a request that has completed is null, and is not asked for again.
             unsafe { mpi::ffi::MPI_Test(request.as_mut_ptr(), &mut met, mpi::ffi::RSMPI_STATUS_IGNORE) };
             if met != 0 || begun.elapsed() > limit {
                 return met != 0;

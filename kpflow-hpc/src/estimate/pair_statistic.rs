@@ -1,6 +1,6 @@
 //! Second moments from reverse products alone: every pair of back-propagated probes is a sample.
 
-use super::sampling::{jackknife, jackknife_error, sample, skew, student, ValueError};
+use super::sampling::{jackknife, jackknife_error, sample, skew, widened, ValueError};
 use super::trace::in_products;
 use super::{Budget, Estimate, Problem, Tall, TESTS};
 use crate::engine::Real;
@@ -179,8 +179,7 @@ fn statistic(n: usize, pairs: usize, f: impl Fn(Without) -> f64) -> ValueError {
     }
     let (value, error) = jackknife(n, |i| f(i.map_or(Without::Nothing, Without::Sample)));
     let without: Vec<f64> = (0..pairs).map(|p| f(Without::Pair(p))).collect();
-    let least = jackknife_error(&without);
-    (value, error.max(if least == 0.0 { 0.0 } else { least * student(n as f64 - 1.0) }))
+    (value, error.max(widened(jackknife_error(&without), n as f64 - 1.0)))
 }
 
 /// The mean of all numbers, or of those without one.

@@ -131,6 +131,15 @@ pub(super) fn student(freedom: f64) -> f64 {
     1.0 + (g1 / freedom + g2 / freedom.powi(2) + g3 / freedom.powi(3)) / Z
 }
 
+/// An error that was found from `freedom` degrees of freedom, as wide as [`student`] says. No scatter at all is none, however few the samples.
+pub(super) fn widened(error: f64, freedom: f64) -> f64 {
+    if error == 0.0 {
+        0.0
+    } else {
+        error * student(freedom)
+    }
+}
+
 /// The standard error of a sum of independent parts of these squared errors, each from `freedom` degrees of freedom (Welch 1947, Satterthwaite 1946):
 /// the sums of the squares and of their squares are all that is needed.
 pub(super) fn pooled(squares: f64, fourths: f64, freedom: f64) -> f64 {
@@ -147,8 +156,7 @@ pub(super) fn pooled(squares: f64, fourths: f64, freedom: f64) -> f64 {
 
 /// The mean and standard error of samples so far.
 pub(super) fn of(running: &Running) -> ValueError {
-    let error = running.standard_error();
-    (running.mean(), if error == 0.0 { 0.0 } else { error * student(running.count() as f64 - 1.0) })
+    (running.mean(), widened(running.standard_error(), running.count() as f64 - 1.0))
 }
 
 /// The mean of numbers and its standard error; infinite below two of them.
@@ -211,5 +219,5 @@ pub(super) fn jackknife(n: usize, f: impl Fn(Option<usize>) -> f64) -> ValueErro
     let without: Vec<f64> = (0..n).map(|i| f(Some(i))).collect();
     let (count, error) = (n as f64, jackknife_error(&without));
     let mean = without.iter().sum::<f64>() / count;
-    (count * all - (count - 1.0) * mean, if error == 0.0 { 0.0 } else { error * student(count - 1.0) })
+    (count * all - (count - 1.0) * mean, widened(error, count - 1.0))
 }

@@ -1,5 +1,7 @@
 //! Which kind of model a checkpoint holds, told by the names and shapes of its tensors.
 
+use crate::spelling::number_of;
+
 /// A part of a checkpoint that is a model of a kind, or may be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guess {
@@ -53,10 +55,6 @@ fn count(tensors: &Tensors<'_>, prefix: &str, suffix: &str) -> usize {
     (0..).take_while(|l| shape(tensors, &format!("{prefix}{l}{suffix}")).is_some()).count()
 }
 
-fn plural(n: usize, thing: &str) -> String {
-    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
-}
-
 /// Names with a prefix of which `own` knows the rest.
 fn own(tensors: &Tensors<'_>, prefix: &str, own: impl Fn(&str) -> bool) -> Vec<String> {
     tensors.iter().filter(|(n, _)| n.strip_prefix(prefix).is_some_and(&own)).map(|(n, _)| n.to_string()).collect()
@@ -80,7 +78,7 @@ fn recurrent(tensors: &Tensors<'_>, name: &str, size: &[usize]) -> Option<Guess>
     let layers = count(tensors, &format!("{prefix}weight_hh_l"), "").max(1);
     let both = shape(tensors, &format!("{prefix}weight_hh_l0_reverse")).is_some();
     let way = if both { ", both directions" } else { "" };
-    let what = format!("{}, hidden {hidden}, input {input}{way}", plural(layers, "layer"));
+    let what = format!("{}, hidden {hidden}, input {input}{way}", number_of(layers, "layer"));
     let starts = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
     let names = own(tensors, prefix, |n| starts.iter().any(|s| n.starts_with(s)) && !n.contains('.'));
     let width = hidden * (1 + usize::from(both));
@@ -107,7 +105,7 @@ fn transformer(tensors: &Tensors<'_>, name: &str, size: &[usize]) -> Option<Gues
             continue;
         }
         let words = if kind == "transformer" { String::new() } else { format!(", {rows} tokens") };
-        let what = format!("{}, width {width}{words}", plural(layers, "layer"));
+        let what = format!("{}, width {width}{words}", number_of(layers, "layer"));
         let names = own(tensors, prefix, |n| parts.iter().any(|p| n.starts_with(p)));
         let also = vec!["heads = …".into()];
         return Some(Guess { kinds: vec![kind], prefix: prefix.into(), what, also, tensors: names, width });
@@ -127,7 +125,8 @@ fn conv(tensors: &Tensors<'_>) -> Option<Guess> {
     let maps: Vec<_> = tensors.iter().filter(|(n, s)| s.len() == 4 && n.ends_with(".weight")).collect();
     let layers: Vec<&str> = tensors.iter().filter_map(|(n, _)| n.strip_suffix(".weight")).collect();
     let channels = maps.first()?.1[1];
-    let what = format!("{}, {}", plural(maps.len(), "convolution"), plural(linear(tensors).count(), "linear layer"));
+    let what =
+        format!("{}, {}", number_of(maps.len(), "convolution"), number_of(linear(tensors).count(), "linear layer"));
     let also = vec![format!("layers = [ … ], as they follow each other (first input: {channels} channels a group)")];
     let names = tensors.iter().map(|t| t.0.to_string()).collect();
     Some(Guess { kinds: vec!["conv"], prefix: common(&layers), what, also, tensors: names, width: 0 })
@@ -150,7 +149,7 @@ fn mlp(tensors: &Tensors<'_>) -> Option<Guess> {
     }
     let sizes: Vec<String> =
         [first.1[1]].into_iter().chain(layers.iter().map(|l| l.1[0])).map(|n| n.to_string()).collect();
-    let what = format!("{}, {}", plural(layers.len(), "layer"), sizes.join(" → "));
+    let what = format!("{}, {}", number_of(layers.len(), "layer"), sizes.join(" → "));
     let part = |n: &str| layers.iter().any(|(l, _)| n == format!("{l}.weight") || n == format!("{l}.bias"));
     let tensors = tensors.iter().filter(|t| part(t.0)).map(|t| t.0.to_string()).collect();
     Some(Guess { kinds: vec!["mlp", "neural_ode"], prefix, what, also: Vec::new(), tensors, width: 0 })

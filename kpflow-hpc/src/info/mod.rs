@@ -55,7 +55,7 @@ const READ: &str = "info reads .safetensors, .onnx, .npy, .h5 and .hdf5";
 
 /// A count with its thing, in the plural where it is one.
 fn some(count: usize, thing: &str) -> String {
-    format!("{} {thing}{}", thousands(count), if count == 1 { "" } else { "s" })
+    format!("{} {}", thousands(count), spelling::plural(count, thing))
 }
 
 /// A whole number with commas.

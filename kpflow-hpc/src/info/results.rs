@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::journal::directory_of;
 use crate::plan::seconds;
 use crate::results::read::{Analysis, Results};
-use crate::spelling::counted;
+use crate::spelling::number_of;
 use serde_json::json;
 use std::path::Path;
 
@@ -58,8 +58,8 @@ pub(super) fn results(path: &Path) -> Result<Told> {
             "run".into(),
             format!(
                 "{}{grid} × {}, seed {}, started {}",
-                counted(r.ranks as usize, "rank"),
-                counted(r.threads as usize, "thread"),
+                number_of(r.ranks as usize, "rank"),
+                number_of(r.threads as usize, "thread"),
                 r.seed,
                 r.started
             ),

@@ -2,6 +2,7 @@
 
 use super::{Column, Plan, Planned};
 use crate::results::table::aligned;
+use crate::spelling::{number_of, plural};
 use serde_json::{json, Value};
 use std::fmt::Write;
 
@@ -96,17 +97,15 @@ pub(super) fn text(plan: &Plan) -> String {
     };
     let _ = writeln!(
         out,
-        "a rank: {} thread{}, blocks of {} vectors; products at {rates}, other work at {} ({})",
-        plan.threads,
-        if plan.threads == 1 { "" } else { "s" },
+        "a rank: {}, blocks of {} vectors; products at {rates}, other work at {} ({})",
+        number_of(plan.threads, "thread"),
         plan.block,
         short(speed.flops, "FLOP/s"),
         speed.source
     );
     let _ = writeln!(out, "network: {:.2} µs, {:.2} GB/s ({})", net.latency * 1e6, net.bandwidth * 1e-9, net.source);
     let grid = |[t, p]: [usize; 2]| if p > 1 { format!("{t}x{p}") } else { t.to_string() };
-    let plural = if c.ranks() == 1 { "" } else { "s" };
-    let _ = writeln!(out, "\non {} rank{plural}, of each at most; {}:", grid(c.grid), side(c).1);
+    let _ = writeln!(out, "\non {} {}, of each at most; {}:", grid(c.grid), plural(c.ranks(), "rank"), side(c).1);
     let head = ["analysis", "what", "method", "products", "flops", "bytes sent", "messages", "memory", "time"];
     let mut rows = vec![words(&head)];
     rows.extend(c.analyses.iter().map(|a| {
@@ -152,7 +151,7 @@ pub(super) fn text(plan: &Plan) -> String {
         let notes = [
             (i == plan.best).then(|| "best".to_string()),
             (idle > 0).then(|| {
-                format!("{} nothing to do", if idle == 1 { "1 rank has".into() } else { format!("{idle} ranks have") })
+                format!("{} {} nothing to do", number_of(idle, "rank"), if idle == 1 { "has" } else { "have" })
             }),
         ];
         let notes: Vec<String> = notes.into_iter().flatten().collect();

@@ -8,7 +8,7 @@ use crate::job::{Job, Quantity};
 use crate::model::Loaded;
 use crate::plan;
 use crate::results::{Header, Record, ResultFile, Spent};
-use crate::spelling::counted;
+use crate::spelling::number_of;
 use kpflow_core::model::Linearization;
 use serde_json::{json, Value};
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub(super) fn head(header: &Header, bytes: f64) -> String {
     let Header { model, parameters, shape, ranks, grid, threads, .. } = header;
     let groups = if grid[1] > 1 { format!(" in {} groups", grid[1]) } else { String::new() };
     let memory = bytes / 1048576.0;
-    let (ranks, threads) = (counted(*ranks, "rank"), counted(*threads, "thread"));
+    let (ranks, threads) = (number_of(*ranks, "rank"), number_of(*threads, "thread"));
     format!("{model} with {parameters} parameters, state {shape:?}; {ranks}{groups} × {threads}, at most {memory:.0} MiB a rank")
 }
 
@@ -129,7 +129,7 @@ pub(super) fn dry<T: Real>(
             header.ranks,
             header.grid[0],
             header.grid[1],
-            counted(header.threads, "thread")
+            number_of(header.threads, "thread")
         ),
     );
     row("memory", format!("at most {:.0} MiB a rank", bytes / 1048576.0));

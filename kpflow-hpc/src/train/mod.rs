@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::results::Lock;
 use crate::run::threads;
 use crate::signals::Signals;
-use crate::spelling::counted;
+use crate::spelling::number_of;
 use batches::{Batches, Memory};
 use kpflow_core::machine::Tasks;
 use model::Model;
@@ -106,7 +106,7 @@ impl<'a, T: Real> Training<'a, T> {
             TrainData::Task(name, _) => name.to_string(),
             TrainData::Files { inputs, .. } => inputs.path.display().to_string(),
         };
-        let (ranks, lanes) = (counted(self.engine.grid().size(), "rank"), counted(self.engine.lanes(), "thread"));
+        let (ranks, lanes) = (number_of(self.engine.grid().size(), "rank"), number_of(self.engine.lanes(), "thread"));
         eprintln!(
             "{} with {} parameters on {on}, {} trajectories of {} steps at a time; {ranks} × {lanes}",
             job.model.kind.name(),
