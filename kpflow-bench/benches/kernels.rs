@@ -14,6 +14,7 @@ use kpflow_hpc::engine::Engine;
 const BLOCK: usize = 32;
 
 fn main() {
+    kpflow_hpc::blas::choose_kernels();
     divan::main();
 }
 

@@ -1,7 +1,7 @@
 //! `kpflow`: what can gradient descent learn in this model, and in which order?
 
 use kpflow_hpc::comm::World;
-use kpflow_hpc::{cli, command, events};
+use kpflow_hpc::{blas, cli, command, events};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use std::time::Duration;
 const LATER: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
+    blas::choose_kernels();
     if cli::asks_for_json() {
         events::as_json();
     }

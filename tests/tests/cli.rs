@@ -65,6 +65,31 @@ fn what_a_dry_run_tells_is_what_a_run_does() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
+fn products_use_the_vectors_that_this_processor_has() {
+    let job = gru().analysis("t", "ntk", "trace", "").flag("--verbose");
+    let kernels = |ranks, chosen: Option<&str>| {
+        let mut command = command(ranks, &job.arguments());
+        command.env_remove("OPENBLAS_CORETYPE").envs(chosen.map(|c| ("OPENBLAS_CORETYPE", c)));
+        let done = Background::start(command).wait();
+        let told = done.stderr.clone();
+        done.success();
+        let all = told.split("products by OpenBLAS (").skip(1);
+        all.map(|after| after.split(' ').next().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    // One that knows this processor keeps its own choice; one that does not takes kernels without AVX2.
+    let old = ["Prescott", "Core2", "Penryn", "Nehalem", "Sandybridge", "Barcelona", "Bulldozer", "Piledriver"];
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        for ranks in [1, 2] {
+            let names = kernels(ranks, None);
+            assert!(names.len() == 1 && !old.contains(&&names[0][..]), "{names:?}");
+        }
+    }
+    // What the user chooses stays.
+    assert_eq!(kernels(1, Some("Nehalem")), ["Nehalem"]);
+}
+
+#[test]
 fn events_are_json_whatever_happens() {
     let job = gru()
         .analysis("t", "ntk", "trace", "method = \"hutchinson\"\nmax_matvecs = 40\nrtol = 0")

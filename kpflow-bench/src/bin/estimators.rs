@@ -280,6 +280,7 @@ fn plot(
 }
 
 fn main() {
+    kpflow_hpc::blas::choose_kernels();
     if let Err(e) = run() {
         eprintln!("error: {e}");
         std::process::exit(1);

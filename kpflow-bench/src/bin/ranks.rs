@@ -159,6 +159,7 @@ fn run(world: Comm) -> Result<()> {
 }
 
 fn main() {
+    kpflow_hpc::blas::choose_kernels();
     let result = World::new().and_then(|world| run(world.comm()));
     if let Err(e) = result {
         eprintln!("error: {e}");

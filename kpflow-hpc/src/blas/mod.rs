@@ -28,8 +28,13 @@ pub fn initialize() {
 }
 
 /// What multiplies the matrices.
-pub fn name() -> &'static str {
-    pure::NAME
+pub fn name() -> String {
+    pure::name()
+}
+
+/// The first thing that a program does: it starts itself again where the library would multiply with kernels that do not suit this processor.
+pub fn choose_kernels() {
+    pure::choose_kernels();
 }
 
 /// Whether there is anything to multiply; if not, scales C.

@@ -3,9 +3,13 @@
 use super::{anything, Blas};
 use kpflow_core::machine::Gemm;
 
-pub const NAME: &str = "matrixmultiply";
+pub fn name() -> String {
+    "matrixmultiply".into()
+}
 
 pub fn initialize() {}
+
+pub fn choose_kernels() {}
 
 macro_rules! blas {
     ($t:ty, $gemm:ident) => {
