@@ -26,7 +26,8 @@ pub fn alignment<T: Real>(a: &Problem<'_, T>, b: &Problem<'_, T>, budget: &Budge
             let squares = problem.dots(&y, &y);
             let largest = squares.iter().fold(0.0, |m: f64, &s| m.max(s)).sqrt();
             if squares.iter().all(|s| s.is_finite()) {
-                basis = basis.beside(&orthogonalise(problem, &[&basis], y, largest, largest * T::epsilon().f64()).q);
+                let new = orthogonalise(problem, &[&basis], y, largest, largest * T::epsilon().f64()).q;
+                basis.append(new, problem.engine);
             }
         }
     }

@@ -301,7 +301,8 @@ impl<'p, 'a, T: Real> Basis<'p, 'a, T> {
     fn restart(&mut self, (values, y): &(Vec<f64>, Vec<f64>), residuals: &[f64], lock: usize, keep: usize) {
         let pair = |i: usize| Pair { value: values[i], residual: residuals[i], place: Place::Ritz(i) };
         let pairs: Vec<Pair> = (0..keep).map(pair).collect();
-        self.locked = self.locked.beside(&self.combine(y, &pairs[..lock]));
+        let locked = self.combine(y, &pairs[..lock]);
+        self.locked.append(locked, self.problem.engine);
         self.locked_pairs.extend(pairs[..lock].iter().map(|p| (p.value, p.residual)));
         self.blocks = vec![self.combine(y, &pairs[lock..])];
         self.size = keep - lock;

@@ -22,18 +22,22 @@ impl<T: Real> Pairs<T> {
 
     fn extend(&mut self, problem: &Problem<'_, T>, first: usize, m: usize, replicated: bool) {
         let s = problem.apply(&problem.draw(TESTS, first, m));
-        for v in 0..m {
-            let one = s.columns(v..v + 1);
-            if self.rows.len() % GROUP == 0 {
+        let mut done = 0;
+        while done < m {
+            let there = self.rows.len() % GROUP;
+            let more = (GROUP - there).min(m - done);
+            let new = s.columns(done..done + more);
+            if there == 0 {
                 self.group = Tall::zeros(s.shape, 0);
             }
-            self.group = self.group.beside(&one);
-            let row = if replicated {
-                self.group.local_gram(0..self.group.vectors, &one, 0..one.vectors, problem.engine)
+            self.group.append(new.clone(), problem.engine);
+            let g = if replicated {
+                self.group.local_gram(0..there + more, &new, 0..more, problem.engine)
             } else {
-                problem.gram(&self.group, &one)
+                problem.gram(&self.group, &new)
             };
-            self.rows.push(row);
+            self.rows.extend((0..more).map(|j| (0..=there + j).map(|i| g[i * more + j]).collect()));
+            done += more;
         }
     }
 

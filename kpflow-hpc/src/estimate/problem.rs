@@ -6,10 +6,10 @@ use crate::comm::Grid;
 use crate::engine::{Engine, Real};
 use crate::error::fits;
 use crate::journal::Rows;
+use kpflow_core::machine::Tasks;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 
 /// When to stop.
 #[derive(Clone, Copy, Debug)]
@@ -160,8 +160,13 @@ impl<'a, T: Real> Problem<'a, T> {
     pub fn probes(&self, distribution: Distribution, stream: u32, first_vector: usize, vectors: usize) -> Tall<T> {
         let mut x = Tall::zeros(self.shape(), vectors);
         let probe = Probe { seed: self.seed, stream, distribution };
-        let block = BlockMut::new(self.shape(), vectors, &mut x.data);
-        fits(block.and_then(|block| probe.fill(self.first, first_vector, block)));
+        let (shape, first, n) = (self.shape(), self.first, self.shape().per_trajectory());
+        // Every number is a function of where it is: whoever makes it makes the same.
+        let one = Shape::new(1, shape.steps, shape.units);
+        self.engine.for_each(shape.trajectories * vectors, &mut x.data, n, &mut [], 0, |i, part, _: &mut [T]| {
+            let (b, v) = (i / vectors, i % vectors);
+            fits(BlockMut::new(one, 1, part).and_then(|block| probe.fill(first + b, first_vector + v, block)));
+        });
         x
     }
 
@@ -254,13 +259,18 @@ impl<'a, T: Real> Problem<'a, T> {
 
     /// Xᵀ Y over all ranks, row-major `[x.vectors, y.vectors]`, summed in double precision.
     pub fn gram<S: Real>(&self, x: &Tall<S>, y: &Tall<S>) -> Vec<f64> {
-        self.gram_of(x, 0..x.vectors, y, 0..y.vectors)
+        self.sums(x.vectors * y.vectors, || {
+            let mut g = x.local_gram(0..x.vectors, y, 0..y.vectors, self.engine);
+            self.grid().sum(&mut g);
+            g
+        })
     }
 
-    /// The part of Xᵀ Y of these columns.
-    pub fn gram_of<S: Real>(&self, x: &Tall<S>, rows: Range<usize>, y: &Tall<S>, columns: Range<usize>) -> Vec<f64> {
-        self.sums(rows.len() * columns.len(), || {
-            let mut g = x.local_gram(rows.clone(), y, columns.clone(), self.engine);
+    /// The columns `from ..` of an Xᵀ Y of which is known that it is symmetric.
+    pub fn symmetric_gram<S: Real>(&self, x: &Tall<S>, y: &Tall<S>, from: usize) -> Vec<f64> {
+        let m = y.vectors;
+        self.sums(m * (m - from), || {
+            let mut g = x.local_symmetric_gram(y, from, self.engine);
             self.grid().sum(&mut g);
             g
         })

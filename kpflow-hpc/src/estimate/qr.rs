@@ -22,7 +22,7 @@ pub(super) struct Orthogonal<T> {
 /// in double precision, the first one shifted: CholeskyQR3 (Fukaya, Kannan, Nakatsukasa, Yamamoto and Yanagisawa 2020). Where Cholesky breaks down,
 /// or W is too near to a lower rank for it to tell, R comes from a tall-skinny QR (Demmel, Grigori, Hoemmen and Langou 2012) and its singular values
 /// show the rank.
-/// **Cost**: 4·n·m² flops a round and a sum of m² numbers, beside 4·n·m per basis vector a round. **Accuracy**: Q is orthonormal to rounding, W = basis·C + QR to
+/// **Cost**: 2·n·m² flops a round and a sum of m² numbers, beside 4·n·m per basis vector a round. **Accuracy**: Q is orthonormal to rounding, W = basis·C + QR to
 /// rounding of `size`.
 pub(super) fn orthogonalise<T: Real>(
     problem: &Problem<'_, T>,
@@ -72,7 +72,7 @@ struct Step {
 
 fn step<T: Real>(problem: &Problem<'_, T>, w: &Tall<T>, floor: f64, round: usize) -> Step {
     let (k, epsilon) = (w.vectors, T::epsilon().f64());
-    let g = problem.gram(w, w);
+    let g = problem.symmetric_gram(w, w, 0);
     let norm: Vec<f64> = (0..k).map(|i| g[i * k + i].max(0.0).sqrt()).collect();
     let live: Vec<usize> = (0..k).filter(|&i| norm[i] > floor && norm[i] > 0.0 && norm[i].is_finite()).collect();
     let n = live.len();

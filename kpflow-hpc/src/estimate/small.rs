@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::error::fits;
+use faer::{Mat, MatRef as MatView};
 use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 
 /// Eigenvalues, largest first, and eigenvectors (vector i in row i) of a symmetric row-major n × n matrix.
@@ -9,12 +10,21 @@ pub fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     if n == 0 {
         return (Vec::new(), Vec::new());
     }
-    let matrix = faer::Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]));
+    let matrix = Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]));
     let eigen = matrix.self_adjoint_eigen(faer::Side::Lower).expect("the eigenvalues of a finite symmetric matrix");
     let (s, u) = (eigen.S().column_vector(), eigen.U());
     let values = (0..n).rev().map(|i| s[i]).collect();
     let vectors = (0..n).rev().flat_map(|i| (0..n).map(move |j| u[(j, i)])).collect();
     (values, vectors)
+}
+
+/// a b, on all threads where it is large.
+pub(super) fn product(engine: &Engine, a: MatView<'_, f64>, b: MatView<'_, f64>) -> Mat<f64> {
+    let (m, k, n) = (a.nrows(), a.ncols(), b.ncols());
+    let rows =
+        |x: MatView<'_, f64>| (0..x.nrows()).flat_map(|i| (0..x.ncols()).map(move |j| x[(i, j)])).collect::<Vec<_>>();
+    let c = multiply(engine, &rows(a), &rows(b), [m, k, n]);
+    Mat::from_fn(m, n, |i, j| c[i * n + j])
 }
 
 /// a b for row-major matrices `[m, k]` and `[k, n]`, a panel of rows a task.

@@ -77,3 +77,27 @@ fn exact_rank_deficiency_and_zero_columns() {
     assert!(rank == 10 && off < 1e-13 && left < 1e-13, "rank {rank}, {off:e}, {left:e}");
     assert_eq!(check(&Tall::<f64>::zeros(SHAPE, 4), 1.0).0, 0);
 }
+
+#[test]
+fn halves_of_tall_products() {
+    let engine = Engine::new(Comm::alone(), 2).unwrap();
+    let m = 300;
+    let mut x = Tall::<f64>::zeros(SHAPE, m);
+    x.data.iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 37 % 101) as f64 - 50.0) / 50.0);
+    let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-11);
+    // Of a symmetric matrix the columns from some on, on and off the panels' edges.
+    for from in [0, 1, 128, 200, 299, 300] {
+        let (half, all) = (x.local_symmetric_gram(&x, from, &engine), x.local_gram(0..m, &x, from..m, &engine));
+        assert!(half.len() == m * (m - from) && near(&half, &all), "{from}");
+    }
+    // Triangles, full ones and zeros.
+    let shapes: [fn(usize, usize) -> bool; 4] = [|i, j| i <= j, |i, j| i >= j, |_, _| true, |_, _| false];
+    for (shape, there) in shapes.iter().enumerate() {
+        let c: Vec<f64> = (0..m * m).map(|i| if there(i / m, i % m) { (i % 7) as f64 - 3.0 } else { 0.0 }).collect();
+        let y = x.product(&c, m, &engine);
+        for (b, j, i) in [(0, 0, 0), (1, 127, 3), (2, 128, 99), (0, 299, 50)] {
+            let sum: f64 = (0..m).map(|v| x.part(b, v)[i] * c[v * m + j]).sum();
+            assert!((y.part(b, j)[i] - sum).abs() < 1e-10, "{shape}: {b} {j} {i}");
+        }
+    }
+}

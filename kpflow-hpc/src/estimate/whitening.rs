@@ -141,7 +141,7 @@ impl Whitener {
 /// G = F YᵀY Fᵀ for Y + νΩ in the place of Y, made of the tall Y Fᵀ: F YᵀY Fᵀ itself would lose what is below the square root of rounding. Collective.
 ///
 /// Rows are taken a chunk after the other, in double precision, so that Y Fᵀ is nowhere whole.
-/// **Cost**: 4·n·m² flops, half of them where F is a triangle, one sum of m² numbers over ranks, and n·m/8 numbers of memory at most.
+/// **Cost**: 4·n·m² flops, half of them where F is a triangle, one sum of m² numbers over ranks, and n·m/2 numbers of memory at most.
 pub(super) fn gram_whitened<T: Real>(
     problem: &Problem<'_, T>,
     y: &Tall<T>,
@@ -149,7 +149,7 @@ pub(super) fn gram_whitened<T: Real>(
     whitener: &Whitener,
 ) -> Mat<f64> {
     const CHUNK: usize = 512;
-    const HEIGHT: usize = 8;
+    const HEIGHT: usize = 2;
     const SHARES: usize = 64;
     let (m, r, n) = (y.vectors, whitener.rank, y.shape.per_trajectory());
     if r == 0 {

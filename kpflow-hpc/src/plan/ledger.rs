@@ -246,6 +246,18 @@ impl<'a> Ledger<'a> {
         self.tall(2.0 * (self.n * a) as f64 * b as f64);
     }
 
+    /// Flops of a symmetric or triangular product of m vectors, the columns from `from` on: in panels of 128.
+    fn half(&self, m: usize, from: usize) -> f64 {
+        let more = m.saturating_sub(from);
+        2.0 * self.n as f64 * more as f64 * (from as f64 + 0.5 * (more + 128).min(2 * more) as f64)
+    }
+
+    /// The columns `from ..` of a symmetric Xᵀ Y.
+    pub fn symmetric_gram(&mut self, m: usize, from: usize) {
+        self.sum(m * m.saturating_sub(from));
+        self.tall(self.half(m, from));
+    }
+
     /// Whitens m columns: two triangles of a Gram matrix, which where H is mild are not needed, as it often is in double precision. In single precision,
     /// where H is seldom of full rank, two full ones in double precision, less what its rank is below m.
     pub fn whiten(&mut self, m: usize) {
@@ -263,8 +275,8 @@ impl<'a> Ledger<'a> {
                 self.tall(2.0 * (self.n * columns) as f64 * m as f64);
             }
             self.copy(m);
-            self.gram(m, m);
-            self.tall(2.0 * (self.n * m) as f64 * m as f64);
+            self.symmetric_gram(m, 0);
+            self.tall(self.half(m, 0));
         }
     }
 

@@ -201,7 +201,7 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
             for total in estimate::sketch_sizes(l.block, m.min(2 * l.total)) {
                 let k = (total / 2).max(1).min(l.total);
                 range(means, l, there, k);
-                l.gram(k, k);
+                l.symmetric_gram(k, 0);
                 l.gram(k, k);
                 (0..2).for_each(|_| l.dots(k));
                 there = k;
@@ -213,7 +213,7 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
             for total in estimate::sketch_sizes(l.block, m.min(3 * l.total)) {
                 let k = (total / 3).min(l.total);
                 range(means, l, there, k);
-                l.gram(k, k);
+                l.symmetric_gram(k, 0);
                 l.extend(&means.whole, tests, total - 2 * k);
                 (there, tests) = (k, total - 2 * k);
                 (0..2).for_each(|_| l.gram(k, tests));
@@ -230,9 +230,10 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
     }
 }
 
-/// The three Gram matrices of a sketch that grows, and its factors.
+/// The Gram matrices of a sketch that grows, and its factors.
 pub(super) fn nystrom(l: &mut Ledger<'_>, there: usize, total: usize) {
-    (0..3).for_each(|_| l.gram(total, total - there));
+    l.dots(total);
+    (0..2).for_each(|_| l.symmetric_gram(total, there));
     l.whiten(total);
     l.work(20.0 * (total as f64).powi(3));
 }
@@ -301,7 +302,11 @@ pub(super) fn one_sided(a: &Analysis, means: &Means, l: &mut Ledger<'_>) {
         }
         if pairs {
             // Inner products with all of the group so far, which every rank has where they are changes of the weights.
-            l.work((2 * b * means.out) as f64 * (done % 256 + b / 2) as f64);
+            let group = done % 256 + b;
+            if a.forward || !means.replicated {
+                l.sum(group * b);
+            }
+            l.work((2 * b * means.out) as f64 * group as f64);
         }
         done += b;
         l.may_stop();

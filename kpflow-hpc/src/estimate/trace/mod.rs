@@ -23,7 +23,7 @@ pub(super) use range::Range;
 pub use xnystrace::xnystrace;
 pub use xtrace::xtrace;
 
-use super::factor::{columns, symmetric, trace};
+use super::factor::{columns, symmetric};
 use super::whitening::{gram_whitened, Core, Whitener};
 use super::{Family, Problem, Tall};
 use crate::engine::Real;
@@ -38,18 +38,18 @@ pub(super) struct Sketch<T> {
     pub omega: Tall<T>,
     /// A Ω.
     pub y: Tall<T>,
-    grams: Grams,
+    /// ΩᵀΩ, ΩᵀY and, where it is wanted, YᵀY.
+    grams: [Growing; 3],
 }
 
 /// The Gram matrices of probes and their products.
-#[derive(Clone)]
 struct Grams {
     /// ΩᵀΩ.
     own: Mat<f64>,
-    /// ΩᵀY, symmetrised.
+    /// ΩᵀY.
     form: Mat<f64>,
-    /// YᵀY.
-    square: Mat<f64>,
+    /// ‖Y‖_F².
+    squared: f64,
 }
 
 /// What a Nyström approximation of A + ν, ν = ε‖Y‖_F/√n, is made of: with the shift its factors exist whatever the rank of A is.
@@ -69,16 +69,17 @@ pub(super) struct Factors {
 }
 
 impl Grams {
-    /// The factors; `whitened(ν, H, F)` makes F YᵀY Fᵀ where a Gram matrix is not good enough for it. `None` where products are not finite.
+    /// The factors. `square()` makes YᵀY, and `whitened(ν, H, F)` makes F YᵀY Fᵀ where that is not good enough for it.
+    /// `None` where products are not finite.
     fn factors(
         self,
         n: usize,
         epsilon: f64,
+        square: impl FnOnce() -> Mat<f64>,
         whitened: impl FnOnce(f64, &Core, &Mat<f64>) -> Mat<f64>,
     ) -> Result<Option<Factors>> {
-        let Grams { own, form, square } = self;
+        let Grams { own, form, squared } = self;
         let m = own.nrows();
-        let squared = trace(&square);
         if !squared.is_finite() {
             return Ok(None);
         }
@@ -86,12 +87,29 @@ impl Grams {
         let core = Core::new(&Mat::from_fn(m, m, |i, j| form[(i, j)] + shift * own[(i, j)]), epsilon)?;
         let root = core.whiten(Mat::identity(m, m).as_ref());
         let inside = if core.is_mild(epsilon) {
+            let square = square();
             let square = |i, j| square[(i, j)] + 2.0 * shift * form[(i, j)] + shift * shift * own[(i, j)];
             core.whiten(core.whiten(Mat::from_fn(m, m, square).as_ref()).transpose())
         } else {
             whitened(shift, &core, &root)
         };
         Ok(Some(Factors { n, shift, own, core, root, inside }))
+    }
+}
+
+/// A symmetric Xᵀ Y that grows with its columns: what is known of the first ones is not computed again.
+struct Growing(Mat<f64>);
+
+impl Growing {
+    /// All of it. Collective.
+    fn grow<S: Real>(&mut self, problem: &Problem<'_, S>, x: &Tall<S>, y: &Tall<S>) -> &Mat<f64> {
+        let (old, k, m) = (&self.0, self.0.nrows(), y.vectors);
+        if k < m {
+            let new = problem.symmetric_gram(x, y, k);
+            let at = |i: usize, j: usize| if j < k { old[(i, j)] } else { new[i * (m - k) + j - k] };
+            self.0 = Mat::from_fn(m, m, |i, j| at(i.min(j), i.max(j)));
+        }
+        &self.0
     }
 }
 
@@ -102,8 +120,8 @@ impl<T: Real> Sketch<T> {
 
     /// A sketch of the probes number `first ..`.
     pub fn from(problem: &Problem<'_, T>, family: Family, first: usize) -> Self {
-        let grams = Grams { own: Mat::zeros(0, 0), form: Mat::zeros(0, 0), square: Mat::zeros(0, 0) };
-        Self { family, first, omega: Tall::zeros(problem.shape(), 0), y: Tall::zeros(problem.shape(), 0), grams }
+        let none = || Tall::zeros(problem.shape(), 0);
+        Self { family, first, omega: none(), y: none(), grams: [(); 3].map(|()| Growing(Mat::new())) }
     }
 
     /// Goes on to `total` probes. Collective.
@@ -111,8 +129,8 @@ impl<T: Real> Sketch<T> {
         let there = self.omega.vectors;
         if total > there {
             let more = problem.draw(self.family, self.first + there, total - there);
-            self.y = self.y.beside(&problem.apply(&more));
-            self.omega = self.omega.beside(&more);
+            self.y.append(problem.apply(&more), problem.engine);
+            self.omega.append(more, problem.engine);
         }
     }
 
@@ -129,43 +147,29 @@ impl<T: Real> Sketch<T> {
         let (omega, y) = (columns(&self.omega, b), columns(&self.y, b));
         let form = omega.transpose() * &y;
         let form = Mat::from_fn(form.nrows(), form.ncols(), |i, j| 0.5 * (form[(i, j)] + form[(j, i)]));
-        let grams = Grams { own: omega.transpose() * &omega, form, square: y.transpose() * &y };
-        grams.factors(omega.nrows(), T::epsilon().f64(), |shift, _, root| {
-            let z = (y + faer::Scale(shift) * &omega) * root.transpose();
+        let grams = Grams { own: omega.transpose() * &omega, form, squared: y.squared_norm_l2() };
+        let square = || y.transpose() * &y;
+        grams.factors(omega.nrows(), T::epsilon().f64(), square, |shift, _, root| {
+            let z = (&y + faer::Scale(shift) * &omega) * root.transpose();
             z.transpose() * &z
         })
     }
 
     /// The factors of the Nyström approximation that this sketch makes; `None` where products are not finite. Collective.
-    ///
-    /// Gram matrices grow with the sketch: what is known of its first probes is not computed again.
     pub fn factors(&mut self, problem: &Problem<'_, T>) -> Result<Option<Factors>> {
-        let m = self.omega.vectors;
-        let grow = |old: &Mat<f64>, x: &Tall<T>, y: &Tall<T>| {
-            let (k, all) = (old.nrows(), problem.gram_of(x, 0..m, y, old.nrows()..m));
-            let new = |i: usize, j: usize| all[i * (m - k) + j - k];
-            Mat::from_fn(m, m, |i, j| match (i < k, j < k) {
-                (true, true) => old[(i, j)],
-                (true, false) => new(i, j),
-                (false, true) => new(j, i),
-                (false, false) => 0.5 * (new(i, j) + new(j, i)),
-            })
-        };
-        if self.grams.own.nrows() < m {
-            let own = grow(&self.grams.own, &self.omega, &self.omega);
-            let form = grow(&self.grams.form, &self.omega, &self.y);
-            let square = grow(&self.grams.square, &self.y, &self.y);
-            self.grams = Grams { own, form, square };
-        }
-        let mut grams = self.grams.clone();
-        if T::epsilon().f64() > f64::EPSILON && 2 * m > problem.len() {
+        let Self { omega, y, grams: [own, form, square], .. } = self;
+        let squared = problem.dots(y, y).iter().sum();
+        let grams = if T::epsilon().f64() > f64::EPSILON && 2 * y.vectors > problem.len() {
             // So many probes that ΩᵀΩ is next to singular: single precision is not enough for it.
-            let omega = self.omega.doubles();
-            grams.own = symmetric(&problem.gram(&omega, &omega), m);
-            grams.form = symmetric(&problem.gram(&omega, &self.y.doubles()), m);
-        }
-        grams.factors(problem.len(), T::epsilon().f64(), |shift, core, root| {
-            gram_whitened(problem, &self.y, (shift, &self.omega), &Whitener::new(core, root))
+            let (omega, y) = (omega.doubles(), y.doubles());
+            let exact = |y| symmetric(&problem.symmetric_gram(&omega, y, 0), omega.vectors);
+            Grams { own: exact(&omega), form: exact(&y), squared }
+        } else {
+            Grams { own: own.grow(problem, omega, omega).clone(), form: form.grow(problem, omega, y).clone(), squared }
+        };
+        let square = || square.grow(problem, y, y).clone();
+        grams.factors(problem.len(), T::epsilon().f64(), square, |shift, core, root| {
+            gram_whitened(problem, y, (shift, omega), &Whitener::new(core, root))
         })
     }
 }

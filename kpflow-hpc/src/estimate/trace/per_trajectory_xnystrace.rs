@@ -2,7 +2,7 @@
 
 use super::xnystrace::{exchangeable, floor};
 use super::Sketch;
-use crate::engine::Real;
+use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::sampling::{grow, pooled, ValueError};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
@@ -74,8 +74,8 @@ impl<T: Real> Ladder<T> {
         let count = problem.shape().trajectories;
         // A trajectory's value, squared error and its square, and whether it failed.
         let mut out = vec![0.0f64; 4 * count];
-        let sketch = &self.sketch;
-        problem.engine.for_each(count, &mut out, 4, &mut [], 0, |b, out, _: &mut [f64]| match trajectory(sketch, b) {
+        let (engine, sketch) = (problem.engine, &self.sketch);
+        engine.for_each(count, &mut out, 4, &mut [], 0, |b, out, _: &mut [f64]| match trajectory(engine, sketch, b) {
             Ok((value, error)) => out.copy_from_slice(&[value, error.powi(2), error.powi(4), 0.0]),
             Err(_) => out[3] = 1.0,
         });
@@ -92,9 +92,9 @@ impl<T: Real> Ladder<T> {
     }
 }
 
-fn trajectory<T: Real>(sketch: &Sketch<T>, b: usize) -> Result<ValueError> {
+fn trajectory<T: Real>(engine: &Engine, sketch: &Sketch<T>, b: usize) -> Result<ValueError> {
     match sketch.factors_of(b)? {
-        Some(factors) => exchangeable(&factors, T::epsilon().f64()),
+        Some(factors) => exchangeable(engine, &factors, T::epsilon().f64()),
         None => Ok((f64::NAN, f64::NAN)),
     }
 }

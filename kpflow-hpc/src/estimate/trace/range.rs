@@ -48,8 +48,8 @@ impl<T: Real> Range<T> {
             (false, false) => o.r[(i - old) * more + j - there],
         });
         let aq = problem.apply(&o.q);
-        self.q = self.q.beside(&o.q);
-        self.aq = self.aq.beside(&aq);
+        self.q.append(o.q, problem.engine);
+        self.aq.append(aq, problem.engine);
         true
     }
 
@@ -61,9 +61,10 @@ impl<T: Real> Range<T> {
         deficient || self.q.vectors == problem.len()
     }
 
-    /// QᵀAQ, symmetrised.
+    /// QᵀAQ.
     pub fn project(&self, problem: &Problem<'_, T>) -> Mat<f64> {
-        crate::estimate::factor::symmetric(&problem.gram(&self.q, &self.aq), self.q.vectors)
+        let (k, h) = (self.q.vectors, problem.symmetric_gram(&self.q, &self.aq, 0));
+        Mat::from_fn(k, k, |i, j| h[i * k + j])
     }
 
     /// Qᵀ X.

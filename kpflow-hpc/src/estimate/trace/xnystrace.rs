@@ -1,13 +1,15 @@
 //! XNysTrace: the exchangeable Nyström trace estimator (Epperly, Tropp and Webber 2024).
 
 use super::{Factors, Sketch};
-use crate::engine::Real;
+use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::factor::trace;
 use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
+use crate::estimate::small::product;
 use crate::estimate::whitening::{Core, Pairs};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
 use faer::{Mat, Side};
+use kpflow_core::machine::Tasks;
 
 /// Estimates the trace of a positive semidefinite operator: each probe in turn is the test of the Nyström approximation Â_i by the others,
 /// `tr Â_i + ω_iᵀ(A − Â_i)ω_i`, and the mean over i is taken. Collective.
@@ -28,13 +30,13 @@ pub fn xnystrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<E
         sketch.extend(problem, total);
         let Some(factors) = sketch.factors(problem)? else { return Ok((f64::NAN, f64::NAN)) };
         let epsilon = T::epsilon().f64();
-        let (value, error) = exchangeable(&factors, epsilon)?;
+        let (value, error) = exchangeable(problem.engine, &factors, epsilon)?;
         Ok((value, floor(error * student(total as f64 - 1.0), value, epsilon)))
     })
 }
 
 /// The mean of the m estimates of the trace of an operator whose products are right to `epsilon`, each with another probe left out, and its standard error by the jackknife.
-pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError> {
+pub(super) fn exchangeable(engine: &Engine, factors: &Factors, epsilon: f64) -> Result<ValueError> {
     let Factors { n, shift, own, core, root, inside } = factors;
     let (n, m) = (*n as f64, own.nrows());
     let trace = trace(inside) - shift * n;
@@ -49,9 +51,10 @@ pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError
         return Ok((trace + rest, error));
     }
     let probes = probes.whiten(Mat::identity(m, m).as_ref());
-    let (p, o) = (root.transpose() * root, probes.transpose() * &probes);
+    let (p, o) = (gram(engine, root), gram(engine, &probes));
     // H⁻¹YᵀYH⁻¹: what leaving probes out takes from tr Â.
-    let lost = root.transpose() * inside * root;
+    let half = product(engine, inside.as_ref(), root.as_ref());
+    let lost = product(engine, root.transpose(), half.as_ref());
     // Probe i is left out and what is left of it outside of the others, of squared norm 1/o_ii, counts as it should, n − m + 1 in the mean.
     let one = |i: usize| trace - lost[(i, i)] / p[(i, i)] + (n - m as f64 + 1.0) * o[(i, i)] / p[(i, i)];
     let value = (0..m).map(one).sum::<f64>() / m as f64;
@@ -62,11 +65,23 @@ pub(super) fn exchangeable(factors: &Factors, epsilon: f64) -> Result<ValueError
         let outside = o[(j, j)] - o[(i, j)] * o[(i, j)] / o[(i, i)];
         trace + (-both + (n - m as f64 + 2.0) * outside * p[(i, i)]) / determinant
     };
-    let without = |i: usize| (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
-    let error = if m < 2 { f64::INFINITY } else { jackknife_error(&(0..m).map(without).collect::<Vec<_>>()) };
+    let error = if m < 2 { f64::INFINITY } else { jackknife_error(&leaving_out(engine, m, two)) };
     // As many probes as there are numbers leave nothing out but the rounding, at random, of H's entries, of which a trace tr((ΩᵀΩ)⁻¹H) is made.
     let rounding = epsilon * core.squared_norm() / m as f64 * o.norm_l2();
     Ok((value, if m as f64 == n { rounding } else { error }))
+}
+
+fn gram(engine: &Engine, x: &Mat<f64>) -> Mat<f64> {
+    product(engine, x.transpose(), x.as_ref())
+}
+
+/// Without each of m probes altogether, the mean over the others j of an estimate `two(i, j)` that has neither.
+pub(super) fn leaving_out(engine: &Engine, m: usize, two: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+    let mut means = vec![0.0; m];
+    engine.for_each(m, &mut means, 1, &mut [], 0, |i, mean, _: &mut [f64]| {
+        mean[0] = (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
+    });
+    means
 }
 
 /// What directions of H that are no more than rounding say of the trace of A in the `dimensions` that the others have not seen, and its error.

@@ -1,11 +1,12 @@
 //! XTrace: the exchangeable trace estimator (Epperly, Tropp and Webber 2024).
 
 use super::range::Range;
-use super::xnystrace::floor;
-use crate::engine::Real;
+use super::xnystrace::{floor, leaving_out};
+use crate::engine::{Engine, Real};
 use crate::error::Result;
 use crate::estimate::factor::{squares, trace};
 use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
+use crate::estimate::small::product;
 use crate::estimate::{Budget, Estimate, Problem};
 use faer::linalg::solvers::DenseSolveCore;
 use faer::Mat;
@@ -40,16 +41,19 @@ pub fn xtrace<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Result<Esti
             return Ok((known, T::epsilon().f64() * known.abs()));
         }
         let (omega, y) = (&range.sketch.omega, &range.sketch.y);
-        let (value, error) = exchangeable(&Small {
-            n: n as f64,
-            known,
-            s: directions(&range.r),
-            w: range.coordinates(problem, omega),
-            h: &h,
-            r: &range.r,
-            lengths: problem.dots(omega, omega),
-            forms: problem.dots(omega, y),
-        });
+        let (value, error) = exchangeable(
+            problem.engine,
+            &Small {
+                n: n as f64,
+                known,
+                s: directions(&range.r),
+                w: range.coordinates(problem, omega),
+                h: &h,
+                r: &range.r,
+                lengths: problem.dots(omega, omega),
+                forms: problem.dots(omega, y),
+            },
+        );
         Ok((value, floor(error * student(m as f64 - 1.0), value, T::epsilon().f64())))
     })
 }
@@ -74,23 +78,24 @@ struct Small<'a> {
 }
 
 /// The mean of the m estimates, each with another probe left out, and its standard error by the jackknife.
-fn exchangeable(small: &Small<'_>) -> ValueError {
+fn exchangeable(engine: &Engine, small: &Small<'_>) -> ValueError {
     let Small { n, known, s, w, h, r, lengths, forms } = small;
     let m = w.ncols();
     // Directions that are left when so many probes are: where R is rank-deficient, all of them.
     let left = |probes: usize| if h.nrows() < m { h.nrows() } else { probes } as f64;
-    let (hs, hw) = (*h * s, *h * w);
+    let (hs, hw) = (product(engine, h.as_ref(), s.as_ref()), product(engine, h.as_ref(), w.as_ref()));
     // Inner products of directions and probes, plain and through A: all that a pair needs.
-    let (ss, shs) = (s.transpose() * s, s.transpose() * &hs);
-    let (sw, shw, sr) = (s.transpose() * w, s.transpose() * &hw, s.transpose() * *r);
-    let along = |a: &Mat<f64>, b: &Mat<f64>, j: usize| a.col(j).transpose() * b.col(j);
+    let of_s = |x: &Mat<f64>| product(engine, s.transpose(), x.as_ref());
+    let (ss, shs, sw, shw, sr) = (of_s(s), of_s(&hs), of_s(w), of_s(&hw), of_s(r));
+    let along = |x: &Mat<f64>| (0..m).map(|j| w.col(j).transpose() * x.col(j)).collect::<Vec<f64>>();
+    let (ww, wr, whw) = (along(w), along(r), along(&hw));
     // Probe j as the test, the directions u (orthonormal, as columns of coefficients of s_i and s_j) taken from Q, `left` probes in the basis.
     let test = |j: usize, u: &[[f64; 2]], i: usize, left: f64| {
         let pick = |x: &Mat<f64>, u: &[f64; 2]| u[0] * x[(i, j)] + u[1] * x[(j, j)];
         let form_of = |u: &[f64; 2], v: &[f64; 2], x: &Mat<f64>| {
             u[0] * (v[0] * x[(i, i)] + v[1] * x[(i, j)]) + u[1] * (v[0] * x[(j, i)] + v[1] * x[(j, j)])
         };
-        let (mut taken, mut square, mut half, mut form) = (0.0, along(w, w, j), along(w, r, j), along(w, &hw, j));
+        let (mut taken, mut square, mut half, mut form) = (0.0, ww[j], wr[j], whw[j]);
         for a in u {
             let c = pick(&sw, a);
             taken += form_of(a, a, &shs);
@@ -108,8 +113,7 @@ fn exchangeable(small: &Small<'_>) -> ValueError {
         let (c, rest) = (ss[(i, j)], (1.0 - ss[(i, j)].powi(2)).max(1e-14).sqrt());
         test(j, &[[1.0, 0.0], [-c / rest, 1.0 / rest]], i, left(m - 2))
     };
-    let without = |i: usize| (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
-    let error = if m < 2 { f64::INFINITY } else { jackknife_error(&(0..m).map(without).collect::<Vec<_>>()) };
+    let error = if m < 2 { f64::INFINITY } else { jackknife_error(&leaving_out(engine, m, two)) };
     (value, error)
 }
 
