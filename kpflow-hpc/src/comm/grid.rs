@@ -125,15 +125,16 @@ impl Grid {
         shard(vectors, self.probes(), self.across.rank())
     }
 
-    /// Gives every group what the others made of their [shares](Self::share) of `vectors`: `values` is a block `[trajectory][vector][number]`, a vector having so
-    /// many `numbers` in a trajectory.
-    pub fn exchange<T: Number>(&self, values: &mut [T], vectors: usize, numbers: usize) {
+    /// Gives every group what the others made of their [shares](Self::share) of some `columns`: `values` is a block `[trajectory][vector][number]`, a vector having
+    /// so many `numbers` in a trajectory.
+    pub fn exchange<T: Number>(&self, values: &mut [T], columns: Range<usize>, vectors: usize, numbers: usize) {
         if self.probes() == 1 || values.is_empty() {
             return;
         }
         for group in 0..self.probes() {
-            let own = shard(vectors, self.probes(), group);
-            self.across.broadcast_columns(values, own.start * numbers..own.end * numbers, vectors * numbers, group);
+            let own = shard(columns.len(), self.probes(), group);
+            let own = (columns.start + own.start) * numbers..(columns.start + own.end) * numbers;
+            self.across.broadcast_columns(values, own, vectors * numbers, group);
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::sampling::{jackknife, mean, ValueError};
 use super::small::eigen;
 use super::{Budget, Estimate, Problem, StopReason, Tall, TESTS};
-use crate::engine::Real;
+use crate::engine::{Engine, Real};
+use kpflow_core::machine::Tasks;
 
 /// Steps of a recurrence, at most: for a density, whose resolution they are, and for a sum, where probes are worth more.
 const STEPS: usize = 60;
@@ -101,7 +102,7 @@ impl Quadrature {
     fn extend<T: Real>(&mut self, problem: &Problem<'_, T>, probes: usize, steps: usize) {
         let mut q = problem.draw(TESTS, self.probes.len(), probes);
         let length = (self.n as f64).sqrt();
-        scale(&mut q, &vec![length.recip(); probes]);
+        scale(problem.engine, &mut q, &vec![length.recip(); probes]);
         let mut basis: Vec<Tall<T>> = Vec::new();
         let mut runs = vec![Recurrence::default(); probes];
         for step in 0..steps {
@@ -111,7 +112,7 @@ impl Quadrature {
             for _ in 0..2 {
                 for (i, b) in basis.iter().enumerate().rev() {
                     let c = problem.dots(b, &w);
-                    subtract(&mut w, &c, b);
+                    subtract(problem.engine, &mut w, &c, b);
                     if i == step {
                         alpha.iter_mut().zip(&c).for_each(|(a, c)| *a += c);
                     }
@@ -131,7 +132,7 @@ impl Quadrature {
             if runs.iter().all(|r| r.ended || !r.alpha.iter().all(|a| a.is_finite())) {
                 break;
             }
-            scale(&mut w, &inverse);
+            scale(problem.engine, &mut w, &inverse);
             q = w;
         }
         self.probes.extend(runs);
@@ -240,21 +241,21 @@ fn integral(grid: &[f64], values: &[f64]) -> f64 {
     (1..grid.len()).map(|i| 0.5 * (grid[i] - grid[i - 1]) * (values[i] + values[i - 1])).sum()
 }
 
-fn scale<T: Real>(x: &mut Tall<T>, factors: &[f64]) {
-    let (n, m) = (x.shape.per_trajectory().max(1), x.vectors);
-    for (i, part) in x.data.chunks_mut(n).enumerate() {
+fn scale<T: Real>(engine: &Engine, x: &mut Tall<T>, factors: &[f64]) {
+    let (n, m) = (x.shape.per_trajectory(), x.vectors);
+    engine.for_each(x.shape.trajectories * m, &mut x.data, n, &mut [], 0, |i, part, _: &mut [T]| {
         let f = T::of(factors[i % m]);
         part.iter_mut().for_each(|x| *x *= f);
-    }
+    });
 }
 
 /// w_v −= c_v q_v of every column.
-fn subtract<T: Real>(w: &mut Tall<T>, c: &[f64], q: &Tall<T>) {
-    let (n, m) = (w.shape.per_trajectory().max(1), w.vectors);
-    for (i, (w, q)) in w.data.chunks_mut(n).zip(q.data.chunks(n)).enumerate() {
+fn subtract<T: Real>(engine: &Engine, w: &mut Tall<T>, c: &[f64], q: &Tall<T>) {
+    let (n, m) = (w.shape.per_trajectory(), w.vectors);
+    engine.for_each(w.shape.trajectories * m, &mut w.data, n, &mut [], 0, |i, w, _: &mut [T]| {
         let c = T::of(c[i % m]);
-        w.iter_mut().zip(q).for_each(|(w, q)| *w -= c * *q);
-    }
+        w.iter_mut().zip(&q.data[i * n..]).for_each(|(w, q)| *w -= c * *q);
+    });
 }
 
 /// Runs recurrences until `value` is good enough or the budget is spent.

@@ -7,6 +7,7 @@ use crate::journal::{bytes, bytes_mut, Journal, Key, Rows};
 use kpflow_core::Shape;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
 use xxhash_rust::xxh3::{xxh3_128_with_seed, xxh3_64};
 
@@ -46,50 +47,54 @@ impl<T: Real> Memo<T> {
         self.journal.as_deref()
     }
 
-    /// A x, `compute`d only for those columns that are not here. Collective: one sum of two numbers a column and four more.
+    /// Writes A x of some columns, the same ones of y, `compute`d only for those that are not here. Collective: one sum of two numbers a column and four more.
+    ///
+    /// `compute(x, from, y, to)` writes the products of the columns `from` of x to those of y from `to` on.
     pub(super) fn complete(
         &self,
-        x: &Tall<T>,
+        (x, y): (&Tall<T>, &mut Tall<T>),
+        range: Range<usize>,
         [domain, codomain]: [Rows; 2],
-        shape: Shape,
         grid: Grid,
-        compute: impl FnOnce(&Tall<T>) -> Tall<T>,
-    ) -> Tall<T> {
-        let keys = self.keys(x, domain, grid);
+        compute: impl FnOnce(&Tall<T>, Range<usize>, &mut Tall<T>, usize),
+    ) {
+        let (first, shape) = (range.start, y.shape);
+        let keys = self.keys(x, range.clone(), domain, grid);
         let mut columns = self.columns.borrow_mut();
         let before = self.before(&keys, &columns, codomain, shape, grid);
         let missing: Vec<usize> =
-            (0..x.vectors).filter(|&v| !columns.contains_key(&keys[v]) && !before.contains_key(&keys[v])).collect();
+            (0..keys.len()).filter(|&v| !columns.contains_key(&keys[v]) && !before.contains_key(&keys[v])).collect();
         self.computed.set(self.computed.get() + missing.len());
-        let mut y = Tall::zeros(shape, if missing.len() == x.vectors { 0 } else { x.vectors });
-        if !missing.is_empty() {
-            let all = y.vectors == 0;
-            let computed = if all { compute(x) } else { compute(&select(x, &missing)) };
-            let names: Vec<Key> = missing.iter().map(|&v| keys[v]).collect();
-            self.write(&names, &computed, codomain);
-            names.iter().enumerate().for_each(|(i, &key)| self.keep(&mut columns, key, || column(&computed, i)));
-            if all {
-                return computed;
-            }
-            for (i, &v) in missing.iter().enumerate() {
-                (0..shape.trajectories).for_each(|b| y.part_mut(b, v).copy_from_slice(computed.part(b, i)));
-            }
-        }
         let n = shape.per_trajectory();
-        for v in (0..x.vectors).filter(|v| !missing.contains(v)) {
+        if !missing.is_empty() {
+            let at: Vec<usize> = missing.iter().map(|v| first + v).collect();
+            if missing.len() == keys.len() {
+                compute(x, range, y, first);
+            } else {
+                let mut computed = Tall::zeros(shape, missing.len());
+                compute(&select(x, &at), 0..missing.len(), &mut computed, 0);
+                for (i, &v) in at.iter().enumerate() {
+                    (0..shape.trajectories).for_each(|b| y.part_mut(b, v).copy_from_slice(computed.part(b, i)));
+                }
+            }
+            let names: Vec<Key> = missing.iter().map(|&v| keys[v]).collect();
+            self.write(&names, y, &at, codomain);
+            names.iter().zip(&at).for_each(|(&key, &v)| self.keep(&mut columns, key, || column(y, v)));
+        }
+        for v in (0..keys.len()).filter(|v| !missing.contains(v)) {
             let column = before.get(&keys[v]).unwrap_or_else(|| &columns[&keys[v]]);
-            (0..shape.trajectories).for_each(|b| y.part_mut(b, v).copy_from_slice(&column[b * n..][..n]));
+            (0..shape.trajectories).for_each(|b| y.part_mut(b, first + v).copy_from_slice(&column[b * n..][..n]));
         }
         before.into_iter().for_each(|(key, column)| self.keep(&mut columns, key, || column));
-        y
     }
 
     /// What the columns are known by, the same on any number of ranks: the sum of the hashes of all trajectories' parts.
-    fn keys(&self, x: &Tall<T>, rows: Rows, grid: Grid) -> Vec<Key> {
-        let mut sums = vec![0u64; 2 * x.vectors];
+    fn keys(&self, x: &Tall<T>, range: Range<usize>, rows: Rows, grid: Grid) -> Vec<Key> {
+        let mut sums = vec![0u64; 2 * range.len()];
         for (v, key) in sums.chunks_exact_mut(2).enumerate() {
             for b in (0..x.shape.trajectories).filter(|_| rows.own) {
-                let both = xxh3_128_with_seed(bytes(x.part(b, v)), self.identity ^ (rows.first + b) as u64);
+                let both =
+                    xxh3_128_with_seed(bytes(x.part(b, range.start + v)), self.identity ^ (rows.first + b) as u64);
                 key[0] = key[0].wrapping_add(both as u64);
                 key[1] = key[1].wrapping_add((both >> 64) as u64);
             }
@@ -97,7 +102,7 @@ impl<T: Real> Memo<T> {
         sums.extend(self.journal().map_or([0; 4], Journal::news));
         // Sums of unsigned numbers wrap. All groups have news.
         grid.world().sum(&mut sums);
-        let news = sums.split_off(2 * x.vectors);
+        let news = sums.split_off(2 * range.len());
         let keys: Vec<Key> = sums.chunks_exact(2).map(|h| (h[0], h[1])).collect();
         if let Some(journal) = self.journal() {
             journal.hear(&news);
@@ -135,18 +140,19 @@ impl<T: Real> Memo<T> {
         }
     }
 
-    fn write(&self, keys: &[Key], y: &Tall<T>, rows: Rows) {
+    /// Writes down what is not written down yet of products that stand at these columns of y.
+    fn write(&self, keys: &[Key], y: &Tall<T>, at: &[usize], rows: Rows) {
         let Some(journal) = self.journal() else { return };
         let new = journal.unwritten(keys);
         if new.is_empty() {
             return;
         }
         let row = std::mem::size_of::<T>() * y.shape.per_trajectory();
-        if new.len() == keys.len() {
+        if new.len() == y.vectors {
             return journal.keep(keys, rows, row, bytes(&y.data));
         }
-        let names: Vec<Key> = new.iter().map(|&v| keys[v]).collect();
-        journal.keep(&names, rows, row, bytes(&select(y, &new).data));
+        let (names, at): (Vec<Key>, Vec<usize>) = new.iter().map(|&v| (keys[v], at[v])).unzip();
+        journal.keep(&names, rows, row, bytes(&select(y, &at).data));
     }
 
     fn keep(&self, columns: &mut HashMap<Key, Vec<T>>, key: Key, column: impl FnOnce() -> Vec<T>) {
@@ -158,7 +164,9 @@ impl<T: Real> Memo<T> {
 
 /// One column's numbers, trajectory after trajectory.
 fn column<T: Real>(y: &Tall<T>, v: usize) -> Vec<T> {
-    (0..y.shape.trajectories).flat_map(|b| y.part(b, v)).copied().collect()
+    let mut out = Vec::with_capacity(y.shape.len());
+    (0..y.shape.trajectories).for_each(|b| out.extend_from_slice(y.part(b, v)));
+    out
 }
 
 /// The columns of these numbers.

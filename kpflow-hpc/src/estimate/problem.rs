@@ -10,6 +10,7 @@ use kpflow_core::machine::Tasks;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 
 /// When to stop.
 #[derive(Clone, Copy, Debug)]
@@ -178,21 +179,19 @@ impl<'a, T: Real> Problem<'a, T> {
     /// A x, in blocks; what the memo has is not computed again. Collective.
     pub fn apply(&self, x: &Tall<T>) -> Tall<T> {
         self.matvecs.set(self.matvecs.get() + x.vectors);
-        let Some(memo) = self.memo else {
-            let y = self.compute(x);
-            self.note(0);
-            return y;
-        };
         let codomain = self.operator.codomain();
-        let complete = |x: &Tall<T>| memo.complete(x, self.rows, codomain, self.grid(), |x| self.compute(x));
-        if x.vectors <= self.block {
-            return if x.vectors > 0 { complete(x) } else { self.compute(x) };
-        }
-        // A block at a time: what is written down is not more than a block behind.
         let mut y = Tall::zeros(codomain, x.vectors);
+        // A block at a time: what is written down is not more than a block behind.
         for first in (0..x.vectors).step_by(self.block) {
-            let end = (first + self.block).min(x.vectors);
-            y.set_columns(first, &complete(&x.columns(first..end)));
+            let columns = first..(first + self.block).min(x.vectors);
+            let end = columns.end;
+            match self.memo {
+                Some(memo) => {
+                    let compute = |x: &Tall<T>, from, y: &mut Tall<T>, to| self.compute(x, from, y, to);
+                    memo.complete((x, &mut y), columns, self.rows, self.grid(), compute);
+                }
+                None => self.compute(x, columns, &mut y, first),
+            }
             self.note(x.vectors - end);
         }
         y
@@ -211,35 +210,37 @@ impl<'a, T: Real> Problem<'a, T> {
         (self.progress)(self.matvecs().saturating_sub(left), f64::NAN, f64::NAN);
     }
 
-    /// Every group makes the products of its share of the vectors, in blocks, and is given the others'.
-    fn compute(&self, x: &Tall<T>) -> Tall<T> {
-        let (grid, codomain) = (self.grid(), self.operator.codomain());
-        let mut y = Tall::zeros(codomain, x.vectors);
+    /// The products of some columns of x, written to those of y from `to` on: every group makes its share of them, and is given the others'.
+    fn compute(&self, x: &Tall<T>, from: Range<usize>, y: &mut Tall<T>, to: usize) {
+        let grid = self.grid();
         let mut scratch = self.scratch.borrow_mut();
-        let mine = grid.share(x.vectors);
+        let mine = grid.share(from.len());
         let step = chunk(self.operator, self.block.min(mine.len()).max(1));
         for first in mine.clone().step_by(step) {
-            let columns = first..(first + step).min(mine.end);
-            let (m, whole) = (columns.len(), columns.len() == x.vectors);
-            let (x_len, y_len) = if whole { (0, 0) } else { (m * x.shape.len(), m * codomain.len()) };
+            let m = step.min(mine.end - first);
+            let (read, write) = (from.start + first, to + first);
+            // A block of its own is read, or written, where it stands.
+            let x_len = if m == x.vectors { 0 } else { m * x.shape.len() };
+            let y_len = if m == y.vectors { 0 } else { m * y.shape.len() };
             let needed = x_len + y_len + self.operator.scratch_len(m);
             if scratch.len() < needed {
                 scratch.resize(needed, T::zero());
             }
             let (part, rest) = scratch.split_at_mut(x_len);
             let (out, rest) = rest.split_at_mut(y_len);
-            if !whole {
-                x.copy_columns(columns, part);
+            if x_len > 0 {
+                x.copy_columns(read..read + m, part, self.engine);
             }
-            let (input, output) = if whole { (&x.data[..], &mut y.data[..]) } else { (&*part, &mut *out) };
-            let (input, output) = (BlockRef::new(x.shape, m, input), BlockMut::new(codomain, m, output));
+            let input = if x_len > 0 { &*part } else { &x.data };
+            let output = if y_len > 0 { &mut *out } else { &mut y.data };
+            let (input, output) = (BlockRef::new(x.shape, m, input), BlockMut::new(y.shape, m, output));
             fits(self.operator.apply(fits(input), fits(output), rest));
-            if !whole {
-                y.set_columns_of(first, m, out);
+            if y_len > 0 {
+                y.set_columns_of(write, m, out, self.engine);
             }
         }
-        grid.exchange(&mut y.data, x.vectors, codomain.per_trajectory());
-        y
+        let (vectors, numbers) = (y.vectors, y.shape.per_trajectory());
+        grid.exchange(&mut y.data, to..to + from.len(), vectors, numbers);
     }
 
     /// ⟨x_v, y_v⟩ of every column, over all ranks.
@@ -248,10 +249,14 @@ impl<'a, T: Real> Problem<'a, T> {
             return Vec::new();
         }
         self.sums(x.vectors, || {
-            let (mut sums, n) = (vec![0.0; x.vectors], x.shape.per_trajectory().max(1));
-            for (i, (x_part, y_part)) in x.data.chunks(n).zip(y.data.chunks(n)).enumerate() {
-                sums[i % x.vectors] += x_part.iter().zip(y_part).map(|(a, b)| a.f64() * b.f64()).sum::<f64>();
-            }
+            let (m, n) = (x.vectors, x.shape.per_trajectory());
+            let mut parts = vec![0.0; x.shape.trajectories * m];
+            self.engine.for_each(parts.len(), &mut parts, 1, &mut [], 0, |i, part, _: &mut [f64]| {
+                let (x, y) = (&x.data[i * n..][..n], &y.data[i * n..][..n]);
+                part[0] = x.iter().zip(y).map(|(a, b)| a.f64() * b.f64()).sum();
+            });
+            let mut sums = vec![0.0; m];
+            parts.chunks(m).for_each(|part| sums.iter_mut().zip(part).for_each(|(s, p)| *s += p));
             self.grid().sum(&mut sums);
             sums
         })

@@ -29,18 +29,20 @@ impl<T: Real> Tall<T> {
 
     /// The columns in `range`.
     pub fn columns(&self, range: Range<usize>) -> Self {
-        let mut out = Self::zeros(self.shape, range.len());
-        self.copy_columns(range, &mut out.data);
+        let (n, mut out) = (self.shape.per_trajectory(), Self::zeros(self.shape, range.len()));
+        for b in 0..self.shape.trajectories {
+            let from = &self.data[(b * self.vectors + range.start) * n..][..range.len() * n];
+            out.data[b * range.len() * n..][..range.len() * n].copy_from_slice(from);
+        }
         out
     }
 
     /// Writes the columns in `range` to a block of their own.
-    pub(super) fn copy_columns(&self, range: Range<usize>, out: &mut [T]) {
-        let n = self.shape.per_trajectory();
-        for b in 0..self.shape.trajectories {
-            let from = &self.data[(b * self.vectors + range.start) * n..][..range.len() * n];
-            out[b * range.len() * n..][..range.len() * n].copy_from_slice(from);
-        }
+    pub(super) fn copy_columns(&self, range: Range<usize>, out: &mut [T], engine: &Engine) {
+        let (n, len) = (self.shape.per_trajectory(), range.len() * self.shape.per_trajectory());
+        engine.for_each(self.shape.trajectories, out, len, &mut [], 0, |b, out, _: &mut [T]| {
+            out.copy_from_slice(&self.data[(b * self.vectors + range.start) * n..][..len]);
+        });
     }
 
     /// Adds `other`'s columns after this one's.
@@ -71,18 +73,12 @@ impl<T: Real> Tall<T> {
         &mut self.data[(b * self.vectors + v) * n..][..n]
     }
 
-    /// Writes `other`'s columns over this one's, from column `first` on.
-    pub fn set_columns(&mut self, first: usize, other: &Self) {
-        self.set_columns_of(first, other.vectors, &other.data);
-    }
-
     /// Writes `vectors` columns over this one's, from column `first` on.
-    pub(super) fn set_columns_of(&mut self, first: usize, vectors: usize, data: &[T]) {
-        let n = self.shape.per_trajectory();
-        for b in 0..self.shape.trajectories {
-            let from = &data[b * vectors * n..][..vectors * n];
-            self.data[(b * self.vectors + first) * n..][..vectors * n].copy_from_slice(from);
-        }
+    pub(super) fn set_columns_of(&mut self, first: usize, vectors: usize, data: &[T], engine: &Engine) {
+        let (n, count, stride) = (self.shape.per_trajectory(), self.shape.trajectories, self.vectors);
+        engine.for_each(count, &mut self.data, stride * n, &mut [], 0, |b, to, _: &mut [T]| {
+            to[first * n..][..vectors * n].copy_from_slice(&data[b * vectors * n..][..vectors * n]);
+        });
     }
 
     /// The same numbers in double precision.

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes that wait to be written, at most, but for a single block of products.
-pub const BUFFER: usize = 16 << 20;
+pub const BUFFER: usize = 64 << 20;
 /// Bytes that a rank writes, at most.
 const MOST: u64 = 4 << 30;
 

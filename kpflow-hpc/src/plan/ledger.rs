@@ -3,6 +3,7 @@
 use super::network::Network;
 use super::speed::Speed;
 use crate::comm::{calls_of_piece, calls_of_share, calls_of_sum};
+use crate::journal::BUFFER;
 use kpflow_core::ntk::Exchange;
 
 /// One product with a block of vectors.
@@ -72,6 +73,8 @@ pub(super) struct Ledger<'a> {
     grid: [usize; 2],
     network: &'a Network,
     speed: &'a Speed,
+    /// Bytes of products so far.
+    kept: f64,
 }
 
 impl<'a> Ledger<'a> {
@@ -84,7 +87,7 @@ impl<'a> Ledger<'a> {
         speed: &'a Speed,
     ) -> Self {
         let (spent, least) = (Spending::default(), None);
-        Self { spent, least, block, total, n, trajectories, number, grid, network, speed }
+        Self { spent, least, block, total, n, trajectories, number, grid, network, speed, kept: 0.0 }
     }
 
     /// Takes note that the estimate may stop here.
@@ -186,6 +189,7 @@ impl<'a> Ledger<'a> {
         self.sum_all(2 * m + 4);
         self.spent.products += m as f64 * weight;
         self.copy(m);
+        self.keep(m);
         let mut left = m;
         while left > 0 {
             let all = self.block.min(left);
@@ -209,9 +213,29 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Random vectors are drawn: by one thread.
+    /// Vectors of random signs are drawn.
     pub fn draw(&mut self, m: usize) {
-        self.spent.computing += (self.n * m) as f64 * self.speed.draw;
+        self.spent.computing += (self.n * m) as f64 * self.speed.signs;
+    }
+
+    /// Vectors go on from some to `total` tests, which are signs.
+    pub fn test(&mut self, product: &Product, there: usize, total: usize) {
+        if total > there {
+            self.draw(total - there);
+            self.apply(product, total - there, 1.0);
+            self.append(there, total);
+        }
+    }
+
+    /// Products are named by what they are made of, and written down: nothing is in a file before there is enough of it.
+    fn keep(&mut self, m: usize) {
+        let (bytes, before) = ((self.n * m * self.number) as f64, self.kept);
+        self.kept += bytes;
+        self.spent.computing += bytes * (self.speed.hash + self.speed.record);
+        if self.kept > BUFFER as f64 {
+            let new = if before > BUFFER as f64 { bytes } else { self.kept };
+            self.spent.computing += new * self.speed.write;
+        }
     }
 
     /// Vectors are written to new memory.
@@ -219,19 +243,37 @@ impl<'a> Ledger<'a> {
         self.spent.computing += (self.n * m * self.number) as f64 * self.speed.copy;
     }
 
-    /// A sketch goes on from some probes to `total`.
+    /// Two blocks of vectors go on from some to `total`: the first ones need no copy.
+    pub fn append(&mut self, there: usize, total: usize) {
+        if there > 0 {
+            self.spent.computing += (self.n * 2 * total * self.number) as f64 * self.speed.append;
+        }
+    }
+
+    /// A sketch goes on from some normal probes to `total`.
     pub fn extend(&mut self, product: &Product, there: usize, total: usize) {
         if total > there {
-            self.draw(total - there);
+            self.spent.computing += (self.n * (total - there)) as f64 * self.speed.normals;
             self.apply(product, total - there, 1.0);
-            self.copy(2 * total);
+            self.append(there, total);
         }
     }
 
     /// Inner products of m columns.
     pub fn dots(&mut self, m: usize) {
         self.sum(m);
-        self.loops(m);
+        self.passes(m);
+    }
+
+    /// A pass over two blocks of m vectors.
+    pub fn passes(&mut self, m: usize) {
+        self.spent.flops += (2 * self.n * m) as f64;
+        self.spent.computing += (self.n * m) as f64 * self.speed.dots;
+    }
+
+    /// Subtracts a combination of k vectors from m others.
+    pub fn combine(&mut self, k: usize, m: usize) {
+        self.tall(2.0 * (self.n * k) as f64 * m as f64);
     }
 
     /// A loop over the numbers of m vectors, in one thread.

@@ -47,8 +47,9 @@ pub(super) fn lanczos(a: &Analysis, means: &Means, l: &mut Ledger<'_>) {
             l.apply(&means.whole, probes, 1.0);
             // Twice against all vectors before, in the order of the recurrence.
             (0..2 * (step + 1)).for_each(|_| {
+                // An inner product, and a subtraction that reads and writes as much again.
                 l.dots(probes);
-                l.loops(probes);
+                l.passes(probes);
             });
             l.dots(probes);
         }

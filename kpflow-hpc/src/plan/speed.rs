@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How long something is measured.
 const LONG: Duration = Duration::from_millis(200);
+/// Tasks that all threads share.
+const PIECES: usize = 64;
 /// Bytes that a measurement of whole products may take, weights included.
 const ROOM: usize = 1 << 30;
 /// Flops of a block product that are worth waiting for.
@@ -32,12 +34,24 @@ pub struct Speed {
     pub whole: f64,
     /// Of products of its block diagonal.
     pub blocks: f64,
-    /// Seconds of drawing a random number, and of writing a byte to new memory.
-    pub draw: f64,
-    /// See `draw`.
+    /// Seconds of drawing a normal number.
+    pub normals: f64,
+    /// Seconds of drawing a sign.
+    pub signs: f64,
+    /// Seconds of writing a byte to new memory, in one thread.
     pub copy: f64,
+    /// The same in all threads.
+    pub append: f64,
     /// Seconds of a number in an inner product, in one thread.
     pub dot: f64,
+    /// The same in all threads.
+    pub dots: f64,
+    /// Seconds of naming a byte by a hash.
+    pub hash: f64,
+    /// Seconds of putting a byte into a record of the journal, if there is one.
+    pub record: f64,
+    /// Seconds of writing it to a file.
+    pub write: f64,
     /// Where the rates come from.
     pub source: &'static str,
 }
@@ -53,36 +67,35 @@ impl Speed {
             tall: gflops * 1e9 * SHARE,
             whole: gflops * 1e9 * SHARE,
             blocks: gflops * 1e9 * SHARE,
-            draw: 0.0,
+            normals: 0.0,
+            signs: 0.0,
             copy: 0.0,
+            append: 0.0,
             dot: 0.0,
+            dots: 0.0,
+            hash: 0.0,
+            record: 0.0,
+            write: 0.0,
             source: "given",
         })
     }
 
     /// Measures for a moment. Every rank measures, at the same time as the others: they share memory.
     pub fn measure<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> Result<Self> {
-        let (flops, draw, copy) = (gemm_rate(setup, engine), draw_seconds::<T>(), copy_seconds());
-        let (dot, tall) = (dot_seconds::<T>(), tall_rate::<T>(setup, engine));
-        match (
-            product_rate(setup, engine.lanes(), Coupling::All)?,
-            product_rate(setup, engine.lanes(), Coupling::PerTrajectory)?,
-        ) {
-            (Some(whole), Some(blocks)) => Ok(Self {
-                flops,
-                tall,
-                whole,
-                blocks,
-                draw,
-                copy,
-                dot,
-                source: "measured: whole products on a few trajectories",
-            }),
-            _ => {
-                let (products, source) = (flops * SHARE, "measured: matrix products of the job's sizes");
-                Ok(Self { flops, tall, whole: products, blocks: products, draw, copy, dot, source })
-            }
-        }
+        let draw = |distribution| draw_seconds::<T>(distribution, engine);
+        let (flops, normals, signs) =
+            (gemm_rate(setup, engine), draw(Distribution::Gaussian), draw(Distribution::Rademacher));
+        let (copy, append) = (copy_seconds(1, engine), copy_seconds(PIECES, engine));
+        let (dot, tall) = (dot_seconds::<T>(1, engine), tall_rate::<T>(setup, engine));
+        let dots = dot_seconds::<T>(PIECES, engine);
+        let hash = hash_seconds();
+        let (record, write) = setup.job.checkpoint.map_or((0.0, 0.0), |_| (hash + copy, write_seconds()));
+        let of_products = |coupling| product_rate(setup, engine.lanes(), coupling);
+        let (whole, blocks, source) = match (of_products(Coupling::All)?, of_products(Coupling::PerTrajectory)?) {
+            (Some(whole), Some(blocks)) => (whole, blocks, "measured: whole products on a few trajectories"),
+            _ => (flops * SHARE, flops * SHARE, "measured: matrix products of the job's sizes"),
+        };
+        Ok(Self { flops, tall, whole, blocks, normals, signs, copy, append, dot, dots, hash, record, write, source })
     }
 }
 
@@ -112,27 +125,64 @@ fn tall_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
 }
 
 /// Seconds of a random number.
-fn draw_seconds<T: Real>() -> f64 {
-    const NUMBERS: usize = 1 << 18;
-    let (shape, mut x) = (Shape::new(1, 1, NUMBERS), vec![T::zero(); NUMBERS]);
-    let probe = Probe { seed: 0, stream: 1, distribution: Distribution::Gaussian };
-    1.0 / rate(NUMBERS as f64, || fits(BlockMut::new(shape, 1, &mut x).and_then(|block| probe.fill(0, 0, block))))
-}
-
-/// Seconds of a number of an inner product.
-fn dot_seconds<T: Real>() -> f64 {
-    const NUMBERS: usize = 1 << 18;
-    let (x, y) = (vec![T::one(); NUMBERS], vec![T::one(); NUMBERS]);
-    1.0 / rate(NUMBERS as f64, || {
-        std::hint::black_box(x.iter().zip(&y).map(|(a, b)| a.f64() * b.f64()).sum::<f64>());
+fn draw_seconds<T: Real>(distribution: Distribution, engine: &Engine) -> f64 {
+    const NUMBERS: usize = 1 << 12;
+    let (shape, mut x) = (Shape::new(1, 1, NUMBERS), vec![T::zero(); PIECES * NUMBERS]);
+    let probe = Probe { seed: 0, stream: 1, distribution };
+    1.0 / rate((PIECES * NUMBERS) as f64, || {
+        engine.for_each(PIECES, &mut x, NUMBERS, &mut [], 0, |i, x, _: &mut [T]| {
+            fits(BlockMut::new(shape, 1, x).and_then(|block| probe.fill(0, i, block)));
+        });
     })
 }
 
-/// Seconds of a byte that is written to memory which the system has to clear first.
-fn copy_seconds() -> f64 {
-    const BYTES: usize = 16 << 20;
-    let from = vec![1u8; BYTES];
-    1.0 / rate(BYTES as f64, || drop(std::hint::black_box(from.clone())))
+/// Seconds of a number of an inner product, by so many tasks; vectors are larger than caches.
+fn dot_seconds<T: Real>(pieces: usize, engine: &Engine) -> f64 {
+    const NUMBERS: usize = 1 << 22;
+    let (x, y, piece) = (vec![T::one(); NUMBERS], vec![T::one(); NUMBERS], NUMBERS / pieces);
+    let mut sums = vec![0.0; pieces];
+    1.0 / rate(NUMBERS as f64, || {
+        engine.for_each(pieces, &mut sums, 1, &mut [], 0, |i, sum, _: &mut [f64]| {
+            let (x, y) = (&x[i * piece..][..piece], &y[i * piece..][..piece]);
+            sum[0] = x.iter().zip(y).map(|(a, b)| a.f64() * b.f64()).sum();
+        });
+        std::hint::black_box(&sums);
+    })
+}
+
+/// Seconds of a byte that is written to memory which the system has to clear first, by so many tasks.
+fn copy_seconds(pieces: usize, engine: &Engine) -> f64 {
+    const NUMBERS: usize = 2 << 20;
+    let (from, piece) = (vec![1.0f64; NUMBERS], NUMBERS / pieces);
+    1.0 / rate((8 * NUMBERS) as f64, || {
+        let mut to = vec![0.0; NUMBERS];
+        engine.for_each(pieces, &mut to, piece, &mut [], 0, |i, to, _: &mut [f64]| {
+            to.copy_from_slice(&from[i * piece..][..piece]);
+        });
+        std::hint::black_box(to);
+    })
+}
+
+/// Seconds of a byte of a hash.
+fn hash_seconds() -> f64 {
+    let bytes = vec![1u8; 1 << 22];
+    1.0 / rate(bytes.len() as f64, || {
+        std::hint::black_box(xxhash_rust::xxh3::xxh3_64(&bytes));
+    })
+}
+
+/// Seconds of a byte that is written to a file; nothing where there is none to write.
+fn write_seconds() -> f64 {
+    let name = format!("kpflow-plan-{}", std::process::id());
+    let (path, bytes) = (std::env::temp_dir().join(name), vec![1u8; 1 << 24]);
+    let mut failed = false;
+    let rate = rate(bytes.len() as f64, || failed |= std::fs::write(&path, &bytes).is_err());
+    let _ = std::fs::remove_file(&path);
+    if failed {
+        0.0
+    } else {
+        1.0 / rate
+    }
 }
 
 /// The rate of the largest site's product, every lane having its own.

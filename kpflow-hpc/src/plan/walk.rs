@@ -188,7 +188,7 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
             for total in estimate::sketch_sizes(l.block, m.min(2 * l.total)) {
                 let k = (total / 2).min(l.total);
                 l.extend(&means.whole, there, k);
-                l.extend(&means.whole, tests, total - k);
+                l.test(&means.whole, tests, total - k);
                 l.dots(total - k);
                 nystrom(l, there, k);
                 l.gram(k, total - k);
@@ -214,7 +214,7 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
                 let k = (total / 3).min(l.total);
                 range(means, l, there, k);
                 l.symmetric_gram(k, 0);
-                l.extend(&means.whole, tests, total - 2 * k);
+                l.test(&means.whole, tests, total - 2 * k);
                 (there, tests) = (k, total - 2 * k);
                 (0..2).for_each(|_| l.gram(k, tests));
                 l.dots(tests);
@@ -246,7 +246,7 @@ fn range(means: &Means, l: &mut Ledger<'_>, there: usize, k: usize) {
         l.dots(more);
         l.orthogonalise(there, 1, more);
         l.apply(&means.whole, more, 1.0);
-        l.copy(2 * k);
+        l.append(there, k);
     }
 }
 
@@ -266,9 +266,11 @@ fn frobenius(a: &Analysis, means: &Means, l: &mut Ledger<'_>, m: usize) -> Metho
                 let k = (total / 4).min(128).min(l.total);
                 range(means, l, there, k);
                 l.dots(k);
-                l.extend(&means.whole, tests, total - 2 * k);
+                l.test(&means.whole, tests, total - 2 * k);
                 (there, tests) = (k, total - 2 * k);
                 l.gram(k, tests);
+                l.copy(tests);
+                l.combine(k, tests);
                 l.dots(tests);
                 l.may_stop();
             }
