@@ -277,10 +277,16 @@ impl<'p, 'a, T: Real> Basis<'p, 'a, T> {
 
     /// These pairs' vectors, Σ_j y_ij q_j for the i-th Ritz vector, whose row of `y` is i.
     fn combine(&self, y: &[f64], pairs: &[Pair]) -> Tall<T> {
-        let mut out = Tall::zeros(self.problem.shape(), pairs.len());
+        let (engine, mut out) = (self.problem.engine, None::<Tall<T>>);
         let mut add = |block: &Tall<T>, entry: &dyn Fn(&Place, usize) -> f64| {
+            if block.vectors == 0 {
+                return;
+            }
             let c: Vec<f64> = (0..block.vectors).flat_map(|j| pairs.iter().map(move |p| entry(&p.place, j))).collect();
-            out.add_product(1.0, block, &c, self.problem.engine);
+            match &mut out {
+                Some(out) => out.add_product(1.0, block, &c, engine),
+                None => out = Some(block.product(&c, pairs.len(), engine)),
+            }
         };
         add(&self.locked, &|place, j| match *place {
             Place::Locked(i) => f64::from(u8::from(i == j)),
@@ -294,7 +300,7 @@ impl<'p, 'a, T: Real> Basis<'p, 'a, T> {
             });
             at += block.vectors;
         }
-        out
+        out.unwrap_or_else(|| Tall::zeros(self.problem.shape(), pairs.len()))
     }
 
     /// Makes the first `keep` Ritz vectors the basis, the first `lock` of them locked.

@@ -144,7 +144,12 @@ impl<T: Real> Tall<T> {
                 let product = Gemm::new(fits(x), fits(y).t(), fits(MatMut::new(&mut g, height, width, width)));
                 engine.gemm(T::one(), fits(product), T::zero());
                 for (sum, g) in sum.chunks_mut(k).zip(g.chunks(width)) {
-                    sum[start - columns.start..].iter_mut().zip(g).for_each(|(s, x)| *s += x.f64());
+                    let sum = sum[start - columns.start..].iter_mut().zip(g);
+                    if piece == share {
+                        sum.for_each(|(s, x)| *s = x.f64());
+                    } else {
+                        sum.for_each(|(s, x)| *s += x.f64());
+                    }
                 }
             }
         });
@@ -158,6 +163,11 @@ impl<T: Real> Tall<T> {
 
     /// Adds α X C to this, where C is row-major `[x.vectors, self.vectors]`. Of a triangle the zeros cost nothing.
     pub fn add_product(&mut self, alpha: f64, x: &Self, c: &[f64], engine: &Engine) {
+        self.set_product(alpha, x, c, T::one(), engine);
+    }
+
+    /// α X C, and β times what is here.
+    fn set_product(&mut self, alpha: f64, x: &Self, c: &[f64], beta: T, engine: &Engine) {
         const PANEL: usize = 128;
         let (m, k, n) = (x.vectors, self.vectors, self.shape.per_trajectory());
         if m == 0 || k == 0 || n == 0 {
@@ -174,15 +184,16 @@ impl<T: Real> Tall<T> {
                 let x = fits(MatRef::new(&x.data[b * m * n..], known, n, n));
                 let c = fits(MatRef::new(&c[panel..], known, height, k));
                 let y = fits(MatMut::new(&mut y[panel * n..], height, n, n));
-                engine.gemm(T::one(), fits(Gemm::new(c.t(), x, y)), T::one());
+                engine.gemm(T::one(), fits(Gemm::new(c.t(), x, y)), beta);
             }
         });
     }
 
     /// X C, where C is row-major `[self.vectors, columns]`.
     pub fn product(&self, c: &[f64], columns: usize, engine: &Engine) -> Self {
+        // New memory is written before it is read: a page of zeros that is read first is given twice, and every core waits for it.
         let mut y = Self::zeros(self.shape, columns);
-        y.add_product(1.0, self, c, engine);
+        y.set_product(1.0, self, c, T::zero(), engine);
         y
     }
 }

@@ -119,8 +119,8 @@ impl Whitener {
         Self { f: numbers, rank, vectors, triangular: !core.is_deficient() }
     }
 
-    /// Adds the lower half of `F X (F X)ᵀ` to `sum` for some numbers X `[vectors, len]` of every vector; `z` `[rank, len]` is for F X.
-    fn add_gram(&self, engine: &Engine, x: &[f64], z: &mut [f64], sum: &mut [f64]) {
+    /// Makes `sum` β times itself and the lower half of `F X (F X)ᵀ` for some numbers X `[vectors, len]` of every vector; `z` `[rank, len]` is for F X.
+    fn add_gram(&self, engine: &Engine, x: &[f64], z: &mut [f64], sum: &mut [f64], beta: f64) {
         const PANEL: usize = 256;
         let (r, m) = (self.rank, self.vectors);
         let len = z.len() / r.max(1);
@@ -133,7 +133,7 @@ impl Whitener {
             engine.gemm(1.0, fits(Gemm::new(f, x, fits(MatMut::new(&mut z[first * len..], rows, len, len)))), 0.0);
             let (panel, before) = (view(&z[first * len..], rows, len, len), view(z, end, len, len));
             let sum = fits(MatMut::new(&mut sum[first * r..], rows, end, r));
-            engine.gemm(1.0, fits(Gemm::new(panel, before.t(), sum)), 1.0);
+            engine.gemm(1.0, fits(Gemm::new(panel, before.t(), sum)), beta);
         }
     }
 }
@@ -169,7 +169,9 @@ pub(super) fn gram_whitened<T: Real>(
                     let (y, omega) = (&y.part(b, v)[first..], &omega.part(b, v)[first..]);
                     x.iter_mut().zip(y.iter().zip(omega)).for_each(|(x, (y, o))| *x = y.f64() + shift * o.f64());
                 }
-                whitener.add_gram(problem.engine, &x[..m * len], &mut z[..r * len], sum);
+                // Memory that is new is written before it is read.
+                let beta = f64::from(u8::from(piece != share));
+                whitener.add_gram(problem.engine, &x[..m * len], &mut z[..r * len], sum, beta);
             }
         });
         let mut out = vec![0.0; r * r];
