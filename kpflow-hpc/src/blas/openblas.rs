@@ -48,7 +48,7 @@ pub fn choose_kernels() {
 
 /// What vectors a processor has.
 #[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Clone, Copy)]
 enum Vectors {
     /// Of 128 bits, or without fused multiply-adds.
     Short,

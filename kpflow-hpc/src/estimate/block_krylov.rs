@@ -61,7 +61,7 @@ pub fn block_krylov<T: Real>(problem: &Problem<'_, T>, budget: &Budget, count: u
         }
         let m = next.vectors.min(left.saturating_sub(reserve).max(1));
         if m < next.vectors {
-            next = next.columns(0..m);
+            next = next.columns(0..m, problem.engine);
         }
         if next.vectors == 0 {
             if state.found() >= count {

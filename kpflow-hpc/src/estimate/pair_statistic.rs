@@ -26,7 +26,7 @@ impl<T: Real> Pairs<T> {
         while done < m {
             let there = self.rows.len() % GROUP;
             let more = (GROUP - there).min(m - done);
-            let new = s.columns(done..done + more);
+            let new = s.columns(done..done + more, problem.engine);
             if there == 0 {
                 self.group = Tall::zeros(s.shape, 0);
             }

@@ -28,12 +28,9 @@ impl<T: Real> Tall<T> {
     }
 
     /// The columns in `range`.
-    pub fn columns(&self, range: Range<usize>) -> Self {
-        let (n, mut out) = (self.shape.per_trajectory(), Self::zeros(self.shape, range.len()));
-        for b in 0..self.shape.trajectories {
-            let from = &self.data[(b * self.vectors + range.start) * n..][..range.len() * n];
-            out.data[b * range.len() * n..][..range.len() * n].copy_from_slice(from);
-        }
+    pub fn columns(&self, range: Range<usize>, engine: &Engine) -> Self {
+        let mut out = Self::zeros(self.shape, range.len());
+        self.copy_columns(range, &mut out.data, engine);
         out
     }
 

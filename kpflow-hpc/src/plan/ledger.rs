@@ -314,7 +314,7 @@ impl<'a> Ledger<'a> {
             for i in 0..blocks {
                 let columns = basis * (i + 1) / blocks - basis * i / blocks;
                 self.gram(columns, m);
-                self.tall(2.0 * (self.n * columns) as f64 * m as f64);
+                self.combine(columns, m);
             }
             self.copy(m);
             self.symmetric_gram(m, 0);

@@ -2,6 +2,7 @@
 
 use super::Sketch;
 use crate::engine::Real;
+use crate::estimate::factor::symmetric;
 use crate::estimate::qr::orthogonalise;
 use crate::estimate::{Problem, Tall, SKETCHES};
 use faer::Mat;
@@ -33,7 +34,7 @@ impl<T: Real> Range<T> {
             return true;
         }
         self.sketch.extend(problem, probes);
-        let y = self.sketch.y.columns(there..probes);
+        let y = self.sketch.y.columns(there..probes, problem.engine);
         let squares = problem.dots(&y, &y);
         if squares.iter().any(|s| !s.is_finite()) {
             return false;
@@ -63,8 +64,7 @@ impl<T: Real> Range<T> {
 
     /// QᵀAQ.
     pub fn project(&self, problem: &Problem<'_, T>) -> Mat<f64> {
-        let (k, h) = (self.q.vectors, problem.symmetric_gram(&self.q, &self.aq, 0));
-        Mat::from_fn(k, k, |i, j| h[i * k + j])
+        symmetric(&problem.symmetric_gram(&self.q, &self.aq, 0), self.q.vectors)
     }
 
     /// Qᵀ X.
