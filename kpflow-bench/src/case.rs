@@ -102,7 +102,7 @@ pub fn with<T: Real, R>(
     let mut buffer = GraphBuffer::default();
     let graph = cell.graph(weights, size.steps, &mut buffer).expect("a cell is a graph");
     let lanes = kpflow_core::machine::Tasks::lanes(engine);
-    let tile = tiling::tile(&graph, size.block, size.trajectories, lanes);
+    let tile = tiling::tile(&graph, size.block, size.trajectories, lanes, true);
     let mut arena = vec![T::zero(); Linearization::arena_len(&graph, size.trajectories)];
     let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, size.trajectories, tile, engine)];
     let inputs = [&data.inputs[..]];

@@ -3,7 +3,7 @@
 use crate::blas::{self, Blas};
 use crate::comm::{self, Grid, Number};
 use crate::error::{Error, Result};
-use kpflow_core::machine::{Diagonals, Gemm, Kernel, Reduce, Tasks};
+use kpflow_core::machine::{Diagonals, Gemm, Kernel, Portions, Reduce, Slab, Tasks};
 use kpflow_core::Scalar;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -145,12 +145,40 @@ impl Tasks for Engine {
             pieces.push((i, ai, bi));
             (a, b) = (rest_a, rest_b);
         }
+        self.all(pieces, |(i, a, b)| task(i, a, b));
+    }
+
+    fn for_each_portion<T: Scalar, F>(&self, portions: &Portions, work: &mut [T], work_len: usize, y: &mut [T], task: F)
+    where
+        F: Fn(usize, &mut [T], Slab<'_, '_, T>) + Sync,
+    {
+        let (count, stride) = (portions.count(), portions.all * portions.numbers);
+        if stride == 0 {
+            return;
+        }
+        let mut runs: Vec<Vec<&mut [T]>> = (0..count).map(|_| Vec::with_capacity(y.len() / stride)).collect();
+        for trajectory in y.chunks_mut(stride) {
+            let (_, mut rest) = trajectory.split_at_mut(portions.run(0).start);
+            for (i, runs) in runs.iter_mut().enumerate() {
+                let (run, next) = rest.split_at_mut(portions.run(i).len());
+                runs.push(run);
+                rest = next;
+            }
+        }
+        let pieces = runs.into_iter().zip(work.chunks_mut(work_len.max(1))).enumerate();
+        self.all(pieces.collect(), |(i, (mut runs, work))| task(i, work, Slab::Runs(&mut runs)));
+    }
+}
+
+impl Engine {
+    /// Does something with every piece, on all threads.
+    fn all<P: Send>(&self, pieces: Vec<P>, task: impl Fn(P) + Sync) {
         if self.summing.load(Ordering::Relaxed) {
             let (working, done) = channel::<()>();
             return self.pool.in_place_scope(|scope| {
                 scope.spawn(|_| {
                     let _working = working;
-                    pieces.into_par_iter().for_each(|(i, a, b)| task(i, a, b));
+                    pieces.into_par_iter().for_each(&task);
                 });
                 // The channel closes when the work has ended, by a panic too.
                 while done.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
@@ -158,17 +186,18 @@ impl Tasks for Engine {
                 }
             });
         }
-        if self.lanes() == 1 || count == 1 {
-            return pieces.into_iter().for_each(|(i, a, b)| task(i, a, b));
+        if self.lanes() == 1 || pieces.len() == 1 {
+            return pieces.into_iter().for_each(task);
         }
-        self.pool.install(|| pieces.into_par_iter().for_each(|(i, a, b)| task(i, a, b)));
+        self.pool.install(|| pieces.into_par_iter().for_each(&task));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Engine, Tasks};
+    use super::{Engine, Portions, Slab, Tasks};
     use crate::comm::Comm;
+    use kpflow_core::machine::Portable;
 
     #[test]
     fn pieces_are_cut_as_promised() {
@@ -181,6 +210,36 @@ mod tests {
             });
             assert_eq!(a, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0]);
             assert_eq!(b, [4.0, 4.0, 2.0]);
+        }
+    }
+
+    #[test]
+    fn portions_are_cut_as_the_core_cuts_them() {
+        // Vectors 1 to 5 of 6, two at a time, of three numbers in each of four trajectories.
+        let portions = Portions { vectors: 1..6, per: 2, all: 6, numbers: 3 };
+        let write = |machine: &dyn Fn(&mut [f64], &mut [f64])| {
+            let (mut work, mut y) = (vec![0.0; 6], vec![0.0; 4 * 6 * 3]);
+            machine(&mut work, &mut y);
+            (work, y)
+        };
+        let task = |i: usize, work: &mut [f64], mut y: Slab<'_, '_, f64>| {
+            work.fill(i as f64);
+            for b in 0..4 {
+                let mut y = y.trajectories(b..b + 1);
+                let run = y.run(0);
+                assert_eq!(run.len(), if i == 2 { 3 } else { 6 });
+                run.iter_mut().enumerate().for_each(|(j, y)| *y = (100 * (i + 1) + 10 * b + j) as f64);
+            }
+        };
+        let serial = write(&|work, y| Portable.for_each_portion(&portions, work, 2, y, task));
+        assert_eq!(serial.0, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
+        assert_eq!(
+            serial.1[18..36],
+            [0, 0, 0, 110, 111, 112, 113, 114, 115, 210, 211, 212, 213, 214, 215, 310, 311, 312].map(f64::from)
+        );
+        for threads in [1, 2, 3] {
+            let engine = Engine::new(Comm::alone(), threads).unwrap();
+            assert_eq!(write(&|work, y| engine.for_each_portion(&portions, work, 2, y, task)), serial);
         }
     }
 }

@@ -215,7 +215,7 @@ impl<T: Real> Loaded<T> {
         let graph = network.graph(network.weights(), &mut memory).map_err(Error::run)?;
         let block = job.block.unwrap_or(tiling::block(&graph));
         let groups = grid.probes();
-        let tile = tiling::tile(&graph, block.div_ceil(groups), range.len(), engine.lanes());
+        let tile = tiling::tile(&graph, block.div_ceil(groups), range.len(), engine.lanes(), grid.size() == 1);
         let product_flops = graph.product_flops() * trajectories as f64;
         let (file, first, sharing) = (job.model.weights.clone(), range.start, sharing.ranks());
         Ok(Self { file, network, inputs, shape, first, trajectories, block, groups, product_flops, tile, sharing })

@@ -2,6 +2,7 @@
 
 use crate::engine::Real;
 use kpflow_core::model::{Flow, Graph, Scan};
+use kpflow_core::ntk::vectors_at_once;
 use std::ops::RangeInclusive;
 
 /// Rows of a product at a step that are worth a trip through the matrix kernel: few where all that a step touches should stay in the
@@ -25,13 +26,14 @@ pub fn block<T: Real>(graph: &Graph<'_, T>) -> usize {
 }
 
 /// The trajectories of a tile: enough rows for the matrix kernel, no more work memory than a lane may have, and no lane idle while another
-/// has a tile left.
-pub fn tile<T: Real>(graph: &Graph<'_, T>, block: usize, trajectories: usize, lanes: usize) -> usize {
+/// has a tile left. `block` vectors go through `lanes` lanes of one process, which is `alone` or not.
+pub fn tile<T: Real>(graph: &Graph<'_, T>, block: usize, trajectories: usize, lanes: usize, alone: bool) -> usize {
     let most = graph.variables().iter().map(|v| v.positions).max().unwrap_or(1).max(1);
     let scans = graph.segments().iter().any(|s| s.scan != Scan::Parallel && !s.nodes.is_empty());
     let rows = ROWS.iter().find(|(units, _)| graph.units() <= *units).map_or(1, |r| r.1);
-    let wanted = if scans { rows.div_ceil(block) } else { POSITIONS.div_ceil(most) };
-    let most = (WORK_BYTES / (work(graph) * block).max(1)).clamp(1, trajectories.div_ceil(lanes).max(1));
+    let (vectors, lanes) = vectors_at_once(block, lanes, alone);
+    let wanted = if scans { rows.div_ceil(vectors) } else { POSITIONS.div_ceil(most) };
+    let most = (WORK_BYTES / (work(graph) * vectors).max(1)).clamp(1, trajectories.div_ceil(lanes).max(1));
     let wanted = wanted.min(most);
     balanced(wanted.div_ceil(2)..=(2 * wanted).min(most), wanted, trajectories, lanes)
 }

@@ -5,7 +5,7 @@
 //! What sums cost is told, round by round, by the same product with sums that nothing else goes on beside, and with none at all. `scripts/two-hosts.sh --rate 1gbit`
 //! in place of mpirun has the sums go through a cable.
 
-use kpflow_core::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Reduce, Tasks};
+use kpflow_core::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Portions, Reduce, Slab, Tasks};
 use kpflow_core::ntk::Ntk;
 use kpflow_core::{Error, Scalar};
 use kpflow_hpc::comm::{Comm, Grid, World};
@@ -60,6 +60,12 @@ impl Tasks for Plain<'_> {
         F: Fn(usize, &mut [T], &mut [T]) + Sync,
     {
         self.engine.for_each(count, a, a_len, b, b_len, task);
+    }
+    fn for_each_portion<T: Scalar, F>(&self, portions: &Portions, work: &mut [T], work_len: usize, y: &mut [T], task: F)
+    where
+        F: Fn(usize, &mut [T], Slab<'_, '_, T>) + Sync,
+    {
+        self.engine.for_each_portion(portions, work, work_len, y, task);
     }
 }
 

@@ -7,10 +7,12 @@
 mod diagonals;
 mod matrix;
 mod portable;
+mod slab;
 
 pub use diagonals::{combine, Diagonals, Term};
 pub use matrix::{Gemm, MatMut, MatRef};
 pub use portable::Portable;
+pub use slab::{Portions, Slab};
 
 use crate::{Error, Scalar};
 
@@ -89,6 +91,17 @@ pub trait Tasks: Sync {
     fn for_each<T: Scalar, F>(&self, count: usize, a: &mut [T], a_len: usize, b: &mut [T], b_len: usize, task: F)
     where
         F: Fn(usize, &mut [T], &mut [T]) + Sync;
+
+    /// Calls `task(i, work_i, y_i)` for every portion i of some vectors of the block `y`, where `work_i` is the i-th piece of `work_len` numbers of `work` and
+    /// `y_i` has the portion's vectors.
+    fn for_each_portion<T: Scalar, F>(&self, portions: &Portions, work: &mut [T], work_len: usize, y: &mut [T], task: F)
+    where
+        F: Fn(usize, &mut [T], Slab<'_, '_, T>) + Sync,
+    {
+        for i in 0..portions.count() {
+            task(i, &mut work[i * work_len..][..work_len], portions.slab(i, y));
+        }
+    }
 }
 
 /// Everything that operators need from a machine.

@@ -2,7 +2,7 @@
 
 use super::graph::{Edge, Graph, Node, Operand, Variable};
 use super::tile::Tile;
-use crate::machine::Kernel;
+use crate::machine::{Kernel, Slab};
 use crate::Scalar;
 use core::ops::Range;
 
@@ -62,9 +62,24 @@ pub struct Sweep<'t, 'a, T, K> {
     pub(super) tile: Tile<'a, T>,
     mode: Mode,
     pub(super) vectors: usize,
-    /// Which vector of the blocks x and y is the first, and how many they have.
+    /// Which vector of the block x is the first, and how many it has.
     within: (usize, usize),
     pub(super) kernel: &'t K,
+}
+
+/// Where a watched row lies: in x, and in y's run of a trajectory.
+#[derive(Clone, Copy)]
+struct Watched {
+    x: usize,
+    trajectory: usize,
+    y: usize,
+}
+
+impl Watched {
+    #[inline]
+    fn of<'y, T>(self, y: &'y mut Slab<'_, '_, T>, width: usize) -> &'y mut [T] {
+        &mut y.run(self.trajectory)[self.y..self.y + width]
+    }
 }
 
 impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
@@ -73,7 +88,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         Self { tile, mode, vectors, within: (0, vectors), kernel }
     }
 
-    /// The same for the vectors `first ..` of blocks of `all` vectors.
+    /// The same where x is a block of `all` vectors, of which `first` is the first one.
     pub(crate) fn within(self, first: usize, all: usize) -> Self {
         Self { within: (first, all), ..self }
     }
@@ -106,7 +121,8 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     ///
     /// From the state: `x` in, `y` out, both `[trajectory][vector][step][unit]`. From the sites: the site outputs'
     /// perturbations stand in `work` at their [`span`](Tile::span)s beforehand, and `x` is not used.
-    pub fn tangent(&self, x: &[T], y: &mut [T], work: &mut [T]) {
+    pub fn tangent(&self, x: &[T], mut y: Slab<'_, '_, T>, work: &mut [T]) {
+        let y = &mut y;
         for (i, v) in self.tile.graph.variables.iter().enumerate() {
             if !self.active(i) {
                 continue;
@@ -154,23 +170,23 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     }
 
     /// What happens to the tangent of a watched variable: see [`Mode`].
-    fn watch_tangent(&self, variable: usize, range: Range<usize>, x: &[T], y: &mut [T], work: &mut [T]) {
+    fn watch_tangent(&self, variable: usize, range: Range<usize>, x: &[T], y: &mut Slab<'_, '_, T>, work: &mut [T]) {
         if !self.active(variable) {
             // No trained weight is before it.
-            return self.watch(variable, range, |at, _, width| y[at..at + width].fill(T::zero()));
+            return self.watch(variable, range, |at, _, width| at.of(y, width).fill(T::zero()));
         }
         self.watch(variable, range, |at, place, width| {
             let d = &mut work[place..place + width];
-            let out = &mut y[at..at + width];
+            let out = at.of(y, width);
             match self.mode {
                 Mode::Propagator => {
-                    for ((d, y), x) in d.iter_mut().zip(out).zip(&x[at..at + width]) {
+                    for ((d, y), x) in d.iter_mut().zip(out).zip(&x[at.x..at.x + width]) {
                         *d += *x;
                         *y = *d;
                     }
                 }
                 Mode::Constraint => {
-                    for ((d, y), x) in d.iter_mut().zip(out).zip(&x[at..at + width]) {
+                    for ((d, y), x) in d.iter_mut().zip(out).zip(&x[at.x..at.x + width]) {
                         *y = *x - *d;
                         *d = *x;
                     }
@@ -180,8 +196,8 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         });
     }
 
-    /// Calls `f(place in the state block, place in work, width)` for every watched row of `variable`.
-    fn watch(&self, variable: usize, range: Range<usize>, mut f: impl FnMut(usize, usize, usize)) {
+    /// Calls `f(place in the state blocks, place in work, width)` for every watched row of `variable`.
+    fn watch(&self, variable: usize, range: Range<usize>, mut f: impl FnMut(Watched, usize, usize)) {
         let graph = &self.tile.graph;
         let v = &graph.variables[variable];
         let Some(w) = v.watch else { return };
@@ -190,8 +206,9 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
             let place = self.place(variable, p, false);
             let (first, all) = self.within;
             for r in 0..self.rows() {
-                let vector = r / self.vectors * all + first + r % self.vectors;
-                f(vector * n + w.offset + p * w.stride, place + r * v.width, v.width);
+                let (trajectory, vector, at) = (r / self.vectors, r % self.vectors, w.offset + p * w.stride);
+                let x = (trajectory * all + first + vector) * n + at;
+                f(Watched { x, trajectory, y: vector * n + at }, place + r * v.width, v.width);
             }
         }
     }
@@ -200,7 +217,8 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     ///
     /// From the state: `x` in, `y` out. From the sites: `x` in; the site outputs' cotangents are left in `work` at
     /// their [`span`](Tile::span)s, and `y` is not used.
-    pub fn cotangent(&self, x: &[T], y: &mut [T], work: &mut [T]) {
+    pub fn cotangent(&self, x: &[T], mut y: Slab<'_, '_, T>, work: &mut [T]) {
+        let y = &mut y;
         let graph = self.tile.graph;
         self.clear(work);
         graph.schedule(true, |n, at| match graph.nodes[n] {
@@ -240,22 +258,22 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     }
 
     /// What happens to the cotangent of a watched variable: see [`Mode`].
-    fn watch_cotangent(&self, variable: usize, range: Range<usize>, x: &[T], y: &mut [T], work: &mut [T]) {
+    fn watch_cotangent(&self, variable: usize, range: Range<usize>, x: &[T], y: &mut Slab<'_, '_, T>, work: &mut [T]) {
         if !self.active(variable) {
             return;
         }
         self.watch(variable, range, |at, place, width| {
             let q = &mut work[place..place + width];
-            let x = &x[at..at + width];
+            let x = &x[at.x..at.x + width];
             match self.mode {
                 Mode::Propagator => {
-                    for ((q, y), x) in q.iter_mut().zip(&mut y[at..at + width]).zip(x) {
+                    for ((q, y), x) in q.iter_mut().zip(at.of(y, width)).zip(x) {
                         *q += *x;
                         *y = *q;
                     }
                 }
                 Mode::Constraint => {
-                    for ((q, y), x) in q.iter_mut().zip(&mut y[at..at + width]).zip(x) {
+                    for ((q, y), x) in q.iter_mut().zip(at.of(y, width)).zip(x) {
                         *y = *x - *q;
                         *q = *x;
                     }

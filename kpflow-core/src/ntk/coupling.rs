@@ -1,6 +1,6 @@
 //! The Kronecker core between the sweeps: from the site outputs' cotangents S to G S, on the weight side or the Gram side.
 
-use super::forms::{chunk_len, chunks, gram_block, has_gram, pull, push, uses};
+use super::forms::{chunks, gram_block, has_gram, pull, push, uses};
 use super::side::Side;
 use crate::machine::{Gemm, Kernel, Machine, MatMut, MatRef};
 use crate::model::{Coupled, Flow, Form, Graph, Linearization, Tile};
@@ -13,10 +13,15 @@ pub(super) struct Wave<'w, T> {
     pub work: &'w [T],
     pub work_len: usize,
     pub flow: Flow,
-    pub vectors: usize,
+    /// Vectors, and of them those of a chunk of δW.
+    pub vectors: (usize, usize),
+    /// Lanes that share what is to be added.
+    pub lanes: usize,
 }
 
-/// Adds Sᵀ U of the tiles of a wave to δW, which holds the parts on the weight side one after the other.
+/// Adds Sᵀ U of the tiles of a wave to δW.
+///
+/// Lanes share the chunks of vectors or, where there are more lanes, the rows of each part of θ.
 pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     lin: &Linearization<'_, T>,
     machine: &M,
@@ -24,52 +29,62 @@ pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     wave: &Wave<'_, T>,
     dw: &mut [T],
 ) {
-    let (graph, mut rest) = (lin.graph(), dw);
-    for part in graph.parts().filter(|part| part.len() > 0 && !side.gram(graph, part)) {
-        let (dw, next) = rest.split_at_mut(wave.vectors * part.len());
-        accumulate_part(lin, machine, wave, part, dw);
-        rest = next;
+    let (graph, (m, chunk)) = (lin.graph(), wave.vectors);
+    let (chunks, chunk_numbers) = (m.div_ceil(chunk), chunk * side.weights(graph, 1));
+    if chunk_numbers == 0 {
+        return;
+    }
+    let parts = || graph.parts().filter(|part| part.len() > 0 && !side.gram(graph, part));
+    let vectors = |i: usize| i * chunk..((i + 1) * chunk).min(m);
+    let all = |i: usize, dw: &mut [T]| {
+        let mut rest = dw;
+        for part in parts() {
+            let (dw, next) = rest.split_at_mut(vectors(i).len() * part.len());
+            accumulate_part(lin, machine, wave, &part, (vectors(i), 0..part.len() / part.units.max(1)), dw);
+            rest = next;
+        }
+    };
+    if wave.lanes == 1 {
+        return dw.chunks_mut(chunk_numbers).enumerate().for_each(|(i, dw)| all(i, dw));
+    }
+    if chunks >= wave.lanes {
+        return machine.for_each(chunks, dw, chunk_numbers, &mut [], 0, |i, dw, _: &mut [T]| all(i, dw));
+    }
+    for (i, dw) in dw.chunks_mut(chunk_numbers).enumerate() {
+        let mut rest = dw;
+        for part in parts() {
+            let (dw, next) = rest.split_at_mut(vectors(i).len() * part.len());
+            let rows = part.len() / part.units.max(1);
+            let divisible = uses(graph, &part).all(|c| c.form == Form::Dense);
+            let per = if divisible { rows.div_ceil(wave.lanes) } else { rows };
+            let len = per * vectors(i).len() * part.units;
+            machine.for_each(rows.div_ceil(per), dw, len, &mut [], 0, |r, dw, _: &mut [T]| {
+                accumulate_part(lin, machine, wave, &part, (vectors(i), r * per..((r + 1) * per).min(rows)), dw);
+            });
+            rest = next;
+        }
     }
 }
 
-/// Adds Sᵀ U of the tiles of a wave to δW of a part of θ.
-///
-/// Lanes share the chunks of vectors or, where there are more lanes, the rows of each chunk.
-fn accumulate_part<T: Scalar, M: Machine<T>>(
+/// Adds Sᵀ U of the tiles of a wave to some rows of δW of a part of θ, for some vectors.
+fn accumulate_part<T: Scalar, K: Kernel<T>>(
     lin: &Linearization<'_, T>,
-    machine: &M,
+    kernel: &K,
     wave: &Wave<'_, T>,
-    part: Coupled,
+    part: &Coupled,
+    (vectors, rows): (Range<usize>, Range<usize>),
     dw: &mut [T],
 ) {
-    let (graph, m, chunk) = (lin.graph(), wave.vectors, chunk_len(wave.vectors));
-    let chunks = m.div_ceil(chunk);
-    let each = |vectors: Range<usize>, rows: Range<usize>, dw: &mut [T]| {
-        for c in uses(graph, &part) {
-            let columns = m * c.width;
-            for (k, tile) in wave.tiles.clone().enumerate() {
-                let view = lin.view(tile);
-                let s = &wave.work[k * wave.work_len..][view.span(c.output, wave.flow, m)];
-                let u = view.reads(c.input);
-                let s = MatRef::of(s, u.rows, columns, columns);
-                pull(&c, &graph.weights()[c.weight], (vectors.clone(), rows.clone()), s, u, dw, machine);
-            }
+    let (graph, m) = (lin.graph(), wave.vectors.0);
+    for c in uses(graph, part) {
+        let columns = m * c.width;
+        for (k, tile) in wave.tiles.clone().enumerate() {
+            let view = lin.view(tile);
+            let s = &wave.work[k * wave.work_len..][view.span(c.output, wave.flow, m)];
+            let u = view.reads(c.input);
+            let s = MatRef::of(s, u.rows, columns, columns);
+            pull(&c, &graph.weights()[c.weight], (vectors.clone(), rows.clone()), s, u, dw, kernel);
         }
-    };
-    let rows = part.len() / part.units.max(1);
-    let divisible = uses(graph, &part).all(|c| c.form == Form::Dense);
-    if chunks >= machine.lanes() || !divisible {
-        return machine.for_each(chunks, dw, chunk * part.len(), &mut [], 0, |i, dw, _: &mut [T]| {
-            each(i * chunk..((i + 1) * chunk).min(m), 0..rows, dw);
-        });
-    }
-    let per = rows.div_ceil(machine.lanes());
-    for (i, dw) in dw.chunks_mut(chunk * part.len()).enumerate() {
-        let vectors = i * chunk..((i + 1) * chunk).min(m);
-        let len = per * vectors.len() * part.units;
-        machine.for_each(rows.div_ceil(per), dw, len, &mut [], 0, |r, dw, _: &mut [T]| {
-            each(vectors.clone(), r * per..((r + 1) * per).min(rows), dw);
-        });
     }
 }
 
@@ -78,16 +93,17 @@ pub(super) fn inject<T: Scalar, K: Kernel<T>>(
     tile: &Tile<'_, T>,
     flow: Flow,
     side: Side,
-    m: usize,
+    (m, chunk): (usize, usize),
     dw: &[T],
     work: &mut [T],
     kernel: &K,
 ) {
     let graph = tile.graph();
+    let all = side.weights(graph, 1);
     for c in graph.coupled().filter(|c| !side.gram(graph, c)) {
-        let from = side.place(graph, &c, m);
-        for vectors in chunks(m) {
-            let dw = &dw[from + vectors.start * c.len()..][..vectors.len() * c.len()];
+        let place = side.place(graph, &c);
+        for vectors in chunks(m, chunk) {
+            let dw = &dw[vectors.start * all + vectors.len() * place..][..vectors.len() * c.len()];
             let (columns, u) = (m * c.width, tile.reads(c.input));
             let s = MatMut::of(&mut work[tile.span(c.output, flow, m)], u.rows, columns, columns);
             push(&c, &graph.weights()[c.weight], vectors, u, dw, s, kernel);

@@ -1,7 +1,7 @@
 //! What the forms of a weight site make of G = U Uᵀ: from S to δW, from δW to S, and G itself.
 //!
-//! δW of a part of θ lies in memory as `[chunk of vectors][column of u (and bias)][vector][unit]`: both halves of K are then products
-//! whose long side is contiguous, and chunks are what lanes share. The chunks depend on the block alone, not on the machine.
+//! δW lies in memory as `[chunk of vectors][part of θ][column of u (and bias)][vector][unit]`: both halves of K are then products whose long side is
+//! contiguous, and chunks are what lanes share. The chunks depend on the block alone, not on the machine: processes sum δW as it lies.
 
 use crate::machine::{Gemm, Kernel, MatMut, MatRef};
 use crate::model::{Coupled, Form, Graph, Weight};
@@ -16,9 +16,9 @@ pub(super) fn chunk_len(m: usize) -> usize {
     m.div_ceil(CHUNKS).max(1)
 }
 
-/// The vectors of each chunk.
-pub(super) fn chunks(m: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..m).step_by(chunk_len(m)).map(move |first| first..(first + chunk_len(m)).min(m))
+/// The vectors of each chunk of `chunk` of them.
+pub(super) fn chunks(m: usize, chunk: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..m).step_by(chunk).map(move |first| first..(first + chunk).min(m))
 }
 
 /// The uses of the same part of θ.

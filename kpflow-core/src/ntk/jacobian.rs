@@ -4,7 +4,7 @@ use super::coupling::{accumulate, inject, Wave};
 use super::forms::{chunk_len, chunks};
 use super::side::Side;
 use super::waves::{run_wave, wave_len, waves};
-use crate::machine::Machine;
+use crate::machine::{Machine, Slab};
 use crate::model::{Linearization, Mode, Sweep};
 use crate::operator::check;
 use crate::operator::display::{expression, Binds};
@@ -43,10 +43,10 @@ impl<'a, T: Scalar, M: Machine<T>> ParameterJacobian<'a, T, M> {
             let weight = &graph.weights()[w];
             let before: usize = graph.weights()[..w].iter().map(|w| w.parameters()).sum();
             let (columns, matrix) = (weight.columns(), weight.matrix_parameters());
-            for vectors in chunks(m) {
+            for vectors in chunks(m, chunk_len(m)) {
                 let per_row = vectors.len() * c.units;
                 for v in vectors.clone() {
-                    let dw = m * c.place + v / chunk_len(m) * chunk_len(m) * c.len() + (v - vectors.start) * c.units;
+                    let dw = vectors.start * self.dw_len(1) + vectors.len() * c.place + (v - vectors.start) * c.units;
                     let theta = v * n + before;
                     for r in 0..c.units {
                         for k in 0..columns {
@@ -83,7 +83,8 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         self.lin.shape()
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        self.dw_len(vectors).saturating_add(wave_len(self.lin, self.machine).saturating_mul(self.work_len(vectors)))
+        self.dw_len(vectors)
+            .saturating_add(wave_len(self.lin, self.machine.lanes()).saturating_mul(self.work_len(vectors)))
     }
     fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
@@ -95,10 +96,10 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         self.pairs(m, |theta, place| dw[place] = x.data()[theta]);
         let (lin, machine, mode) = (self.lin, self.machine, self.mode);
-        let (dw, y, per) = (&*dw, y.into_data(), m * lin.shape().per_trajectory());
-        for tiles in waves(lin, machine) {
-            run_wave(lin, machine, &tiles, work, self.work_len(m), y, per, |i, work, y| {
-                inject(&lin.view(i), mode.flow(), Side::Weight, m, dw, work, machine);
+        let (dw, mut y) = (&*dw, Slab::whole(y.into_data(), m * lin.shape().per_trajectory()));
+        for tiles in waves(lin, machine.lanes()) {
+            run_wave(lin, machine, &tiles, work, self.work_len(m), &mut y, |i, work, y| {
+                inject(&lin.view(i), mode.flow(), Side::Weight, (m, chunk_len(m)), dw, work, machine);
                 Sweep::new(lin.view(i), mode, m, machine).tangent(&[], y, work);
             });
         }
@@ -114,11 +115,13 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         dw.fill(T::zero());
         let (lin, machine, mode, work_len) = (self.lin, self.machine, self.mode, self.work_len(m));
-        for tiles in waves(lin, machine) {
-            run_wave(lin, machine, &tiles, work, work_len, &mut [], 0, |i, work, _| {
-                Sweep::new(lin.view(i), mode, m, machine).cotangent(x.tile(lin.tile_range(i)).data(), &mut [], work);
+        let (vectors, lanes) = ((m, chunk_len(m)), machine.lanes());
+        for tiles in waves(lin, lanes) {
+            run_wave(lin, machine, &tiles, work, work_len, &mut Slab::nothing(), |i, work, y| {
+                Sweep::new(lin.view(i), mode, m, machine).cotangent(x.tile(lin.tile_range(i)).data(), y, work);
             });
-            accumulate(lin, machine, Side::Weight, &Wave { tiles, work, work_len, flow: mode.flow(), vectors: m }, dw);
+            let wave = Wave { tiles, work, work_len, flow: mode.flow(), vectors, lanes };
+            accumulate(lin, machine, Side::Weight, &wave, dw);
         }
         self.machine.sum(dw);
         let y = y.into_data();

@@ -27,3 +27,4 @@ pub use plan::scratch_len;
 pub use sandwich::{Ntk, ParameterOperator};
 pub use side::{Costs, Coupling, Exchange, Side};
 pub use state_map::{Constraint, Propagator};
+pub use waves::vectors_at_once;

@@ -1,10 +1,10 @@
 //! K and NTK: the Kronecker core between a sweep back and a sweep forward.
 
 use super::coupling::{accumulate, inject, per_trajectory, per_trajectory_len, Wave};
-use super::forms::{gram_block, uses};
+use super::forms::{chunk_len, gram_block, uses};
 use super::side::{gram_row, shares, Coupling, Side};
-use super::waves::{run_wave, wave_len, waves};
-use crate::machine::{Gemm, Machine, MatMut, MatRef};
+use super::waves::{each_portion, run_wave, waves, Lanes};
+use crate::machine::{Gemm, Machine, MatMut, MatRef, Slab};
 use crate::model::{Coupled, Linearization, Mode, Sweep, Tile};
 use crate::operator::check;
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
@@ -54,22 +54,33 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         (0..m).step_by(per).map(move |first| first..(first + per).min(m))
     }
 
-    /// The vectors of the largest share.
-    fn largest(&self, m: usize) -> usize {
-        self.shares(m).map(|share| share.len()).max().unwrap_or(0)
+    /// How lanes share some vectors.
+    fn lanes(&self, m: usize) -> Lanes {
+        Lanes::of(m, self.machine.lanes())
     }
 
-    /// Numbers that all tiles share between the two sweeps: δW of the parts on the weight side, rows of the others.
-    fn shared_len(&self, m: usize) -> usize {
-        if self.coupling == Coupling::PerTrajectory {
-            return 0;
-        }
-        let rows = self.shares(m).map(|share| self.rows_of_share(share.len())).fold(0, usize::saturating_add);
-        self.side.weights(self.lin.graph(), m).saturating_add(rows)
+    /// Numbers that a lane needs, or the lanes that share tiles: for its tiles, and from the sweep back to the sweep forward for rows on the Gram side.
+    fn lane_len(&self, m: usize) -> usize {
+        self.rows_place(m, self.shares(m).count()).saturating_add(self.tiles_len(m))
+    }
+
+    /// The first part of them: for tiles.
+    fn tiles_len(&self, m: usize) -> usize {
+        let of_share = |share: Range<usize>| self.lanes(share.len()).work_len(self.lin, |m| self.work_len(m));
+        self.shares(m).map(of_share).max().unwrap_or(0)
+    }
+
+    /// Where in the second part a portion's rows of a share begin.
+    fn rows_place(&self, m: usize, share: usize) -> usize {
+        let rows = |share: Range<usize>| self.rows_of_portion(self.lanes(share.len()).per);
+        self.shares(m).take(share).map(rows).fold(0, usize::saturating_add)
     }
 
     /// Rows of this process's trajectories, and where there are others, of all.
-    fn rows_of_share(&self, m: usize) -> usize {
+    fn rows_of_portion(&self, m: usize) -> usize {
+        if self.coupling == Coupling::PerTrajectory {
+            return 0;
+        }
         let others = if self.alone { 0 } else { self.rows_len(m, self.total) };
         self.rows_len(m, self.lin.shape().trajectories).saturating_add(others)
     }
@@ -80,9 +91,17 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         self.grams().map(rows).fold(0, usize::saturating_add)
     }
 
+    /// Numbers of δW of the parts on the weight side.
+    fn dw_len(&self, m: usize) -> usize {
+        match self.coupling {
+            Coupling::PerTrajectory => 0,
+            Coupling::All => self.side.weights(self.lin.graph(), m),
+        }
+    }
+
     fn scratch_len(&self, m: usize) -> usize {
-        let waves = wave_len(self.lin, self.machine).saturating_mul(self.work_len(self.largest(m)));
-        self.shared_len(m).saturating_add(waves)
+        let portions = self.shares(m).map(|share| self.lanes(share.len()).portions).max().unwrap_or(0);
+        self.dw_len(m).saturating_add(portions.saturating_mul(self.lane_len(m)))
     }
 
     fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
@@ -92,62 +111,53 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         if m == 0 {
             return Ok(());
         }
-        let (shared, scratch) = scratch.split_at_mut(self.shared_len(m));
-        let work = &mut scratch[..wave_len(self.lin, self.machine) * self.work_len(self.largest(m))];
+        let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         match self.coupling {
             Coupling::PerTrajectory => self.apply_per_trajectory(x, y, work),
-            Coupling::All => self.apply_all(x, y, shared, work)?,
+            Coupling::All => self.apply_all(x, y, dw, work)?,
         }
         Ok(())
     }
 
-    fn per_trajectory(&self, m: usize) -> usize {
-        m * self.lin.shape().per_trajectory()
-    }
-
     /// One pass: nothing leaves a tile.
     fn apply_per_trajectory(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, work: &mut [T]) {
-        let (m, flow) = (x.vectors(), self.mode.flow());
-        let y = y.into_data();
-        let sweep_len = Sweep::<T, M>::work_len(self.lin.graph(), flow, m, self.lin.tile());
-        for wave in waves(self.lin, self.machine) {
-            run_wave(self.lin, self.machine, &wave, work, self.work_len(m), y, self.per_trajectory(m), |i, work, y| {
-                let tile = self.lin.view(i);
-                let (work, scratch) = work.split_at_mut(sweep_len);
-                let sweep = Sweep::new(tile, self.mode, m, self.machine);
-                let x = x.tile(self.lin.tile_range(i)).data();
-                sweep.cotangent(x, &mut [], work);
-                per_trajectory(&tile, flow, m, work, scratch, self.machine);
-                sweep.tangent(x, y, work);
-            });
-        }
+        let (all, flow, lin, machine) = (x.vectors(), self.mode.flow(), self.lin, self.machine);
+        let work = (work, self.lane_len(all));
+        each_portion(lin, machine, (0..all, all), work, y.into_data(), |lanes, vectors, work, mut y| {
+            let m = vectors.len();
+            let sweep_len = Sweep::<T, M>::work_len(lin.graph(), flow, m, lin.tile());
+            for wave in waves(lin, lanes) {
+                run_wave(lin, machine, &wave, work, self.work_len(m), &mut y, |i, work, y| {
+                    let tile = lin.view(i);
+                    let (work, scratch) = work.split_at_mut(sweep_len);
+                    let sweep = Sweep::new(tile, self.mode, m, machine).within(vectors.start, all);
+                    sweep.cotangent(x.tile(lin.tile_range(i)).data(), Slab::nothing(), work);
+                    per_trajectory(&tile, flow, m, work, scratch, machine);
+                    sweep.tangent(&[], y, work);
+                });
+            }
+        });
     }
 
     /// Two passes: back, then forward. Between them stand δW of the parts on the weight side, summed over tiles and processes, and the rows of all
     /// trajectories of the others, whose G is formed a few columns at a time.
     ///
     /// Of several processes the vectors go through in shares: the sum of one goes on while the next is swept back, or the one before forward.
-    fn apply_all(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, shared: &mut [T], work: &mut [T]) -> Result<(), Error> {
+    fn apply_all(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, dw: &mut [T], work: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
-        let (dw, rows) = shared.split_at_mut(self.side.weights(self.lin.graph(), m));
         let share = |i: usize| self.shares(m).nth(i).unwrap_or(0..0);
-        let place = |i: usize| self.shares(m).take(i).map(|share| self.rows_of_share(share.len())).sum::<usize>();
         // Both ways use all of them, one after the other.
-        let (rows, work, y) = (RefCell::new(rows), RefCell::new(work), RefCell::new(y.into_data()));
+        let (work, y) = (RefCell::new(work), RefCell::new(y.into_data()));
         let failed = Cell::new(Ok(()));
         let back = |i: usize, dw: &mut [T]| {
-            let (share, rows, mut work) = (share(i), &mut *rows.borrow_mut(), work.borrow_mut());
-            let rows = &mut rows[place(i)..][..self.rows_of_share(share.len())];
-            if let Err(e) = self.sweep_back(x, share, dw, rows, &mut work) {
+            if let Err(e) = self.share_back(x, (i, share(i)), dw, &mut work.borrow_mut()) {
                 failed.set(Err(e));
             }
         };
         let forward = |i: usize, dw: &[T]| {
-            let (share, rows) = (share(i), rows.borrow());
-            let rows = &rows[place(i)..][..self.rows_of_share(share.len())];
-            self.sweep_forward(&mut y.borrow_mut(), (m, share), dw, rows, &mut work.borrow_mut());
+            self.share_forward((m, i, share(i)), dw, &mut work.borrow_mut(), &mut y.borrow_mut());
         };
-        let length = |i: usize| self.side.weights(self.lin.graph(), share(i).len());
+        let length = |i: usize| self.dw_len(share(i).len());
         match self.alone {
             true => {
                 back(0, dw);
@@ -159,61 +169,93 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
     }
 
     /// Makes δW of a share of the vectors, and the rows of all trajectories on the Gram side.
-    fn sweep_back(
+    fn share_back(
         &self,
         x: BlockRef<'_, T>,
-        share: Range<usize>,
+        (i, share): (usize, Range<usize>),
         dw: &mut [T],
-        rows: &mut [T],
         work: &mut [T],
     ) -> Result<(), Error> {
-        let (m, flow, lin, machine) = (share.len(), self.mode.flow(), self.lin, self.machine);
-        let work_len = self.work_len(m);
-        let (local, all) = rows.split_at_mut(self.rows_len(m, lin.shape().trajectories));
-        dw.fill(T::zero());
-        for wave in waves(lin, machine) {
-            run_wave(lin, machine, &wave, work, work_len, &mut [], 0, |i, work, _| {
-                let sweep = Sweep::new(lin.view(i), self.mode, m, machine).within(share.start, x.vectors());
-                sweep.cotangent(x.tile(lin.tile_range(i)).data(), &mut [], work);
-            });
-            wave.clone().enumerate().for_each(|(k, i)| self.collect(i, m, &work[k * work_len..], local));
-            accumulate(lin, machine, self.side, &Wave { tiles: wave, work, work_len, flow, vectors: m }, dw);
+        let (m, lanes, trajectories) = (x.vectors(), self.lanes(share.len()), self.lin.shape().trajectories);
+        let (lane_len, rows_at) = (self.lane_len(m), self.tiles_len(m) + self.rows_place(m, i));
+        let chunk = chunk_len(share.len());
+        let portions = lanes.portions_of(self.lin, share, m);
+        let task = |k: usize, work: &mut [T], dw: &mut [T]| {
+            let (work, rows) = work.split_at_mut(rows_at);
+            let local = &mut rows[..self.rows_len(portions.portion(k).len(), trajectories)];
+            self.sweep_back(x, portions.portion(k), (chunk, lanes.within), dw, local, work);
+        };
+        match lanes.portions {
+            1 => task(0, work, dw),
+            portions => self.machine.for_each(portions, work, lane_len, dw, self.dw_len(lanes.per), task),
         }
-        // Site after site, so that all trajectories' rows of a site are one matrix.
-        let (mut from, mut to) = (0, 0);
-        for c in self.grams().filter(|_| !self.alone) {
-            let row = gram_row(&c, m) * c.positions;
-            let (local_len, all_len) = (row * lin.shape().trajectories, row * self.total);
-            machine.gather(&local[from..from + local_len], &mut all[to..to + all_len])?;
-            from += local_len;
-            to += all_len;
+        if self.alone || self.grams().next().is_none() {
+            return Ok(());
+        }
+        for (k, work) in work.chunks_mut(lane_len.max(1)).take(lanes.portions).enumerate() {
+            let count = portions.portion(k).len();
+            let (local, all) = work[rows_at..].split_at_mut(self.rows_len(count, trajectories));
+            // Site after site, so that all trajectories' rows of a site are one matrix.
+            let (mut from, mut to) = (0, 0);
+            for c in self.grams() {
+                let row = gram_row(&c, count) * c.positions;
+                let (local_len, all_len) = (row * trajectories, row * self.total);
+                self.machine.gather(&local[from..from + local_len], &mut all[to..to + all_len])?;
+                from += local_len;
+                to += all_len;
+            }
         }
         Ok(())
     }
 
-    /// Writes a share of the m vectors of the product.
-    fn sweep_forward(
+    /// Makes δW of some vectors in chunks of `chunk`, and this process's rows on the Gram side, on so many lanes.
+    fn sweep_back(
         &self,
-        y: &mut [T],
-        (all_vectors, share): (usize, Range<usize>),
-        dw: &[T],
-        rows: &[T],
+        x: BlockRef<'_, T>,
+        vectors: Range<usize>,
+        (chunk, lanes): (usize, usize),
+        dw: &mut [T],
+        local: &mut [T],
         work: &mut [T],
     ) {
-        let (m, flow, lin, machine) = (share.len(), self.mode.flow(), self.lin, self.machine);
-        let (work_len, per_trajectory) = (self.work_len(m), self.per_trajectory(all_vectors));
-        let (local, all) = rows.split_at(self.rows_len(m, lin.shape().trajectories));
-        let all = if self.alone { local } else { all };
-        for wave in waves(lin, machine) {
-            run_wave(lin, machine, &wave, work, work_len, y, per_trajectory, |i, work, y| {
-                let tile = lin.view(i);
-                let (work, gram) = work.split_at_mut(Sweep::<T, M>::work_len(lin.graph(), flow, m, lin.tile()));
-                self.grams().for_each(|c| work[tile.span(c.output, flow, m)].fill(T::zero()));
-                inject(&tile, flow, self.side, m, dw, work, machine);
-                self.inject_gram_side(&tile, m, all, work, gram);
-                Sweep::new(tile, self.mode, m, machine).within(share.start, all_vectors).tangent(&[], y, work);
+        let (m, flow, lin, machine) = (vectors.len(), self.mode.flow(), self.lin, self.machine);
+        let work_len = self.work_len(m);
+        dw.fill(T::zero());
+        for tiles in waves(lin, lanes) {
+            run_wave(lin, machine, &tiles, work, work_len, &mut Slab::nothing(), |i, work, y| {
+                let sweep = Sweep::new(lin.view(i), self.mode, m, machine).within(vectors.start, x.vectors());
+                sweep.cotangent(x.tile(lin.tile_range(i)).data(), y, work);
             });
+            tiles.clone().enumerate().for_each(|(k, i)| self.collect(i, m, &work[k * work_len..], local));
+            let wave = Wave { tiles, work, work_len, flow, vectors: (m, chunk), lanes };
+            accumulate(lin, machine, self.side, &wave, dw);
         }
+    }
+
+    /// Writes a share of the vectors of the product.
+    fn share_forward(&self, (all, i, share): (usize, usize, Range<usize>), dw: &[T], work: &mut [T], y: &mut [T]) {
+        let (flow, lin, machine) = (self.mode.flow(), self.lin, self.machine);
+        let rows_at = self.tiles_len(all) + self.rows_place(all, i);
+        let (first, chunk) = (share.start, chunk_len(share.len()));
+        let work = (work, self.lane_len(all));
+        each_portion(lin, machine, (share, all), work, y, |lanes, vectors, work, mut y| {
+            let m = vectors.len();
+            let work_len = self.work_len(m);
+            let (work, rows) = work.split_at_mut(rows_at);
+            let (local, gathered) = rows.split_at(self.rows_len(m, lin.shape().trajectories));
+            let rows = if self.alone { local } else { gathered };
+            let dw = &dw[self.dw_len(vectors.start - first)..][..self.dw_len(m)];
+            for wave in waves(lin, lanes) {
+                run_wave(lin, machine, &wave, work, work_len, &mut y, |i, work, y| {
+                    let tile = lin.view(i);
+                    let (work, gram) = work.split_at_mut(Sweep::<T, M>::work_len(lin.graph(), flow, m, lin.tile()));
+                    self.grams().for_each(|c| work[tile.span(c.output, flow, m)].fill(T::zero()));
+                    inject(&tile, flow, self.side, (m, chunk), dw, work, machine);
+                    self.inject_gram_side(&tile, m, rows, work, gram);
+                    Sweep::new(tile, self.mode, m, machine).tangent(&[], y, work);
+                });
+            }
+        });
     }
 
     /// Adds G S of the sites on the Gram side of a tile, from the rows of all trajectories.

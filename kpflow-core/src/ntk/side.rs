@@ -112,13 +112,12 @@ impl Side {
         m.saturating_mul(len)
     }
 
-    /// Where δW of a part on the weight side begins, for m vectors.
-    pub(super) fn place<T: Scalar>(self, graph: &Graph<'_, T>, part: &Coupled, m: usize) -> usize {
+    /// Where δW of a part on the weight side begins, among the numbers of one vector.
+    pub(super) fn place<T: Scalar>(self, graph: &Graph<'_, T>, part: &Coupled) -> usize {
         if self == Side::Weight {
-            return m * part.place;
+            return part.place;
         }
-        let before = graph.parts().filter(|p| p.place < part.place && !self.gram(graph, p));
-        m * before.map(|p| p.len()).sum::<usize>()
+        graph.parts().filter(|p| p.place < part.place && !self.gram(graph, p)).map(|p| p.len()).sum()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The propagator P and its inverse, the constraint.
 
-use super::waves::{run_wave, wave_len, waves};
+use super::waves::{each_portion, run_wave, waves, Lanes};
 use crate::machine::Machine;
 use crate::model::{Linearization, Mode, Sweep};
 use crate::operator::check;
@@ -22,24 +22,35 @@ fn apply<T: Scalar, M: Machine<T>>(
     if m == 0 {
         return Ok(());
     }
-    let work = Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile());
-    let y = y.into_data();
-    for wave in waves(lin, machine) {
-        run_wave(lin, machine, &wave, scratch, work, y, m * lin.shape().per_trajectory(), |tile, work, y| {
-            let sweep = Sweep::new(lin.view(tile), mode, m, machine);
-            let x = x.tile(lin.tile_range(tile)).data();
-            if adjoint {
-                sweep.cotangent(x, y, work);
-            } else {
-                sweep.tangent(x, y, work);
-            }
-        });
-    }
+    let work = (scratch, lane_len(lin, machine, mode, m));
+    each_portion(lin, machine, (0..m, m), work, y.into_data(), |lanes, vectors, work, mut y| {
+        let work_len = work_len(lin, machine, mode, vectors.len());
+        for wave in waves(lin, lanes) {
+            run_wave(lin, machine, &wave, work, work_len, &mut y, |tile, work, y| {
+                let sweep = Sweep::new(lin.view(tile), mode, vectors.len(), machine).within(vectors.start, m);
+                let x = x.tile(lin.tile_range(tile)).data();
+                if adjoint {
+                    sweep.cotangent(x, y, work);
+                } else {
+                    sweep.tangent(x, y, work);
+                }
+            });
+        }
+    });
     Ok(())
 }
 
+fn work_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, _: &M, mode: Mode, m: usize) -> usize {
+    Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile())
+}
+
+/// Numbers of a lane's work memory, or of the lanes' that share tiles.
+fn lane_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M, mode: Mode, m: usize) -> usize {
+    Lanes::of(m, machine.lanes()).work_len(lin, |m| work_len(lin, machine, mode, m))
+}
+
 fn scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M, mode: Mode, m: usize) -> usize {
-    wave_len(lin, machine).saturating_mul(Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile()))
+    Lanes::of(m, machine.lanes()).portions.saturating_mul(lane_len(lin, machine, mode, m))
 }
 
 macro_rules! state_map {

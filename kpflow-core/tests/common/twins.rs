@@ -77,7 +77,7 @@ pub fn sides<T: Scalar>(graph: &Graph<'_, T>) -> impl Iterator<Item = Side> {
 
 /// Trajectories that are there twice move the weights twice as far: A of two processes is twice A of one.
 pub fn twice_of_two<T: Scalar>(name: &str, lin: &Linearization<'_, T>, tolerance: f64) {
-    for (m, side) in [1, 3, 20].into_iter().flat_map(|m| sides(lin.graph()).map(move |side| (m, side))) {
+    for (m, side) in [1, 3, 24].into_iter().flat_map(|m| sides(lin.graph()).map(move |side| (m, side))) {
         let x = random::<T>(lin.shape(), m, 9);
         let one = applied(&Ntk::with(lin, &Portable, Coupling::All, side), m, &x);
         let two = applied(&Ntk::with(lin, &Twins, Coupling::All, side), m, &x);

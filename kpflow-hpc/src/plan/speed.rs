@@ -205,7 +205,7 @@ fn gemm_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
 fn product_rate<T: Real>(setup: &Setup<'_, T>, lanes: usize, coupling: Coupling) -> Result<Option<f64>> {
     let (graph, block) = (&setup.graph, setup.block);
     let alone = Engine::new(Comm::alone(), lanes)?;
-    let tile = crate::tiling::tile(graph, block, setup.opened.trajectories, lanes);
+    let tile = crate::tiling::tile(graph, block, setup.opened.trajectories, lanes, true);
     let count = (2 * tile * lanes).min(setup.opened.trajectories);
     let outline = Linearization::outline(graph, count, tile);
     // These few trajectories alone, but on the side that all of them would take.
