@@ -1,7 +1,7 @@
 //! From a job to a linearised model on this rank's trajectories.
 
 use crate::comm::{shard, Grid};
-use crate::engine::{require_memory, Engine, Real};
+use crate::engine::{require_memory, zeros, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
 use crate::journal::bytes;
@@ -281,7 +281,7 @@ impl<T: Real> Loaded<T> {
         // The same answer on every rank: by the largest part that any of them has.
         let most = Linearization::arena_len(&graph, self.trajectories.div_ceil(engine.grid().size()));
         require_memory(most as f64 * std::mem::size_of::<T>() as f64)?;
-        let mut arena = vec![T::zero(); len];
+        let mut arena = zeros::<T>(len);
         let inputs: Vec<&[T]> = self.inputs.slots.iter().map(Vec::as_slice).collect();
         let (initial, count) = (self.inputs.initial.as_deref(), self.shape.trajectories);
         let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, count, self.tile, engine)];

@@ -1,6 +1,6 @@
 //! Whether the ranks of a node hold a model's weights once between them.
 
-use crate::comm::Comm;
+use crate::comm::{shared_memory_left, Comm};
 use crate::engine::{Engine, Real};
 use crate::job::{Job, Kind};
 use crate::network::Network;
@@ -24,7 +24,7 @@ impl Sharing {
             return Self { node, shared: false };
         }
         // In double precision numbers may be four times as long as in the file; memory that is not there cannot be had later.
-        let fits = |len: u64| len >= WORTH_SHARING && memory_left() / 8 >= len;
+        let fits = |len: u64| len >= WORTH_SHARING && shared_memory_left() / 8 >= len;
         let root = node.is_root() && std::fs::metadata(&job.model.weights).is_ok_and(|m| fits(m.len()));
         let mut answer = vec![u8::from(root)];
         node.broadcast(&mut answer, 0);
@@ -52,15 +52,4 @@ impl Sharing {
             1
         }
     }
-}
-
-/// Bytes that are left where MPI makes shared memory.
-fn memory_left() -> u64 {
-    let mut found = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
-    // SAFETY: statvfs(3) takes a path that ends with 0, and writes to `found`, of which zeros are a value too.
-    let found = unsafe {
-        libc::statvfs(c"/dev/shm".as_ptr(), found.as_mut_ptr());
-        found.assume_init()
-    };
-    found.f_bavail * found.f_frsize
 }

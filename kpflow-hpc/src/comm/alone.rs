@@ -24,6 +24,9 @@ pub fn split(_comm: usize, _color: usize) -> (usize, usize, usize) {
 pub fn node() -> (usize, usize, usize) {
     (0, 0, 1)
 }
+pub fn on_one_node(_comm: usize) -> bool {
+    true
+}
 #[derive(Debug)]
 pub struct Memory(Vec<u128>);
 pub fn window(_comm: usize, bytes: usize) -> (Memory, *mut u8) {

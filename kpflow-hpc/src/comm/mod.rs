@@ -8,27 +8,35 @@ mod mpi_world;
 mod mpi_world;
 mod node;
 mod pieces;
+mod shared;
 
 pub use grid::Grid;
 pub use node::{Closed, Numbers, Window};
 pub use pieces::{calls_of_piece, progress, UNDER_WAY};
+pub use shared::left as shared_memory_left;
 
 use crate::error::{Error, Result};
 use crate::events;
 use crate::signals::asked_to_end;
 use mpi_world as world;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Numbers that can be sent and summed.
-pub trait Number: Copy + Default + world::Sendable {}
-impl<T: Copy + Default + world::Sendable> Number for T {}
+pub trait Number: Copy + Default + AddAssign + world::Sendable {}
+impl<T: Copy + Default + AddAssign + world::Sendable> Number for T {}
 
 /// Keeps MPI initialised; finalises it when dropped.
 pub struct World {
     _guard: world::Guard,
     comm: Comm,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        shared::clear();
+    }
 }
 
 impl World {
@@ -63,7 +71,7 @@ const CHUNK: usize = 1 << 28;
 /// Sums go in shorter pieces: each is copied before it is sent, and a piece of 2²⁰ numbers is far beyond what latency matters to.
 const SUM_CHUNK: usize = 1 << 20;
 
-/// What this process has given to collective calls, and how many they were.
+/// What this process has given to collective calls, and how many they were, as if all went by MPI's messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes of its own numbers; what MPI makes of them on the way depends on its algorithms.
@@ -124,12 +132,15 @@ impl Comm {
     }
 
     /// Replaces `values` by their sum over processes: `MPI_Reduce` and `MPI_Bcast` for short arrays, `MPI_Allreduce` for long ones
-    /// (MPI-4.1 § 6.4, 6.9).
+    /// (MPI-4.1 § 6.4, 6.9), or, on one node, memory that all share.
     pub fn sum<T: Number>(&self, values: &mut [T]) {
         if self.size > 1 {
             let short = values.len() <= SHORT;
             count::<T>(values.len(), calls_of_sum(values.len()));
-            values.chunks_mut(SUM_CHUNK).for_each(|chunk| world::sum(self.id, chunk, short));
+            match self.shared().filter(|_| !short) {
+                Some(shared) => shared.sum(values),
+                None => values.chunks_mut(SUM_CHUNK).for_each(|chunk| world::sum(self.id, chunk, short)),
+            }
         }
     }
 
@@ -177,6 +188,9 @@ impl Comm {
         let at_once = rows * len <= CHUNK && rows * width <= i32::MAX as usize;
         let sent = if self.rank == root { rows * len } else { 0 };
         count::<T>(sent, if at_once { 1 } else { rows * len.div_ceil(CHUNK) });
+        if self.shared().is_some_and(|s| s.broadcast_rows(&mut values[columns.start..], len, width, root)) {
+            return;
+        }
         if at_once {
             return world::broadcast_strided(self.id, &mut values[columns.start..], [rows, len, width], root);
         }

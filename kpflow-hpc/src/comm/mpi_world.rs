@@ -73,6 +73,11 @@ pub fn node() -> (usize, usize, usize) {
     node
 }
 
+/// Whether all processes of a communicator are on this node. Collective.
+pub fn on_one_node(comm: usize) -> bool {
+    with(comm, |comm| comm.split_shared(comm.rank()).size() == comm.size())
+}
+
 /// A window of shared memory.
 #[derive(Debug)]
 pub struct Memory(mpi::ffi::MPI_Win);

@@ -19,9 +19,15 @@ pub fn progress() {
 }
 
 impl Comm {
+    /// Whether sums go on while something else is done. Collective when it is first asked.
+    pub fn overlaps(&self) -> bool {
+        self.size > 1 && self.shared().is_none()
+    }
+
     /// Makes pieces of `values` and sums each over processes while the next are made; takes them in their order ([`kpflow_core::machine::Reduce::sum_pieces`]).
     ///
-    /// Non-blocking sums, each of at most 2²⁰ numbers; beyond 256 MiB under way the oldest is waited for.
+    /// Non-blocking sums, each of at most 2²⁰ numbers; beyond 256 MiB under way the oldest is waited for. On one node sums are copies by the cores that make
+    /// the pieces, and there is nothing to go on beside: all are made, then summed in shared memory, then taken.
     pub fn sum_pieces<T: Number>(
         &self,
         values: &mut [T],
@@ -32,8 +38,19 @@ impl Comm {
     ) {
         let ends: Vec<usize> = (0..pieces).scan(0, |at, i| Some((*at += length(i), *at).1)).collect();
         assert!(ends.last().is_none_or(|&end| end <= values.len()), "pieces must fit");
-        let (base, mut under_way) = (values.as_mut_ptr(), VecDeque::new());
         let piece_of = |i: usize| (if i > 0 { ends[i - 1] } else { 0 }, ends[i]);
+        if let Some(shared) = self.shared() {
+            for i in 0..pieces {
+                let (from, to) = piece_of(i);
+                count::<T>(to - from, calls_of_piece(to - from));
+                make(i, &mut values[from..to]);
+            }
+            let clock = Instant::now();
+            shared.sum(&mut values[..ends.last().copied().unwrap_or(0)]);
+            WAITED.fetch_add(clock.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            return (0..pieces).for_each(|i| take(i, &values[piece_of(i).0..piece_of(i).1]));
+        }
+        let (base, mut under_way) = (values.as_mut_ptr(), VecDeque::new());
         let mut bytes = 0;
         for i in 0..pieces {
             let (from, to) = piece_of(i);

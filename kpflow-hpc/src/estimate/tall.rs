@@ -1,6 +1,6 @@
 //! Blocks of vectors as tall matrices: what sketches and Krylov bases are made of.
 
-use crate::engine::{Engine, Real};
+use crate::engine::{zeros, Engine, Real};
 use crate::error::fits;
 use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 use kpflow_core::Shape;
@@ -24,7 +24,7 @@ const CHUNK: usize = 2048;
 impl<T: Real> Tall<T> {
     /// Vectors of zeros.
     pub fn zeros(shape: Shape, vectors: usize) -> Self {
-        Self { shape, vectors, data: vec![T::zero(); vectors * shape.len()] }
+        Self { shape, vectors, data: zeros(vectors * shape.len()) }
     }
 
     /// The columns in `range`.
