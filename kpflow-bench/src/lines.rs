@@ -33,10 +33,10 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 pub fn gains<T: Real>(all: &Engine, one: &Engine, precision: &str, clock: Clock) -> Vec<Value> {
     let part = Clock { seconds: clock.seconds / ROUNDS as f64 };
     let row = |&size: &Size| {
-        // A quarter of the block where a block takes many seconds.
-        let size = if size.hidden > 256 { Size { block: size.block / 4, ..size } } else { size };
+        // Fewer rounds where a block takes many seconds.
+        let rounds = if size.hidden > 256 { ROUNDS / 2 } else { ROUNDS };
         let mut times = [const { Vec::new() }; 4];
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             for (i, engine) in [all, one].into_iter().enumerate() {
                 times[i].extend(seconds::<T>(engine, size, part));
                 times[2 + i].push(1.0 / peak::<T>(engine, part));
