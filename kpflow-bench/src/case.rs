@@ -1,9 +1,9 @@
 //! The models that are measured: random recurrent networks of a size, linearised in memory.
 
-use crate::clock::{median, Clock};
+use crate::clock::{middle, Clock};
 use crate::rates::Rates;
 use kpflow_core::model::{Cell, GraphBuffer, Linearization, RecurrentWeights};
-use kpflow_core::ntk::{Ntk, ParameterOperator, Propagator};
+use kpflow_core::ntk::{vectors_at_once, Ntk, ParameterOperator, Propagator};
 use kpflow_core::operator::Adjoint;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
@@ -11,6 +11,7 @@ use kpflow_hpc::engine::{status_bytes, Engine, Real};
 use kpflow_hpc::error::fits;
 use kpflow_hpc::tiling;
 use serde_json::{json, Value};
+use std::time::Instant;
 
 /// A size of a problem.
 #[derive(Clone, Copy, Debug)]
@@ -102,14 +103,18 @@ pub fn with<T: Real, R>(
     let mut buffer = GraphBuffer::default();
     let graph = cell.graph(weights, size.steps, &mut buffer).expect("a cell is a graph");
     let lanes = kpflow_core::machine::Tasks::lanes(engine);
-    let tile = tiling::tile(&graph, size.block, size.trajectories, lanes, true);
+    let tiling = tiling::tiling(&graph, size.block, size.trajectories, lanes, true);
+    let tile = tiling.trajectories;
     let mut arena = vec![T::zero(); Linearization::arena_len(&graph, size.trajectories)];
     let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, size.trajectories, tile, engine)];
     let inputs = [&data.inputs[..]];
     let lin = Linearization::new(&graph, &inputs, None, size.trajectories, tile, &mut arena, &mut scratch, engine);
     drop(scratch);
-    f(&lin.expect("the sizes fit"))
+    f(&lin.expect("the sizes fit").with_at_once(tiling.vectors))
 }
+
+/// How often an operator and the machine's limit are measured in turns.
+const ROUNDS: usize = 5;
 
 /// Measures P, Pᵀ, K and NTK of one model on one engine.
 pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str, clock: Clock) -> Vec<Value> {
@@ -125,8 +130,9 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
         let shape = lin.shape();
         let x = numbers::<T>(m * shape.len(), 5, 1.0);
         let mut y = vec![T::zero(); x.len()];
-        let limits = || Rates::measure::<T>(engine, size, gates, lin.tile(), clock);
-        let mut earlier = limits();
+        let (vectors, _) = vectors_at_once(m, threads, true, lin.at_once());
+        let part = Clock { seconds: clock.seconds / ROUNDS as f64 };
+        let limits = || Rates::measure::<T>(engine, size, gates, (lin.tile(), vectors), part);
         use kpflow_core::ntk::{Coupling, Side};
         let side = Side::cheaper(size.trajectories, 1);
         let operators: [(&str, Box<dyn LinearOperator<T> + '_>, f64); 5] = [
@@ -145,23 +151,44 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
             let mut scratch = vec![T::zero(); scratch_len];
             // The limits measured in between have memory of their own.
             reset_peak();
-            let seconds = median(clock, || apply(&**op, m, &x, &mut y, &mut scratch));
+            let mut once = || {
+                let start = Instant::now();
+                apply(&**op, m, &x, &mut y, &mut scratch);
+                start.elapsed().as_secs_f64()
+            };
+            once();
             let measured = before.peak();
-            // The machine's own limit right before and right after: other programs take their share of it.
-            let later = limits();
-            let rates = earlier.with(&later);
-            earlier = later;
+            // Round by round, with the machine's own limit right before and right after: other programs take their share of it, now more, now less.
+            let mut earlier = limits();
+            let rounds: Vec<(f64, Rates)> = (0..ROUNDS)
+                .map(|_| {
+                    let (start, mut times) = (Instant::now(), vec![once()]);
+                    while start.elapsed().as_secs_f64() < part.seconds {
+                        times.push(once());
+                    }
+                    let later = limits();
+                    let rates = earlier.with(&later);
+                    earlier = later;
+                    (middle(times), rates)
+                })
+                .collect();
+            let over = |f: &dyn Fn(&(f64, Rates)) -> f64| middle(rounds.iter().map(f).collect());
+            let seconds = over(&|round| round.0);
             let arena = Linearization::arena_len(lin.graph(), size.trajectories);
             let number = std::mem::size_of::<T>();
             let predicted = (data.len() + arena + 2 * x.len() + scratch_len) * number;
-            let rate = flops * m as f64 / seconds / 1e9;
+            let rate_in = |seconds: f64| flops * m as f64 / seconds / 1e9;
+            let rate = rate_in(seconds);
+            let (peak, used) = (over(&|round| round.1.peak), over(&|round| round.1.used(what)));
+            let of_peak = over(&|(seconds, rates)| rate_in(*seconds) / rates.peak);
+            let of_used = over(&|(seconds, rates)| rate_in(*seconds) / rates.used(what));
             rows.push(json!({
                 "cell": name, "hidden": h, "trajectories": size.trajectories, "steps": size.steps, "block": m,
                 "precision": precision, "threads": threads, "operator": what, "seconds": seconds,
                 "gflops": if rate.is_nan() { Value::Null } else { json!(rate) },
-                "peak_gflops": rates.peak, "used_gflops": rates.used(what),
-                "of_peak": if rate.is_nan() { Value::Null } else { json!(rate / rates.peak) },
-                "of_used": if rate.is_nan() { Value::Null } else { json!(rate / rates.used(what)) },
+                "peak_gflops": peak, "used_gflops": used,
+                "of_peak": if rate.is_nan() { Value::Null } else { json!(of_peak) },
+                "of_used": if rate.is_nan() { Value::Null } else { json!(of_used) },
                 "linearisation_numbers_per_nbt": arena as f64 / shape.len() as f64,
                 "sweep_numbers_per_block_nbt": (2 * x.len() + scratch_len) as f64 / x.len() as f64,
                 "predicted_bytes": predicted, "measured_bytes": measured,

@@ -3,7 +3,7 @@
 use crate::case::{numbers, Size};
 use crate::clock::{median, Clock};
 use kpflow_core::machine::{Gemm, MatMut, MatRef, Tasks};
-use kpflow_hpc::blas::Blas;
+use kpflow_hpc::blas::{self, Blas};
 use kpflow_hpc::engine::{Engine, Real};
 use kpflow_hpc::error::fits;
 
@@ -44,14 +44,22 @@ pub fn peak<T: Blas>(engine: &Engine, clock: Clock) -> f64 {
 }
 
 impl Rates {
-    /// Measures them for a cell of this many gates.
-    pub fn measure<T: Real>(engine: &Engine, size: Size, gates: usize, tile: usize, clock: Clock) -> Self {
+    /// Measures them for a cell of this many gates, in tiles of so many trajectories and vectors.
+    pub fn measure<T: Real>(
+        engine: &Engine,
+        size: Size,
+        gates: usize,
+        (tile, vectors): (usize, usize),
+        clock: Clock,
+    ) -> Self {
         let clock = Clock { seconds: clock.seconds / 8.0 };
-        let (h, rows, positions) = (size.hidden, tile * size.block, tile * size.steps);
+        let (h, rows, positions) = (size.hidden, tile * vectors, tile * size.steps);
         let (out, chunk, inner) = (gates * h, size.block.div_ceil(8) * gates * h, h + size.inputs + 2);
+        // As the sweeps do it: transposed beforehand where products are faster so.
+        let transposed = !blas::prefers_plain(h, out);
         Self {
             peak: peak::<T>(engine, clock),
-            tangent: product::<T>(engine, clock, [rows, out, h], [false, true]),
+            tangent: product::<T>(engine, clock, [rows, out, h], [false, transposed]),
             cotangent: product::<T>(engine, clock, [rows, h, out], [false, false]),
             pull: product::<T>(engine, clock, [inner, chunk, positions], [true, false]),
             push: product::<T>(engine, clock, [positions, chunk, inner], [false, false]),

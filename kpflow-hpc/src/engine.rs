@@ -112,6 +112,9 @@ impl<T: Blas> Kernel<T> for Engine {
     fn combine(&self, sum: Diagonals<'_, T>) {
         blas::combine(sum);
     }
+    fn prefers_plain(&self, inner: usize, cols: usize) -> bool {
+        blas::prefers_plain(inner, cols)
+    }
 }
 
 impl<T: Real> Reduce<T> for Engine {

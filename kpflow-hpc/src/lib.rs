@@ -19,6 +19,7 @@ pub mod job;
 pub mod journal;
 pub mod kinds;
 pub mod load;
+pub mod memory;
 pub mod model;
 pub mod network;
 pub mod onnx;

@@ -38,7 +38,7 @@ pub struct Loaded<T> {
     groups: usize,
     /// Flops of one product of NTK with one vector, on all ranks.
     pub product_flops: f64,
-    tile: usize,
+    tiling: tiling::Tiling,
     /// Ranks of this node that hold the weights once between them.
     sharing: usize,
 }
@@ -215,10 +215,10 @@ impl<T: Real> Loaded<T> {
         let graph = network.graph(network.weights(), &mut memory).map_err(Error::run)?;
         let block = job.block.unwrap_or(tiling::block(&graph));
         let groups = grid.probes();
-        let tile = tiling::tile(&graph, block.div_ceil(groups), range.len(), engine.lanes(), grid.size() == 1);
+        let tiling = tiling::tiling(&graph, block.div_ceil(groups), range.len(), engine.lanes(), grid.size() == 1);
         let product_flops = graph.product_flops() * trajectories as f64;
         let (file, first, sharing) = (job.model.weights.clone(), range.start, sharing.ranks());
-        Ok(Self { file, network, inputs, shape, first, trajectories, block, groups, product_flops, tile, sharing })
+        Ok(Self { file, network, inputs, shape, first, trajectories, block, groups, product_flops, tiling, sharing })
     }
 
     /// The inputs, for other weights.
@@ -283,13 +283,14 @@ impl<T: Real> Loaded<T> {
         require_memory(most as f64 * std::mem::size_of::<T>() as f64)?;
         let mut arena = zeros::<T>(len);
         let inputs: Vec<&[T]> = self.inputs.slots.iter().map(Vec::as_slice).collect();
-        let (initial, count) = (self.inputs.initial.as_deref(), self.shape.trajectories);
-        let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, count, self.tile, engine)];
-        let lin = Linearization::new(&graph, &inputs, initial, count, self.tile, &mut arena, &mut scratch, engine);
+        let (initial, count, tile) =
+            (self.inputs.initial.as_deref(), self.shape.trajectories, self.tiling.trajectories);
+        let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, count, tile, engine)];
+        let lin = Linearization::new(&graph, &inputs, initial, count, tile, &mut arena, &mut scratch, engine);
         drop(scratch);
         // A token is refused by the rank that reads it: the others must not wait for it.
         let lin = engine.grid().agree(lin.map_err(|e| self.refused(e)))?;
-        Ok(f(&lin))
+        Ok(f(&lin.with_at_once(self.tiling.vectors)))
     }
 
     /// What the core refuses, in the user's words.

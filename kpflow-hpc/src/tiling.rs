@@ -1,5 +1,6 @@
 //! How many vectors are carried through at once, and how many trajectories a lane works on at a time.
 
+use crate::blas;
 use crate::engine::Real;
 use kpflow_core::model::{Flow, Graph, Scan};
 use kpflow_core::ntk::vectors_at_once;
@@ -8,6 +9,9 @@ use std::ops::RangeInclusive;
 /// Rows of a product at a step that are worth a trip through the matrix kernel: few where all that a step touches should stay in the
 /// second cache, more where the weights are so large that they have to be packed anew for every product.
 const ROWS: [(usize, usize); 2] = [(128, 64), (usize::MAX, 160)];
+/// Rows of a product at a step, and vectors carried through at once, where products read their factors in place: with few of them all that a lane touches stays
+/// in its second cache.
+const IN_PLACE: (usize, usize) = (16, 8);
 /// Positions of a product over all positions that are worth one.
 const POSITIONS: usize = 128;
 /// Bytes of work memory that one trajectory may take for a whole block of vectors, and a tile for one lane.
@@ -25,17 +29,35 @@ pub fn block<T: Real>(graph: &Graph<'_, T>) -> usize {
     auto.min(WORK_BYTES / work(graph)).max(1)
 }
 
-/// The trajectories of a tile: enough rows for the matrix kernel, no more work memory than a lane may have, and no lane idle while another
-/// has a tile left. `block` vectors go through `lanes` lanes of one process, which is `alone` or not.
-pub fn tile<T: Real>(graph: &Graph<'_, T>, block: usize, trajectories: usize, lanes: usize, alone: bool) -> usize {
-    let most = graph.variables().iter().map(|v| v.positions).max().unwrap_or(1).max(1);
+/// How a product is cut: trajectories of a tile, and vectors that a lane carries through all of them at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    /// As many as give a product rows enough.
+    pub trajectories: usize,
+    /// At most; no limit where products are only fast if they are large.
+    pub vectors: usize,
+}
+
+/// How `block` vectors go through `lanes` lanes of one process, which is `alone` or not: enough rows for the matrix kernel, no more work memory than a lane may
+/// have, and no lane idle while another has a tile left.
+pub fn tiling<T: Real>(graph: &Graph<'_, T>, block: usize, trajectories: usize, lanes: usize, alone: bool) -> Tiling {
+    let longest = graph.variables().iter().map(|v| v.positions).max().unwrap_or(1).max(1);
     let scans = graph.segments().iter().any(|s| s.scan != Scan::Parallel && !s.nodes.is_empty());
-    let rows = ROWS.iter().find(|(units, _)| graph.units() <= *units).map_or(1, |r| r.1);
-    let (vectors, lanes) = vectors_at_once(block, lanes, alone);
-    let wanted = if scans { rows.div_ceil(vectors) } else { POSITIONS.div_ceil(most) };
-    let most = (WORK_BYTES / (work(graph) * vectors).max(1)).clamp(1, trajectories.div_ceil(lanes).max(1));
-    let wanted = wanted.min(most);
-    balanced(wanted.div_ceil(2)..=(2 * wanted).min(most), wanted, trajectories, lanes)
+    let in_place = scans && graph.weights().iter().all(|w| blas::prefers_plain(w.n_in, w.n_out));
+    let most = if in_place { IN_PLACE.1 } else { usize::MAX };
+    let (vectors, lanes) = vectors_at_once(block, lanes, alone, most);
+    let rows = match ROWS.iter().find(|(units, _)| graph.units() <= *units) {
+        _ if vectors == most => IN_PLACE.0,
+        rows => rows.map_or(1, |r| r.1),
+    };
+    let wanted = if scans { rows.div_ceil(vectors) } else { POSITIONS.div_ceil(longest) };
+    let fit = (WORK_BYTES / (work(graph) * vectors).max(1)).clamp(1, trajectories.div_ceil(lanes).max(1));
+    let wanted = wanted.min(fit);
+    let trajectories = match lanes {
+        1 => wanted,
+        _ => balanced(wanted.div_ceil(2)..=(2 * wanted).min(fit), wanted, trajectories, lanes),
+    };
+    Tiling { trajectories, vectors: most }
 }
 
 /// The size next to `wanted` with which the lane that works longest works hardly longer than it must.

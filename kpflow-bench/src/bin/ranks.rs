@@ -35,6 +35,9 @@ impl Kernel<f64> for Plain<'_> {
     fn combine(&self, sum: Diagonals<'_, f64>) {
         Kernel::<f64>::combine(self.engine, sum);
     }
+    fn prefers_plain(&self, inner: usize, cols: usize) -> bool {
+        Kernel::<f64>::prefers_plain(self.engine, inner, cols)
+    }
 }
 
 impl Reduce<f64> for Plain<'_> {

@@ -88,7 +88,10 @@ pub fn combine<T: Scalar>(sum: Diagonals<'_, T>) {
     }
 }
 
-/// The same for a number of terms that the compiler knows: each row of y is read and written once.
+/// Numbers that are worked on at the same time: two vectors of 512 bits of doubles, one of singles.
+const WIDTH: usize = 16;
+
+/// The same for a number of terms that the compiler knows: each row of y is read and written once, and diagonals stay in registers for all rows.
 #[inline(always)]
 fn some<T: Scalar, const I: usize>(
     terms: &[Term<'_, T>; I],
@@ -98,26 +101,32 @@ fn some<T: Scalar, const I: usize>(
     n: usize,
     add: bool,
 ) {
-    let c: [&[T]; I] = core::array::from_fn(|i| &terms[i].c[..n]);
-    for v in 0..rows {
-        let x: [&[T]; I] = core::array::from_fn(|i| &terms[i].x[v * terms[i].stride..][..n]);
-        let y = &mut y[v * y_stride..][..n];
-        if add {
-            for j in 0..n {
-                let mut sum = y[j];
-                for i in 0..I {
-                    sum += c[i][j] * x[i][j];
+    let whole = n - n % WIDTH;
+    for j in (0..whole).step_by(WIDTH) {
+        let mut c = [[T::zero(); WIDTH]; I];
+        for i in 0..I {
+            c[i].copy_from_slice(&terms[i].c[j..j + WIDTH]);
+        }
+        for v in 0..rows {
+            let Some(y) = y[v * y_stride + j..].first_chunk_mut::<WIDTH>() else { return };
+            let mut sum = if add { *y } else { [T::zero(); WIDTH] };
+            for i in 0..I {
+                let Some(x) = terms[i].x[v * terms[i].stride + j..].first_chunk::<WIDTH>() else { return };
+                for k in 0..WIDTH {
+                    sum[k] += c[i][k] * x[k];
                 }
-                y[j] = sum;
             }
-        } else {
-            for j in 0..n {
-                let mut sum = T::zero();
-                for i in 0..I {
-                    sum += c[i][j] * x[i][j];
-                }
-                y[j] = sum;
+            *y = sum;
+        }
+    }
+    for v in 0..if whole < n { rows } else { 0 } {
+        for j in whole..n {
+            let y = &mut y[v * y_stride + j];
+            let mut sum = if add { *y } else { T::zero() };
+            for term in terms {
+                sum += term.c[j] * term.x[v * term.stride + j];
             }
+            *y = sum;
         }
     }
 }

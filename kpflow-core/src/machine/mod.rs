@@ -37,6 +37,13 @@ pub trait Kernel<T: Scalar>: Sync {
     fn combine(&self, sum: Diagonals<'_, T>) {
         combine(sum);
     }
+
+    /// Whether products with a B of inner × cols are faster where B is stored so than where its transpose is: a B that many products share is then worth
+    /// being transposed once.
+    fn prefers_plain(&self, inner: usize, cols: usize) -> bool {
+        let _ = (inner, cols);
+        false
+    }
 }
 
 /// Sums and gathers over the processes that hold the other trajectories.

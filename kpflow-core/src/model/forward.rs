@@ -18,6 +18,8 @@ pub struct Linearization<'a, T> {
     graph: Graph<'a, T>,
     trajectories: usize,
     tile: usize,
+    /// The vectors that operators carry through at once, at most.
+    at_once: usize,
     /// Of every tile: its values, then its coefficients.
     memory: &'a [T],
 }
@@ -89,7 +91,7 @@ impl<'a, T: Scalar> Linearization<'a, T> {
             let arena = &mut arena[start * per..end * per];
             machine.for_each((end - start).div_ceil(tile), arena, tile * per, scratch, tile * graph.running, run);
         }
-        let lin = Self { graph: *graph, trajectories, tile, memory: &arena[..trajectories * per] };
+        let lin = Self { memory: &arena[..trajectories * per], ..Self::outline(graph, trajectories, tile) };
         lin.require_tokens()?;
         Ok(lin)
     }
@@ -106,12 +108,7 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     ) -> Result<Self, LinearizeError> {
         let needed = Self::arena_len(graph, trajectories);
         let memory = arena.get(..needed).ok_or(LinearizeError::Arena { needed, given: arena.len() })?;
-        Ok(Self { memory, ..Self::planned(graph, trajectories, tile) })
-    }
-
-    /// A linearisation before its model has run: it has all sizes, and no numbers.
-    pub(crate) fn planned(graph: &Graph<'a, T>, trajectories: usize, tile: usize) -> Self {
-        Self { graph: *graph, trajectories, tile: tile.clamp(1, trajectories.max(1)), memory: &[] }
+        Ok(Self { memory, ..Self::outline(graph, trajectories, tile) })
     }
 
     /// Fails if an embedding was asked for a row that it does not have. Tokens may be computed, so this is known after the run alone.
@@ -135,7 +132,13 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     /// What a linearisation of so many trajectories would be, without its values: operators of it know all their sizes, and applying one
     /// is an error. For those who plan a run.
     pub fn outline(graph: &Graph<'a, T>, trajectories: usize, tile: usize) -> Self {
-        Self { graph: *graph, trajectories, tile: tile.clamp(1, trajectories.max(1)), memory: &[] }
+        Self { graph: *graph, trajectories, tile: tile.clamp(1, trajectories.max(1)), at_once: usize::MAX, memory: &[] }
+    }
+
+    /// The same where operators carry at most so many vectors through at once: few where all that a tile needs for them should stay near the
+    /// processor. Without it as many as there are.
+    pub fn with_at_once(self, vectors: usize) -> Self {
+        Self { at_once: vectors.max(1), ..self }
     }
 
     /// Fails for an [`outline`](Linearization::outline), which has no values.
@@ -154,6 +157,10 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     /// How many trajectories a tile has.
     pub fn tile(&self) -> usize {
         self.tile
+    }
+    /// How many vectors operators carry through at once, at most.
+    pub fn at_once(&self) -> usize {
+        self.at_once
     }
     /// How many tiles there are.
     pub(crate) fn tiles(&self) -> usize {

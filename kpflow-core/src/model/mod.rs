@@ -63,6 +63,7 @@ mod site;
 mod step;
 mod sweep;
 mod tile;
+mod transposed;
 
 pub use builder::{GraphBuffer, GraphBuilder};
 pub use cluster::{Cluster, UnitWise, Unitwise};

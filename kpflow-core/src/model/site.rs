@@ -10,17 +10,17 @@ use core::ops::Range;
 impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
     pub(super) fn site_tangent(
         &self,
-        node: &Node<'_, T>,
+        node: usize,
         input: &Operand,
         output: usize,
         range: Range<usize>,
         work: &mut [T],
     ) {
-        let Node::Site { weight, row, form, link, .. } = node else { return };
+        let graph = &self.tile.graph;
+        let Node::Site { weight, row, form, link, .. } = &graph.nodes[node] else { return };
         if !self.active(output) {
             return;
         }
-        let graph = &self.tile.graph;
         let (w, width) = (&graph.weights[*weight], graph.variables[output].width);
         let rows = range.len() * self.rows();
         let start = self.place(output, range.start, false);
@@ -44,10 +44,10 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
                 add,
             ));
         }
-        let matrix = MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
+        let matrix = self.right_factor(node, MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in));
         let beta = if add { T::one() } else { T::zero() };
         let (dx, out) = (MatRef::of(dx, rows, w.n_in, ld), MatMut::of(out, rows, width, width));
-        self.kernel.gemm(T::one(), Gemm::of(dx, matrix.t(), out), beta);
+        self.kernel.gemm(T::one(), Gemm::of(dx, matrix, out), beta);
     }
 
     pub(super) fn cluster_tangent(

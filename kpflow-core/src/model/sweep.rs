@@ -64,6 +64,8 @@ pub struct Sweep<'t, 'a, T, K> {
     pub(super) vectors: usize,
     /// Which vector of the block x is the first, and how many it has.
     within: (usize, usize),
+    /// Weights, transposed: all that [`Graph::transposed_len`] counts, or none.
+    pub(super) transposed: &'t [T],
     pub(super) kernel: &'t K,
 }
 
@@ -85,12 +87,17 @@ impl Watched {
 impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     /// Prepares a sweep.
     pub fn new(tile: Tile<'a, T>, mode: Mode, vectors: usize, kernel: &'t K) -> Self {
-        Self { tile, mode, vectors, within: (0, vectors), kernel }
+        Self { tile, mode, vectors, within: (0, vectors), transposed: &[], kernel }
     }
 
     /// The same where x is a block of `all` vectors, of which `first` is the first one.
     pub(crate) fn within(self, first: usize, all: usize) -> Self {
         Self { within: (first, all), ..self }
+    }
+
+    /// The same with what [`Graph::transpose`] has written.
+    pub(crate) fn with_transposed(self, transposed: &'t [T]) -> Self {
+        Self { transposed, ..self }
     }
 
     /// The numbers of work memory for `trajectories` trajectories.
@@ -137,7 +144,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         graph.schedule(false, |n, at| match graph.nodes[n] {
             Node::Input { .. } | Node::Constant { .. } => {}
             Node::Site { ref input, output, .. } => {
-                self.site_tangent(&graph.nodes[n], input, output, at.range.clone(), work);
+                self.site_tangent(n, input, output, at.range.clone(), work);
                 self.watch_tangent(output, at.range, x, y, work);
             }
             Node::Cluster { function, ref inputs, ref outputs, coefficients, .. } => {
@@ -205,10 +212,13 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         for p in range {
             let place = self.place(variable, p, false);
             let (first, all) = self.within;
-            for r in 0..self.rows() {
-                let (trajectory, vector, at) = (r / self.vectors, r % self.vectors, w.offset + p * w.stride);
-                let x = (trajectory * all + first + vector) * n + at;
-                f(Watched { x, trajectory, y: vector * n + at }, place + r * v.width, v.width);
+            let at = w.offset + p * w.stride;
+            for trajectory in 0..self.tile.count {
+                for vector in 0..self.vectors {
+                    let x = (trajectory * all + first + vector) * n + at;
+                    let place = place + (trajectory * self.vectors + vector) * v.width;
+                    f(Watched { x, trajectory, y: vector * n + at }, place, v.width);
+                }
             }
         }
     }

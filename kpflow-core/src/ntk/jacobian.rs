@@ -61,6 +61,10 @@ impl<'a, T: Scalar, M: Machine<T>> ParameterJacobian<'a, T, M> {
         });
     }
 
+    fn transposed_len(&self) -> usize {
+        self.lin.graph().transposed_len(self.mode.flow(), self.machine)
+    }
+
     fn dw_len(&self, m: usize) -> usize {
         m.saturating_mul(self.lin.graph().coupled_len())
     }
@@ -83,8 +87,8 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         self.lin.shape()
     }
     fn scratch_len(&self, vectors: usize) -> usize {
-        self.dw_len(vectors)
-            .saturating_add(wave_len(self.lin, self.machine.lanes()).saturating_mul(self.work_len(vectors)))
+        let tiles = wave_len(self.lin, self.machine.lanes()).saturating_mul(self.work_len(vectors));
+        self.dw_len(vectors).saturating_add(self.transposed_len()).saturating_add(tiles)
     }
     fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
@@ -96,11 +100,15 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         let (dw, work) = scratch.split_at_mut(self.dw_len(m));
         self.pairs(m, |theta, place| dw[place] = x.data()[theta]);
         let (lin, machine, mode) = (self.lin, self.machine, self.mode);
-        let (dw, mut y) = (&*dw, Slab::whole(y.into_data(), m * lin.shape().per_trajectory()));
+        let (transposed, work) = work.split_at_mut(self.transposed_len());
+        lin.graph().transpose(mode.flow(), machine, transposed);
+        let (transposed, dw, mut y) =
+            (&*transposed, &*dw, Slab::whole(y.into_data(), m * lin.shape().per_trajectory()));
         for tiles in waves(lin, machine.lanes()) {
             run_wave(lin, machine, &tiles, work, self.work_len(m), &mut y, |i, work, y| {
                 inject(&lin.view(i), mode.flow(), Side::Weight, (m, chunk_len(m)), dw, work, machine);
-                Sweep::new(lin.view(i), mode, m, machine).tangent(&[], y, work);
+                let sweep = Sweep::new(lin.view(i), mode, m, machine);
+                sweep.with_transposed(transposed).tangent(&[], y, work);
             });
         }
         Ok(())

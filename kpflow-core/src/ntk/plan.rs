@@ -8,7 +8,7 @@ use crate::{LinearOperator, Scalar};
 /// Tells how many numbers of scratch suffice for a product of P, P⁻¹, K or NTK, and of their adjoints, with a block of `vectors` vectors.
 ///
 /// It is the largest of their [`scratch_len`](LinearOperator::scratch_len), known from the graph alone: for memory that is laid out
-/// beforehand. `trajectories` and `tile` are those of the linearisation, `coupling` and `side` K's and NTK's. Collective.
+/// beforehand. `trajectories` and `tile` are those of the linearisation (which carries all vectors at once), `coupling` and `side` K's and NTK's. Collective.
 pub fn scratch_len<T: Scalar, M: Machine<T>>(
     graph: &Graph<'_, T>,
     trajectories: usize,
@@ -18,7 +18,7 @@ pub fn scratch_len<T: Scalar, M: Machine<T>>(
     side: Side,
     vectors: usize,
 ) -> usize {
-    let lin = &Linearization::planned(graph, trajectories, tile);
+    let lin = &Linearization::outline(graph, trajectories, tile);
     let lengths = [
         Propagator::new(lin, machine).scratch_len(vectors),
         Constraint::new(lin, machine).scratch_len(vectors),

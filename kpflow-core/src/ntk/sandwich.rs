@@ -56,7 +56,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
 
     /// How lanes share some vectors.
     fn lanes(&self, m: usize) -> Lanes {
-        Lanes::of(m, self.machine.lanes())
+        Lanes::of(m, self.machine.lanes(), self.lin.at_once())
     }
 
     /// Numbers that a lane needs, or the lanes that share tiles: for its tiles, and from the sweep back to the sweep forward for rows on the Gram side.
@@ -64,10 +64,21 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         self.rows_place(m, self.shares(m).count()).saturating_add(self.tiles_len(m))
     }
 
-    /// The first part of them: for tiles.
+    /// The first part of them: for transposed weights and tiles.
     fn tiles_len(&self, m: usize) -> usize {
         let of_share = |share: Range<usize>| self.lanes(share.len()).work_len(self.lin, |m| self.work_len(m));
-        self.shares(m).map(of_share).max().unwrap_or(0)
+        self.shares(m).map(of_share).max().unwrap_or(0).saturating_add(self.transposed_len())
+    }
+
+    fn transposed_len(&self) -> usize {
+        self.lin.graph().transposed_len(self.mode.flow(), self.machine)
+    }
+
+    /// Transposes weights for the sweeps forward, and gives them and the rest of the work memory.
+    fn transposed<'w>(&self, work: &'w mut [T]) -> (&'w [T], &'w mut [T]) {
+        let (transposed, work) = work.split_at_mut(self.transposed_len());
+        self.lin.graph().transpose(self.mode.flow(), self.machine, transposed);
+        (transposed, work)
     }
 
     /// Where in the second part a portion's rows of a share begin.
@@ -126,6 +137,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         each_portion(lin, machine, (0..all, all), work, y.into_data(), |lanes, vectors, work, mut y| {
             let m = vectors.len();
             let sweep_len = Sweep::<T, M>::work_len(lin.graph(), flow, m, lin.tile());
+            let (transposed, work) = self.transposed(work);
             for wave in waves(lin, lanes) {
                 run_wave(lin, machine, &wave, work, self.work_len(m), &mut y, |i, work, y| {
                     let tile = lin.view(i);
@@ -133,7 +145,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
                     let sweep = Sweep::new(tile, self.mode, m, machine).within(vectors.start, all);
                     sweep.cotangent(x.tile(lin.tile_range(i)).data(), Slab::nothing(), work);
                     per_trajectory(&tile, flow, m, work, scratch, machine);
-                    sweep.tangent(&[], y, work);
+                    sweep.with_transposed(transposed).tangent(&[], y, work);
                 });
             }
         });
@@ -244,6 +256,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
             let (work, rows) = work.split_at_mut(rows_at);
             let (local, gathered) = rows.split_at(self.rows_len(m, lin.shape().trajectories));
             let rows = if self.alone { local } else { gathered };
+            let (transposed, work) = self.transposed(work);
             let dw = &dw[self.dw_len(vectors.start - first)..][..self.dw_len(m)];
             for wave in waves(lin, lanes) {
                 run_wave(lin, machine, &wave, work, work_len, &mut y, |i, work, y| {
@@ -252,7 +265,7 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
                     self.grams().for_each(|c| work[tile.span(c.output, flow, m)].fill(T::zero()));
                     inject(&tile, flow, self.side, (m, chunk), dw, work, machine);
                     self.inject_gram_side(&tile, m, rows, work, gram);
-                    Sweep::new(tile, self.mode, m, machine).tangent(&[], y, work);
+                    Sweep::new(tile, self.mode, m, machine).with_transposed(transposed).tangent(&[], y, work);
                 });
             }
         });

@@ -25,6 +25,10 @@ fn apply<T: Scalar, M: Machine<T>>(
     let work = (scratch, lane_len(lin, machine, mode, m));
     each_portion(lin, machine, (0..m, m), work, y.into_data(), |lanes, vectors, work, mut y| {
         let work_len = work_len(lin, machine, mode, vectors.len());
+        let (transposed, work) = work.split_at_mut(transposed_len(lin, machine, mode));
+        if !adjoint {
+            lin.graph().transpose(mode.flow(), machine, transposed);
+        }
         for wave in waves(lin, lanes) {
             run_wave(lin, machine, &wave, work, work_len, &mut y, |tile, work, y| {
                 let sweep = Sweep::new(lin.view(tile), mode, vectors.len(), machine).within(vectors.start, m);
@@ -32,7 +36,7 @@ fn apply<T: Scalar, M: Machine<T>>(
                 if adjoint {
                     sweep.cotangent(x, y, work);
                 } else {
-                    sweep.tangent(x, y, work);
+                    sweep.with_transposed(transposed).tangent(x, y, work);
                 }
             });
         }
@@ -44,13 +48,18 @@ fn work_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, _: &M, mode: M
     Sweep::<T, M>::work_len(lin.graph(), mode.flow(), m, lin.tile())
 }
 
-/// Numbers of a lane's work memory, or of the lanes' that share tiles.
+fn transposed_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M, mode: Mode) -> usize {
+    lin.graph().transposed_len(mode.flow(), machine)
+}
+
+/// Numbers of a lane's work memory, or of the lanes' that share tiles: transposed weights, and what their sweeps need.
 fn lane_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M, mode: Mode, m: usize) -> usize {
-    Lanes::of(m, machine.lanes()).work_len(lin, |m| work_len(lin, machine, mode, m))
+    let tiles = Lanes::of(m, machine.lanes(), lin.at_once()).work_len(lin, |m| work_len(lin, machine, mode, m));
+    tiles.saturating_add(transposed_len(lin, machine, mode))
 }
 
 fn scratch_len<T: Scalar, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M, mode: Mode, m: usize) -> usize {
-    Lanes::of(m, machine.lanes()).portions.saturating_mul(lane_len(lin, machine, mode, m))
+    Lanes::of(m, machine.lanes(), lin.at_once()).portions.saturating_mul(lane_len(lin, machine, mode, m))
 }
 
 macro_rules! state_map {

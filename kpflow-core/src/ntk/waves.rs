@@ -9,7 +9,8 @@ use core::ops::Range;
 /// Vectors that are worth a lane of their own: with fewer, products are too small.
 const LEAST: usize = 4;
 
-/// How lanes share some vectors of a block: `portions` of at most `per` vectors at the same time, each by `within` lanes that share the tiles.
+/// How lanes share some vectors of a block: `portions` of at most `per` vectors, as many at the same time as there are lanes, each by `within` lanes that share
+/// the tiles.
 ///
 /// A lane that has vectors of its own goes through all tiles without waiting for the others, and what it adds to δW stays in its cache. Portions are whole
 /// chunks of δW.
@@ -21,14 +22,18 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// How so many lanes share `m` vectors.
-    pub fn of(m: usize, lanes: usize) -> Self {
+    /// How so many lanes share `m` vectors, of which a lane should not carry more than `most` at once.
+    pub fn of(m: usize, lanes: usize, most: usize) -> Self {
         let (chunk, lanes) = (chunk_len(m), lanes.max(1));
-        let per = m.div_ceil(chunk).div_ceil(lanes).saturating_mul(chunk);
+        let chunks = m.div_ceil(chunk);
+        // No more than each lane has to do in all, in portions that are the same but for the last.
+        let whole = chunks.div_ceil(lanes);
+        let per = whole.div_ceil(whole.div_ceil((most / chunk).max(1)).max(1)).saturating_mul(chunk).max(1);
+        let (portions, rounds) = (m.div_ceil(per).max(1), m.div_ceil(per).div_ceil(lanes));
         // Not where a lane would wait for the last portion longer than for a wave of tiles.
-        let even = per.saturating_mul(lanes).saturating_mul(8) <= m.saturating_mul(9);
+        let even = rounds.saturating_mul(per).saturating_mul(lanes).saturating_mul(8) <= m.saturating_mul(9);
         if even && m / LEAST >= lanes {
-            return Self { portions: m.div_ceil(per.max(1)).max(1), per: per.max(1), within: 1 };
+            return Self { portions, per, within: 1 };
         }
         Self { portions: 1, per: m.max(1), within: lanes }
     }
@@ -51,7 +56,7 @@ pub(super) fn each_portion<T: Scalar, M: Tasks>(
     y: &mut [T],
     task: impl Fn(usize, Range<usize>, &mut [T], Slab<'_, '_, T>) + Sync,
 ) {
-    let lanes = Lanes::of(share.len(), machine.lanes());
+    let lanes = Lanes::of(share.len(), machine.lanes(), lin.at_once());
     let portions = lanes.portions_of(lin, share, all);
     match lanes.portions {
         1 => task(lanes.within, portions.portion(0), work, portions.slab(0, y)),
@@ -59,17 +64,18 @@ pub(super) fn each_portion<T: Scalar, M: Tasks>(
     }
 }
 
-/// Tells how many of `m` vectors a lane carries at once, and how many lanes share the trajectories, on so many lanes of one of several processes or of one
-/// alone: what a good size of tiles depends on.
+/// Tells how many of `m` vectors a lane carries at once if it should not carry more than `most`, and how many lanes share the trajectories, on so many lanes
+/// of one of several processes or of one alone: what a good size of tiles depends on.
 ///
 /// ```
 /// use kpflow_core::ntk::vectors_at_once;
-/// assert_eq!(vectors_at_once(32, 2, true), (16, 1));
-/// assert_eq!(vectors_at_once(1, 2, true), (1, 2));
+/// assert_eq!(vectors_at_once(32, 2, true, usize::MAX), (16, 1));
+/// assert_eq!(vectors_at_once(32, 2, true, 10), (8, 1));
+/// assert_eq!(vectors_at_once(1, 2, true, usize::MAX), (1, 2));
 /// ```
-pub fn vectors_at_once(m: usize, lanes: usize, alone: bool) -> (usize, usize) {
+pub fn vectors_at_once(m: usize, lanes: usize, alone: bool, most: usize) -> (usize, usize) {
     let shares = if alone { 1 } else { super::side::shares(m) };
-    let lanes = Lanes::of(m.div_ceil(shares), lanes);
+    let lanes = Lanes::of(m.div_ceil(shares), lanes, most);
     (lanes.per, lanes.within)
 }
 
@@ -121,9 +127,10 @@ mod tests {
 
     #[test]
     fn every_vector_has_its_lane() {
-        for (m, lanes) in [(32, 1), (32, 2), (32, 3), (32, 8), (32, 9), (16, 2), (1, 2), (7, 2), (13, 3), (0, 2)] {
-            let all = Lanes::of(m, lanes);
-            assert!(all.portions * all.within <= lanes.max(1));
+        let cases = [(32, 1), (32, 2), (32, 3), (32, 8), (32, 9), (16, 2), (1, 2), (7, 2), (13, 3), (0, 2)];
+        for ((m, lanes), most) in cases.into_iter().flat_map(|case| [1, 4, 7, usize::MAX].map(|most| (case, most))) {
+            let all = Lanes::of(m, lanes, most);
+            assert!(most < usize::MAX || all.portions * all.within <= lanes.max(1));
             let mut next = 5;
             let portions = Portions { vectors: 5..5 + m, per: all.per, all: 40, numbers: 3 };
             assert_eq!(portions.count().max(1), all.portions);
@@ -135,7 +142,9 @@ mod tests {
             }
             assert_eq!(next, 5 + m);
         }
-        assert_eq!(Lanes::of(32, 2), Lanes { portions: 2, per: 16, within: 1 });
-        assert_eq!(Lanes::of(4, 2), Lanes { portions: 1, per: 4, within: 2 });
+        assert_eq!(Lanes::of(32, 2, usize::MAX), Lanes { portions: 2, per: 16, within: 1 });
+        assert_eq!(Lanes::of(32, 2, 8), Lanes { portions: 4, per: 8, within: 1 });
+        assert_eq!(Lanes::of(32, 3, 4), Lanes { portions: 8, per: 4, within: 1 });
+        assert_eq!(Lanes::of(4, 2, usize::MAX), Lanes { portions: 1, per: 4, within: 2 });
     }
 }

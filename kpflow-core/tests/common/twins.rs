@@ -3,15 +3,18 @@
 use crate::common::random;
 use kpflow_core::machine::{Gemm, Kernel, Portable, Reduce, Tasks};
 use kpflow_core::model::{Graph, Linearization};
-use kpflow_core::ntk::{Costs, Coupling, Ntk, Side};
-use kpflow_core::{BlockMut, BlockRef, Error, LinearOperator, Scalar};
+use kpflow_core::ntk::{Costs, Coupling, Ntk, ParameterJacobian, Propagator, Side};
+use kpflow_core::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
-/// Two processes that hold the same trajectories, of three lanes each, of which this is one.
+/// Two processes that hold the same trajectories, of three lanes each, of which this is one. Its products want weights transposed.
 struct Twins;
 
 impl<T: Scalar> Kernel<T> for Twins {
     fn gemm(&self, alpha: T, gemm: Gemm<'_, T>, beta: T) {
         Portable.gemm(alpha, gemm, beta);
+    }
+    fn prefers_plain(&self, _inner: usize, _cols: usize) -> bool {
+        true
     }
 }
 
@@ -75,15 +78,30 @@ pub fn sides<T: Scalar>(graph: &Graph<'_, T>) -> impl Iterator<Item = Side> {
     [Side::Weight, Side::Gram].into_iter().chain(mixed)
 }
 
-/// Trajectories that are there twice move the weights twice as far: A of two processes is twice A of one.
+/// Trajectories that are there twice move the weights twice as far: A of two processes is twice A of one. What does not go through θ is the same. However few
+/// vectors are carried through at once.
 pub fn twice_of_two<T: Scalar>(name: &str, lin: &Linearization<'_, T>, tolerance: f64) {
-    for (m, side) in [1, 3, 24].into_iter().flat_map(|m| sides(lin.graph()).map(move |side| (m, side))) {
+    for m in [1, 3, 24] {
         let x = random::<T>(lin.shape(), m, 9);
-        let one = applied(&Ntk::with(lin, &Portable, Coupling::All, side), m, &x);
-        let two = applied(&Ntk::with(lin, &Twins, Coupling::All, side), m, &x);
-        let scale = one.iter().fold(0.0, |a: f64, x| a.max(x.f64().abs()));
-        for (a, b) in one.iter().zip(&two) {
-            assert!((2.0 * a.f64() - b.f64()).abs() <= tolerance * scale, "{name} {side:?} {m}: {a} {b}");
+        let theta = random::<T>(Shape::new(1, 1, lin.graph().parameters()), m, 9);
+        let agree = |what: &str, times: f64, x: &[T], one: &dyn LinearOperator<T>, two: &dyn LinearOperator<T>| {
+            let (one, two) = (applied(one, m, x), applied(two, m, x));
+            let scale = one.iter().fold(0.0, |a: f64, x| a.max(x.f64().abs()));
+            for (a, b) in one.iter().zip(&two) {
+                assert!((times * a.f64() - b.f64()).abs() <= tolerance * scale, "{name} {what} {m}: {a} {b}");
+            }
+        };
+        for at_once in [2, 5, usize::MAX] {
+            let few = &lin.with_at_once(at_once);
+            for side in sides(lin.graph()) {
+                for (coupling, times) in [(Coupling::All, 2.0), (Coupling::PerTrajectory, 1.0)] {
+                    let one = Ntk::with(lin, &Portable, coupling, side);
+                    agree("NTK", times, &x, &one, &Ntk::with(few, &Twins, coupling, side));
+                }
+            }
+            agree("P", 1.0, &x, &Propagator::new(lin, &Portable), &Propagator::new(few, &Twins));
+            let one = ParameterJacobian::total(lin, &Portable);
+            agree("P J", 1.0, &theta, &one, &ParameterJacobian::total(few, &Twins));
         }
     }
 }

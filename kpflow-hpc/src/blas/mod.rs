@@ -10,6 +10,8 @@ mod pure;
 mod pure;
 
 mod combine;
+#[cfg(feature = "openblas")]
+mod pieces;
 
 pub use combine::combine;
 
@@ -30,6 +32,12 @@ pub fn initialize() {
 /// What multiplies the matrices.
 pub fn name() -> String {
     pure::name()
+}
+
+/// Whether products with a B of inner × cols are faster where B is stored so than where its transpose is: where small products read their factors in place, and
+/// then are as fast as large ones.
+pub fn prefers_plain(inner: usize, cols: usize) -> bool {
+    pure::reads_in_place() && inner.saturating_mul(cols) <= 1 << 18
 }
 
 /// The first thing that a program does: it starts itself again where the library would multiply with kernels that do not suit this processor.
@@ -61,9 +69,16 @@ mod tests {
     /// Every transposition and leading dimension against the core's own product, and a product that must not read C.
     fn agree<T: Blas>(tolerance: f64) {
         let value = |i: usize| T::of(((i * 37 % 101) as f64 - 50.0) / 50.0);
-        for (m, n, k, pad) in
-            [(1, 1, 1, 0), (3, 5, 7, 2), (64, 64, 33, 0), (17, 130, 65, 3), (2, 3, 0, 1), (0, 3, 2, 0), (5, 1, 9, 0)]
-        {
+        for (m, n, k, pad) in [
+            (1, 1, 1, 0),
+            (3, 5, 7, 2),
+            (64, 64, 33, 0),
+            (17, 130, 65, 3),
+            (83, 150, 131, 1),
+            (2, 3, 0, 1),
+            (0, 3, 2, 0),
+            (5, 1, 9, 0),
+        ] {
             for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
                 let (ar, ac) = if ta { (k, m) } else { (m, k) };
                 let (br, bc) = if tb { (n, k) } else { (k, n) };

@@ -1,9 +1,11 @@
 //! OpenBLAS.
 
-use super::{anything, Blas};
+use super::{anything, pieces, Blas};
 use cblas_sys::{cblas_dgemm, cblas_sgemm, CBLAS_LAYOUT, CBLAS_TRANSPOSE};
 use kpflow_core::machine::{Gemm, MatRef};
 use std::ffi::{c_char, c_int, CStr};
+use std::ops::Range;
+use std::sync::OnceLock;
 
 // Linked for their native library alone.
 extern crate blas_src as _;
@@ -21,6 +23,13 @@ extern "C" {
 fn core() -> String {
     // SAFETY: a getter of the library that is linked; what it gives is a string that lives as long as the library.
     unsafe { CStr::from_ptr(openblas_get_corename()) }.to_string_lossy().into_owned()
+}
+
+/// Whether the library has kernels for small products that read their factors where they lie.
+pub fn reads_in_place() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    const WITH: [&str; 3] = ["SkylakeX", "Cooperlake", "SapphireRapids"];
+    *HAS.get_or_init(|| WITH.iter().any(|k| k.eq_ignore_ascii_case(&core())))
 }
 
 pub fn name() -> String {
@@ -126,27 +135,36 @@ macro_rules! blas {
                 if !anything(a.cols(), beta, &mut c) {
                     return;
                 }
-                let (lda, ldb, ldc) = (int(stored(&a)), int(stored(&b)), int(leading(c.rows(), c.cols(), c.ld())));
-                // SAFETY: a `Gemm` has shapes that agree, and a view lies within its slice, with these dimensions and leading
-                // dimensions.
-                unsafe {
-                    $gemm(
-                        CBLAS_LAYOUT::CblasRowMajor,
-                        trans(&a),
-                        trans(&b),
-                        int(c.rows()),
-                        int(c.cols()),
-                        int(a.cols()),
-                        alpha,
-                        a.data().as_ptr(),
-                        lda,
-                        b.data().as_ptr(),
-                        ldb,
-                        beta,
-                        c.data().as_mut_ptr(),
-                        ldc,
-                    );
-                }
+                let (lda, ldb, ldc) = (stored(&a), stored(&b), leading(c.rows(), c.cols(), c.ld()));
+                let sizes = [c.rows(), c.cols(), a.cols()];
+                let c = c.data().as_mut_ptr();
+                let one = |[i, j, p]: [Range<usize>; 3]| {
+                    let at = |m: &MatRef<'_, $t>, ld: usize, row: usize, column: usize| {
+                        m.data()[if m.is_transposed() { column * ld + row } else { row * ld + column }..].as_ptr()
+                    };
+                    // SAFETY: a `Gemm` has shapes that agree, and a view lies within its slice, with these dimensions and leading dimensions; the pieces
+                    // lie within the product.
+                    unsafe {
+                        $gemm(
+                            CBLAS_LAYOUT::CblasRowMajor,
+                            trans(&a),
+                            trans(&b),
+                            int(i.len()),
+                            int(j.len()),
+                            int(p.len()),
+                            alpha,
+                            at(&a, lda, i.start, p.start),
+                            int(lda),
+                            at(&b, ldb, p.start, j.start),
+                            int(ldb),
+                            if p.start == 0 { beta } else { 1.0 },
+                            c.add(i.start * ldc + j.start),
+                            int(ldc),
+                        );
+                    }
+                };
+                let plain = !b.is_transposed() && reads_in_place();
+                pieces::each(sizes, if plain { pieces::sizes(sizes) } else { sizes }, one);
             }
         }
     };

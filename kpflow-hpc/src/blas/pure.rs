@@ -9,6 +9,10 @@ pub fn name() -> String {
 
 pub fn initialize() {}
 
+pub fn reads_in_place() -> bool {
+    false
+}
+
 pub fn choose_kernels() {}
 
 macro_rules! blas {

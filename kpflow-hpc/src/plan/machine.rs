@@ -14,6 +14,9 @@ pub(super) struct Imagined {
 
 impl<T: Scalar> Kernel<T> for Imagined {
     fn gemm(&self, _alpha: T, _gemm: Gemm<'_, T>, _beta: T) {}
+    fn prefers_plain(&self, inner: usize, cols: usize) -> bool {
+        crate::blas::prefers_plain(inner, cols)
+    }
 }
 
 impl<T: Scalar> Reduce<T> for Imagined {

@@ -231,8 +231,8 @@ impl<T: Real> Setup<'_, T> {
     fn column(&self, grid: [usize; 2], threads: usize, network: &Network, speed: &Speed) -> Result<Column> {
         let (total, ranks) = (self.opened.trajectories, grid[0]);
         let local = total.div_ceil(ranks);
-        let tile = tiling::tile(&self.graph, self.block.div_ceil(grid[1]), local, threads, ranks == 1);
-        let lin = Linearization::outline(&self.graph, local, tile);
+        let tiling = tiling::tiling(&self.graph, self.block.div_ceil(grid[1]), local, threads, ranks == 1);
+        let lin = Linearization::outline(&self.graph, local, tiling.trajectories).with_at_once(tiling.vectors);
         let machine = Imagined { ranks: ranks.min(total), trajectories: total, lanes: threads };
         let sizes = Sizes { groups: grid[1], ..self.opened.sizes(self.block, local) };
         let side = Side::cheaper(total, machine.ranks);

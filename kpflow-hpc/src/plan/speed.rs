@@ -205,9 +205,10 @@ fn gemm_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
 fn product_rate<T: Real>(setup: &Setup<'_, T>, lanes: usize, coupling: Coupling) -> Result<Option<f64>> {
     let (graph, block) = (&setup.graph, setup.block);
     let alone = Engine::new(Comm::alone(), lanes)?;
-    let tile = crate::tiling::tile(graph, block, setup.opened.trajectories, lanes, true);
+    let tiling = crate::tiling::tiling(graph, block, setup.opened.trajectories, lanes, true);
+    let tile = tiling.trajectories;
     let count = (2 * tile * lanes).min(setup.opened.trajectories);
-    let outline = Linearization::outline(graph, count, tile);
+    let outline = Linearization::outline(graph, count, tile).with_at_once(tiling.vectors);
     // These few trajectories alone, but on the side that all of them would take.
     let side = Side::cheaper(setup.opened.trajectories, 1);
     let scratch_len = Ntk::with(&outline, &alone, coupling, side).scratch_len(block);
@@ -225,6 +226,7 @@ fn product_rate<T: Real>(setup: &Setup<'_, T>, lanes: usize, coupling: Coupling)
     let (mut arena, mut work) = (vec![T::zero(); arena], vec![T::zero(); running]);
     let lin =
         Linearization::new(graph, &inputs, None, count, tile, &mut arena, &mut work, &alone).map_err(Error::run)?;
+    let lin = lin.with_at_once(tiling.vectors);
     let op = Ntk::with(&lin, &alone, coupling, side);
     let x = vec![T::one(); block * n];
     let (mut y, mut scratch) = (vec![T::zero(); block * n], vec![T::zero(); scratch_len]);

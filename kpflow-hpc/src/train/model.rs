@@ -128,7 +128,7 @@ impl<T: Real> Model<T> {
         let Memory { arena, work, state, error, output } = memory;
         let mut graph = self.network.memory();
         let graph = self.network.graph(cell, &mut graph).map_err(Error::run)?;
-        let tile = tiling::tile(&graph, 1, count, engine.lanes(), true);
+        let tile = tiling::tiling(&graph, 1, count, engine.lanes(), true).trajectories;
         arena.resize(Linearization::arena_len(&graph, count), T::zero());
         let needed = Linearization::scratch_len(&graph, count, tile, engine);
         work.resize(work.len().max(needed), T::zero());
