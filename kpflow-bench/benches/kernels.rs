@@ -13,6 +13,10 @@ use kpflow_hpc::engine::Engine;
 /// Vectors of a block.
 const BLOCK: usize = 32;
 
+/// Blocks begin at a line of the cache, as in the program.
+#[global_allocator]
+static MEMORY: kpflow_hpc::memory::Lines = kpflow_hpc::memory::Lines;
+
 fn main() {
     kpflow_hpc::blas::choose_kernels();
     divan::main();

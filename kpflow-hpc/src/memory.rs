@@ -14,11 +14,8 @@ const FROM: usize = 1024;
 
 /// The system's memory, in which blocks of 1 KiB or more begin at a line of the cache.
 ///
-/// Such a block lies within one of the system's that is a line longer; how far behind its beginning stands right before it.
+/// A program takes it with `#[global_allocator]`; the library leaves the choice to who uses it. Such a block lies within one of the system's that is a line longer; how far behind its beginning stands right before it.
 pub struct Lines;
-
-#[global_allocator]
-static MEMORY: Lines = Lines;
 
 /// The system's block around such a block; `None` for those that are the system's own.
 fn around(layout: Layout) -> Option<Layout> {
@@ -115,7 +112,10 @@ unsafe impl GlobalAlloc for Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::{FROM, LINE};
+    use super::{Lines, FROM, LINE};
+
+    #[global_allocator]
+    static MEMORY: Lines = Lines;
 
     #[test]
     fn blocks_begin_at_a_line_and_keep_what_is_in_them() {

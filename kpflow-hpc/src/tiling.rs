@@ -47,7 +47,7 @@ pub fn tiling<T: Real>(graph: &Graph<'_, T>, block: usize, trajectories: usize, 
     let most = if in_place { IN_PLACE.1 } else { usize::MAX };
     let (vectors, lanes) = vectors_at_once(block, lanes, alone, most);
     let rows = match ROWS.iter().find(|(units, _)| graph.units() <= *units) {
-        _ if vectors == most => IN_PLACE.0,
+        _ if in_place && vectors > 1 => IN_PLACE.0,
         rows => rows.map_or(1, |r| r.1),
     };
     let wanted = if scans { rows.div_ceil(vectors) } else { POSITIONS.div_ceil(longest) };

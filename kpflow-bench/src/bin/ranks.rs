@@ -167,6 +167,10 @@ fn run(world: Comm) -> Result<()> {
     Ok(())
 }
 
+/// Blocks begin at a line of the cache: products are faster so.
+#[global_allocator]
+static MEMORY: kpflow_hpc::memory::Lines = kpflow_hpc::memory::Lines;
+
 fn main() {
     kpflow_hpc::blas::choose_kernels();
     let result = World::new().and_then(|world| run(world.comm()));

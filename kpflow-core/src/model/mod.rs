@@ -59,6 +59,7 @@ mod panel;
 mod pass;
 mod real;
 mod recurrent;
+mod rest;
 mod site;
 mod step;
 mod sweep;

@@ -1,7 +1,7 @@
 //! How sweeps pass weight sites and unit-wise clusters. The first pass that writes a row overwrites it; the others add.
 
-use super::forward::split;
 use super::graph::{Form, Node, Operand, MAX_INPUTS, MAX_OUTPUTS};
+use super::rest::split;
 use super::Sweep;
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
 use crate::Scalar;

@@ -1,8 +1,9 @@
 //! One step of a recurrence as a small dense matrix.
 
 use super::check::operands;
-use super::forward::{split, Linearization};
+use super::forward::Linearization;
 use super::graph::{Edge, Form, Graph, Node, Operand, Scan};
+use super::rest::split;
 use super::Flow;
 use crate::error::{below, enough, length};
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};

@@ -1,8 +1,8 @@
 //! What is kept of a few trajectories.
 
-use super::forward::Rest;
 use super::graph::{At, Graph, Operand, Variable};
 use super::mixing::Rows;
+use super::rest::Rest;
 use super::Flow;
 use crate::machine::MatRef;
 use crate::Scalar;

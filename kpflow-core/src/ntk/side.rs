@@ -134,11 +134,11 @@ pub struct Exchange {
     pub gathers: usize,
 }
 
-/// The shares in which several processes take m vectors, so that the sums of one go on beside the sweeps of another: two, of at least so many that
+/// The shares in which several processes take m vectors, so that the sums of one go on beside the sweeps of others: four, of at least so many that
 /// products stay large.
 pub(super) fn shares(m: usize) -> usize {
     const LEAST: usize = 8;
-    (m / LEAST).clamp(1, 2)
+    (m / LEAST).clamp(1, 4)
 }
 
 /// Numbers of a position of a site on the Gram side: u and m rows of s.
