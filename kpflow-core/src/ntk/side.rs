@@ -134,6 +134,17 @@ pub struct Exchange {
     pub gathers: usize,
 }
 
+impl Exchange {
+    /// The pieces of a product with so many vectors, whatever the number that this was told of: none where nothing is summed piece by piece.
+    pub fn pieces_of(&self, vectors: usize) -> usize {
+        if self.pieces == 0 {
+            0
+        } else {
+            shares(vectors)
+        }
+    }
+}
+
 /// The shares in which several processes take m vectors, so that the sums of one go on beside the sweeps of others: four, of at least so many that
 /// products stay large.
 pub(super) fn shares(m: usize) -> usize {

@@ -4,7 +4,7 @@ use super::network::Network;
 use super::speed::Speed;
 use crate::comm::{calls_of_piece, calls_of_share, calls_of_sum};
 use crate::journal::BUFFER;
-use kpflow_core::ntk::Exchange;
+use kpflow_core::ntk::{vectors_at_once, Exchange};
 
 /// One product with a block of vectors.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Product {
     pub rate: f64,
     /// What is sent for a vector.
     pub exchange: Exchange,
+    /// Lanes, and vectors that one carries at once, at most.
+    pub lanes: (usize, usize),
     /// Numbers of a trajectory that are gathered whatever the vectors are.
     pub once: usize,
     /// Numbers of a vector that it writes on this rank.
@@ -198,14 +200,18 @@ impl<'a> Ledger<'a> {
             let flops = product.flops * block as f64;
             self.spent.flops += flops;
             self.spent.computing += flops / product.rate;
-            let Exchange { summed, pieces, gathered, gathers } = product.exchange;
+            let (Exchange { summed, gathered, gathers, .. }, pieces) =
+                (product.exchange, product.exchange.pieces_of(block));
             if pieces == 0 {
                 self.sum_of(summed * block, self.number, self.grid[0]);
             } else {
                 self.sum_pieces(summed * block, pieces);
             }
-            for _ in 0..gathers * pieces.max(1) {
-                let numbers = product.once + (gathered - product.once) * block.div_ceil(pieces.max(1));
+            // Every lane that has vectors of its own has them gathered by themselves.
+            let (lanes, most) = product.lanes;
+            let together = if pieces == 0 { block } else { vectors_at_once(block, lanes, false, most).0 };
+            for _ in 0..gathers * block.div_ceil(together) {
+                let numbers = product.once + (gathered - product.once) * together;
                 self.gather(numbers * self.trajectories * self.number / gathers);
             }
             self.exchange(all, product.out);

@@ -278,7 +278,7 @@ impl<T: Real> Setup<'_, T> {
         // Making its operators takes sums of counts; that it is done is agreed on.
         (0..SUMS_OF_OPERATORS).for_each(|_| ledger.sum_of(1, 8, grid[0]));
         ledger.agree();
-        let method = walk(a, &self.means(a, lin, side, grid, speed), &mut ledger);
+        let method = walk(a, &self.means(a, (lin, machine.lanes), side, grid, speed), &mut ledger);
         let model = Linearization::arena_len(lin.graph(), shape.trajectories) * std::mem::size_of::<T>() + sizes.bytes;
         Ok(Planned {
             name: [a.name.clone(), a.operator.name().into(), a.quantity.name().into()],
@@ -289,7 +289,14 @@ impl<T: Real> Setup<'_, T> {
         })
     }
 
-    fn means(&self, a: &Analysis, lin: &Linearization<'_, T>, side: Side, grid: [usize; 2], speed: &Speed) -> Means {
+    fn means(
+        &self,
+        a: &Analysis,
+        (lin, lanes): (&Linearization<'_, T>, usize),
+        side: Side,
+        grid: [usize; 2],
+        speed: &Speed,
+    ) -> Means {
         let ranks = grid[0];
         let (graph, shape, total) = (&self.graph, lin.shape(), self.opened.trajectories);
         let (local, sweeps) = (shape.trajectories as f64, self.sweep_flops());
@@ -302,19 +309,18 @@ impl<T: Real> Setup<'_, T> {
         };
         let weights = matches!(a.operator, Operator::Ntk | Operator::Parameter);
         let core = |coupling| if weights { self.flops(coupling, side, total) - sweeps } else { 0.0 };
+        let lanes = (lanes, lin.at_once());
         let product = |coupling, rate, exchange| Product {
             flops: local * (share * sweeps + core(coupling)).max(1.0),
             rate,
             exchange,
             out: shape.len(),
+            lanes,
             once: if exchange.gathers > 0 { side.exchange(graph, 0).gathered } else { 0 },
         };
         let exchange = match a.operator {
             _ if a.part.average => Exchange { summed: shape.per_trajectory(), ..Exchange::default() },
-            Operator::Ntk | Operator::Parameter => {
-                let pieces = side.exchange(graph, self.block.div_ceil(grid[1])).pieces;
-                Exchange { pieces, ..side.exchange(graph, 1) }
-            }
+            Operator::Ntk | Operator::Parameter => side.exchange(graph, 1),
             Operator::Core => {
                 let machine = Imagined { ranks, trajectories: total, lanes: 1 };
                 let summed = KroneckerCore::new(lin, &machine).map_or(0, |op| op.scratch_len(1));
