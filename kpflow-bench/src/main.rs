@@ -1,6 +1,6 @@
 //! How near products with P, K and NTK come to what the machine can do, what whole answers take, and what others need for the same.
 //!
-//! `cargo run --release -p kpflow-bench` measures everything in one run (about twenty minutes on two cores) and writes a table,
+//! `cargo run --release -p kpflow-bench` measures everything in one run (most of an hour on two cores) and writes a table,
 //! `results.json` and `roofline.svg`. See `--help` for parts of it.
 
 mod case;
