@@ -1,6 +1,6 @@
 //! The models that are measured: random recurrent networks of a size, linearised in memory.
 
-use crate::clock::{middle, Clock};
+use crate::clock::{middle, repeated, Clock};
 use crate::rates::Rates;
 use kpflow_core::model::{Cell, GraphBuffer, Linearization, RecurrentWeights};
 use kpflow_core::ntk::{vectors_at_once, Ntk, ParameterOperator, Propagator};
@@ -11,7 +11,6 @@ use kpflow_hpc::engine::{status_bytes, Engine, Real};
 use kpflow_hpc::error::fits;
 use kpflow_hpc::tiling;
 use serde_json::{json, Value};
-use std::time::Instant;
 
 /// A size of a problem.
 #[derive(Clone, Copy, Debug)]
@@ -151,21 +150,14 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
             let mut scratch = vec![T::zero(); scratch_len];
             // The limits measured in between have memory of their own.
             reset_peak();
-            let mut once = || {
-                let start = Instant::now();
-                apply(&**op, m, &x, &mut y, &mut scratch);
-                start.elapsed().as_secs_f64()
-            };
+            let mut once = || apply(&**op, m, &x, &mut y, &mut scratch);
             once();
             let measured = before.peak();
             // Round by round, with the machine's own limit right before and right after: other programs take their share of it, now more, now less.
             let mut earlier = limits();
             let rounds: Vec<(f64, Rates)> = (0..ROUNDS)
                 .map(|_| {
-                    let (start, mut times) = (Instant::now(), vec![once()]);
-                    while start.elapsed().as_secs_f64() < part.seconds {
-                        times.push(once());
-                    }
+                    let times = repeated(part, |_| 1, &mut once);
                     let later = limits();
                     let rates = earlier.with(&later);
                     earlier = later;
@@ -185,10 +177,10 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
             rows.push(json!({
                 "cell": name, "hidden": h, "trajectories": size.trajectories, "steps": size.steps, "block": m,
                 "precision": precision, "threads": threads, "operator": what, "seconds": seconds,
-                "gflops": if rate.is_nan() { Value::Null } else { json!(rate) },
+                "gflops": rate,
                 "peak_gflops": peak, "used_gflops": used,
-                "of_peak": if rate.is_nan() { Value::Null } else { json!(of_peak) },
-                "of_used": if rate.is_nan() { Value::Null } else { json!(of_used) },
+                "of_peak": of_peak,
+                "of_used": of_used,
                 "linearisation_numbers_per_nbt": arena as f64 / shape.len() as f64,
                 "sweep_numbers_per_block_nbt": (2 * x.len() + scratch_len) as f64 / x.len() as f64,
                 "predicted_bytes": predicted, "measured_bytes": measured,

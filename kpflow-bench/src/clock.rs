@@ -14,14 +14,18 @@ const LEAST: (usize, usize) = (5, 3);
 /// The times of calls, after one that is not measured.
 pub fn times(clock: Clock, mut f: impl FnMut()) -> Vec<f64> {
     f();
+    repeated(clock, |first| if first > clock.seconds { LEAST.1 } else { LEAST.0 }, f)
+}
+
+/// The times of calls, of `least` where the first took so many seconds.
+pub fn repeated(clock: Clock, least: impl Fn(f64) -> usize, mut f: impl FnMut()) -> Vec<f64> {
     let (start, mut times) = (Instant::now(), Vec::new());
     loop {
         let one = Instant::now();
         f();
         times.push(one.elapsed().as_secs_f64());
         let long = start.elapsed().as_secs_f64() >= clock.seconds;
-        let least = if times[0] > clock.seconds { LEAST.1 } else { LEAST.0 };
-        if long && times.len() >= least {
+        if long && times.len() >= least(times[0]) {
             return times;
         }
     }

@@ -19,8 +19,10 @@ pub struct Lines;
 
 /// The system's block around such a block; `None` for those that are the system's own.
 fn around(layout: Layout) -> Option<Layout> {
-    let aligned = layout.size() >= FROM && layout.align() <= SYSTEM;
-    Layout::from_size_align(layout.size().checked_add(LINE)?, SYSTEM).ok().filter(|_| aligned)
+    if layout.size() < FROM || layout.align() > SYSTEM {
+        return None;
+    }
+    Layout::from_size_align(layout.size().checked_add(LINE)?, SYSTEM).ok()
 }
 
 /// How far ahead the next line of the cache is, with room for a number before it.

@@ -46,9 +46,10 @@ pub fn tiling<T: Real>(graph: &Graph<'_, T>, block: usize, trajectories: usize, 
     let in_place = scans && graph.weights().iter().all(|w| blas::prefers_plain(w.n_in, w.n_out));
     let most = if in_place { IN_PLACE.1 } else { usize::MAX };
     let (vectors, lanes) = vectors_at_once(block, lanes, alone, most);
-    let rows = match ROWS.iter().find(|(units, _)| graph.units() <= *units) {
-        _ if in_place && vectors > 1 => IN_PLACE.0,
-        rows => rows.map_or(1, |r| r.1),
+    let rows = if in_place && vectors > 1 {
+        IN_PLACE.0
+    } else {
+        ROWS.iter().find(|(units, _)| graph.units() <= *units).map_or(1, |r| r.1)
     };
     let wanted = if scans { rows.div_ceil(vectors) } else { POSITIONS.div_ceil(longest) };
     let fit = (WORK_BYTES / (work(graph) * vectors).max(1)).clamp(1, trajectories.div_ceil(lanes).max(1));

@@ -1,5 +1,6 @@
 //! Sums of diagonals times rows: all that a unit-wise cluster does to a block of vectors.
 
+use super::matrix::mistaken;
 use crate::error::length;
 use crate::{Error, Scalar};
 
@@ -91,6 +92,12 @@ pub fn combine<T: Scalar>(sum: Diagonals<'_, T>) {
 /// Numbers that are worked on at the same time: two vectors of 512 bits of doubles, one of singles.
 const WIDTH: usize = 16;
 
+/// What rows end with that nobody has checked.
+#[cold]
+fn too_short(found: usize) -> ! {
+    mistaken(Error::Length { expected: WIDTH, found })
+}
+
 /// The same for a number of terms that the compiler knows: each row of y is read and written once, and diagonals stay in registers for all rows.
 #[inline(always)]
 fn some<T: Scalar, const I: usize>(
@@ -108,10 +115,13 @@ fn some<T: Scalar, const I: usize>(
             c[i].copy_from_slice(&terms[i].c[j..j + WIDTH]);
         }
         for v in 0..rows {
-            let Some(y) = y[v * y_stride + j..].first_chunk_mut::<WIDTH>() else { return };
+            let y = &mut y[v * y_stride + j..];
+            let found = y.len();
+            let Some(y) = y.first_chunk_mut::<WIDTH>() else { too_short(found) };
             let mut sum = if add { *y } else { [T::zero(); WIDTH] };
             for i in 0..I {
-                let Some(x) = terms[i].x[v * terms[i].stride + j..].first_chunk::<WIDTH>() else { return };
+                let x = &terms[i].x[v * terms[i].stride + j..];
+                let Some(x) = x.first_chunk::<WIDTH>() else { too_short(x.len()) };
                 for k in 0..WIDTH {
                     sum[k] += c[i][k] * x[k];
                 }

@@ -39,7 +39,7 @@ fn check(len: usize, rows: usize, cols: usize, ld: usize) -> Result<(), Error> {
 
 /// What an error of a view that this crate made itself ends with: a mistake in here, whatever the caller gave.
 #[cold]
-fn mistaken(e: Error) -> ! {
+pub(super) fn mistaken(e: Error) -> ! {
     panic!("a mistake in kpflow-core: {e}")
 }
 
