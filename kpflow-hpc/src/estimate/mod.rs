@@ -46,8 +46,8 @@ pub use singular_triplets::{singular_triplets, Triplets};
 pub use small::eigen as symmetric_eigen;
 pub use tall::Tall;
 pub use trace::{
-    auto, forward, hutchinson, hutchpp, largest_sketch, nystrompp, per_trajectory, per_trajectory_xnystrace, reverse,
-    xnystrace, xtrace, Exact,
+    auto, forward, hutchinson, hutchpp, largest_sketch, look_at, nystrompp, per_trajectory, per_trajectory_xnystrace,
+    reverse, xnystrace, xtrace, Exact,
 };
 
 /// Why a run ended.

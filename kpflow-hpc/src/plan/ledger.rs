@@ -1,7 +1,7 @@
 //! What an analysis spends: products, flops, bytes, messages, seconds.
 
 use super::network::Network;
-use super::speed::Speed;
+use super::speed::{look_flops, Speed};
 use crate::comm::{calls_of_piece, calls_of_share, calls_of_sum};
 use crate::journal::BUFFER;
 use kpflow_core::ntk::{vectors_at_once, Exchange};
@@ -185,6 +185,12 @@ impl<'a> Ledger<'a> {
         self.spent.computing += flops / self.speed.flops;
     }
 
+    /// Flops of small matrices, in double precision whatever the products are in.
+    pub fn small(&mut self, flops: f64) {
+        self.spent.flops += flops;
+        self.spent.computing += flops / self.speed.small;
+    }
+
     /// A product with m vectors, in blocks; `weight` of one where it is part of a product only.
     pub fn apply(&mut self, product: &Product, m: usize, weight: f64) {
         // The names of the columns, and four numbers of news.
@@ -328,14 +334,10 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// A sketch of `m` probes is looked at trajectory by trajectory, in double precision whatever the products are in: three Gram matrices and two more
-    /// passes over products that are whitened, and small factors; at the rate of matrix products (measured).
+    /// A sketch of `m` probes is looked at trajectory by trajectory.
     pub fn ladder(&mut self, m: usize) {
         let per = self.n / self.trajectories.max(1);
-        let flops = self.trajectories as f64 * (10.0 * (per * m) as f64 * m as f64 + 12.0 * (m as f64).powi(3));
-        let slower = if self.number == 4 { 2.0 } else { 1.0 };
-        self.spent.flops += flops;
-        self.spent.computing += slower * flops / self.speed.flops;
+        self.small(self.trajectories as f64 * look_flops(per, m));
         self.sum(4);
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn krylov(means: &Means, l: &mut Ledger<'_>, count: usize, m: usize) 
         l.dots(step);
         (left, basis, blocks) = (left - step, basis + step, blocks + 1);
         l.orthogonalise(basis, blocks, step);
-        l.work(10.0 * (basis as f64).powi(3));
+        l.small(10.0 * (basis as f64).powi(3));
         l.may_stop();
         if basis + width > longest && basis > count {
             let keep = (count + (basis - count) / 2).min(2 * count + l.block).min(basis - 1);

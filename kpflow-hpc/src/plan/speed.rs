@@ -4,7 +4,7 @@ use super::Setup;
 use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
-use crate::estimate::Tall;
+use crate::estimate::{look_at, Tall};
 use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 use kpflow_core::model::{Flow, Linearization};
 use kpflow_core::ntk::{Coupling, Ntk, Side};
@@ -30,6 +30,8 @@ pub struct Speed {
     pub flops: f64,
     /// Of inner products between the vectors of two blocks, and of what is made of them.
     pub tall: f64,
+    /// Of what estimators make of small matrices, in double precision.
+    pub small: f64,
     /// Of products of NTK.
     pub whole: f64,
     /// Of products of its block diagonal.
@@ -65,6 +67,7 @@ impl Speed {
         Ok(Self {
             flops: gflops * 1e9,
             tall: gflops * 1e9 * SHARE,
+            small: gflops * 1e9 * SHARE,
             whole: gflops * 1e9 * SHARE,
             blocks: gflops * 1e9 * SHARE,
             normals: 0.0,
@@ -87,7 +90,7 @@ impl Speed {
             (gemm_rate(setup, engine), draw(Distribution::Gaussian), draw(Distribution::Rademacher));
         let (copy, append) = (copy_seconds(1, engine), copy_seconds(PIECES, engine));
         let (dot, tall) = (dot_seconds::<T>(1, engine), tall_rate::<T>(setup, engine));
-        let dots = dot_seconds::<T>(PIECES, engine);
+        let (dots, small) = (dot_seconds::<T>(PIECES, engine), small_rate::<T>(setup, engine));
         let hash = hash_seconds();
         let (record, write) = setup.job.checkpoint.map_or((0.0, 0.0), |_| (hash + copy, write_seconds()));
         let of_products = |coupling| product_rate(setup, engine.lanes(), coupling);
@@ -95,7 +98,23 @@ impl Speed {
             (Some(whole), Some(blocks)) => (whole, blocks, "measured: whole products on a few trajectories"),
             _ => (flops * SHARE, flops * SHARE, "measured: matrix products of the job's sizes"),
         };
-        Ok(Self { flops, tall, whole, blocks, normals, signs, copy, append, dot, dots, hash, record, write, source })
+        Ok(Self {
+            flops,
+            tall,
+            small,
+            whole,
+            blocks,
+            normals,
+            signs,
+            copy,
+            append,
+            dot,
+            dots,
+            hash,
+            record,
+            write,
+            source,
+        })
     }
 }
 
@@ -121,6 +140,30 @@ fn tall_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
     let [x, y] = VECTORS.map(|vectors| Tall::<T> { shape, vectors, data: vec![T::one(); vectors * shape.len()] });
     rate(2.0 * (VECTORS[0] * VECTORS[1] * shape.len()) as f64, || {
         std::hint::black_box(x.local_gram(0..VECTORS[0], &y, 0..VECTORS[1], engine));
+    })
+}
+
+/// Flops of a look at the sketch of `m` probes of one trajectory: three Gram matrices and two more passes over products that are whitened, and small factors.
+pub(super) fn look_flops(per_trajectory: usize, m: usize) -> f64 {
+    10.0 * (per_trajectory * m) as f64 * m as f64 + 12.0 * (m as f64).powi(3)
+}
+
+/// The rate of such looks, every lane having its own, at products whose spectrum falls as that of a kernel does.
+fn small_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
+    let (steps, units) = setup.opened.network.state_shape();
+    let (lanes, numbers) = (engine.lanes(), (steps * units).clamp(1, 1 << 12));
+    let (shape, vectors) = (Shape::new(1, 1, numbers), numbers.min(256));
+    let mut omega = Tall::<T>::zeros(shape, vectors);
+    let probe = Probe { seed: 0, stream: 1, distribution: Distribution::Rademacher };
+    fits(BlockMut::new(shape, vectors, &mut omega.data).and_then(|block| probe.fill(0, 0, block)));
+    let mut y = omega.clone();
+    y.data.iter_mut().enumerate().for_each(|(i, y)| *y *= T::of(1.0 / (1.0 + (i % numbers) as f64).powi(2)));
+    let mut values = vec![0.0; lanes];
+    rate(lanes as f64 * look_flops(numbers, vectors), || {
+        engine.for_each(lanes, &mut values, 1, &mut [], 0, |_, value, _: &mut [f64]| {
+            value[0] = look_at(engine, omega.clone(), y.clone()).map_or(f64::NAN, |(value, _)| value);
+        });
+        std::hint::black_box(&values);
     })
 }
 

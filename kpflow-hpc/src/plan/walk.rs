@@ -235,7 +235,7 @@ pub(super) fn nystrom(l: &mut Ledger<'_>, there: usize, total: usize) {
     l.dots(total);
     (0..2).for_each(|_| l.symmetric_gram(total, there));
     l.whiten(total);
-    l.work(20.0 * (total as f64).powi(3));
+    l.small(20.0 * (total as f64).powi(3));
 }
 
 /// `Range::extend`.
@@ -319,5 +319,5 @@ fn dense(means: &Means, l: &mut Ledger<'_>) {
     let n = l.total.min(estimate::DENSE_LIMIT);
     l.apply(&means.whole, n, 1.0);
     l.gather(means.n * n * 8);
-    l.work(10.0 * (n as f64).powi(3));
+    l.small(10.0 * (n as f64).powi(3));
 }

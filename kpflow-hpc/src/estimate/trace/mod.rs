@@ -18,14 +18,14 @@ pub use nystrompp::nystrompp;
 pub(super) use one_sided::in_products;
 pub use one_sided::{forward, reverse};
 pub use per_trajectory::per_trajectory;
-pub use per_trajectory_xnystrace::{largest_sketch, per_trajectory_xnystrace};
+pub use per_trajectory_xnystrace::{largest_sketch, look_at, per_trajectory_xnystrace};
 pub(super) use range::Range;
 pub use xnystrace::xnystrace;
 pub use xtrace::xtrace;
 
 use super::factor::{columns, symmetric};
 use super::whitening::{gram_whitened, Core, Whitener};
-use super::{Family, Problem, Tall};
+use super::{Family, Problem, Tall, SKETCHES};
 use crate::engine::Real;
 use crate::error::Result;
 use faer::Mat;
@@ -121,7 +121,12 @@ impl<T: Real> Sketch<T> {
     /// A sketch of the probes number `first ..`.
     pub fn from(problem: &Problem<'_, T>, family: Family, first: usize) -> Self {
         let none = || Tall::zeros(problem.shape(), 0);
-        Self { family, first, omega: none(), y: none(), grams: [(); 3].map(|()| Growing(Mat::new())) }
+        Self { family, first, ..Self::of(none(), none()) }
+    }
+
+    /// A sketch of these probes and their products.
+    fn of(omega: Tall<T>, y: Tall<T>) -> Self {
+        Self { family: SKETCHES, first: 0, omega, y, grams: [(); 3].map(|()| Growing(Mat::new())) }
     }
 
     /// Goes on to `total` probes. Collective.

@@ -5,7 +5,7 @@ use super::Sketch;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::sampling::{grow, pooled, ValueError};
-use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
+use crate::estimate::{Budget, Estimate, Problem, Tall, SKETCHES};
 use kpflow_core::machine::Tasks;
 
 /// Estimates tr A = Σ_b tr A_bb from the block diagonal ⊕_b A_bb, by [`super::xnystrace`] on each block. Collective.
@@ -90,6 +90,11 @@ impl<T: Real> Ladder<T> {
         let error = pooled(sums[1], sums[2], probes as f64 - 1.0);
         Ok((sums[0], floor(error, sums[0], T::epsilon().f64())))
     }
+}
+
+/// What one trajectory's look at a sketch of these probes and products makes, for `plan` to see how long that takes.
+pub fn look_at<T: Real>(engine: &Engine, omega: Tall<T>, y: Tall<T>) -> Result<(f64, f64)> {
+    trajectory(engine, &Sketch::of(omega, y), 0)
 }
 
 fn trajectory<T: Real>(engine: &Engine, sketch: &Sketch<T>, b: usize) -> Result<ValueError> {
