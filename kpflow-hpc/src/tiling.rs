@@ -12,6 +12,9 @@ const ROWS: [(usize, usize); 2] = [(128, 64), (usize::MAX, 160)];
 /// Rows of a product at a step, and vectors carried through at once, where products read their factors in place: with few of them all that a lane touches stays
 /// in its second cache.
 const IN_PLACE: (usize, usize) = (16, 8);
+/// Bytes of changes of the weights, of the vectors that are carried through at once, that stay in the second cache; and positions of a tile that are worth
+/// a way through all of them where they do not.
+const CHANGES: (usize, usize) = (2 << 20, 180);
 /// Positions of a product over all positions that are worth one.
 const POSITIONS: usize = 128;
 /// Bytes of work memory that one trajectory may take for a whole block of vectors, and a tile for one lane.
@@ -20,6 +23,11 @@ const WORK_BYTES: usize = 1 << 30;
 /// Bytes of work memory of one vector in one trajectory.
 fn work<T: Real>(graph: &Graph<'_, T>) -> usize {
     graph.sweep_len(Flow::Total).max(1) * std::mem::size_of::<T>()
+}
+
+/// Bytes of the changes of all weights that one vector makes.
+fn changes<T: Real>(graph: &Graph<'_, T>) -> usize {
+    graph.weights().iter().map(|w| w.n_in * w.n_out).sum::<usize>() * std::mem::size_of::<T>()
 }
 
 /// The vectors of a block, where the job leaves it open. It may not depend on the number of ranks or threads: where an estimate stops
@@ -51,7 +59,13 @@ pub fn tiling<T: Real>(graph: &Graph<'_, T>, block: usize, trajectories: usize, 
     } else {
         ROWS.iter().find(|(units, _)| graph.units() <= *units).map_or(1, |r| r.1)
     };
-    let wanted = if scans { rows.div_ceil(vectors) } else { POSITIONS.div_ceil(longest) };
+    let positions = match scans {
+        false => POSITIONS,
+        true if in_place && changes(graph) * vectors > CHANGES.0 => CHANGES.1,
+        true => 0,
+    };
+    let rows = if scans { rows } else { 0 };
+    let wanted = rows.div_ceil(vectors).max(positions.div_ceil(longest)).max(1);
     let fit = (WORK_BYTES / (work(graph) * vectors).max(1)).clamp(1, trajectories.div_ceil(lanes).max(1));
     let wanted = wanted.min(fit);
     let trajectories = match lanes {
