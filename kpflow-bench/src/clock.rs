@@ -11,6 +11,13 @@ pub struct Clock {
 /// Calls that are measured, at least, and how many where one takes longer than the time for all.
 const LEAST: (usize, usize) = (5, 3);
 
+/// The time of one call.
+pub fn once(f: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    f();
+    start.elapsed().as_secs_f64()
+}
+
 /// The times of calls, after one that is not measured.
 pub fn times(clock: Clock, mut f: impl FnMut()) -> Vec<f64> {
     f();
@@ -21,9 +28,7 @@ pub fn times(clock: Clock, mut f: impl FnMut()) -> Vec<f64> {
 pub fn repeated(clock: Clock, least: impl Fn(f64) -> usize, mut f: impl FnMut()) -> Vec<f64> {
     let (start, mut times) = (Instant::now(), Vec::new());
     loop {
-        let one = Instant::now();
-        f();
-        times.push(one.elapsed().as_secs_f64());
+        times.push(once(&mut f));
         let long = start.elapsed().as_secs_f64() >= clock.seconds;
         if long && times.len() >= least(times[0]) {
             return times;

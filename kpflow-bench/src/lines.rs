@@ -1,8 +1,9 @@
 //! How the time of a product grows with trajectories, steps, vectors and threads.
 
 use crate::case::{cell, with, Data, Size, SIZES};
-use crate::clock::{middle, times, Clock};
+use crate::clock::{middle, once, times, Clock};
 use crate::rates::peak;
+use kpflow_core::machine::Tasks;
 use kpflow_core::ntk::{Coupling, Ntk, Side};
 use kpflow_core::LinearOperator;
 use kpflow_hpc::engine::{Engine, Real};
@@ -29,21 +30,45 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     xy / logs.iter().map(|p| (p.0 - mx).powi(2)).sum::<f64>()
 }
 
-/// How much faster all threads are than one, in turns, beside square products: NTK of a GRU at every size that the bars are about.
+/// How much faster all threads are than one, call after call in turns: NTK of a GRU at every size that the bars are about. Beside it what the machine gives:
+/// threads that have a product each, of their share of the vectors, and nothing in common; and square products.
 pub fn gains<T: Real>(all: &Engine, one: &Engine, precision: &str, clock: Clock) -> Vec<Value> {
-    let part = Clock { seconds: clock.seconds / ROUNDS as f64 };
+    let (part, lanes) = (Clock { seconds: clock.seconds / ROUNDS as f64 }, all.lanes());
     let row = |&size: &Size| {
-        // Fewer rounds where a block takes many seconds.
-        let rounds = if size.hidden > 256 { ROUNDS / 2 } else { ROUNDS };
-        let mut times = [const { Vec::new() }; 4];
-        for _ in 0..rounds {
-            for (i, engine) in [all, one].into_iter().enumerate() {
-                times[i].extend(seconds::<T>(engine, size, part));
-                times[2 + i].push(1.0 / peak::<T>(engine, part));
-            }
-        }
-        let [several, single, square, alone] = times.map(middle);
-        json!({ "hidden": size.hidden, "precision": precision, "gain": single / several, "square_products_gain": alone / square })
+        let (cell, m, share) = (cell("gru"), size.block, size.block.div_ceil(lanes));
+        let data = Data::<T>::new(&cell, size);
+        let [mut gain, mut apart, mut square] = [const { Vec::new() }; 3];
+        with(all, &cell, size, &data, |shared| {
+            with(one, &cell, size, &data, |alone| {
+                let ntk = [(shared, all), (alone, one)].map(|(lin, e)| Ntk::with(lin, e, Coupling::All, Side::Weight));
+                let x = crate::case::numbers::<T>(m * shared.shape().len(), 5, 1.0);
+                let mut y = vec![T::zero(); lanes * share * shared.shape().len()];
+                let mut scratch = ntk.each_ref().map(|ntk| vec![T::zero(); ntk.scratch_len(m)]);
+                let (x_len, y_len, own_len) =
+                    (share * shared.shape().len(), y.len() / lanes, ntk[1].scratch_len(share));
+                let mut own = vec![T::zero(); lanes * own_len];
+                // Fewer rounds where a block takes many seconds.
+                for _ in 0..if size.hidden > 256 { ROUNDS / 2 } else { ROUNDS } {
+                    let mut turn = || {
+                        let [two, one] = [0, 1].map(|i| {
+                            let (x, y) = (&x[..], &mut y[..m * shared.shape().len()]);
+                            once(|| crate::case::apply(&ntk[i], m, x, y, &mut scratch[i]))
+                        });
+                        let each = once(|| {
+                            all.for_each(lanes, &mut y, y_len, &mut own, own_len, |_, y, own| {
+                                crate::case::apply(&ntk[1], share, &x[..x_len], y, own);
+                            });
+                        });
+                        gain.push(one / two);
+                        apart.push(one / each * (lanes * share) as f64 / m as f64);
+                    };
+                    times(Clock { seconds: 3.0 * part.seconds }, &mut turn);
+                    square.push(peak::<T>(all, part) / peak::<T>(one, part));
+                }
+            });
+        });
+        let [gain, apart, square] = [gain, apart, square].map(middle);
+        json!({ "hidden": size.hidden, "precision": precision, "gain": gain, "apart_gain": apart, "square_products_gain": square })
     };
     SIZES.iter().map(row).collect()
 }

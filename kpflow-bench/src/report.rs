@@ -53,10 +53,11 @@ pub fn product(row: &Value) -> String {
 /// How much faster all threads are than one.
 pub fn gain(row: &Value, threads: usize) -> String {
     format!(
-        "gru {:>4} {} NTK: {threads} threads are {:.2} times as fast as one (square products: {:.2} times)",
+        "gru {:>4} {} NTK: {threads} threads are {:.2} times as fast as one (with a product each: {:.2} times; square products: {:.2} times)",
         number(row, "hidden"),
         text(row, "precision"),
         number(row, "gain"),
+        number(row, "apart_gain"),
         number(row, "square_products_gain")
     )
 }

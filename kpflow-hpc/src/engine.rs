@@ -5,10 +5,9 @@ use crate::comm::{self, Grid, Number};
 use crate::error::{Error, Result};
 use kpflow_core::machine::{Diagonals, Gemm, Kernel, Portions, Reduce, Slab, Tasks};
 use kpflow_core::Scalar;
-use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, RecvTimeoutError};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A number that the runner computes with: f32 or f64.
@@ -191,25 +190,38 @@ impl Tasks for Engine {
 }
 
 impl Engine {
-    /// Does something with every piece, on all threads.
+    /// Does something with every piece, on all threads. Each takes the next piece when it is done with one: a thread that is held up, by another program on
+    /// its core, holds up no piece but its own.
     fn all<P: Send>(&self, pieces: Vec<P>, task: impl Fn(P) + Sync) {
-        if self.summing.load(Ordering::Relaxed) {
-            let (working, done) = channel::<()>();
-            return self.pool.in_place_scope(|scope| {
-                scope.spawn(|_| {
-                    let _working = working;
-                    pieces.into_par_iter().for_each(&task);
-                });
-                // The channel closes when the work has ended, by a panic too.
-                while done.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
-                    comm::progress();
-                }
-            });
-        }
-        if self.lanes() == 1 || pieces.len() == 1 {
+        let lanes = self.lanes().min(pieces.len());
+        let summing = self.summing.load(Ordering::Relaxed);
+        if lanes <= 1 && !summing {
             return pieces.into_iter().for_each(task);
         }
-        self.pool.install(|| pieces.into_par_iter().for_each(&task));
+        let left = Mutex::new(pieces.into_iter());
+        let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            while let Some(piece) = next() {
+                task(piece);
+            }
+        };
+        if !summing {
+            return self.pool.install(|| rayon::scope(|scope| (0..lanes).for_each(|_| scope.spawn(|_| work()))));
+        }
+        let (working, done) = channel::<()>();
+        self.pool.in_place_scope(|scope| {
+            for working in vec![working; lanes] {
+                let work = &work;
+                scope.spawn(move |_| {
+                    let _working = working;
+                    work();
+                });
+            }
+            // The channel closes when the work has ended, by a panic too.
+            while done.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
+                comm::progress();
+            }
+        });
     }
 }
 
