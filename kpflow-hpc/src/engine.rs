@@ -173,7 +173,8 @@ impl Tasks for Engine {
     {
         let (count, stride) = (portions.count(), portions.all * portions.numbers);
         if stride == 0 {
-            return;
+            let pieces = work.chunks_mut(work_len.max(1)).take(count).enumerate();
+            return self.all(pieces.collect(), |(i, work)| task(i, work, Slab::nothing()));
         }
         let mut runs: Vec<Vec<&mut [T]>> = (0..count).map(|_| Vec::with_capacity(y.len() / stride)).collect();
         for trajectory in y.chunks_mut(stride) {
@@ -248,7 +249,7 @@ mod tests {
     #[test]
     fn portions_are_cut_as_the_core_cuts_them() {
         // Vectors 1 to 5 of 6, two at a time, of three numbers in each of four trajectories.
-        let portions = Portions { vectors: 1..6, per: 2, all: 6, numbers: 3 };
+        let portions = Portions { vectors: 1..6, per: 2, halved: 0, all: 6, numbers: 3 };
         let write = |machine: &dyn Fn(&mut [f64], &mut [f64])| {
             let (mut work, mut y) = (vec![0.0; 6], vec![0.0; 4 * 6 * 3]);
             machine(&mut work, &mut y);

@@ -66,6 +66,8 @@ pub struct Portions {
     pub vectors: Range<usize>,
     /// Vectors of a portion; the last may have fewer.
     pub per: usize,
+    /// How many of the last ones come in two halves: the less is left, the less a lane that is late can keep the others waiting.
+    pub halved: usize,
     /// Vectors of the block.
     pub all: usize,
     /// Numbers of a vector in one trajectory.
@@ -75,11 +77,17 @@ pub struct Portions {
 impl Portions {
     /// How many there are.
     pub fn count(&self) -> usize {
+        self.whole() + self.halved
+    }
+    /// How many there would be without halves.
+    fn whole(&self) -> usize {
         self.vectors.len().div_ceil(self.per.max(1))
     }
     /// The vectors of a portion.
     pub fn portion(&self, i: usize) -> Range<usize> {
-        let at = |i: usize| (self.vectors.start + i * self.per).min(self.vectors.end);
+        let full = self.whole().saturating_sub(self.halved);
+        let before = |i: usize| i.min(full) * self.per + i.saturating_sub(full) * self.per.div_ceil(2);
+        let at = |i: usize| (self.vectors.start + before(i)).min(self.vectors.end);
         at(i)..at(i + 1)
     }
     /// Its numbers of a trajectory.

@@ -191,7 +191,8 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         let (m, lanes, trajectories) = (x.vectors(), self.lanes(share.len()), self.lin.shape().trajectories);
         let (lane_len, rows_at) = (self.lane_len(m), self.tiles_len(m) + self.rows_place(m, i));
         let chunk = chunk_len(share.len());
-        let portions = lanes.portions_of(self.lin, share, m);
+        let count = share.len();
+        let portions = lanes.portions_of(share, m, self.lin.shape().per_trajectory());
         let task = |k: usize, work: &mut [T], dw: &mut [T]| {
             let (work, rows) = work.split_at_mut(rows_at);
             let local = &mut rows[..self.rows_len(portions.portion(k).len(), trajectories)];
@@ -199,7 +200,11 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         };
         match lanes.portions {
             1 => task(0, work, dw),
-            portions => self.machine.for_each(portions, work, lane_len, dw, self.dw_len(lanes.per), task),
+            _ => {
+                // δW of a portion's vectors is one run of all that there is.
+                let runs = lanes.portions_of(0..count, count, self.dw_len(1));
+                self.machine.for_each_portion(&runs, work, lane_len, dw, |k, work, mut dw| task(k, work, dw.run(0)));
+            }
         }
         if self.alone || self.grams().next().is_none() {
             return Ok(());

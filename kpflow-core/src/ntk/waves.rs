@@ -9,8 +9,8 @@ use core::ops::Range;
 /// Vectors that are worth a lane of their own: with fewer, products are too small.
 const LEAST: usize = 4;
 
-/// How lanes share some vectors of a block: `portions` of at most `per` vectors, as many at the same time as there are lanes, each by `within` lanes that share
-/// the tiles.
+/// How lanes share some vectors of a block: `portions` of at most `per` vectors, the last `halved` of them in two halves, as many at the same time as there are
+/// lanes, each by `within` lanes that share the tiles.
 ///
 /// A lane that has vectors of its own goes through all tiles without waiting for the others, and what it adds to δW stays in its cache. Portions are whole
 /// chunks of δW.
@@ -18,6 +18,7 @@ const LEAST: usize = 4;
 pub(super) struct Lanes {
     pub portions: usize,
     pub per: usize,
+    pub halved: usize,
     pub within: usize,
 }
 
@@ -33,13 +34,17 @@ impl Lanes {
         // Not where a lane would wait for the last portion longer than for a wave of tiles.
         let even = rounds.saturating_mul(per).saturating_mul(lanes).saturating_mul(8) <= m.saturating_mul(9);
         if even && m / LEAST >= lanes {
-            return Self { portions, per, within: 1 };
+            // Half of the last round, where halves are whole chunks and no less than a lane's worth.
+            let last = portions - rounds.saturating_sub(1) * lanes;
+            let halves = lanes > 1 && rounds > 1 && m % per == 0 && per % (2 * chunk) == 0 && per / 2 >= LEAST;
+            let halved = if halves { last.div_ceil(2) } else { 0 };
+            return Self { portions: portions + halved, per, halved, within: 1 };
         }
-        Self { portions: 1, per: m.max(1), within: lanes }
+        Self { portions: 1, per: m.max(1), halved: 0, within: lanes }
     }
-    /// The portions of the vectors `share` of a block of `all`.
-    pub fn portions_of<T: Scalar>(&self, lin: &Linearization<'_, T>, share: Range<usize>, all: usize) -> Portions {
-        Portions { vectors: share, per: self.per, all, numbers: lin.shape().per_trajectory() }
+    /// The portions of some vectors of a block of `all`, of so many numbers a trajectory.
+    pub fn portions_of(&self, vectors: Range<usize>, all: usize, numbers: usize) -> Portions {
+        Portions { vectors, per: self.per, halved: self.halved, all, numbers }
     }
     /// The numbers that a lane, or lanes that share tiles, need where each tile needs `work_len(vectors)`.
     pub fn work_len<T: Scalar>(&self, lin: &Linearization<'_, T>, work_len: impl Fn(usize) -> usize) -> usize {
@@ -57,7 +62,7 @@ pub(super) fn each_portion<T: Scalar, M: Tasks>(
     task: impl Fn(usize, Range<usize>, &mut [T], Slab<'_, '_, T>) + Sync,
 ) {
     let lanes = Lanes::of(share.len(), machine.lanes(), lin.at_once());
-    let portions = lanes.portions_of(lin, share, all);
+    let portions = lanes.portions_of(share, all, lin.shape().per_trajectory());
     match lanes.portions {
         1 => task(lanes.within, portions.portion(0), work, portions.slab(0, y)),
         _ => machine.for_each_portion(&portions, work, work_len, y, |k, work, y| task(1, portions.portion(k), work, y)),
@@ -123,28 +128,27 @@ pub(super) fn run_wave<T: Scalar, M: Tasks>(
 #[cfg(test)]
 mod tests {
     use super::Lanes;
-    use crate::machine::Portions;
 
     #[test]
     fn every_vector_has_its_lane() {
         let cases = [(32, 1), (32, 2), (32, 3), (32, 8), (32, 9), (16, 2), (1, 2), (7, 2), (13, 3), (0, 2)];
-        for ((m, lanes), most) in cases.into_iter().flat_map(|case| [1, 4, 7, usize::MAX].map(|most| (case, most))) {
+        for ((m, lanes), most) in cases.into_iter().flat_map(|case| [1, 4, 7, 8, usize::MAX].map(|most| (case, most))) {
             let all = Lanes::of(m, lanes, most);
             assert!(most < usize::MAX || all.portions * all.within <= lanes.max(1));
             let mut next = 5;
-            let portions = Portions { vectors: 5..5 + m, per: all.per, all: 40, numbers: 3 };
+            let portions = all.portions_of(5..5 + m, 40, 3);
             assert_eq!(portions.count().max(1), all.portions);
             for k in 0..all.portions {
                 let portion = portions.portion(k);
                 assert_eq!(portion.start, next);
-                assert!(portion.len() <= all.per);
+                assert!(portion.len() <= all.per && (portion.len() > 0 || m == 0));
                 next = portion.end;
             }
             assert_eq!(next, 5 + m);
         }
-        assert_eq!(Lanes::of(32, 2, usize::MAX), Lanes { portions: 2, per: 16, within: 1 });
-        assert_eq!(Lanes::of(32, 2, 8), Lanes { portions: 4, per: 8, within: 1 });
-        assert_eq!(Lanes::of(32, 3, 4), Lanes { portions: 8, per: 4, within: 1 });
-        assert_eq!(Lanes::of(4, 2, usize::MAX), Lanes { portions: 1, per: 4, within: 2 });
+        assert_eq!(Lanes::of(32, 2, usize::MAX), Lanes { portions: 2, per: 16, halved: 0, within: 1 });
+        assert_eq!(Lanes::of(32, 2, 8), Lanes { portions: 5, per: 8, halved: 1, within: 1 });
+        assert_eq!(Lanes::of(32, 3, 4), Lanes { portions: 8, per: 4, halved: 0, within: 1 });
+        assert_eq!(Lanes::of(4, 2, usize::MAX), Lanes { portions: 1, per: 4, halved: 0, within: 2 });
     }
 }
