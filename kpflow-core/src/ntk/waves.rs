@@ -141,7 +141,7 @@ mod tests {
             for k in 0..all.portions {
                 let portion = portions.portion(k);
                 assert_eq!(portion.start, next);
-                assert!(portion.len() <= all.per && (portion.len() > 0 || m == 0));
+                assert!(portion.len() <= all.per && (m == 0 || !portion.is_empty()));
                 next = portion.end;
             }
             assert_eq!(next, 5 + m);
