@@ -173,10 +173,16 @@ impl<'a> Ledger<'a> {
         self.spent.computing += flops / self.speed.tall;
     }
 
-    /// Flops of a closed form: many small products, which reach half of the rate of large ones (measured: 0.5 to 0.63).
-    pub fn closed(&mut self, flops: f64) {
+    /// Flops of a closed form by Gramians.
+    pub fn gramians(&mut self, flops: f64) {
         self.spent.flops += flops;
-        self.spent.computing += flops / (0.57 * self.speed.flops);
+        self.spent.computing += flops / self.speed.gramians;
+    }
+
+    /// Flops of a closed form by pairs of positions.
+    pub fn pairs(&mut self, flops: f64) {
+        self.spent.flops += flops;
+        self.spent.computing += flops / self.speed.pairs;
     }
 
     /// Flops at the rate of matrix products.

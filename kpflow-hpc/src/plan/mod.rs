@@ -9,6 +9,7 @@ mod network;
 mod spectra;
 mod speed;
 mod table;
+mod trial;
 mod walk;
 
 pub use ledger::Spending;

@@ -1,27 +1,24 @@
 //! How fast this machine is at the sizes of the job.
 
+use super::trial::Trial;
 use super::Setup;
-use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::estimate::{look_at, Tall};
 use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
-use kpflow_core::model::{Flow, Linearization};
-use kpflow_core::ntk::{Coupling, Ntk, Side};
 use kpflow_core::probe::{Distribution, Probe};
-use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
+use kpflow_core::{BlockMut, Shape};
 use std::time::{Duration, Instant};
 
 /// How long something is measured.
 const LONG: Duration = Duration::from_millis(200);
 /// Tasks that all threads share.
 const PIECES: usize = 64;
-/// Bytes that a measurement of whole products may take, weights included.
-const ROOM: usize = 1 << 30;
-/// Flops of a block product that are worth waiting for.
-const PATIENCE: f64 = 1e11;
 /// What a whole product reaches of the rate of its matrix products (measured with OpenBLAS: 63 to 90 %).
 const SHARE: f64 = 0.8;
+/// What closed forms reach of it: Gramians (0.25 to 0.63), and pairs of positions, which are no matrix products (0.02 to 0.07).
+const GRAMIANS: f64 = 0.4;
+const PAIRS: f64 = 0.04;
 
 /// Flops a second of one rank.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +33,10 @@ pub struct Speed {
     pub whole: f64,
     /// Of products of its block diagonal.
     pub blocks: f64,
+    /// Of closed forms by Gramians.
+    pub gramians: f64,
+    /// Of closed forms by pairs of positions.
+    pub pairs: f64,
     /// Seconds of drawing a normal number.
     pub normals: f64,
     /// Seconds of drawing a sign.
@@ -70,6 +71,8 @@ impl Speed {
             small: gflops * 1e9 * SHARE,
             whole: gflops * 1e9 * SHARE,
             blocks: gflops * 1e9 * SHARE,
+            gramians: gflops * 1e9 * GRAMIANS,
+            pairs: gflops * 1e9 * PAIRS,
             normals: 0.0,
             signs: 0.0,
             copy: 0.0,
@@ -93,17 +96,21 @@ impl Speed {
         let (dots, small) = (dot_seconds::<T>(PIECES, engine), small_rate::<T>(setup, engine));
         let hash = hash_seconds();
         let (record, write) = setup.job.checkpoint.map_or((0.0, 0.0), |_| (hash + copy, write_seconds()));
-        let of_products = |coupling| product_rate(setup, engine.lanes(), coupling);
-        let (whole, blocks, source) = match (of_products(Coupling::All)?, of_products(Coupling::PerTrajectory)?) {
+        let trial = Trial::run(setup, engine.lanes())?;
+        let (whole, blocks, source) = match (trial.whole, trial.blocks) {
             (Some(whole), Some(blocks)) => (whole, blocks, "measured: whole products on a few trajectories"),
             _ => (flops * SHARE, flops * SHARE, "measured: matrix products of the job's sizes"),
         };
+        let gramians = trial.gramians.unwrap_or(flops * GRAMIANS);
+        let pairs = trial.pairs.unwrap_or(flops * PAIRS);
         Ok(Self {
             flops,
             tall,
             small,
             whole,
             blocks,
+            gramians,
+            pairs,
             normals,
             signs,
             copy,
@@ -119,7 +126,7 @@ impl Speed {
 }
 
 /// Times `f`, which does so many flops, until there is enough of it.
-fn rate(flops: f64, mut f: impl FnMut()) -> f64 {
+pub(super) fn rate(flops: f64, mut f: impl FnMut()) -> f64 {
     f();
     let (clock, mut times) = (Instant::now(), 0);
     while times == 0 || clock.elapsed() < LONG {
@@ -242,39 +249,4 @@ fn gemm_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
             engine.gemm(T::one(), fits(Gemm::new(a, b, fits(MatMut::new(c, rows, n_out, n_out)))), T::zero());
         });
     })
-}
-
-/// The rate of NTK, or of its block diagonal, on a few trajectories of zeros; `None` where that takes too much memory or time.
-fn product_rate<T: Real>(setup: &Setup<'_, T>, lanes: usize, coupling: Coupling) -> Result<Option<f64>> {
-    let (graph, block) = (&setup.graph, setup.block);
-    let alone = Engine::new(Comm::alone(), lanes)?;
-    let tiling = crate::tiling::tiling(graph, block, setup.opened.trajectories, lanes, true);
-    let tile = tiling.trajectories;
-    let count = (2 * tile * lanes).min(setup.opened.trajectories);
-    let outline = Linearization::outline(graph, count, tile).with_at_once(tiling.vectors);
-    // These few trajectories alone, but on the side that all of them would take.
-    let side = Side::cheaper(setup.opened.trajectories, 1);
-    let scratch_len = Ntk::with(&outline, &alone, coupling, side).scratch_len(block);
-    let (arena, n) = (Linearization::arena_len(graph, count), outline.shape().len());
-    let running = Linearization::scratch_len(graph, count, tile, &alone);
-    let flops = setup.flops(coupling, side, count) * (count * block) as f64;
-    let room = [arena, scratch_len, running, 2 * block * n].iter().fold(0, |a: usize, &b| a.saturating_add(b));
-    let bytes = room.saturating_mul(std::mem::size_of::<T>()).saturating_add(setup.opened.sizes(block, count).bytes);
-    if bytes > ROOM || flops > PATIENCE || flops == 0.0 || graph.sweep_len(Flow::Total) == 0 {
-        return Ok(None);
-    }
-    let inputs: Vec<Vec<T>> =
-        setup.opened.network.slots().iter().map(|(p, w)| vec![T::zero(); count * p * w]).collect();
-    let inputs: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
-    let (mut arena, mut work) = (vec![T::zero(); arena], vec![T::zero(); running]);
-    let lin =
-        Linearization::new(graph, &inputs, None, count, tile, &mut arena, &mut work, &alone).map_err(Error::run)?;
-    let lin = lin.with_at_once(tiling.vectors);
-    let op = Ntk::with(&lin, &alone, coupling, side);
-    let x = vec![T::one(); block * n];
-    let (mut y, mut scratch) = (vec![T::zero(); block * n], vec![T::zero(); scratch_len]);
-    Ok(Some(rate(flops, || {
-        let (x, y) = (fits(BlockRef::new(lin.shape(), block, &x)), fits(BlockMut::new(lin.shape(), block, &mut y)));
-        fits(op.apply(x, y, &mut scratch));
-    })))
 }

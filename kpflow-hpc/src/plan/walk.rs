@@ -139,7 +139,7 @@ fn sample_of(product: &Product, l: &mut Ledger<'_>, m: usize, dots: usize) {
 }
 
 fn exact(means: &Means, l: &mut Ledger<'_>, flops: f64) -> Method {
-    l.closed(flops / means.ranks as f64);
+    l.gramians(flops / means.ranks as f64);
     l.sum(1);
     Method::Exact
 }
@@ -290,7 +290,9 @@ fn frobenius(a: &Analysis, means: &Means, l: &mut Ledger<'_>, m: usize) -> Metho
         }
     }
     l.gather(means.features);
-    exact(means, l, form.unwrap_or(0.0))
+    l.pairs(form.unwrap_or(0.0) / means.ranks as f64);
+    l.sum(1);
+    Method::Exact
 }
 
 pub(super) fn one_sided(a: &Analysis, means: &Means, l: &mut Ledger<'_>) {

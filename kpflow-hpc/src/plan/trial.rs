@@ -1,0 +1,117 @@
+//! How fast whole products and closed forms are: on a few trajectories of zeros.
+
+use super::speed::rate;
+use super::Setup;
+use crate::comm::Comm;
+use crate::engine::{Engine, Real};
+use crate::error::{fits, Error, Result};
+use crate::estimate::{exact_trace, exact_trace_flops, Closed};
+use kpflow_core::machine::Tasks;
+use kpflow_core::model::{Flow, Linearization};
+use kpflow_core::ntk::{gramian_scratch_len, Coupling, Features, Ntk, Side};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator};
+
+/// Bytes that a measurement may take, weights included.
+const ROOM: usize = 1 << 30;
+/// Flops that are worth waiting for.
+const PATIENCE: f64 = 1e11;
+/// Positions of which every pair is looked at.
+const POSITIONS: usize = 128;
+
+/// Flops a second of one rank; `None` where there is no such thing, or where it takes too much memory or time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trial {
+    /// Of NTK.
+    pub whole: Option<f64>,
+    /// Of its block diagonal.
+    pub blocks: Option<f64>,
+    /// Of the trace by Gramians.
+    pub gramians: Option<f64>,
+    /// Of the Frobenius norm of K by pairs of positions.
+    pub pairs: Option<f64>,
+}
+
+impl Trial {
+    pub fn run<T: Real>(setup: &Setup<'_, T>, lanes: usize) -> Result<Self> {
+        let (graph, alone) = (&setup.graph, Engine::new(Comm::alone(), lanes)?);
+        let tiling = crate::tiling::tiling(graph, setup.block, setup.opened.trajectories, lanes, true);
+        let tile = tiling.trajectories;
+        let count = (2 * tile * lanes).min(setup.opened.trajectories);
+        let (arena, running) =
+            (Linearization::arena_len(graph, count), Linearization::scratch_len(graph, count, tile, &alone));
+        let numbers = arena.saturating_add(running).saturating_mul(std::mem::size_of::<T>());
+        // Inference itself takes a part of the flops of a product with one vector.
+        let flops = setup.flops(Coupling::All, Side::Weight, count) * count as f64;
+        let bytes = numbers.saturating_add(setup.opened.sizes(setup.block, count).bytes);
+        if graph.sweep_len(Flow::Total) == 0 || bytes > ROOM || flops > PATIENCE {
+            return Ok(Self::default());
+        }
+        let inputs: Vec<Vec<T>> =
+            setup.opened.network.slots().iter().map(|(p, w)| vec![T::zero(); count * p * w]).collect();
+        let inputs: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
+        let (mut arena, mut work) = (vec![T::zero(); arena], vec![T::zero(); running]);
+        let lin =
+            Linearization::new(graph, &inputs, None, count, tile, &mut arena, &mut work, &alone).map_err(Error::run)?;
+        drop(work);
+        let lin = lin.with_at_once(tiling.vectors);
+        Ok(Self {
+            whole: products(setup, &lin, &alone, Coupling::All),
+            blocks: products(setup, &lin, &alone, Coupling::PerTrajectory),
+            gramians: gramians(&lin, &alone)?,
+            pairs: pairs(&lin, &alone)?,
+        })
+    }
+}
+
+fn products<T: Real>(
+    setup: &Setup<'_, T>,
+    lin: &Linearization<'_, T>,
+    engine: &Engine,
+    coupling: Coupling,
+) -> Option<f64> {
+    let (block, n, count) = (setup.block, lin.shape().len(), lin.shape().trajectories);
+    // These few trajectories alone, but on the side that all of them would take.
+    let side = Side::cheaper(setup.opened.trajectories, 1);
+    let op = Ntk::with(lin, engine, coupling, side);
+    let flops = setup.flops(coupling, side, count) * (count * block) as f64;
+    let room = op.scratch_len(block).saturating_add(2 * block * n).saturating_mul(std::mem::size_of::<T>());
+    if room.saturating_add(setup.opened.sizes(block, count).bytes) > ROOM || flops > PATIENCE || flops == 0.0 {
+        return None;
+    }
+    let x = vec![T::one(); block * n];
+    let (mut y, mut scratch) = (vec![T::zero(); block * n], vec![T::zero(); op.scratch_len(block)]);
+    Some(rate(flops, || {
+        let (x, y) = (fits(BlockRef::new(lin.shape(), block, &x)), fits(BlockMut::new(lin.shape(), block, &mut y)));
+        fits(op.apply(x, y, &mut scratch));
+    }))
+}
+
+fn gramians<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Option<f64>> {
+    let flops = exact_trace_flops(lin, lin.shape().trajectories, Closed::PropagatorGram).unwrap_or(0.0);
+    let room = gramian_scratch_len(lin, engine).saturating_mul(std::mem::size_of::<T>());
+    if room > ROOM || flops > PATIENCE || flops == 0.0 {
+        return Ok(None);
+    }
+    let mut all = Ok(());
+    let rate = rate(flops, || match exact_trace(lin, engine, Closed::PropagatorGram) {
+        Ok(trace) => drop(std::hint::black_box(trace)),
+        Err(e) => all = Err(e),
+    });
+    all.map(|()| Some(rate))
+}
+
+fn pairs<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Option<f64>> {
+    let Some(features) = Features::new(lin) else { return Ok(None) };
+    let len = features.row_len();
+    let mut rows = vec![T::zero(); features.rows() * len];
+    features.write(&mut rows)?;
+    let count = features.rows().min(POSITIONS);
+    let (rows, lanes) = (&rows[..count * len], engine.lanes());
+    let mut sums = vec![0.0f64; lanes];
+    Ok(Some(rate(8.0 * (lanes * count * count * len) as f64, || {
+        engine.for_each(lanes, &mut sums, 1, &mut [], 0, |_, sum, _: &mut [f64]| {
+            sum[0] = fits(features.frobenius_squared(rows, rows, &mut vec![T::zero(); lin.shape().units]));
+        });
+        std::hint::black_box(&sums);
+    })))
+}
