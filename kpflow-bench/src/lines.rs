@@ -75,19 +75,25 @@ pub fn gains<T: Real>(all: &Engine, one: &Engine, precision: &str, clock: Clock)
 
 /// How often each size has its turn.
 const ROUNDS: usize = 4;
+const SLOPES: usize = 9;
 
 /// Slopes on log axes, in f32, for a GRU of 256 units.
 pub fn measure(engine: &Engine, clock: Clock) -> Vec<Value> {
     let base = Size { hidden: 256, trajectories: 20, steps: 60, inputs: 10, block: 32 };
     let mut rows = Vec::new();
     let mut line = |what: &str, values: &[usize], size: &dyn Fn(usize) -> Size| {
-        // Round after round, so that a busy moment of the machine is not all that one of the sizes sees.
-        let (mut all, part) = (vec![Vec::new(); values.len()], Clock { seconds: clock.seconds / ROUNDS as f64 });
-        for _ in 0..ROUNDS {
-            values.iter().zip(&mut all).for_each(|(&v, times)| times.extend(seconds::<f32>(engine, size(v), part)));
+        // Round after round, each with a slope of its own: what the machine does for others changes from one round to the next more than within one.
+        let (mut all, part) = (vec![Vec::new(); values.len()], Clock { seconds: clock.seconds / SLOPES as f64 });
+        let mut slopes = Vec::new();
+        for _ in 0..SLOPES {
+            let round = values.iter().map(|&v| (v as f64, seconds::<f32>(engine, size(v), part)));
+            let round: Vec<(f64, Vec<f64>)> = round.collect();
+            let middles: Vec<(f64, f64)> = round.iter().map(|(v, times)| (*v, middle(times.clone()))).collect();
+            slopes.push(slope(&middles));
+            all.iter_mut().zip(round).for_each(|(all, (_, times))| all.extend(times));
         }
         let points: Vec<(f64, f64)> = values.iter().zip(all).map(|(&v, times)| (v as f64, middle(times))).collect();
-        rows.push(json!({ "against": what, "points": points, "slope": slope(&points) }));
+        rows.push(json!({ "against": what, "points": points, "slope": middle(slopes) }));
     };
     line("trajectories", &[10, 20, 40, 80], &|v| Size { trajectories: v, ..base });
     line("steps", &[30, 60, 120, 240], &|v| Size { steps: v, ..base });
