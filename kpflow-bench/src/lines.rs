@@ -73,7 +73,7 @@ pub fn gains<T: Real>(all: &Engine, one: &Engine, precision: &str, clock: Clock)
     SIZES.iter().map(row).collect()
 }
 
-/// How often each size has its turn.
+/// How often each size has its turn: for gains, and for slopes.
 const ROUNDS: usize = 4;
 const SLOPES: usize = 9;
 
@@ -83,17 +83,13 @@ pub fn measure(engine: &Engine, clock: Clock) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut line = |what: &str, values: &[usize], size: &dyn Fn(usize) -> Size| {
         // Round after round, each with a slope of its own: what the machine does for others changes from one round to the next more than within one.
-        let (mut all, part) = (vec![Vec::new(); values.len()], Clock { seconds: clock.seconds / SLOPES as f64 });
-        let mut slopes = Vec::new();
-        for _ in 0..SLOPES {
-            let round = values.iter().map(|&v| (v as f64, seconds::<f32>(engine, size(v), part)));
-            let round: Vec<(f64, Vec<f64>)> = round.collect();
-            let middles: Vec<(f64, f64)> = round.iter().map(|(v, times)| (*v, middle(times.clone()))).collect();
-            slopes.push(slope(&middles));
-            all.iter_mut().zip(round).for_each(|(all, (_, times))| all.extend(times));
-        }
-        let points: Vec<(f64, f64)> = values.iter().zip(all).map(|(&v, times)| (v as f64, middle(times))).collect();
-        rows.push(json!({ "against": what, "points": points, "slope": middle(slopes) }));
+        let part = Clock { seconds: clock.seconds / SLOPES as f64 };
+        let point = |&v: &usize| (v as f64, middle(seconds::<f32>(engine, size(v), part)));
+        let rounds: Vec<Vec<(f64, f64)>> = (0..SLOPES).map(|_| values.iter().map(point).collect()).collect();
+        let over_rounds = |i: usize| middle(rounds.iter().map(|round| round[i].1).collect());
+        let points: Vec<(f64, f64)> = (0..values.len()).map(|i| (values[i] as f64, over_rounds(i))).collect();
+        let slope = middle(rounds.iter().map(|round| slope(round)).collect());
+        rows.push(json!({ "against": what, "points": points, "slope": slope }));
     };
     line("trajectories", &[10, 20, 40, 80], &|v| Size { trajectories: v, ..base });
     line("steps", &[30, 60, 120, 240], &|v| Size { steps: v, ..base });

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use kpflow_core::machine::{Diagonals, Gemm, Kernel, Portions, Reduce, Slab, Tasks};
 use kpflow_core::Scalar;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{channel, RecvTimeoutError};
+use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -201,25 +201,19 @@ impl Engine {
         }
         let left = Mutex::new(pieces.into_iter());
         let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let work = || {
+        let work = |_working: Sender<()>| {
             while let Some(piece) = next() {
                 task(piece);
             }
         };
-        if !summing {
-            return self.pool.install(|| rayon::scope(|scope| (0..lanes).for_each(|_| scope.spawn(|_| work()))));
-        }
-        let (working, done) = channel::<()>();
+        let (working, done) = channel();
         self.pool.in_place_scope(|scope| {
             for working in vec![working; lanes] {
                 let work = &work;
-                scope.spawn(move |_| {
-                    let _working = working;
-                    work();
-                });
+                scope.spawn(move |_| work(working));
             }
             // The channel closes when the work has ended, by a panic too.
-            while done.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
+            while summing && done.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
                 comm::progress();
             }
         });

@@ -25,11 +25,6 @@ fn work<T: Real>(graph: &Graph<'_, T>) -> usize {
     graph.sweep_len(Flow::Total).max(1) * std::mem::size_of::<T>()
 }
 
-/// Bytes of the changes of all weights that one vector makes.
-fn changes<T: Real>(graph: &Graph<'_, T>) -> usize {
-    graph.weights().iter().map(|w| w.n_in * w.n_out).sum::<usize>() * std::mem::size_of::<T>()
-}
-
 /// The vectors of a block, where the job leaves it open. It may not depend on the number of ranks or threads: where an estimate stops
 /// depends on the block.
 pub fn block<T: Real>(graph: &Graph<'_, T>) -> usize {
@@ -59,13 +54,12 @@ pub fn tiling<T: Real>(graph: &Graph<'_, T>, block: usize, trajectories: usize, 
     } else {
         ROWS.iter().find(|(units, _)| graph.units() <= *units).map_or(1, |r| r.1)
     };
-    let positions = match scans {
-        false => POSITIONS,
-        true if in_place && changes(graph) * vectors > CHANGES.0 => CHANGES.1,
-        true => 0,
+    let changes = graph.parameters().saturating_mul(vectors * std::mem::size_of::<T>());
+    let wanted = match scans {
+        false => POSITIONS.div_ceil(longest),
+        true if in_place && changes > CHANGES.0 => rows.div_ceil(vectors).max(CHANGES.1.div_ceil(longest)),
+        true => rows.div_ceil(vectors),
     };
-    let rows = if scans { rows } else { 0 };
-    let wanted = rows.div_ceil(vectors).max(positions.div_ceil(longest)).max(1);
     let fit = (WORK_BYTES / (work(graph) * vectors).max(1)).clamp(1, trajectories.div_ceil(lanes).max(1));
     let wanted = wanted.min(fit);
     let trajectories = match lanes {

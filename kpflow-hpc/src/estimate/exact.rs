@@ -71,8 +71,12 @@ pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: 
 
 /// How many flops [`exact_frobenius`] takes on all ranks, if there is one.
 pub fn exact_frobenius_flops<T: Real>(lin: &Linearization<'_, T>, trajectories: usize) -> Option<f64> {
-    let positions = (trajectories * lin.shape().steps) as f64;
-    Some(8.0 * positions * positions * Features::new(lin)?.row_len() as f64)
+    Some(pair_flops(trajectories * lin.shape().steps, Features::new(lin)?.row_len()))
+}
+
+/// How many flops all pairs of so many positions take, of rows of features of so many numbers.
+pub fn pair_flops(positions: usize, row_len: usize) -> f64 {
+    8.0 * (positions as f64).powi(2) * row_len as f64
 }
 
 /// Computes ‖K‖_F exactly, from every pair of positions. Collective.

@@ -5,7 +5,7 @@ use super::Setup;
 use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
-use crate::estimate::{exact_trace, exact_trace_flops, Closed};
+use crate::estimate::{exact_trace, exact_trace_flops, pair_flops, Closed};
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::{Flow, Linearization};
 use kpflow_core::ntk::{gramian_scratch_len, Coupling, Features, Ntk, Side};
@@ -39,13 +39,14 @@ impl Trial {
         let count = (2 * tile * lanes).min(setup.opened.trajectories);
         let (arena, running) =
             (Linearization::arena_len(graph, count), Linearization::scratch_len(graph, count, tile, &alone));
-        let numbers = arena.saturating_add(running).saturating_mul(std::mem::size_of::<T>());
         // Inference itself takes a part of the flops of a product with one vector.
         let flops = setup.flops(Coupling::All, Side::Weight, count) * count as f64;
-        let bytes = numbers.saturating_add(setup.opened.sizes(setup.block, count).bytes);
-        if graph.sweep_len(Flow::Total) == 0 || bytes > ROOM || flops > PATIENCE {
+        let taken =
+            bytes::<T>(arena.saturating_add(running)).saturating_add(setup.opened.sizes(setup.block, count).bytes);
+        if graph.sweep_len(Flow::Total) == 0 || taken > ROOM || flops > PATIENCE {
             return Ok(Self::default());
         }
+        let room = ROOM - taken;
         let inputs: Vec<Vec<T>> =
             setup.opened.network.slots().iter().map(|(p, w)| vec![T::zero(); count * p * w]).collect();
         let inputs: Vec<&[T]> = inputs.iter().map(Vec::as_slice).collect();
@@ -55,18 +56,23 @@ impl Trial {
         drop(work);
         let lin = lin.with_at_once(tiling.vectors);
         Ok(Self {
-            whole: products(setup, &lin, &alone, Coupling::All),
-            blocks: products(setup, &lin, &alone, Coupling::PerTrajectory),
-            gramians: gramians(&lin, &alone)?,
-            pairs: pairs(&lin, &alone)?,
+            whole: products(setup, &lin, &alone, room, Coupling::All),
+            blocks: products(setup, &lin, &alone, room, Coupling::PerTrajectory),
+            gramians: gramians(&lin, &alone, room)?,
+            pairs: pairs(&lin, &alone, room)?,
         })
     }
+}
+
+fn bytes<T>(numbers: usize) -> usize {
+    numbers.saturating_mul(std::mem::size_of::<T>())
 }
 
 fn products<T: Real>(
     setup: &Setup<'_, T>,
     lin: &Linearization<'_, T>,
     engine: &Engine,
+    room: usize,
     coupling: Coupling,
 ) -> Option<f64> {
     let (block, n, count) = (setup.block, lin.shape().len(), lin.shape().trajectories);
@@ -74,8 +80,7 @@ fn products<T: Real>(
     let side = Side::cheaper(setup.opened.trajectories, 1);
     let op = Ntk::with(lin, engine, coupling, side);
     let flops = setup.flops(coupling, side, count) * (count * block) as f64;
-    let room = op.scratch_len(block).saturating_add(2 * block * n).saturating_mul(std::mem::size_of::<T>());
-    if room.saturating_add(setup.opened.sizes(block, count).bytes) > ROOM || flops > PATIENCE || flops == 0.0 {
+    if bytes::<T>(op.scratch_len(block).saturating_add(2 * block * n)) > room || flops > PATIENCE || flops == 0.0 {
         return None;
     }
     let x = vec![T::one(); block * n];
@@ -86,10 +91,9 @@ fn products<T: Real>(
     }))
 }
 
-fn gramians<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Option<f64>> {
+fn gramians<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, room: usize) -> Result<Option<f64>> {
     let flops = exact_trace_flops(lin, lin.shape().trajectories, Closed::PropagatorGram).unwrap_or(0.0);
-    let room = gramian_scratch_len(lin, engine).saturating_mul(std::mem::size_of::<T>());
-    if room > ROOM || flops > PATIENCE || flops == 0.0 {
+    if bytes::<T>(gramian_scratch_len(lin, engine)) > room || flops > PATIENCE || flops == 0.0 {
         return Ok(None);
     }
     let mut all = Ok(());
@@ -100,15 +104,18 @@ fn gramians<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Opti
     all.map(|()| Some(rate))
 }
 
-fn pairs<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Option<f64>> {
+fn pairs<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, room: usize) -> Result<Option<f64>> {
     let Some(features) = Features::new(lin) else { return Ok(None) };
     let len = features.row_len();
+    if bytes::<T>(features.rows() * len) > room {
+        return Ok(None);
+    }
     let mut rows = vec![T::zero(); features.rows() * len];
     features.write(&mut rows)?;
     let count = features.rows().min(POSITIONS);
     let (rows, lanes) = (&rows[..count * len], engine.lanes());
     let mut sums = vec![0.0f64; lanes];
-    Ok(Some(rate(8.0 * (lanes * count * count * len) as f64, || {
+    Ok(Some(rate(lanes as f64 * pair_flops(count, len), || {
         engine.for_each(lanes, &mut sums, 1, &mut [], 0, |_, sum, _: &mut [f64]| {
             sum[0] = fits(features.frobenius_squared(rows, rows, &mut vec![T::zero(); lin.shape().units]));
         });
