@@ -43,7 +43,7 @@ fn return_memory() {
 const LARGE: usize = 4 << 20;
 
 /// So many zeros, in pages of 2 MiB where the system has them for who asks: a block of 6 MiB is then there in 0.3 ms instead of 2.
-pub fn zeros<T: Real>(len: usize) -> Vec<T> {
+pub fn zeros<T: Scalar>(len: usize) -> Vec<T> {
     let zeros = vec![T::zero(); len];
     #[cfg(target_os = "linux")]
     if std::mem::size_of_val(&zeros[..]) >= LARGE {

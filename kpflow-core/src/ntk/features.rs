@@ -6,6 +6,7 @@
 use super::forms::uses;
 use crate::error::{enough, length};
 use crate::model::{Coupled, Form, Graph, Linearization, Node, Tile};
+use crate::probe::dot;
 use crate::{Error, Scalar};
 
 /// One diagonal of D: site channels to units of one watched variable.
@@ -117,7 +118,7 @@ impl<'a, T: Scalar> Features<'a, T> {
 
     /// G[p, p'] of site number `site`.
     pub(super) fn gram(&self, site: usize, p: &[T], q: &[T]) -> T {
-        self.inputs(site, p).iter().zip(self.inputs(site, q)).map(|(a, b)| *a * *b).sum()
+        T::of(dot(self.inputs(site, p), self.inputs(site, q)))
     }
 
     /// The rows of features in `rows`.
@@ -161,7 +162,7 @@ impl<'a, T: Scalar> Features<'a, T> {
 
     fn pair(&self, p: &[T], q: &[T], scratch: &mut [T]) -> f64 {
         let mut sum = 0.0;
-        self.diagonals(p, q, scratch, |_, _, e| sum += e.iter().map(|e| e.f64() * e.f64()).sum::<f64>());
+        self.diagonals(p, q, scratch, |_, _, e| sum += dot(e, e));
         sum
     }
 
