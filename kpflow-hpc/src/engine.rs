@@ -164,7 +164,28 @@ impl Tasks for Engine {
             pieces.push((i, ai, bi));
             (a, b) = (rest_a, rest_b);
         }
-        self.all(pieces, |(i, a, b)| task(i, a, b));
+        self.all(pieces, &mut self.nothing(), |(i, a, b), ()| task(i, a, b));
+    }
+
+    fn for_each_in_turn<T: Scalar, F>(
+        &self,
+        count: usize,
+        out: &mut [T],
+        out_len: usize,
+        work: &mut [T],
+        work_len: usize,
+        task: F,
+    ) where
+        F: Fn(usize, &mut [T], &mut [T]) + Sync,
+    {
+        let (mut own, mut rest) = (Vec::with_capacity(self.lanes()), work);
+        for _ in 0..self.lanes() {
+            let (work, next) = rest.split_at_mut(work_len.min(rest.len()));
+            own.push(work);
+            rest = next;
+        }
+        let pieces = out.chunks_mut(out_len.max(1)).take(count).enumerate();
+        self.all(pieces.collect(), &mut own, |(i, out), work| task(i, work, out));
     }
 
     fn for_each_portion<T: Scalar, F>(&self, portions: &Portions, work: &mut [T], work_len: usize, y: &mut [T], task: F)
@@ -174,7 +195,7 @@ impl Tasks for Engine {
         let (count, stride) = (portions.count(), portions.all * portions.numbers);
         if stride == 0 {
             let pieces = work.chunks_mut(work_len.max(1)).take(count).enumerate();
-            return self.all(pieces.collect(), |(i, work)| task(i, work, Slab::nothing()));
+            return self.all(pieces.collect(), &mut self.nothing(), |(i, work), ()| task(i, work, Slab::nothing()));
         }
         let mut runs: Vec<Vec<&mut [T]>> = (0..count).map(|_| Vec::with_capacity(y.len() / stride)).collect();
         for trajectory in y.chunks_mut(stride) {
@@ -186,31 +207,38 @@ impl Tasks for Engine {
             }
         }
         let pieces = runs.into_iter().zip(work.chunks_mut(work_len.max(1))).enumerate();
-        self.all(pieces.collect(), |(i, (mut runs, work))| task(i, work, Slab::Runs(&mut runs)));
+        self.all(pieces.collect(), &mut self.nothing(), |(i, (mut runs, work)), ()| {
+            task(i, work, Slab::Runs(&mut runs))
+        });
     }
 }
 
 impl Engine {
-    /// Does something with every piece, on all threads. Each takes the next piece when it is done with one: a thread that is held up, by another program on
-    /// its core, holds up no piece but its own.
-    fn all<P: Send>(&self, pieces: Vec<P>, task: impl Fn(P) + Sync) {
-        let lanes = self.lanes().min(pieces.len());
+    /// What lanes have of their own where they need nothing.
+    fn nothing(&self) -> Vec<()> {
+        vec![(); self.lanes()]
+    }
+
+    /// Does something with every piece, on all threads, each with what is its `own`. Each takes the next piece when it is done with one: a thread that is held
+    /// up, by another program on its core, holds up no piece but its own.
+    fn all<P: Send, W: Send>(&self, pieces: Vec<P>, own: &mut [W], task: impl Fn(P, &mut W) + Sync) {
+        let lanes = own.len().min(pieces.len());
         let summing = self.summing.load(Ordering::Relaxed);
         if lanes <= 1 && !summing {
-            return pieces.into_iter().for_each(task);
+            return pieces.into_iter().for_each(|piece| task(piece, &mut own[0]));
         }
         let left = Mutex::new(pieces.into_iter());
         let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let work = |_working: Sender<()>| {
+        let work = |_working: Sender<()>, own: &mut W| {
             while let Some(piece) = next() {
-                task(piece);
+                task(piece, own);
             }
         };
         let (working, done) = channel();
         self.pool.in_place_scope(|scope| {
-            for working in vec![working; lanes] {
+            for (working, own) in vec![working; lanes].into_iter().zip(own) {
                 let work = &work;
-                scope.spawn(move |_| work(working));
+                scope.spawn(move |_| work(working, own));
             }
             // The channel closes when the work has ended, by a panic too.
             while summing && done.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
@@ -237,6 +265,23 @@ mod tests {
             });
             assert_eq!(a, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 3.0]);
             assert_eq!(b, [4.0, 4.0, 2.0]);
+        }
+    }
+
+    #[test]
+    fn a_lane_keeps_its_work() {
+        for threads in [1, 3] {
+            let engine = Engine::new(Comm::alone(), threads).unwrap();
+            let (mut out, mut work) = (vec![0.0; 19], vec![0.0; 2 * threads]);
+            engine.for_each_in_turn(10, &mut out, 2, &mut work, 2, |i, work, out| {
+                out.fill(i as f64);
+                work[1] += 1.0;
+            });
+            let expected: Vec<f64> = (0..19).map(|k| f64::from(k / 2)).collect();
+            assert_eq!(out, expected);
+            assert_eq!(work.iter().sum::<f64>(), 10.0);
+            engine
+                .for_each_in_turn(0, &mut [], 2, &mut work, 2, |_, _, _: &mut [f64]| panic!("there is nothing to do"));
         }
     }
 

@@ -99,6 +99,24 @@ pub trait Tasks: Sync {
     where
         F: Fn(usize, &mut [T], &mut [T]) + Sync;
 
+    /// Calls `task(i, work, out_i)` for every i < `count`, where `out_i` is the i-th piece of `out_len` numbers of `out` and `work`, of `work_len` numbers, is what
+    /// the lane used for its piece before: `work` holds as much for every lane, and a lane takes the next piece when it is done with one.
+    fn for_each_in_turn<T: Scalar, F>(
+        &self,
+        count: usize,
+        out: &mut [T],
+        out_len: usize,
+        work: &mut [T],
+        work_len: usize,
+        task: F,
+    ) where
+        F: Fn(usize, &mut [T], &mut [T]) + Sync,
+    {
+        for (i, out) in out.chunks_mut(out_len.max(1)).take(count).enumerate() {
+            task(i, &mut work[..work_len], out);
+        }
+    }
+
     /// Calls `task(i, work_i, y_i)` for every portion i of some vectors of the block `y`, where `work_i` is the i-th piece of `work_len` numbers of `work` and
     /// `y_i` has the portion's vectors.
     fn for_each_portion<T: Scalar, F>(&self, portions: &Portions, work: &mut [T], work_len: usize, y: &mut [T], task: F)

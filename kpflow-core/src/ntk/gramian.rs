@@ -73,15 +73,12 @@ pub fn gramian_traces<T: Scalar, M: Machine<T>>(
     length(trajectories.end.min(all).saturating_sub(trajectories.start).saturating_mul(2), out.len())?;
     length(all.saturating_mul(lin.shape().steps).saturating_mul(features.row_len()), rows.len())?;
     let per = lin.shape().steps * features.row_len();
-    let lanes = machine.lanes().max(1);
-    for (k, out) in out.chunks_mut(2 * lanes).enumerate() {
-        machine.for_each(out.len() / 2, scratch, lane, out, 2, |i, scratch, out| {
-            let b = trajectories.start + k * lanes + i;
-            let traces = trajectory(features, &rows[b * per..][..per], machine, b, scratch);
-            out[0] = T::of(traces.ntk);
-            out[1] = T::of(traces.propagator_gram);
-        });
-    }
+    machine.for_each_in_turn(out.len() / 2, out, 2, scratch, lane, |i, scratch, out| {
+        let b = trajectories.start + i;
+        let traces = trajectory(features, &rows[b * per..][..per], machine, b, scratch);
+        out[0] = T::of(traces.ntk);
+        out[1] = T::of(traces.propagator_gram);
+    });
     Ok(true)
 }
 

@@ -52,12 +52,14 @@ pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: 
     let local = match which {
         Closed::Parameter => features.trace(&rows)?,
         _ => {
-            let (all, lanes) = (lin.shape().trajectories, engine.lanes());
+            let all = lin.shape().trajectories;
             let mut traces = vec![T::zero(); 2 * all];
             let mut scratch = vec![T::zero(); gramian_scratch_len(lin, engine)];
             let _trajectories = progress::work(all as u64, "trajectories");
-            for (i, out) in traces.chunks_mut(2 * lanes).enumerate() {
-                let these = i * lanes..i * lanes + out.len() / 2;
+            // A lane waits for others at the end of a group only.
+            let group = 16 * engine.lanes();
+            for (i, out) in traces.chunks_mut(2 * group).enumerate() {
+                let these = i * group..i * group + out.len() / 2;
                 let count = these.len() as u64;
                 gramian_traces(&features, &rows, these, engine, out, &mut scratch)?;
                 progress::did(count);
