@@ -164,7 +164,7 @@ impl Tasks for Engine {
             pieces.push((i, ai, bi));
             (a, b) = (rest_a, rest_b);
         }
-        self.all(pieces, &mut self.nothing(), |(i, a, b), ()| task(i, a, b));
+        self.all(pieces, |(i, a, b)| task(i, a, b));
     }
 
     fn for_each_in_turn<T: Scalar, F>(
@@ -185,7 +185,7 @@ impl Tasks for Engine {
             rest = next;
         }
         let pieces = out.chunks_mut(out_len.max(1)).take(count).enumerate();
-        self.all(pieces.collect(), &mut own, |(i, out), work| task(i, work, out));
+        self.all_with(pieces.collect(), &mut own, |(i, out), work| task(i, work, out));
     }
 
     fn for_each_portion<T: Scalar, F>(&self, portions: &Portions, work: &mut [T], work_len: usize, y: &mut [T], task: F)
@@ -195,7 +195,7 @@ impl Tasks for Engine {
         let (count, stride) = (portions.count(), portions.all * portions.numbers);
         if stride == 0 {
             let pieces = work.chunks_mut(work_len.max(1)).take(count).enumerate();
-            return self.all(pieces.collect(), &mut self.nothing(), |(i, work), ()| task(i, work, Slab::nothing()));
+            return self.all(pieces.collect(), |(i, work)| task(i, work, Slab::nothing()));
         }
         let mut runs: Vec<Vec<&mut [T]>> = (0..count).map(|_| Vec::with_capacity(y.len() / stride)).collect();
         for trajectory in y.chunks_mut(stride) {
@@ -207,21 +207,19 @@ impl Tasks for Engine {
             }
         }
         let pieces = runs.into_iter().zip(work.chunks_mut(work_len.max(1))).enumerate();
-        self.all(pieces.collect(), &mut self.nothing(), |(i, (mut runs, work)), ()| {
-            task(i, work, Slab::Runs(&mut runs))
-        });
+        self.all(pieces.collect(), |(i, (mut runs, work))| task(i, work, Slab::Runs(&mut runs)));
     }
 }
 
 impl Engine {
-    /// What lanes have of their own where they need nothing.
-    fn nothing(&self) -> Vec<()> {
-        vec![(); self.lanes()]
+    /// [`Engine::all_with`] where threads need nothing of their own.
+    fn all<P: Send>(&self, pieces: Vec<P>, task: impl Fn(P) + Sync) {
+        self.all_with(pieces, &mut vec![(); self.lanes()], |piece, ()| task(piece));
     }
 
     /// Does something with every piece, on all threads, each with what is its `own`. Each takes the next piece when it is done with one: a thread that is held
     /// up, by another program on its core, holds up no piece but its own.
-    fn all<P: Send, W: Send>(&self, pieces: Vec<P>, own: &mut [W], task: impl Fn(P, &mut W) + Sync) {
+    fn all_with<P: Send, W: Send>(&self, pieces: Vec<P>, own: &mut [W], task: impl Fn(P, &mut W) + Sync) {
         let lanes = own.len().min(pieces.len());
         let summing = self.summing.load(Ordering::Relaxed);
         if lanes <= 1 && !summing {

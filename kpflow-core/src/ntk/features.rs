@@ -137,8 +137,8 @@ impl<'a, T: Scalar> Features<'a, T> {
         let row = |p: &[T]| -> f64 {
             bands(graph)
                 .map(|b| {
-                    let c: f64 = p[b.place..b.place + b.width].iter().map(|c| c.f64() * c.f64()).sum();
-                    self.gram(b.site, p, p).f64() * c
+                    let c = &p[b.place..b.place + b.width];
+                    self.gram(b.site, p, p).f64() * dot(c, c)
                 })
                 .sum()
         };

@@ -30,6 +30,9 @@ pub fn exact_trace_flops<T: Real>(lin: &Linearization<'_, T>, trajectories: usiz
     }
 }
 
+/// Flops of trajectories of which progress is told together: a second or two.
+const GROUP: f64 = 1e11;
+
 fn features<'a, T: Real>(lin: &'a Linearization<'_, T>) -> Result<(Features<'a, T>, Vec<T>)> {
     let features = Features::new(lin).ok_or_else(|| {
         Error::usage("method = \"exact\" is for models whose weights act unit by unit; choose another method")
@@ -56,8 +59,8 @@ pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: 
             let mut traces = vec![T::zero(); 2 * all];
             let mut scratch = vec![T::zero(); gramian_scratch_len(lin, engine)];
             let _trajectories = progress::work(all as u64, "trajectories");
-            // A lane waits for others at the end of a group only.
-            let group = 16 * engine.lanes();
+            // A lane waits for others at the end of a group only, and progress is told there.
+            let group = ((GROUP / gramian_flops(lin)) as usize).clamp(engine.lanes(), all.max(engine.lanes()));
             for (i, out) in traces.chunks_mut(2 * group).enumerate() {
                 let these = i * group..i * group + out.len() / 2;
                 let count = these.len() as u64;
