@@ -257,7 +257,16 @@ fn streamed<T: Scalar>(tolerance: f64) {
 
     let numbers = core_numbers(&sums, &mut vec![0.0; core_numbers_scratch_len(&sums)]).unwrap();
     near("tr K", numbers.trace, features.trace(&rows).unwrap(), tolerance);
-    let frobenius = features.frobenius_squared(&rows, &rows, &mut [T::zero(); H]).unwrap().sqrt();
+    let mut work = vec![T::nan(); features.frobenius_scratch_len()];
+    let mut squared = |rows: &[T], all: &[T]| features.frobenius_squared(rows, all, &Portable, &mut work).unwrap();
+    let frobenius = squared(&rows, &rows).sqrt();
+    // More positions than a tile has, on both sides.
+    near(
+        "‖K‖_F of 40 times 50 copies",
+        squared(&rows.repeat(40), &rows.repeat(50)),
+        2000.0 * frobenius.powi(2),
+        tolerance,
+    );
     assert!(numbers.frobenius.0 <= frobenius && frobenius <= numbers.frobenius.1);
     let (mut streamed, mut exact) = (vec![0.0; H * H], vec![0.0; H * H]);
     sums.iter().for_each(|s| s.add_unit_marginal(&mut streamed).unwrap());

@@ -257,7 +257,7 @@ proptest! {
     }
 
     #[test]
-    fn closed_forms_refuse_what_does_not_fit(rows in 0usize..60, all in 0usize..60, scratch in 0usize..400, out in 0usize..9, at in [size(), size()]) {
+    fn closed_forms_refuse_what_does_not_fit(rows in 0usize..60, all in 0usize..60, scratch in 0usize..400, spare in 0usize..3, out in 0usize..9, at in [size(), size()]) {
         let (b, t, h) = (2, 3, 2);
         let w = numbers::<f64>(3 * h * h, 1, 1);
         let (cell, mut buffer) = (Cell::gru(), GraphBuffer::default());
@@ -271,8 +271,10 @@ proptest! {
         let numbers = vec![0.5; rows.max(all)];
         let (mut work, mut traces) = (vec![0.0; scratch], vec![0.0; out]);
         prop_assert_eq!(features.trace(&numbers[..rows]).is_ok(), rows % features.row_len() == 0);
-        let whole = rows % features.row_len() == 0 && all % features.row_len() == 0 && scratch >= h;
-        prop_assert_eq!(features.frobenius_squared(&numbers[..rows], &numbers[..all], &mut work).is_ok(), whole);
+        let whole = rows % features.row_len() == 0 && all % features.row_len() == 0 && spare > 0;
+        let mut pairs = vec![0.0; features.frobenius_scratch_len() + spare - 1];
+        let squared = features.frobenius_squared(&numbers[..rows], &numbers[..all], &Portable, &mut pairs);
+        prop_assert_eq!(squared.is_ok(), whole);
         let fits = rows == features.rows() * features.row_len();
         prop_assert_eq!(features.write(&mut vec![0.0; rows]).is_ok(), fits);
         let fits = fits && out == 2 * b && scratch >= gramian_scratch_len(&lin, &Portable);

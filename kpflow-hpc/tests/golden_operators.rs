@@ -213,8 +213,8 @@ fn check_closed_forms<T: Scalar>(golden: &Golden<T>, lin: &Linearization<'_, T>,
         assert!((found - expected).abs() <= tolerance * expected, "{what}: {found} against {expected}");
     };
     near("parameter/trace", features.trace(&rows).unwrap());
-    let mut scratch = vec![T::nan(); golden.shape.units];
-    near("parameter/frobenius", features.frobenius_squared(&rows, &rows, &mut scratch).unwrap().sqrt());
+    let mut scratch = vec![T::nan(); features.frobenius_scratch_len()];
+    near("parameter/frobenius", features.frobenius_squared(&rows, &rows, &Portable, &mut scratch).unwrap().sqrt());
     let core = core_forms::Reference {
         trace: golden.scalar("reference/parameter/trace"),
         frobenius: golden.scalar("reference/parameter/frobenius"),

@@ -4,10 +4,11 @@
 //! short row, and traces and norms of K follow from rows and pairs of rows.
 
 use super::forms::uses;
-use crate::error::{enough, length};
+use crate::error::length;
 use crate::model::{Coupled, Form, Graph, Linearization, Node, Tile};
 use crate::probe::dot;
 use crate::{Error, Scalar};
+use core::ops::Range;
 
 /// One diagonal of D: site channels to units of one watched variable.
 #[derive(Clone, Copy, Debug)]
@@ -108,12 +109,16 @@ impl<'a, T: Scalar> Features<'a, T> {
         }
     }
 
-    /// u of site number `site`, in a row.
-    pub(super) fn inputs<'r>(&self, site: usize, row: &'r [T]) -> &'r [T] {
+    /// Where u of site number `site` is in a row.
+    pub(super) fn inputs_at(&self, site: usize) -> Range<usize> {
         let graph = self.lin.graph();
         let start: usize = graph.coupled().take(site).map(|s| input_len(&s)).sum();
-        let len = graph.coupled().nth(site).map_or(0, |s| input_len(&s));
-        &row[start..start + len]
+        start..start + graph.coupled().nth(site).map_or(0, |s| input_len(&s))
+    }
+
+    /// u of site number `site`, in a row.
+    pub(super) fn inputs<'r>(&self, site: usize, row: &'r [T]) -> &'r [T] {
+        &row[self.inputs_at(site)]
     }
 
     /// G[p, p'] of site number `site`.
@@ -143,27 +148,6 @@ impl<'a, T: Scalar> Features<'a, T> {
                 .sum()
         };
         Ok(self.each(rows)?.map(row).sum())
-    }
-
-    /// ‖K‖_F²'s part of the pairs in `rows` × `all`: Σ_{p,p'} ‖Σ_sites G[p,p'] D_p D_p'ᵀ‖_F², in double precision.
-    ///
-    /// **Cost**: rows × all × (Σ n_in + bands · H) flops. `scratch`: N numbers.
-    /// **Errors**: if the rows are not whole ones or the scratch is too short.
-    pub fn frobenius_squared(&self, rows: &[T], all: &[T], scratch: &mut [T]) -> Result<f64, Error> {
-        enough(self.lin.shape().units, scratch.len())?;
-        let (mut sum, all) = (0.0, self.each(all)?);
-        for p in self.each(rows)? {
-            for q in all.clone() {
-                sum += self.pair(p, q, scratch);
-            }
-        }
-        Ok(sum)
-    }
-
-    fn pair(&self, p: &[T], q: &[T], scratch: &mut [T]) -> f64 {
-        let mut sum = 0.0;
-        self.diagonals(p, q, scratch, |_, _, e| sum += dot(e, e));
-        sum
     }
 
     /// Calls `f(a, b, e)` for the diagonals that Σ_sites G[p, q] D_p D_qᵀ is made of, one for each pair of watched variables: e_i stands at

@@ -11,6 +11,7 @@ mod features;
 mod forms;
 mod gramian;
 mod jacobian;
+mod pairs;
 mod plan;
 mod sandwich;
 mod side;

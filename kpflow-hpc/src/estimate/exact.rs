@@ -1,6 +1,7 @@
 //! Closed forms: what inference alone, or the Gramians of a recurrence, say exactly.
 
 use super::Estimate;
+use crate::comm::shard;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::progress;
@@ -76,30 +77,67 @@ pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: 
 
 /// How many flops [`exact_frobenius`] takes on all ranks, if there is one.
 pub fn exact_frobenius_flops<T: Real>(lin: &Linearization<'_, T>, trajectories: usize) -> Option<f64> {
-    Some(pair_flops(trajectories * lin.shape().steps, Features::new(lin)?.row_len()))
+    let positions = (trajectories * lin.shape().steps) as f64;
+    Some(0.5 * positions * (positions + BLOCK as f64) * Features::new(lin)?.frobenius_flops())
 }
 
-/// How many flops all pairs of so many positions take, of rows of features of so many numbers.
-pub fn pair_flops(positions: usize, row_len: usize) -> f64 {
-    8.0 * (positions as f64).powi(2) * row_len as f64
-}
+/// Positions of a block, of which pairs are what is done at a time: a tile of the core's.
+const BLOCK: usize = 128;
 
-/// Computes ‖K‖_F exactly, from every pair of positions. Collective.
+/// Computes ‖K‖_F exactly, from every pair of positions, each of which is taken once. Collective.
 ///
 /// **Errors**: there is no closed form for this model.
 pub fn exact_frobenius<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Estimate> {
     let (features, rows) = features(lin)?;
-    let total: usize = Reduce::<T>::sum_count(engine, features.rows());
-    let mut all = vec![T::zero(); total * features.row_len()];
-    engine.grid().gather(&rows, &mut all);
-    // A row at a time to a task: every pair of positions counts, and rows are independent.
-    let (lanes, len) = (engine.lanes(), features.row_len());
-    let per = features.rows().div_ceil(8 * lanes).max(1);
-    let pieces = features.rows().div_ceil(per);
-    let (mut sums, units) = (vec![0.0f64; pieces], lin.shape().units);
-    engine.for_each(pieces, &mut sums, 1, &mut [], 0, |i, sum, _: &mut [f64]| {
-        let part = &rows[i * per * len..((i + 1) * per * len).min(rows.len())];
-        sum[0] = fits(features.frobenius_squared(part, &all, &mut vec![T::zero(); units]));
+    let (grid, steps, len) = (engine.grid(), lin.shape().steps, features.row_len());
+    let total: usize = Reduce::<T>::sum_count(engine, lin.shape().trajectories);
+    let mut all = vec![T::zero(); total * steps * len];
+    grid.gather(&rows, &mut all);
+    // The blocks of every rank, which all know.
+    let (mut blocks, mut own) = (Vec::new(), 0..0);
+    for rank in 0..grid.size() {
+        let (range, first) = (shard(total, grid.size(), rank), blocks.len());
+        let (start, end) = (range.start * steps, range.end * steps);
+        blocks.extend((start..end).step_by(BLOCK).map(|at| at * len..(at + BLOCK).min(end) * len));
+        if rank == grid.rank() {
+            own = first..blocks.len();
+        }
+    }
+    let lane = features.frobenius_scratch_len();
+    let (mut sums, mut scratch) = (vec![T::zero(); own.len()], vec![T::zero(); lane * engine.lanes()]);
+    let _blocks = progress::work(own.len() as u64, "blocks of positions");
+    engine.for_each_in_turn(own.len(), &mut sums, 1, &mut scratch, lane, |i, scratch, sum| {
+        let b = own.start + i;
+        let mut square = 0.0;
+        for (other, there) in blocks.iter().enumerate().filter(|(other, _)| takes(b, *other)) {
+            let here = &all[blocks[b].clone()];
+            let part = fits(features.frobenius_squared(here, &all[there.clone()], engine, scratch));
+            square += if other == b { part } else { 2.0 * part };
+        }
+        sum[0] = T::of(square);
+        progress::did(1);
     });
-    Ok(Estimate::exact(engine.grid().sum_one(sums.iter().sum()).sqrt(), 0))
+    let local = sums.iter().map(|s| s.f64()).sum();
+    Ok(Estimate::exact(grid.sum_one(local).sqrt(), 0))
+}
+
+/// Whether block `a` takes its pairs with `b`, or `b` those with `a`: each about half of the others.
+fn takes(a: usize, b: usize) -> bool {
+    a == b || (a < b) == ((a + b) % 2 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::takes;
+
+    #[test]
+    fn every_pair_is_taken_once() {
+        for n in [1, 2, 7, 30] {
+            for a in 0..n {
+                (0..n).for_each(|b| assert!(a == b || takes(a, b) != takes(b, a)));
+                let count = (0..n).filter(|&b| takes(a, b)).count();
+                assert!(count.abs_diff(n / 2) <= 1, "{a} takes {count} of {n}");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use super::Setup;
 use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
-use crate::estimate::{exact_trace, exact_trace_flops, pair_flops, Closed};
+use crate::estimate::{exact_trace, exact_trace_flops, Closed};
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::{Flow, Linearization};
 use kpflow_core::ntk::{gramian_scratch_len, Coupling, Features, Ntk, Side};
@@ -113,11 +113,11 @@ fn pairs<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, room: usize) -> R
     let mut rows = vec![T::zero(); features.rows() * len];
     features.write(&mut rows)?;
     let count = features.rows().min(POSITIONS);
-    let (rows, lanes) = (&rows[..count * len], engine.lanes());
-    let mut sums = vec![0.0f64; lanes];
-    Ok(Some(rate(lanes as f64 * pair_flops(count, len), || {
-        engine.for_each(lanes, &mut sums, 1, &mut [], 0, |_, sum, _: &mut [f64]| {
-            sum[0] = fits(features.frobenius_squared(rows, rows, &mut vec![T::zero(); lin.shape().units]));
+    let (rows, lanes, scratch_len) = (&rows[..count * len], engine.lanes(), features.frobenius_scratch_len());
+    let (mut sums, mut scratch) = (vec![T::zero(); lanes], vec![T::zero(); scratch_len * lanes]);
+    Ok(Some(rate((lanes * count * count) as f64 * features.frobenius_flops(), || {
+        engine.for_each(lanes, &mut sums, 1, &mut scratch, scratch_len, |_, sum, scratch| {
+            sum[0] = T::of(fits(features.frobenius_squared(rows, rows, engine, scratch)));
         });
         std::hint::black_box(&sums);
     })))

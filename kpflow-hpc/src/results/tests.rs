@@ -1,5 +1,9 @@
 use super::*;
+use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
+
+/// Held where a file is opened again, and where a process is started: HDF5 locks a file that it opens, and a process started meanwhile inherits the lock.
+static LOCKS: Mutex<()> = Mutex::new(());
 
 fn header() -> Header {
     Header {
@@ -59,6 +63,7 @@ fn written_read_and_resumed() {
 
 #[test]
 fn nothing_but_results_is_replaced() {
+    let _alone = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let (path, link) = (dir.path().join("x.h5"), dir.path().join("link.h5"));
     for foreign in [&b"weights"[..], b""] {
@@ -107,12 +112,14 @@ fn a_killed_run_leaves_a_file_that_opens() {
     let mut most = 0;
     for round in 0..8 {
         let path = dir.path().join(format!("{round}.h5"));
+        let alone = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "results::tests::endless_writer"])
             .env("KPFLOW_TEST_ENDLESS_WRITER", &path)
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
+        drop(alone);
         let begun = std::time::Instant::now();
         while !path.exists() && begun.elapsed().as_secs() < 20 {
             std::thread::sleep(Duration::from_millis(1));

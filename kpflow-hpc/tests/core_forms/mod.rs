@@ -112,8 +112,9 @@ pub fn check<T: Scalar>(
 
     let numbers = core_numbers(&sums, &mut vec![f64::NAN; core_numbers_scratch_len(&sums)]).unwrap();
     near("parameter/trace from sums", numbers.trace, reference.trace, tolerance);
-    let effective =
-        (features.trace(rows).unwrap() / features.frobenius_squared(rows, rows, &mut scratch).unwrap().sqrt()).powi(2);
+    let mut work = vec![T::nan(); features.frobenius_scratch_len()];
+    let squared = features.frobenius_squared(rows, rows, &Portable, &mut work).unwrap();
+    let effective = features.trace(rows).unwrap().powi(2) / squared;
     near("parameter/effective_rank", effective, reference.effective_rank, tolerance);
     let (low, high) = numbers.frobenius;
     assert!(low <= reference.frobenius && reference.frobenius <= high, "{low} {} {high}", reference.frobenius);
