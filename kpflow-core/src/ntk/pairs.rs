@@ -60,7 +60,7 @@ impl<T: Scalar> Features<'_, T> {
         TILE * (3 * TILE + 2 * self.linearization().shape().units)
     }
 
-    /// ‖K‖_F²'s part of the pairs in `rows` × `all`: Σ_{p,q} ‖Σ_sites G[p,q] D_p D_qᵀ‖_F².
+    /// ‖K‖_F²'s part of the pairs in `rows` × `all`: `Σ_{p,q} ‖Σ_sites G[p,q] D_p D_qᵀ‖_F²`.
     ///
     /// D_p is bands c_x, each of a site s(x), and the square is `Σ_{x,y} G_s(x)[p,q] G_s(y)[p,q] Σ_i (c_x c_y)[p,i] (c_x c_y)[q,i]`: Gram matrices of the inputs, times
     /// products of matrices.
