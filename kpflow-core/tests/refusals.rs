@@ -9,7 +9,9 @@ use kpflow_core::model::{
     Activation, Cell, Cluster, Edge, Form, GraphBuffer, Linearization, Operand, RecurrentWeights, Scan, Unitwise,
     Watch, Weight,
 };
-use kpflow_core::ntk::{gramian_scratch_len, gramian_traces, Features};
+use kpflow_core::ntk::{
+    ntk_traces, ntk_traces_scratch_len, propagator_gram_traces, propagator_gram_traces_scratch_len, Features,
+};
 use kpflow_core::operator::*;
 use kpflow_core::probe::{add_gram, hutchinson, power_iteration, Distribution, Probe};
 use kpflow_core::{Axis, BlockMut, BlockRef, Error, LinearOperator, Shape};
@@ -277,10 +279,14 @@ proptest! {
         prop_assert_eq!(squared.is_ok(), whole);
         let fits = rows == features.rows() * features.row_len();
         prop_assert_eq!(features.write(&mut vec![0.0; rows]).is_ok(), fits);
-        let fits = fits && out == 2 * b && scratch >= gramian_scratch_len(&lin, &Portable);
-        let traces = gramian_traces(&features, &numbers[..rows], 0..b, &Portable, &mut traces, &mut work);
-        prop_assert_eq!(traces, if fits { Ok(true) } else { traces });
-        prop_assert_eq!(traces.is_ok(), fits);
+        let fits = fits && out == b && scratch >= ntk_traces_scratch_len(&lin, &Portable);
+        let ntk = ntk_traces(&features, &numbers[..rows], 0..b, &Portable, &mut traces, &mut work);
+        prop_assert_eq!(ntk, if fits { Ok(true) } else { ntk });
+        prop_assert_eq!(ntk.is_ok(), fits);
+        let fits = out == b && scratch >= propagator_gram_traces_scratch_len(&lin, &Portable);
+        let gram = propagator_gram_traces(&lin, 0..b, &Portable, &mut traces, &mut work);
+        prop_assert_eq!(gram, if fits { Ok(true) } else { gram });
+        prop_assert_eq!(gram.is_ok(), fits);
         let mut a = vec![0.0; out];
         let fits = at[0] < b && at[1] < t && out == h * h && scratch >= graph.step_len();
         prop_assert_eq!(lin.step_jacobian(at[0], at[1], &mut a, &mut work, &Portable).is_ok(), fits);

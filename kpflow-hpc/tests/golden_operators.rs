@@ -5,8 +5,8 @@ mod core_forms;
 use kpflow_core::machine::Portable;
 use kpflow_core::model::{Activation, Cell, GraphBuffer, Linearization, RecurrentWeights};
 use kpflow_core::ntk::{
-    gramian_scratch_len, gramian_traces, Constraint, Coupling, Features, KroneckerCore, Ntk, ParameterJacobian,
-    ParameterOperator, Propagator, Side,
+    ntk_traces, ntk_traces_scratch_len, propagator_gram_traces, propagator_gram_traces_scratch_len, Constraint,
+    Coupling, Features, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side,
 };
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 use safetensors::SafeTensors;
@@ -222,13 +222,14 @@ fn check_closed_forms<T: Scalar>(golden: &Golden<T>, lin: &Linearization<'_, T>,
         ntk_eigenvalues: read(&golden.file, "reference/ntk/eigenvalues").unwrap(),
     };
     core_forms::check(lin, &features, &rows, &core, tolerance);
-    let mut traces = vec![T::nan(); 2 * golden.shape.trajectories];
-    let mut scratch = vec![T::nan(); gramian_scratch_len(lin, &Portable)];
-    assert!(
-        gramian_traces(&features, &rows, 0..lin.shape().trajectories, &Portable, &mut traces, &mut scratch).unwrap()
-    );
-    near("ntk/trace", traces.iter().step_by(2).map(|x| x.f64()).sum());
-    near("propagator_gram/trace", traces.iter().skip(1).step_by(2).map(|x| x.f64()).sum());
+    let mut traces = vec![T::nan(); golden.shape.trajectories];
+    let sum = |traces: &[T]| traces.iter().map(|x| x.f64()).sum();
+    let mut scratch = vec![T::nan(); ntk_traces_scratch_len(lin, &Portable)];
+    assert!(ntk_traces(&features, &rows, 0..traces.len(), &Portable, &mut traces, &mut scratch).unwrap());
+    near("ntk/trace", sum(&traces));
+    let mut scratch = vec![T::nan(); propagator_gram_traces_scratch_len(lin, &Portable)];
+    assert!(propagator_gram_traces(lin, 0..traces.len(), &Portable, &mut traces, &mut scratch).unwrap());
+    near("propagator_gram/trace", sum(&traces));
 }
 
 macro_rules! cases {

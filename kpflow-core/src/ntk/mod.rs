@@ -22,7 +22,10 @@ pub use core_modes::energy_shares;
 pub use core_operator::KroneckerCore;
 pub use core_sums::{core_numbers, core_numbers_scratch_len, CoreNumbers, CoreSize, CoreSums, Diagonal};
 pub use features::Features;
-pub use gramian::{gramian_flops, gramian_scratch_len, gramian_traces, GramianTraces};
+pub use gramian::{
+    ntk_traces, ntk_traces_flops, ntk_traces_scratch_len, propagator_gram_traces, propagator_gram_traces_flops,
+    propagator_gram_traces_scratch_len,
+};
 pub use jacobian::ParameterJacobian;
 pub use plan::scratch_len;
 pub use sandwich::{Ntk, ParameterOperator};

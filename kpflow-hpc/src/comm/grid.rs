@@ -120,9 +120,9 @@ impl Grid {
         self.world.traffic()
     }
 
-    /// The vectors of `vectors` that are this group's.
-    pub fn share(&self, vectors: usize) -> Range<usize> {
-        shard(vectors, self.probes(), self.across.rank())
+    /// Of so many vectors, or other pieces of work that every group could do, those that are this group's.
+    pub fn share(&self, pieces: usize) -> Range<usize> {
+        shard(pieces, self.probes(), self.across.rank())
     }
 
     /// Gives every group what the others made of their [shares](Self::share) of some `columns`: `values` is a block `[trajectory][vector][number]`, a vector having

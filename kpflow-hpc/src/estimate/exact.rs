@@ -5,9 +5,13 @@ use crate::comm::shard;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::progress;
-use kpflow_core::machine::{Reduce, Tasks};
+use kpflow_core::machine::{Machine, Reduce, Tasks};
 use kpflow_core::model::Linearization;
-use kpflow_core::ntk::{gramian_flops, gramian_scratch_len, gramian_traces, Features};
+use kpflow_core::ntk::{
+    ntk_traces, ntk_traces_flops, ntk_traces_scratch_len, propagator_gram_traces, propagator_gram_traces_flops,
+    propagator_gram_traces_scratch_len, Features,
+};
+use std::ops::Range;
 
 /// An operator that has closed forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,59 +24,108 @@ pub enum Closed {
     PropagatorGram,
 }
 
-/// How many flops [`exact_trace`] takes on all ranks, and whether there is one at all: the model's weights act unit by unit and,
-/// for all but K, it is one recurrence.
-pub fn exact_trace_flops<T: Real>(lin: &Linearization<'_, T>, trajectories: usize, which: Closed) -> Option<f64> {
-    Features::new(lin)?;
-    let (steps, n) = (lin.shape().steps as f64, lin.shape().units as f64);
-    match which {
-        Closed::Parameter => Some(trajectories as f64 * steps * n),
-        _ => lin.graph().is_single_recurrence().then(|| trajectories as f64 * gramian_flops(lin)),
+impl Closed {
+    /// Fails unless there is a closed form for this model: its weights act unit by unit, for K and NTK, and for all but K it is one recurrence.
+    ///
+    /// Asked of the graph, which all ranks have, and not of trajectories, of which a rank may have none.
+    fn require<T: Real>(self, lin: &Linearization<'_, T>) -> Result<()> {
+        if self != Closed::PropagatorGram && Features::new(lin).is_none() {
+            return Err(Error::usage(
+                "method = \"exact\" is for models whose weights act unit by unit; choose another method",
+            ));
+        }
+        if self != Closed::Parameter && !lin.graph().is_single_recurrence() {
+            return Err(Error::usage("method = \"exact\" is for single recurrences; choose another method"));
+        }
+        Ok(())
+    }
+
+    /// Flops of a trajectory.
+    fn flops<T: Real>(self, lin: &Linearization<'_, T>) -> f64 {
+        match self {
+            Closed::Ntk => ntk_traces_flops(lin),
+            Closed::Parameter => (lin.shape().steps * lin.shape().units) as f64,
+            Closed::PropagatorGram => propagator_gram_traces_flops(lin),
+        }
+    }
+
+    fn scratch_len<T: Real, M: Machine<T>>(self, lin: &Linearization<'_, T>, machine: &M) -> usize {
+        match self {
+            Closed::Ntk => ntk_traces_scratch_len(lin, machine),
+            Closed::Parameter => 0,
+            Closed::PropagatorGram => propagator_gram_traces_scratch_len(lin, machine),
+        }
     }
 }
 
-/// Flops of trajectories of which progress is told together: a second or two.
-const GROUP: f64 = 1e11;
+/// How many flops [`exact_trace`] takes on all ranks, if there is a closed form.
+pub fn exact_trace_flops<T: Real>(lin: &Linearization<'_, T>, trajectories: usize, which: Closed) -> Option<f64> {
+    which.require(lin).is_ok().then(|| trajectories as f64 * which.flops(lin))
+}
+
+/// The numbers that [`exact_trace`] holds: none if there is no closed form.
+pub fn exact_trace_len<T: Real, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M, which: Closed) -> usize {
+    let rows = match which {
+        Closed::PropagatorGram => 0,
+        _ => Features::new(lin).map_or(0, |f| f.rows().saturating_mul(f.row_len())),
+    };
+    which.require(lin).map_or(0, |()| rows.saturating_add(which.scratch_len(lin, machine)))
+}
 
 fn features<'a, T: Real>(lin: &'a Linearization<'_, T>) -> Result<(Features<'a, T>, Vec<T>)> {
-    let features = Features::new(lin).ok_or_else(|| {
-        Error::usage("method = \"exact\" is for models whose weights act unit by unit; choose another method")
-    })?;
+    Closed::Parameter.require(lin)?;
+    let features = Features::new(lin).expect("what was just required");
     let mut rows = vec![T::zero(); features.rows() * features.row_len()];
     features.write(&mut rows)?;
     Ok((features, rows))
 }
 
 /// Computes a trace exactly: of K from G's diagonal, of the others from the observability Gramians
-/// ([`kpflow_core::ntk::gramian_traces`]). Collective.
+/// ([`kpflow_core::ntk::ntk_traces`]). Collective.
 ///
 /// **Errors**: there is no closed form for this model.
 pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: Closed) -> Result<Estimate> {
-    let (features, rows) = features(lin)?;
-    // Asked of the graph, which all ranks have, and not of trajectories, of which a rank may have none.
-    if which != Closed::Parameter && !lin.graph().is_single_recurrence() {
-        return Err(Error::usage("method = \"exact\" is for single recurrences; choose another method"));
-    }
+    which.require(lin)?;
+    // Every group has all trajectories: each takes some of this process's.
+    let own = engine.grid().share(lin.shape().trajectories);
     let local = match which {
-        Closed::Parameter => features.trace(&rows)?,
-        _ => {
-            let all = lin.shape().trajectories;
-            let mut traces = vec![T::zero(); 2 * all];
-            let mut scratch = vec![T::zero(); gramian_scratch_len(lin, engine)];
-            let _trajectories = progress::work(all as u64, "trajectories");
-            // A lane waits for others at the end of a group only, and progress is told there.
-            let group = ((GROUP / gramian_flops(lin)) as usize).clamp(engine.lanes(), all.max(engine.lanes()));
-            for (i, out) in traces.chunks_mut(2 * group).enumerate() {
-                let these = i * group..i * group + out.len() / 2;
-                let count = these.len() as u64;
-                gramian_traces(&features, &rows, these, engine, out, &mut scratch)?;
-                progress::did(count);
-            }
-            let place = usize::from(which == Closed::PropagatorGram);
-            traces.iter().skip(place).step_by(2).map(|t| t.f64()).sum()
+        Closed::Parameter => {
+            let (features, rows) = features(lin)?;
+            let per = lin.shape().steps * features.row_len();
+            features.trace(&rows[own.start * per..own.end * per])?
         }
+        Closed::Ntk => {
+            let (features, rows) = features(lin)?;
+            sum_of_traces((lin, engine, which), own, |these, out, scratch| {
+                ntk_traces(&features, &rows, these, engine, out, scratch)
+            })?
+        }
+        Closed::PropagatorGram => sum_of_traces((lin, engine, which), own, |these, out, scratch| {
+            propagator_gram_traces(lin, these, engine, out, scratch)
+        })?,
     };
-    Ok(Estimate::exact(engine.grid().sum_one(local), 0))
+    Ok(Estimate::exact(engine.grid().world().sum_one(local), 0))
+}
+
+/// Flops of trajectories of which progress is told together: a second or two.
+const GROUP: f64 = 1e11;
+
+/// The sum of the traces of some trajectories, which `write(some of them, their traces, scratch)` writes.
+fn sum_of_traces<T: Real>(
+    (lin, engine, which): (&Linearization<'_, T>, &Engine, Closed),
+    own: Range<usize>,
+    write: impl Fn(Range<usize>, &mut [T], &mut [T]) -> std::result::Result<bool, kpflow_core::Error>,
+) -> Result<f64> {
+    let (mut traces, mut scratch) = (vec![T::zero(); own.len()], vec![T::zero(); which.scratch_len(lin, engine)]);
+    let _trajectories = progress::work(own.len() as u64, "trajectories");
+    // A lane waits for others at the end of a group only, and progress is told there.
+    let group = ((GROUP / which.flops(lin)) as usize).clamp(engine.lanes(), own.len().max(engine.lanes()));
+    let firsts = own.step_by(group);
+    for (first, out) in firsts.zip(traces.chunks_mut(group)) {
+        write(first..first + out.len(), out, &mut scratch)?;
+        progress::did(out.len() as u64);
+    }
+    Ok(traces.iter().map(|t| t.f64()).sum())
 }
 
 /// How many flops [`exact_frobenius`] takes on all ranks, if there is one.
@@ -81,8 +134,25 @@ pub fn exact_frobenius_flops<T: Real>(lin: &Linearization<'_, T>, trajectories: 
     Some(0.5 * positions * (positions + BLOCK as f64) * Features::new(lin)?.frobenius_flops())
 }
 
+/// The numbers that [`exact_frobenius`] holds, of so many trajectories on all ranks: none if there is no closed form.
+pub fn exact_frobenius_len<T: Real, M: Machine<T>>(
+    lin: &Linearization<'_, T>,
+    machine: &M,
+    trajectories: usize,
+) -> usize {
+    Features::new(lin).map_or(0, |f| {
+        let positions = f.rows().saturating_add(trajectories.saturating_mul(lin.shape().steps));
+        positions.saturating_mul(f.row_len()).saturating_add(machine.lanes() * f.frobenius_scratch_len())
+    })
+}
+
 /// Positions of a block, of which pairs are what is done at a time: a tile of the core's.
 const BLOCK: usize = 128;
+
+/// The blocks of so many positions of a process, which groups share.
+pub fn frobenius_blocks(positions: usize) -> usize {
+    positions.div_ceil(BLOCK)
+}
 
 /// Computes ‖K‖_F exactly, from every pair of positions, each of which is taken once. Collective.
 ///
@@ -100,7 +170,9 @@ pub fn exact_frobenius<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> 
         let (start, end) = (range.start * steps, range.end * steps);
         blocks.extend((start..end).step_by(BLOCK).map(|at| at * len..(at + BLOCK).min(end) * len));
         if rank == grid.rank() {
-            own = first..blocks.len();
+            // Every group has all of them: each takes some of this process's.
+            let share = grid.share(blocks.len() - first);
+            own = first + share.start..first + share.end;
         }
     }
     let lane = features.frobenius_scratch_len();
@@ -118,7 +190,7 @@ pub fn exact_frobenius<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> 
         progress::did(1);
     });
     let local = sums.iter().map(|s| s.f64()).sum();
-    Ok(Estimate::exact(grid.sum_one(local).sqrt(), 0))
+    Ok(Estimate::exact(grid.world().sum_one(local).sqrt(), 0))
 }
 
 /// Whether block `a` takes its pairs with `b`, or `b` those with `a`: each about half of the others.

@@ -32,7 +32,10 @@ pub use block_krylov::{block_krylov, block_krylov_sizes, block_krylov_vectors};
 pub use blocks::{blocks, dense_blocks, Blocks};
 pub use dense::{dense, require_dense, DenseSpectrum, DENSE_LIMIT};
 pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
-pub use exact::{exact_frobenius, exact_frobenius_flops, exact_trace, exact_trace_flops, Closed};
+pub use exact::{
+    exact_frobenius, exact_frobenius_flops, exact_frobenius_len, exact_trace, exact_trace_flops, exact_trace_len,
+    frobenius_blocks, Closed,
+};
 pub use frobenius::{frobenius, frobenius_deflated};
 pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, lanczos_sizes, log_det, log_det_of, Density};
 pub use learnability::{learnability, Learnability};

@@ -1,8 +1,9 @@
 //! How estimates grow: sample after sample, or sketch after larger sketch, until they are good enough; and the jackknife.
 
 use super::{Budget, Estimate, Problem, StopReason};
-use crate::engine::Real;
+use crate::engine::{Engine, Real};
 use crate::error::Result;
+use kpflow_core::machine::Tasks;
 use kpflow_core::probe::Running;
 
 /// Fewer samples than this say nothing reliable of their own scatter.
@@ -206,6 +207,15 @@ pub(super) fn jackknife_error(without: &[f64]) -> f64 {
     let mean = without.iter().sum::<f64>() / n;
     let scatter = without.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
     ((n - 1.0) / n * scatter).sqrt()
+}
+
+/// Without each of m probes altogether, the mean over the others j of an estimate `two(i, j)` that has neither.
+pub(super) fn leaving_out(engine: &Engine, m: usize, two: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+    let mut means = vec![0.0; m];
+    engine.for_each(m, &mut means, 1, &mut [], 0, |i, mean, _: &mut [f64]| {
+        mean[0] = (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
+    });
+    means
 }
 
 /// A statistic `f` of n samples, corrected for its bias of order 1/n, and its standard error, by the jackknife.

@@ -173,16 +173,23 @@ impl<'a> Ledger<'a> {
         self.spent.computing += flops / self.speed.tall;
     }
 
-    /// Flops of a closed form by Gramians.
-    pub fn gramians(&mut self, flops: f64) {
-        self.spent.flops += flops;
-        self.spent.computing += flops / self.speed.gramians;
+    /// A closed form of so many flops on all ranks, at some rate, of which this rank's are in `pieces` that the groups share. The sum is one number.
+    fn closed_form(&mut self, flops: f64, pieces: usize, rate: f64) {
+        let of_group = flops * self.n as f64 / self.total.max(1) as f64;
+        let own = of_group * pieces.div_ceil(self.grid[1]) as f64 / pieces.max(1) as f64;
+        self.spent.flops += own;
+        self.spent.computing += own / rate;
+        self.sum_all(1);
     }
 
-    /// Flops of a closed form by pairs of positions.
-    pub fn pairs(&mut self, flops: f64) {
-        self.spent.flops += flops;
-        self.spent.computing += flops / self.speed.pairs;
+    /// A closed form by Gramians, trajectory by trajectory.
+    pub fn gramians(&mut self, flops: f64) {
+        self.closed_form(flops, self.trajectories, self.speed.gramians);
+    }
+
+    /// A closed form by pairs of positions, in so many blocks of this rank's.
+    pub fn pairs(&mut self, flops: f64, blocks: usize) {
+        self.closed_form(flops, blocks, self.speed.pairs);
     }
 
     /// Flops at the rate of matrix products.

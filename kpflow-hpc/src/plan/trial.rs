@@ -5,10 +5,10 @@ use super::Setup;
 use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
-use crate::estimate::{exact_trace, exact_trace_flops, Closed};
+use crate::estimate::{exact_trace, exact_trace_flops, exact_trace_len, Closed};
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::{Flow, Linearization};
-use kpflow_core::ntk::{gramian_scratch_len, Coupling, Features, Ntk, Side};
+use kpflow_core::ntk::{Coupling, Features, Ntk, Side};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator};
 
 /// Bytes that a measurement may take, weights included.
@@ -91,13 +91,14 @@ fn products<T: Real>(
     }))
 }
 
+/// Of NTK's trace; P Pᵀ's takes the same products, but fewer.
 fn gramians<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, room: usize) -> Result<Option<f64>> {
-    let flops = exact_trace_flops(lin, lin.shape().trajectories, Closed::PropagatorGram).unwrap_or(0.0);
-    if bytes::<T>(gramian_scratch_len(lin, engine)) > room || flops > PATIENCE || flops == 0.0 {
+    let flops = exact_trace_flops(lin, lin.shape().trajectories, Closed::Ntk).unwrap_or(0.0);
+    if bytes::<T>(exact_trace_len(lin, engine, Closed::Ntk)) > room || flops > PATIENCE || flops == 0.0 {
         return Ok(None);
     }
     let mut all = Ok(());
-    let rate = rate(flops, || match exact_trace(lin, engine, Closed::PropagatorGram) {
+    let rate = rate(flops, || match exact_trace(lin, engine, Closed::Ntk) {
         Ok(trace) => drop(std::hint::black_box(trace)),
         Err(e) => all = Err(e),
     });

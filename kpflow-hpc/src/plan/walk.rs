@@ -138,9 +138,8 @@ fn sample_of(product: &Product, l: &mut Ledger<'_>, m: usize, dots: usize) {
     });
 }
 
-fn exact(means: &Means, l: &mut Ledger<'_>, flops: f64) -> Method {
-    l.gramians(flops / means.ranks as f64);
-    l.sum(1);
+fn exact(l: &mut Ledger<'_>, flops: f64) -> Method {
+    l.gramians(flops);
     Method::Exact
 }
 
@@ -149,15 +148,15 @@ fn trace(a: &Analysis, means: &Means, l: &mut Ledger<'_>, method: Method, m: usi
     let form = means.exact.filter(|_| a.part.is_all());
     let products = form.map(|f| f.1 / means.product_flops.max(1.0));
     match method {
-        Method::Auto if products.is_some_and(|p| p <= 1.0) => return exact(means, l, form.map_or(0.0, |f| f.1)),
+        Method::Auto if products.is_some_and(|p| p <= 1.0) => return exact(l, form.map_or(0.0, |f| f.1)),
         Method::Auto if l.total <= SMALL.min(a.max_matvecs) => dense(means, l),
         Method::Dense => dense(means, l),
         Method::Auto if !by_trajectories => return trace(a, means, l, Method::Xnystrace, m),
         Method::Auto => match (form, products) {
-            (Some(form), Some(p)) if p <= l.block.min(m) as f64 => return exact(means, l, form.1),
+            (Some(form), Some(p)) if p <= l.block.min(m) as f64 => return exact(l, form.1),
             _ => return trace(a, means, l, Method::PerTrajectoryXnystrace, m),
         },
-        Method::Exact => return exact(means, l, form.map_or(0.0, |f| f.1)),
+        Method::Exact => return exact(l, form.map_or(0.0, |f| f.1)),
         Method::PerTrajectory => each_block(m, l.block, |b| {
             l.draw(b);
             l.apply(&means.blocks, b, 1.0);
@@ -290,8 +289,7 @@ fn frobenius(a: &Analysis, means: &Means, l: &mut Ledger<'_>, m: usize) -> Metho
         }
     }
     l.gather(means.features);
-    l.pairs(form.unwrap_or(0.0) / means.ranks as f64);
-    l.sum(1);
+    l.pairs(form.unwrap_or(0.0), estimate::frobenius_blocks(means.sizes[0].div_ceil(means.ranks) * means.sizes[1]));
     Method::Exact
 }
 

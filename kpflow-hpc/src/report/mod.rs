@@ -17,6 +17,7 @@ use crate::cli;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::results::read::Results;
+use crate::spelling::number_of;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,8 @@ fn write(options: &cli::Report) -> Result<()> {
         None => String::new(),
     };
     let size = text::bytes(page.len() as u64);
-    println!("{}: {count} figures of {} files, {size}{figures}", options.output.display(), stages.len());
+    let (count, files) = (number_of(count, "figure"), number_of(stages.len(), "file"));
+    println!("{}: {count} of {files}, {size}{figures}", options.output.display());
     Ok(())
 }
 

@@ -4,13 +4,13 @@ use super::analyse::{closed, SMALL};
 use super::operators::{capacity, factor_adjoint, operator, shares};
 use crate::comm::UNDER_WAY;
 use crate::engine::Real;
-use crate::estimate::{self, DENSE_LIMIT};
+use crate::estimate::{self, Closed, DENSE_LIMIT};
 use crate::job::{Analysis, Axis, Job, Method, Operator, Quantity};
 use crate::journal::BUFFER;
 use crate::model::Sizes;
 use kpflow_core::machine::Machine;
 use kpflow_core::model::Linearization;
-use kpflow_core::ntk::{gramian_scratch_len, Coupling, Features, Side};
+use kpflow_core::ntk::{Coupling, Side};
 
 /// Bytes of the program's own code and tables that are not in memory yet when it begins (measured: 5 to 9 MiB, least under mpirun).
 const LATER: usize = 7 << 20;
@@ -80,24 +80,21 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     let share = |m: usize| m.div_ceil(sizes.groups);
     let exchanged = |m: usize| if sizes.groups > 1 { 2 * share(m) } else { 0 };
     let total = whole_state;
-    let row_len = Features::new(lin).map_or(0, |f| f.row_len());
-    let rows = shape.trajectories * shape.steps * row_len;
     // An estimate that may take the closed form takes it where that costs fewer products than it may spend.
     let worth = a.method == Method::Exact
         || a.method == Method::Auto && exact_products(a, sizes, lin).is_none_or(|p| p <= a.max_matvecs as f64);
-    let exact = worth && a.part.is_all() && row_len > 0;
-    let gramians = match (exact, a.quantity, a.operator) {
-        (true, Quantity::Trace | Quantity::EffectiveRank, Operator::Ntk | Operator::PropagatorGram)
-            if lin.graph().is_single_recurrence() =>
-        {
-            rows + gramian_scratch_len(lin, machine)
+    let exact = worth && a.part.is_all();
+    let exact = match (a.quantity, closed(a.operator)) {
+        (Quantity::Trace | Quantity::EffectiveRank, Some(which)) if exact => {
+            estimate::exact_trace_len(lin, machine, which)
         }
-        (true, Quantity::Trace | Quantity::EffectiveRank, Operator::Parameter) => rows,
-        (true, Quantity::Frobenius, Operator::Parameter) => rows + sizes.trajectories * shape.steps * row_len,
+        (Quantity::Frobenius, Some(Closed::Parameter)) if exact => {
+            estimate::exact_frobenius_len(lin, machine, sizes.trajectories)
+        }
         _ => 0,
     };
     if a.method == Method::Exact || a.quantity == Quantity::Lyapunov {
-        return (gramians * number) as f64;
+        return (exact * number) as f64;
     }
     if a.method == Method::OneSided {
         let back = factor_adjoint(a.operator, lin, machine).map_or((0, 0), |(op, _)| {
@@ -167,7 +164,7 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
         }
         _ => 0,
     };
-    ((product + vectors + sums).max(gramians) * number + other + beside) as f64
+    ((product + vectors + sums).max(exact) * number + other + beside) as f64
 }
 
 /// What the closed form of the trace costs in products, where there is one.

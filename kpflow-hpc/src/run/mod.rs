@@ -126,6 +126,7 @@ fn run_one<T: Real>(
     let grid = engine.grid();
     let sent = grid.traffic();
     let voice = Voice(grid.is_root() && !options.quiet);
+    let verbose = grid.is_root() && options.verbose && !events::is_json();
     let done = loaded.linearized(loaded.weights(), engine, |lin| {
         let state = loaded.state(lin);
         let finite = state.iter().all(|x| x.is_finite());
@@ -157,7 +158,7 @@ fn run_one<T: Real>(
         voice.say("started", || told::started(job, &header, options.resume, bytes), || told::head(&header, bytes));
         grid.agree(require_memory(bytes))?;
         grid.agree(analyse::check(job, loaded, lin, engine))?;
-        if voice.0 && options.verbose && !events::is_json() {
+        if verbose {
             told::how(loaded, lin);
         }
         let lock = grid.agree(grid.is_root().then(|| Lock::take(&job.output)).transpose())?;
@@ -181,7 +182,7 @@ fn run_one<T: Real>(
         let journal = open_journal(job, options.resume, signals, loaded, grid);
         analyses(job, options, engine, loaded, lin, file.as_ref(), &finished, journal)?;
         let spent = spent(grid, sent);
-        if voice.0 && options.verbose && !events::is_json() {
+        if verbose {
             told::needed(&spent);
         }
         grid.agree(file.map_or(Ok(()), |f| f.finish(clock.elapsed(), spent)))?;

@@ -4,12 +4,11 @@ use super::{Factors, Sketch};
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::estimate::factor::trace;
-use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
+use crate::estimate::sampling::{grow, jackknife_error, leaving_out, student, ValueError};
 use crate::estimate::small::product;
 use crate::estimate::whitening::{Core, Pairs};
 use crate::estimate::{Budget, Estimate, Problem, SKETCHES};
 use faer::{Mat, Side};
-use kpflow_core::machine::Tasks;
 
 /// Estimates the trace of a positive semidefinite operator: each probe in turn is the test of the Nyström approximation Â_i by the others,
 /// `tr Â_i + ω_iᵀ(A − Â_i)ω_i`, and the mean over i is taken. Collective.
@@ -65,7 +64,7 @@ pub(super) fn exchangeable(engine: &Engine, factors: &Factors, epsilon: f64) -> 
         let outside = o[(j, j)] - o[(i, j)] * o[(i, j)] / o[(i, i)];
         trace + (-both + (n - m as f64 + 2.0) * outside * p[(i, i)]) / determinant
     };
-    let error = if m < 2 { f64::INFINITY } else { jackknife_error(&leaving_out(engine, m, two)) };
+    let error = jackknife_error(&leaving_out(engine, m, two));
     // As many probes as there are numbers leave nothing out but the rounding, at random, of H's entries, of which a trace tr((ΩᵀΩ)⁻¹H) is made.
     let rounding = epsilon * core.squared_norm() / m as f64 * o.norm_l2();
     Ok((value, if m as f64 == n { rounding } else { error }))
@@ -73,15 +72,6 @@ pub(super) fn exchangeable(engine: &Engine, factors: &Factors, epsilon: f64) -> 
 
 fn gram(engine: &Engine, x: &Mat<f64>) -> Mat<f64> {
     product(engine, x.transpose(), x.as_ref())
-}
-
-/// Without each of m probes altogether, the mean over the others j of an estimate `two(i, j)` that has neither.
-pub(super) fn leaving_out(engine: &Engine, m: usize, two: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
-    let mut means = vec![0.0; m];
-    engine.for_each(m, &mut means, 1, &mut [], 0, |i, mean, _: &mut [f64]| {
-        mean[0] = (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
-    });
-    means
 }
 
 /// What directions of H that are no more than rounding say of the trace of A in the `dimensions` that the others have not seen, and its error.

@@ -1,11 +1,11 @@
 //! XTrace: the exchangeable trace estimator (Epperly, Tropp and Webber 2024).
 
 use super::range::Range;
-use super::xnystrace::{floor, leaving_out};
+use super::xnystrace::floor;
 use crate::engine::{Engine, Real};
 use crate::error::Result;
 use crate::estimate::factor::{squares, trace};
-use crate::estimate::sampling::{grow, jackknife_error, student, ValueError};
+use crate::estimate::sampling::{grow, jackknife_error, leaving_out, student, ValueError};
 use crate::estimate::small::product;
 use crate::estimate::{Budget, Estimate, Problem};
 use faer::linalg::solvers::DenseSolveCore;
@@ -113,7 +113,7 @@ fn exchangeable(engine: &Engine, small: &Small<'_>) -> ValueError {
         let (c, rest) = (ss[(i, j)], (1.0 - ss[(i, j)].powi(2)).max(1e-14).sqrt());
         test(j, &[[1.0, 0.0], [-c / rest, 1.0 / rest]], i, left(m - 2))
     };
-    let error = if m < 2 { f64::INFINITY } else { jackknife_error(&leaving_out(engine, m, two)) };
+    let error = jackknife_error(&leaving_out(engine, m, two));
     (value, error)
 }
 
