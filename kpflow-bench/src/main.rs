@@ -1,8 +1,9 @@
 //! How near products with P, K and NTK come to what the machine can do, what whole answers take, and what others need for the same.
 //!
 //! `cargo run --release -p kpflow-bench` measures everything in one run (most of an hour on two cores) and writes a table,
-//! `results.json` and `roofline.svg`. See `--help` for parts of it.
+//! `results.json` and `roofline.svg`; at the end it says of what was asked what holds. See `--help` for parts of it.
 
+mod bars;
 mod case;
 mod clock;
 mod jobs;
@@ -27,7 +28,7 @@ struct Options {
     /// Seconds for every single measurement (at least five repetitions whatever they take).
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Where results.json, results.txt and roofline.svg go.
+    /// Where results.json and roofline.svg go.
     #[arg(long, default_value = "target/kpflow-bench")]
     out: PathBuf,
     /// Only these parts.
@@ -39,6 +40,9 @@ struct Options {
     /// Only this cell, among the products.
     #[arg(long)]
     cell: Option<String>,
+    /// Measure nothing: say what holds of the results.json of an earlier run.
+    #[arg(long, value_name = "FILE")]
+    bars: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -53,7 +57,21 @@ enum Part {
     Peers,
 }
 
+/// Says what was asked and what holds, of all or of the parts that there are.
+fn bars(report: &Value) -> Value {
+    let bars = bars::bars(report);
+    bars.iter().for_each(|bar| println!("{}", bar.line()));
+    let holding = bars.iter().filter(|bar| bar.holds).count();
+    println!("{holding} of {} hold", bars.len());
+    bars.iter().map(bars::Bar::json).collect()
+}
+
 fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(file) = &options.bars {
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        bars(&serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?);
+        return Ok(());
+    }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let clock = Clock { seconds: options.seconds };
     let all = Engine::new(Comm::alone(), threads)?;
@@ -122,6 +140,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
         }
         report["peers"] = Value::Array(rows);
     }
+    report["bars"] = bars(&report);
     std::fs::create_dir_all(&options.out)?;
     std::fs::write(options.out.join("results.json"), serde_json::to_string_pretty(&report)?)?;
     report::roofline(&options.out.join("roofline.svg"), &report)?;

@@ -4,11 +4,13 @@ use plotters::prelude::*;
 use serde_json::Value;
 use std::path::Path;
 
-fn number(row: &Value, key: &str) -> f64 {
+/// A number of a row, NaN if it has none.
+pub fn number(row: &Value, key: &str) -> f64 {
     row[key].as_f64().unwrap_or(f64::NAN)
 }
 
-fn text<'v>(row: &'v Value, key: &str) -> &'v str {
+/// A text of a row, empty if it has none.
+pub fn text<'v>(row: &'v Value, key: &str) -> &'v str {
     row[key].as_str().unwrap_or("")
 }
 

@@ -29,10 +29,8 @@ impl Closed {
     ///
     /// Asked of the graph, which all ranks have, and not of trajectories, of which a rank may have none.
     fn require<T: Real>(self, lin: &Linearization<'_, T>) -> Result<()> {
-        if self != Closed::PropagatorGram && Features::new(lin).is_none() {
-            return Err(Error::usage(
-                "method = \"exact\" is for models whose weights act unit by unit; choose another method",
-            ));
+        if self != Closed::PropagatorGram {
+            by_units(lin)?;
         }
         if self != Closed::Parameter && !lin.graph().is_single_recurrence() {
             return Err(Error::usage("method = \"exact\" is for single recurrences; choose another method"));
@@ -72,9 +70,14 @@ pub fn exact_trace_len<T: Real, M: Machine<T>>(lin: &Linearization<'_, T>, machi
     which.require(lin).map_or(0, |()| rows.saturating_add(which.scratch_len(lin, machine)))
 }
 
+fn by_units<'a, T: Real>(lin: &'a Linearization<'_, T>) -> Result<Features<'a, T>> {
+    Features::new(lin).ok_or_else(|| {
+        Error::usage("method = \"exact\" is for models whose weights act unit by unit; choose another method")
+    })
+}
+
 fn features<'a, T: Real>(lin: &'a Linearization<'_, T>) -> Result<(Features<'a, T>, Vec<T>)> {
-    Closed::Parameter.require(lin)?;
-    let features = Features::new(lin).expect("what was just required");
+    let features = by_units(lin)?;
     let mut rows = vec![T::zero(); features.rows() * features.row_len()];
     features.write(&mut rows)?;
     Ok((features, rows))
