@@ -36,7 +36,8 @@ pub fn ntk_traces_flops<T: Scalar>(lin: &Linearization<'_, T>) -> f64 {
 
 /// Flops of [`propagator_gram_traces`] for one trajectory.
 pub fn propagator_gram_traces_flops<T: Scalar>(lin: &Linearization<'_, T>) -> f64 {
-    6.0 * lin.shape().steps as f64 * (lin.shape().units as f64).powi(3)
+    let (steps, n) = (lin.shape().steps as f64, lin.shape().units as f64);
+    6.0 * steps * n * n * n
 }
 
 /// The numbers of scratch that [`ntk_traces`] needs, for a trajectory on every lane.
