@@ -1,5 +1,6 @@
 //! What was asked of the program's speed, and whether a run shows it.
 
+use crate::case::cell;
 use crate::report::{number, text};
 use serde_json::{json, Value};
 
@@ -46,6 +47,15 @@ fn at_least(what: String, asked: f64, measured: f64) -> Bar {
     Bar { what, asked: format!("≥ {asked}"), measured: format!("{measured:.2}"), holds: measured >= asked }
 }
 
+fn at_most(what: String, asked: f64, measured: f64) -> Bar {
+    Bar { what, asked: format!("≤ {asked}"), measured: format!("{measured:.2}"), holds: measured <= asked }
+}
+
+fn about_one(what: String, off: f64, measured: f64) -> Bar {
+    let holds = (measured - 1.0).abs() <= off;
+    Bar { what, asked: format!("1 ± {off}"), measured: format!("{measured:.3}"), holds }
+}
+
 fn rows<'r>(report: &'r Value, part: &str) -> impl Iterator<Item = &'r Value> {
     report[part].as_array().into_iter().flatten()
 }
@@ -56,23 +66,12 @@ pub fn bars(report: &Value) -> Vec<Bar> {
         rows(report, "products").filter_map(|row| fraction(row, number(report, "threads"))).collect();
     bars.extend(memory(report));
     bars.extend(sweep(report));
-    bars.extend(
-        rows(report, "jobs").filter(|r| text(r, "model") == "gru_paper" && text(r, "job") == "exact trace").map(|r| {
-            let products = number(r, "in_products");
-            let asked = format!("≤ {EXACT_TRACE}");
-            let what = "exact trace of gru_paper, in products of its NTK".into();
-            Bar { what, asked, measured: format!("{products:.0}"), holds: products <= EXACT_TRACE }
-        }),
-    );
+    let exact_trace = |r: &&Value| text(r, "model") == "gru_paper" && text(r, "job") == "exact trace";
+    bars.extend(rows(report, "jobs").filter(exact_trace).map(|r| {
+        at_most("exact trace of gru_paper, in products of its NTK".into(), EXACT_TRACE, number(r, "in_products"))
+    }));
     bars.extend(rows(report, "lines").map(|r| {
-        let slope = number(r, "slope");
-        let what = format!("time against {}, slope on log axes", text(r, "against"));
-        Bar {
-            what,
-            asked: format!("1 ± {SLOPE}"),
-            measured: format!("{slope:.3}"),
-            holds: (slope - 1.0).abs() <= SLOPE,
-        }
+        about_one(format!("time against {}, slope on log axes", text(r, "against")), SLOPE, number(r, "slope"))
     }));
     // One thread more should be worth 0.8 of one.
     let gain = 1.0 + (GAIN - 1.0) * (number(report, "threads") - 1.0);
@@ -100,25 +99,18 @@ fn fraction(row: &Value, threads: f64) -> Option<Bar> {
 fn memory(report: &Value) -> Option<Bar> {
     let off = |row: &Value| number(row, "measured_bytes") / number(row, "predicted_bytes");
     let worst = rows(report, "products").map(off).max_by(|a, b| (a - 1.0).abs().total_cmp(&(b - 1.0).abs()))?;
-    let holds = (worst - 1.0).abs() <= MEMORY;
-    let what = "memory, times the predicted, where it is furthest off".into();
-    Some(Bar { what, asked: format!("1 ± {MEMORY}"), measured: format!("{worst:.3}"), holds })
+    Some(about_one("memory, times the predicted, where it is furthest off".into(), MEMORY, worst))
 }
 
 /// The most that a sweep needs beside the block that it reads and the one that it writes, of (gates + 3)·block·N·B·T numbers.
 fn sweep(report: &Value) -> Option<Bar> {
     let share = |row: &Value| {
-        let gates = match text(row, "cell") {
-            "rnn" => 1.0,
-            "gru" => 3.0,
-            _ => 4.0,
-        };
+        let gates = cell(text(row, "cell")).gates() as f64;
         (number(row, "sweep_numbers_per_block_nbt") - 2.0) / (gates + 3.0)
     };
     let sweeps = rows(report, "products").filter(|r| matches!(text(r, "operator"), "P" | "Pᵀ"));
     let most = sweeps.map(share).max_by(f64::total_cmp)?;
-    let what = "memory of a sweep, of (gates + 3)·block·N·B·T numbers".into();
-    Some(Bar { what, asked: "≤ 1".into(), measured: format!("{most:.2}"), holds: most <= 1.0 })
+    Some(at_most("memory of a sweep, of (gates + 3)·block·N·B·T numbers".into(), 1.0, most))
 }
 
 /// The best of torch.func and the best explicit recurrence, where they were there.

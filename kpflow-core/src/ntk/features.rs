@@ -126,13 +126,11 @@ impl<'a, T: Scalar> Features<'a, T> {
         T::of(dot(self.inputs(site, p), self.inputs(site, q)))
     }
 
-    /// The rows of features in `rows`.
-    ///
-    /// **Errors**: if they are not whole ones.
-    fn each<'r>(&self, rows: &'r [T]) -> Result<impl Iterator<Item = &'r [T]> + Clone, Error> {
+    /// The numbers of a row, of which there has to be one at least to cut by, if `rows` are whole ones.
+    pub(super) fn whole_rows(&self, rows: &[T]) -> Result<usize, Error> {
         let len = self.len.max(1);
         length(rows.len() / len * len, rows.len())?;
-        Ok(rows.chunks_exact(len))
+        Ok(len)
     }
 
     /// tr K's part of the rows given: Σ_p Σ_sites G[p, p] ‖D_p‖_F², in double precision. **Cost**: linear in the rows.
@@ -147,7 +145,7 @@ impl<'a, T: Scalar> Features<'a, T> {
                 })
                 .sum()
         };
-        Ok(self.each(rows)?.map(row).sum())
+        Ok(rows.chunks_exact(self.whole_rows(rows)?).map(row).sum())
     }
 
     /// Calls `f(a, b, e)` for the diagonals that Σ_sites G[p, q] D_p D_qᵀ is made of, one for each pair of watched variables: e_i stands at

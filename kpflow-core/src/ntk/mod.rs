@@ -27,6 +27,7 @@ pub use gramian::{
     propagator_gram_traces_scratch_len,
 };
 pub use jacobian::ParameterJacobian;
+pub use pairs::PAIRS_TILE;
 pub use plan::scratch_len;
 pub use sandwich::{Ntk, ParameterOperator};
 pub use side::{Costs, Coupling, Exchange, Side};

@@ -1,14 +1,14 @@
 //! ‖K‖_F of unit-wise models from every pair of positions, as products of matrices.
 
 use super::features::{bands, Band, Features};
-use crate::error::{enough, length};
+use crate::error::enough;
 use crate::machine::{Gemm, Kernel, MatMut, MatRef};
 use crate::model::Graph;
 use crate::probe::dot;
 use crate::{Error, Scalar};
 
-/// Positions of a tile of pairs, on both sides.
-const TILE: usize = 128;
+/// Positions of a tile of pairs, on both sides, of [`Features::frobenius_squared`]: blocks of as many positions leave no tile half empty.
+pub const PAIRS_TILE: usize = 128;
 
 /// One term of the square: two bands of a position, of which the entries are multiplied, and those of the other position that act on the same channels.
 struct Term {
@@ -57,7 +57,7 @@ impl<T: Scalar> Features<'_, T> {
 
     /// The numbers of scratch that [`frobenius_squared`](Self::frobenius_squared) needs.
     pub fn frobenius_scratch_len(&self) -> usize {
-        TILE * (3 * TILE + 2 * self.linearization().shape().units)
+        PAIRS_TILE * (3 * PAIRS_TILE + 2 * self.linearization().shape().units)
     }
 
     /// ‖K‖_F²'s part of the pairs in `rows` × `all`: `Σ_{p,q} ‖Σ_sites G[p,q] D_p D_qᵀ‖_F²`.
@@ -75,13 +75,12 @@ impl<T: Scalar> Features<'_, T> {
         kernel: &K,
         scratch: &mut [T],
     ) -> Result<f64, Error> {
-        let len = self.row_len().max(1);
-        length(rows.len() / len * len, rows.len())?;
-        length(all.len() / len * len, all.len())?;
+        let len = self.whole_rows(rows)?;
+        self.whole_rows(all)?;
         enough(self.frobenius_scratch_len(), scratch.len())?;
         let mut sum = 0.0;
-        for p in rows.chunks(TILE * len) {
-            for q in all.chunks(TILE * len) {
+        for p in rows.chunks(PAIRS_TILE * len) {
+            for q in all.chunks(PAIRS_TILE * len) {
                 sum += self.pairs_of_tile(p, q, kernel, scratch);
             }
         }

@@ -9,7 +9,7 @@ use kpflow_core::machine::{Machine, Reduce, Tasks};
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{
     ntk_traces, ntk_traces_flops, ntk_traces_scratch_len, propagator_gram_traces, propagator_gram_traces_flops,
-    propagator_gram_traces_scratch_len, Features,
+    propagator_gram_traces_scratch_len, Features, PAIRS_TILE,
 };
 use std::ops::Range;
 
@@ -134,7 +134,7 @@ fn sum_of_traces<T: Real>(
 /// How many flops [`exact_frobenius`] takes on all ranks, if there is one.
 pub fn exact_frobenius_flops<T: Real>(lin: &Linearization<'_, T>, trajectories: usize) -> Option<f64> {
     let positions = (trajectories * lin.shape().steps) as f64;
-    Some(0.5 * positions * (positions + BLOCK as f64) * Features::new(lin)?.frobenius_flops())
+    Some(0.5 * positions * (positions + PAIRS_TILE as f64) * Features::new(lin)?.frobenius_flops())
 }
 
 /// The numbers that [`exact_frobenius`] holds, of so many trajectories on all ranks: none if there is no closed form.
@@ -149,12 +149,9 @@ pub fn exact_frobenius_len<T: Real, M: Machine<T>>(
     })
 }
 
-/// Positions of a block, of which pairs are what is done at a time: a tile of the core's.
-const BLOCK: usize = 128;
-
-/// The blocks of so many positions of a process, which groups share.
+/// The blocks of so many positions of a process, which groups share: pairs of blocks are what is done at a time.
 pub fn frobenius_blocks(positions: usize) -> usize {
-    positions.div_ceil(BLOCK)
+    positions.div_ceil(PAIRS_TILE)
 }
 
 /// Computes ‖K‖_F exactly, from every pair of positions, each of which is taken once. Collective.
@@ -171,7 +168,7 @@ pub fn exact_frobenius<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> 
     for rank in 0..grid.size() {
         let (range, first) = (shard(total, grid.size(), rank), blocks.len());
         let (start, end) = (range.start * steps, range.end * steps);
-        blocks.extend((start..end).step_by(BLOCK).map(|at| at * len..(at + BLOCK).min(end) * len));
+        blocks.extend((start..end).step_by(PAIRS_TILE).map(|at| at * len..(at + PAIRS_TILE).min(end) * len));
         if rank == grid.rank() {
             // Every group has all of them: each takes some of this process's.
             let share = grid.share(blocks.len() - first);

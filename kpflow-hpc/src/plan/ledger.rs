@@ -3,6 +3,7 @@
 use super::network::Network;
 use super::speed::{look_flops, Speed};
 use crate::comm::{calls_of_piece, calls_of_share, calls_of_sum};
+use crate::estimate::frobenius_blocks;
 use crate::journal::BUFFER;
 use kpflow_core::ntk::{vectors_at_once, Exchange};
 
@@ -187,9 +188,9 @@ impl<'a> Ledger<'a> {
         self.closed_form(flops, self.trajectories, self.speed.gramians);
     }
 
-    /// A closed form by pairs of positions, in so many blocks of this rank's.
-    pub fn pairs(&mut self, flops: f64, blocks: usize) {
-        self.closed_form(flops, blocks, self.speed.pairs);
+    /// A closed form by pairs of positions, of trajectories of so many steps, block by block.
+    pub fn pairs(&mut self, flops: f64, steps: usize) {
+        self.closed_form(flops, frobenius_blocks(self.trajectories * steps), self.speed.pairs);
     }
 
     /// Flops at the rate of matrix products.

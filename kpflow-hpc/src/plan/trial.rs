@@ -8,15 +8,13 @@ use crate::error::{fits, Error, Result};
 use crate::estimate::{exact_trace, exact_trace_flops, exact_trace_len, Closed};
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::{Flow, Linearization};
-use kpflow_core::ntk::{Coupling, Features, Ntk, Side};
+use kpflow_core::ntk::{Coupling, Features, Ntk, Side, PAIRS_TILE};
 use kpflow_core::{BlockMut, BlockRef, LinearOperator};
 
 /// Bytes that a measurement may take, weights included.
 const ROOM: usize = 1 << 30;
 /// Flops that are worth waiting for.
 const PATIENCE: f64 = 1e11;
-/// Positions of which every pair is looked at.
-const POSITIONS: usize = 128;
 
 /// Flops a second of one rank; `None` where there is no such thing, or where it takes too much memory or time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,7 +111,7 @@ fn pairs<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, room: usize) -> R
     }
     let mut rows = vec![T::zero(); features.rows() * len];
     features.write(&mut rows)?;
-    let count = features.rows().min(POSITIONS);
+    let count = features.rows().min(PAIRS_TILE);
     let (rows, lanes, scratch_len) = (&rows[..count * len], engine.lanes(), features.frobenius_scratch_len());
     let (mut sums, mut scratch) = (vec![T::zero(); lanes], vec![T::zero(); scratch_len * lanes]);
     Ok(Some(rate((lanes * count * count) as f64 * features.frobenius_flops(), || {

@@ -289,7 +289,7 @@ fn frobenius(a: &Analysis, means: &Means, l: &mut Ledger<'_>, m: usize) -> Metho
         }
     }
     l.gather(means.features);
-    l.pairs(form.unwrap_or(0.0), estimate::frobenius_blocks(means.sizes[0].div_ceil(means.ranks) * means.sizes[1]));
+    l.pairs(form.unwrap_or(0.0), means.sizes[1]);
     Method::Exact
 }
 

@@ -83,12 +83,10 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     // An estimate that may take the closed form takes it where that costs fewer products than it may spend.
     let worth = a.method == Method::Exact
         || a.method == Method::Auto && exact_products(a, sizes, lin).is_none_or(|p| p <= a.max_matvecs as f64);
-    let exact = worth && a.part.is_all();
-    let exact = match (a.quantity, closed(a.operator)) {
-        (Quantity::Trace | Quantity::EffectiveRank, Some(which)) if exact => {
-            estimate::exact_trace_len(lin, machine, which)
-        }
-        (Quantity::Frobenius, Some(Closed::Parameter)) if exact => {
+    let form = closed(a.operator).filter(|_| worth && a.part.is_all());
+    let exact = match (a.quantity, form) {
+        (Quantity::Trace | Quantity::EffectiveRank, Some(which)) => estimate::exact_trace_len(lin, machine, which),
+        (Quantity::Frobenius, Some(Closed::Parameter)) => {
             estimate::exact_frobenius_len(lin, machine, sizes.trajectories)
         }
         _ => 0,
