@@ -35,6 +35,10 @@ step "without MPI and OpenBLAS: the program alone"
 # The same test programs: nothing is built again.
 KPFLOW_BIN=$(realpath "$target/kpflow-serial") cargo test --workspace --test '*' alone
 
+step "the benchmark is what cargo run -p kpflow-bench runs"
+# The package has other programs. To run it would build its libraries once more: a minute.
+cargo metadata --no-deps --format-version 1 | grep '"default_run":"kpflow-bench"' >/dev/null
+
 step "on a microcontroller"
 scripts/test-embedded.sh
 
