@@ -8,17 +8,19 @@ writes three files:
 
     out/name.safetensors   module.state_dict(), by PyTorch's names
     out/name.h5            /inputs [B, T, n_in], what the layer reads when the module runs on `inputs`; /initial_state, if it is not
-                           zero; /error_signal [B, T, N], if there are targets: how the loss changes with the state at every step
+                           zero; /outputs [B, T, H], what the layer makes of them, with which `kpflow check` compares the model that
+                           runs; /error_signal [B, T, N], if there are targets: how the loss changes with the state at every step
     out/name.toml          a job: trace, effective rank and modes of the NTK; and, with targets, learnability
 
 The layer is the one nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell or nn.LSTMCell in the module, wherever it is: it is found by
-itself, as is the prefix of its names. `inputs` is what the module is called with, a tensor or a tuple; what comes before the
-layer has been applied to /inputs already, and its weights are none of θ. With `weights = "checkpoints/*.safetensors"` the job
+itself, as is the prefix of its names. `inputs` is what the module is called with, a tensor, a numpy array or a list, or a tuple or
+dictionary of them; what comes before the layer has been applied to /inputs already, and its weights are none of θ. With `weights = "checkpoints/*.safetensors"` the job
 is one on a training run instead. Needs torch, h5py, safetensors.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from export_inputs import in_double, positional, record, tensor, tolerance
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -39,7 +42,7 @@ weights = {weights}
 {options}
 [data]
 inputs = "{name}.h5:/inputs"
-{initial}
+{initial}{outputs}
 [output]
 file = "{name}.results.h5"
 
@@ -70,7 +73,7 @@ rtol     = 1e-6
 
 
 def export_recurrent(
-    module: nn.Module, inputs: Tensor | tuple[Tensor, ...], path: str | Path, *, targets: Tensor | None = None,
+    module: nn.Module, inputs: Any, path: str | Path, *, targets: Any = None,
     loss: Callable[[Any, Tensor], Tensor] | None = None, layer: str | None = None,
     weights: str | Path | list[str] | None = None,
 ) -> str:  # fmt: skip
@@ -78,9 +81,11 @@ def export_recurrent(
 
     `loss(module(*inputs), targets)` is what `targets` are for: the mean squared error unless said otherwise, or the cross entropy
     where they are whole numbers, the classes of an output whose last axis they lack. `layer` names the layer where there are several; `weights` is
-    what the job says of them, if not the module's own: a pattern or a list of checkpoints, relative to the working directory.
+    what the job says of them, if not the module's own: a pattern or a list of checkpoints, relative to the working directory (then no
+    outputs are recorded: they would be the module's).
     """
-    path, batch = Path(path), inputs if isinstance(inputs, tuple) else (inputs,)
+    path, batch = Path(path), positional(module, inputs)
+    targets = targets if targets is None else tensor(module, targets)
     name, recurrent = _find(module, layer)
     if getattr(recurrent, "proj_size", 0):
         raise ValueError(f"{name or 'the layer'} is a projected LSTM, which kpflow does not have")
@@ -94,7 +99,7 @@ def export_recurrent(
     finally:
         watch.remove()
         module.train(training)
-    x, initial = watch.inputs(), watch.initial()
+    x, initial, outputs = watch.inputs(), watch.initial(), watch.outputs()
 
     path.parent.mkdir(parents=True, exist_ok=True)
     if weights is None:
@@ -106,6 +111,9 @@ def export_recurrent(
             file["initial_state"] = initial
         if signal is not None:
             file["error_signal"] = signal
+        if weights is None:
+            read = [x, initial] if initial.any() else [x]
+            record(file, outputs, read, Path(f"{path}.safetensors"), tolerance(outputs, watch.outputs_in_double()))
     Path(f"{path}.toml").write_text(_job(path, name, recurrent, bool(initial.any()), signal is not None, weights))
     return name
 
@@ -148,7 +156,10 @@ def _job(
     if getattr(layer, "nonlinearity", "tanh") == "relu":
         options += 'activation = "relu"\n'
     start = f'initial_state = "{path.name}.h5:/initial_state"\n' if initial else ""
-    job = JOB.format(kind=LAYERS[type(layer)], weights=given, options=options, name=path.name, initial=start)
+    outputs = f'outputs = "{path.name}.h5:/outputs"\n' if weights is None else ""
+    job = JOB.format(
+        kind=LAYERS[type(layer)], weights=given, options=options, name=path.name, initial=start, outputs=outputs
+    )
     return job + LEARNABILITY.format(name=path.name) if signal else job
 
 
@@ -188,6 +199,19 @@ class _Layer:
             raise ValueError("the module does not call its recurrent layer")
         return _array(self.x)
 
+    def outputs(self) -> np.ndarray:
+        """[B, T, directions · H], in the layer's own precision."""
+        return self._turned(self.out).detach().cpu().numpy()
+
+    def outputs_in_double(self) -> np.ndarray | None:
+        """What a float32 layer makes of the same in double precision."""
+        x = self.x if self.layer.batch_first else self.x.transpose(0, 1)
+        found = in_double(self.layer, (x.detach(),) if self.start is None else (x.detach(), self.start))
+        return None if found is None else self._turned(found[0]).detach().cpu().numpy()
+
+    def _turned(self, out: Tensor) -> Tensor:
+        return out if self.layer.batch_first else out.transpose(0, 1)
+
     def initial(self) -> np.ndarray:
         """[B, layers · directions · (h, c)]."""
         zeros = tuple(torch.zeros_like(v) for v in self.last)
@@ -214,6 +238,7 @@ class _Cell:
     """Sees what a cell reads and writes, step by step: what it is given of the step before has no gradient."""
 
     def __init__(self, cell: Any) -> None:
+        self.cell = cell
         self.x: list[Tensor] = []
         self.written: list[tuple[Tensor, ...]] = []
         self.start: Any = None
@@ -244,6 +269,21 @@ class _Cell:
         if not self.x:
             raise ValueError("the module does not call its recurrent cell")
         return _array(torch.stack(self.x, 1))
+
+    def outputs(self) -> np.ndarray:
+        """[B, T, H], in the cell's own precision."""
+        return torch.stack([step[0] for step in self.written], 1).detach().cpu().numpy()
+
+    def outputs_in_double(self) -> np.ndarray | None:
+        """What a float32 cell makes of the same in double precision."""
+        cell, made = copy.deepcopy(self.cell).double(), []
+        double = lambda state: tuple(v.double() for v in state) if isinstance(state, tuple) else state.double()
+        state = None if self.start is None else double(self.start)
+        with torch.no_grad():
+            for x in self.x:
+                state = cell(x.double(), state)
+                made.append(_several(state)[0])
+        return torch.stack(made, 1).cpu().numpy()
 
     def initial(self) -> np.ndarray:
         zeros = tuple(torch.zeros_like(v) for v in self.written[0])

@@ -10,12 +10,14 @@ From Python (with this folder in sys.path), or from the command line, with calla
 Both write three files; `kpflow` runs the third:
 
     out/name.onnx    the graph for one trajectory (batch size 1, static shapes), weights inside
-    out/name.h5      the inputs of all trajectories, dataset /inputs
+    out/name.h5      the inputs of all trajectories, dataset /inputs; and what torch makes of them, dataset /outputs: `kpflow check`
+                     compares it with the model that runs
     out/name.toml    a job: the trace of the NTK
 
-`inputs` is a tensor [B, ...], or a tuple of tensors that share the leading batch dimension B (each then a dataset
-/inputs/NAME, with NAME the argument's name). The module must return one tensor [B, ...], and is exported in evaluation
-mode. In float64 (module.double(), inputs.double()) the graph and the job are in double precision.
+`inputs` is a tensor, a numpy array or a list [B, ...], or a tuple or dictionary of them that share the leading batch dimension B
+(each then a dataset /inputs/NAME, with NAME the argument's name). Floating-point numbers of arrays and lists take the precision of
+the module; whole numbers stay whole. The module must return one tensor [B, ...], and is exported in evaluation mode. In float64
+(module.double()) the graph, the Python numbers in it (x * 0.1) and the job are in double precision.
 
 Parameters keep their names as initialisers of the graph. The model property "kpflow.parameters" lists, one a line, those
 with respect to which kpflow differentiates: `parameters`, or else all of module.named_parameters() that the output reads
@@ -36,13 +38,14 @@ import argparse
 import runpy
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import torch
+from export_inputs import array, in_double, positional, record, tolerance
 from export_recurrent import export_recurrent
 
 try:
@@ -66,6 +69,7 @@ weights = "{name}.onnx"
 
 [data]
 inputs = {inputs}
+outputs = "{name}.h5:/outputs"
 
 [compute]
 precision = "{precision}"
@@ -78,7 +82,7 @@ quantity = "trace"
 
 
 def export(
-    module: torch.nn.Module, inputs: torch.Tensor | tuple[torch.Tensor, ...], path: str | Path, *,
+    module: torch.nn.Module, inputs: Any, path: str | Path, *,
     opset: int = 20, parameters: Iterable[str] | None = None, tidy: bool = True,
 ) -> onnx.ModelProto:  # fmt: skip
     """Write `path`.onnx, `path`.h5 and `path`.toml, check them, and return the model.
@@ -88,29 +92,31 @@ def export(
     """
     if missing is not None:
         raise ImportError(f"{missing}: pip install onnx onnxscript onnxruntime; --recurrent does without") from missing
-    path, batch = Path(path), inputs if isinstance(inputs, tuple) else (inputs,)
-    if len({len(x) for x in batch}) != 1:
-        raise ValueError("the inputs differ in their leading dimension")
+    path, batch = Path(path), positional(module, inputs)
+    if not all(isinstance(x, torch.Tensor) and x.ndim for x in batch):
+        raise TypeError("the inputs should be arrays [B, ...], one for each argument of forward")
+    if len({len(x) for x in batch}) != 1 or not len(batch[0]):
+        told = ", ".join(str(list(x.shape)) for x in batch)
+        raise ValueError(f"the inputs differ in their leading dimension, or it is 0: {told}")
     training = module.training
     module.eval()
     try:
+        expected, exact = _outputs(module, batch)
         model = _to_onnx(module, tuple(x[:1] for x in batch), opset, tidy)
-        expected = _outputs(module, batch)
     finally:
         module.train(training)
     names = _parameter_names(module, model, parameters)
     onnx.helper.set_model_props(model, {PARAMETERS_KEY: "\n".join(names)})
     onnx.checker.check_model(model, full_check=True)
-    arrays = {i.name: x.detach().numpy() for i, x in zip(model.graph.input, batch, strict=True)}
-    for k in {0, len(expected) - 1}:
-        if not _close(_run(model, {name: x[k : k + 1] for name, x in arrays.items()}), expected[k : k + 1]):
-            raise RuntimeError("the exported graph does not reproduce the output of the module")
+    arrays = {i.name: array(x) for i, x in zip(model.graph.input, batch, strict=True)}
+    _reproduces(model, arrays, expected)
 
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, f"{path}.onnx")
     with h5py.File(f"{path}.h5", "w") as file:
         for name, x in arrays.items():
             file["inputs" if len(arrays) == 1 else f"inputs/{name}"] = x
+        record(file, expected, list(arrays.values()), Path(f"{path}.onnx"), tolerance(expected, exact))
     precision = "f64" if expected.dtype == np.float64 else "f32"
     where = f"{path.name}.h5:/inputs"
     several = ", ".join(f'"{name}" = "{where}/{name}"' for name in arrays)
@@ -120,14 +126,68 @@ def export(
 
 
 @torch.no_grad()
-def _outputs(module: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> np.ndarray:
-    """The outputs on all trajectories; an error if the last one's is another when alone."""
-    together, alone = module(*batch), module(*(x[-1:] for x in batch))
+def _outputs(module: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, np.ndarray | None]:
+    """The outputs on all trajectories, and those in double precision; an error where they are not a function of each trajectory."""
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    together = module(*batch)
+    changed = [k for k, v in module.state_dict().items() if not torch.equal(v, before[k])]
     if not isinstance(together, torch.Tensor):
         raise TypeError(f"the module must return one tensor, not {type(together).__name__}: wrap it")
-    if together.shape[:1] != batch[0].shape[:1] or not _close(alone.numpy(), together[-1:].numpy()):
-        raise ValueError("the trajectories are not independent along the leading dimension (batch_first=True missing?)")
-    return together.numpy()
+    again = module(*batch)
+    if not torch.equal(torch.nan_to_num(again), torch.nan_to_num(together)):
+        apart = _apart(array(again), array(together))
+        why = f"it changes {', '.join(changed)} as it runs" if changed else (
+            "it draws random numbers (dropout with training=True, torch.rand) or keeps a state of its own"
+        )  # fmt: skip
+        raise ValueError(f"two runs of the module on the same inputs differ by {apart}: {why}; a graph cannot")
+    alone = module(*(x[-1:] for x in batch))
+    if together.shape[:1] != batch[0].shape[:1]:
+        raise ValueError(
+            f"the output has shape {list(together.shape)} and the inputs {len(batch[0])} trajectories; its first axis should be "
+            "the trajectories (batch_first=True missing?)"
+        )
+    if not _close(array(alone), array(together[-1:])):
+        apart = _apart(array(alone), array(together[-1:]))
+        raise ValueError(
+            "the trajectories are not independent along the leading dimension (batch_first=True missing? a statistic of the batch?): "
+            f"alone the last one's output differs by {apart}"
+        )
+    exact = in_double(module, batch) if together.dtype == torch.float32 else None
+    return array(together), array(exact) if isinstance(exact, torch.Tensor) else None
+
+
+def _apart(found: np.ndarray, right: np.ndarray) -> str:
+    """How far two outputs are from each other, in words."""
+    if found.shape != right.shape:
+        return f"its shape, {list(found.shape)} for {list(right.shape)}"
+    apart = np.abs(found.astype("f8") - right)
+    worst = tuple(int(i) for i in np.unravel_index(np.nan_to_num(apart, nan=np.inf).argmax(), apart.shape))
+    relative = apart[worst] / max(np.abs(right).max(), np.finfo("f8").tiny)
+    return f"{apart[worst]:.2g} at index {list(worst)}, {relative:.2g} of the largest output"
+
+
+def _reproduces(model: onnx.ModelProto, arrays: dict[str, np.ndarray], expected: np.ndarray) -> None:
+    """Fails unless the graph gives the outputs of the module, saying by how much not, where, and why that may be."""
+    last = len(expected) - 1
+    fits = {}
+    for k in dict.fromkeys((0, last)):
+        found = _run(model, {name: x[k : k + 1] for name, x in arrays.items()})
+        fits[k] = _close(found, expected[k : k + 1])
+        if fits[k]:
+            continue
+        apart = _apart(found, expected[k : k + 1])
+        causes = ["a change in place of a tensor", "an operator that the exporter translates otherwise"]
+        if k and fits[0]:
+            causes.insert(0, "control flow that depends on the data: the graph is that of trajectory 0, on which it agrees")
+        else:
+            causes.append("control flow that depends on the data")
+        if found.shape == expected[k : k + 1].shape and expected.dtype == np.float64:
+            if np.abs(found - expected[k : k + 1]).max() < 1e-5 * np.abs(expected[k]).max():
+                causes.insert(0, "single-precision constants in a double-precision graph")
+        raise RuntimeError(
+            f"the exported graph does not reproduce the output of the module: output {model.graph.output[0].name} (number 0) of "
+            f"trajectory {k} differs by {apart}; likely causes: {'; '.join(causes)}"
+        )
 
 
 def _to_onnx(module: torch.nn.Module, one: tuple[torch.Tensor, ...], opset: int, tidy: bool) -> onnx.ModelProto:
@@ -142,9 +202,58 @@ def _to_onnx(module: torch.nn.Module, one: tuple[torch.Tensor, ...], opset: int,
         fold_constants(program.model, should_fold=integral, onnx_shape_inference=True)
         RemoveUnusedNodesPass()(program.model)
     model = program.model_proto
+    if model.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE:
+        _double_constants(model, program.exported_program.graph_module)
     for item in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         item.ClearField("metadata_props")  # stack traces
     return model
+
+
+def _double_constants(model: onnx.ModelProto, module: torch.fx.GraphModule) -> None:
+    """Python numbers of a double-precision module in double precision: the exporter rounds them to single, and casts them back."""
+    written: dict[float, set[float]] = {}
+    for node in module.graph.nodes:
+        for number in _numbers((node.args, node.kwargs)):
+            with np.errstate(over="ignore", under="ignore"):
+                written.setdefault(float(np.float32(number)), set()).add(number)
+    graph = model.graph
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    double = onnx.TensorProto.DOUBLE
+    casts = lambda node: node.op_type == "Cast" and onnx.helper.get_attribute_value(node.attribute[0]) == double
+    changed = set()
+    for node in graph.node:
+        if node.op_type != "Constant" or not all(map(casts, readers.get(node.output[0], []))):
+            continue
+        value = onnx.helper.get_attribute_value(node.attribute[0])
+        if isinstance(value, onnx.TensorProto) and value.data_type == onnx.TensorProto.FLOAT:
+            value = onnx.numpy_helper.to_array(value)
+        if not isinstance(value, float | np.ndarray) or np.size(value) != 1:
+            continue
+        exact = written.get(float(np.asarray(value, "f4").item()), set())
+        if len(exact) > 1:
+            raise ValueError(f"the numbers {sorted(exact)} of the module are one in single precision, which the exporter goes through")
+        for number in exact:
+            array = np.full(np.shape(value), number, "f8")
+            node.ClearField("attribute")
+            node.attribute.append(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(array)))
+            changed.add(node.output[0])
+    for info in graph.value_info:
+        if info.name in changed:
+            info.type.tensor_type.elem_type = double
+
+
+def _numbers(args: Any) -> Iterator[float]:
+    """The floating-point numbers in the arguments of a node."""
+    if isinstance(args, float):
+        yield args
+    elif isinstance(args, dict):
+        yield from _numbers(tuple(args.values()))
+    elif isinstance(args, tuple | list):
+        for part in args:
+            yield from _numbers(part)
 
 
 def _rnn(activation: str) -> Callable[..., Any]:
@@ -196,7 +305,9 @@ def _run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
 
 def _close(a: np.ndarray, b: np.ndarray) -> bool:
     tolerance = 1e-8 if b.dtype == np.float64 else 1e-4
-    return a.shape == b.shape and bool(np.abs(a - b).max() <= tolerance * np.abs(b).max())
+    if a.shape != b.shape or not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return False
+    return a.size == 0 or bool(np.abs(a - b).max() <= tolerance * np.abs(b).max())
 
 
 def _load(spec: str) -> Any:

@@ -30,6 +30,16 @@ COLUMNS = ("file", "stage", "stage_index", "analysis", "operator", "quantity", "
            "converged", "matvecs", "seconds", "status", "with_stage")  # fmt: skip
 
 
+def _open(path: Path) -> h5py.File:
+    """Open a file to read it; one that another process may write to is called that."""
+    try:
+        return h5py.File(path, "r")
+    except OSError as e:
+        if "unable to lock" not in str(e) and "already open for" not in str(e):
+            raise
+        raise OSError(f"{path} is open in another process that may write to it; close it there, or open it there with mode 'r'") from e
+
+
 @dataclass(frozen=True)
 class Analysis:
     """One analysis of a result file; `analysis["eigenvalues"]` reads one of its arrays."""
@@ -51,7 +61,7 @@ class Analysis:
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.arrays:
             raise KeyError(f"{self.file}: analysis {self.name} has no {name}; it has {', '.join(self.arrays)}")
-        with h5py.File(self.file) as f:
+        with _open(self.file) as f:
             return np.asarray(f[f"analysis/{self.name}/{name}"])
 
     @property
@@ -89,7 +99,7 @@ class Results:
     @property
     def state(self) -> np.ndarray:
         """The state [B, T, N], which is there if the job says `[output] state = true`."""
-        with h5py.File(self.file) as f:
+        with _open(self.file) as f:
             if "state/values" not in f:
                 raise KeyError(f"{self.file}: the state was not written; the job needs [output] state = true")
             return np.asarray(f["state/values"])
@@ -106,7 +116,7 @@ class Results:
 def read(file: str | Path) -> Results:
     """Read a result file, also one that is not complete: what is finished is there."""
     path = Path(file)
-    with h5py.File(path) as f:
+    with _open(path) as f:
         if f.attrs.get("format") != "kpflow-results":
             raise ValueError(f"{path} is not a result file of kpflow")
         attributes = {k: v.tolist() if isinstance(v, np.ndarray | np.generic) else v for k, v in f.attrs.items()}

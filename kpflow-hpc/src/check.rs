@@ -1,5 +1,7 @@
 //! `kpflow check`: is what this program computes of this job right?
 
+mod outputs;
+
 use crate::comm::Comm;
 use crate::engine::Engine;
 use crate::error::{fits, Error, Result};
@@ -53,6 +55,13 @@ pub fn check(path: &Path, threads: Option<usize>, comm: Comm) -> Result<()> {
         check.finite_differences(lin)?;
         check.gradient_step(lin)
     })??;
+    let outcomes = outputs::compare(&job, &engine)?;
+    for outcome in &outcomes {
+        check.report(&outcome.name, outcome.found.clone(), outcome.good);
+    }
+    if let Some(error) = outputs::failed(path, &outcomes) {
+        return Err(error);
+    }
     match check.failed.len() {
         0 => Ok(()),
         n => Err(Error::run(format!(

@@ -3,7 +3,7 @@
 //! libhdf5 does not check all that a file claims (1.10.8: `H5HG_read` follows a damaged heap out of its memory), and nothing can be caught of a
 //! segmentation fault but the chance to say whose it is. Nor does it end every loop that a damaged file sends it on: the work that an open file may cost is limited.
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use hdf5::types::VarLenUnicode;
 use hdf5::LocationType;
 use std::ffi::CString;
@@ -26,12 +26,53 @@ impl Deref for Hdf5File {
     }
 }
 
-/// Opens a file to read it; errors come as values only, none of them on the terminal.
-pub fn open(path: &Path) -> hdf5::Result<Hdf5File> {
+/// Opens a file to read it; `right` says what is right in the place of a file that is not HDF5.
+///
+/// **Errors**: one line that says why it cannot be read: it is none, is damaged, or is open in another process.
+pub fn open(path: &Path, right: &str) -> Result<Hdf5File> {
     hdf5::silence_errors(true);
     let watch = Watch::over(path);
     let limit = Limit::of(BUSY + std::fs::metadata(path).map_or(0, |m| m.len() / BYTES));
-    Ok(Hdf5File { file: hdf5::File::open(path)?, _limit: limit, _watch: watch })
+    let file = hdf5::File::open(path).map_err(|e| refused(path, right, &e))?;
+    Ok(Hdf5File { file, _limit: limit, _watch: watch })
+}
+
+/// Why a file was not opened.
+fn refused(path: &Path, right: &str, e: &hdf5::Error) -> Error {
+    let frames: Vec<String> = e.stack().map(|s| s.iter().map(|f| f.desc().to_string()).collect()).unwrap_or_default();
+    let said = |what: &str| frames.iter().find(|d| d.contains(what));
+    if let Some(why) = said("unable to lock") {
+        let held = [libc::EAGAIN, libc::EACCES].iter().any(|n| why.contains(&format!("errno = {n},")));
+        return Error::input(path, if held || !why.contains("errno") { HELD } else { UNLOCKABLE });
+    }
+    if said("file is already open for").is_some() {
+        return Error::input(path, MARKED);
+    }
+    match is_hdf5(path) {
+        true => Error::input(path, "is HDF5, but damaged or cut short; copy it again, or write it again"),
+        false => Error::input(path, format!("is not an HDF5 file; {right}")),
+    }
+}
+
+const HELD: &str = "is open in another process that may write to it, such as h5py.File(…, \"a\") in a notebook; \
+                    close it there, or open it there with mode \"r\"";
+const UNLOCKABLE: &str =
+    "is on a file system that has no locks, which libhdf5 asks for; set HDF5_USE_FILE_LOCKING=FALSE";
+const MARKED: &str =
+    "is open in another process that writes to it, or was not closed by one that ended; close it there, \
+                      or say that nobody writes to it: h5clear -s FILE";
+
+/// Whether a file begins as HDF5 does, perhaps behind a block of the user's.
+pub fn is_hdf5(path: &Path) -> bool {
+    use std::io::{Read, Seek, SeekFrom};
+    let Ok(mut file) = std::fs::File::open(path) else { return false };
+    let mut starts_at = |place: u64| {
+        let mut start = [0; 8];
+        let read = file.seek(SeekFrom::Start(place)).and_then(|_| file.read_exact(&mut start));
+        read.is_ok() && start == *b"\x89HDF\r\n\x1a\n"
+    };
+    // libhdf5 looks at every doubling; nobody has a block of more than these.
+    [0, 512, 1024, 2048, 4096].into_iter().any(&mut starts_at)
 }
 
 /// The names of a group's members of a type. They are asked for by name: of objects opened in another way libhdf5 looks their names up in all of

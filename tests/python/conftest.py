@@ -25,11 +25,16 @@ def scripts() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kpflow() -> Callable[..., str]:
+def attempt() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs the program, whatever becomes of it."""
     program = os.environ.get("KPFLOW", str(ROOT / "target/debug/kpflow"))
+    return lambda *arguments: subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=120)
 
+
+@pytest.fixture(scope="session")
+def kpflow(attempt) -> Callable[..., str]:
     def run(*arguments: object) -> str:
-        done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+        done = attempt(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -170,6 +170,34 @@ def test_classes(tmp_path):
             export_recurrent(module, x, tmp_path / "c", targets=y.double())
 
 
+@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("case", [*CASES, "cell", "lstm_cell"])
+def test_check_knows_the_layer(case, double, tmp_path, kpflow, attempt):
+    """The layer that runs is the one that torch ran: its outputs are recorded."""
+    torch.manual_seed(6)
+    if case in ("cell", "lstm_cell"):
+        module = Stepped(nn.GRUCell(2, H) if case == "cell" else nn.LSTMCell(2, H))
+    else:
+        kind, options, started, last = CASES[case]
+        layer, count = layers(kind, **options)
+        h0 = lambda: torch.randn(count, B, H, dtype=torch.float64 if double else torch.float32)
+        module = Net(layer, None if not started else (h0(), h0()) if kind is nn.LSTM else h0(), last)
+    module = module.double() if double else module.float()
+    x = np.random.default_rng(0).normal(size=(B, T, 2))
+    export_recurrent(module, x, tmp_path / "job")
+    assert "ok     output" in kpflow("check", tmp_path / "job.toml")
+    job = tmp_path / "job.toml"
+    text = job.read_text()
+    with h5py.File(tmp_path / "job.h5", "a") as file:
+        file["outputs"][1, 2, 0] += 1e-3
+    done = attempt("check", job)
+    assert done.returncode == 1 and "trajectory 1, at [1, 2, 0]" in done.stderr and "is what it was" in done.stderr, done.stderr
+    if case == "rnn_relu":
+        job.write_text(text.replace('activation = "relu"', ""))
+        done = attempt("check", job)
+        assert done.returncode == 1 and "kind, activation or another key of [model]" in done.stderr, done.stderr
+
+
 def test_mistakes(tmp_path):
     x = torch.zeros(B, T, 2)
     wrong = lambda module, match, **options: pytest.raises(ValueError, match=match)
@@ -197,7 +225,7 @@ def test_command_line(tmp_path, scripts, kpflow):
     assert told == f"{tmp_path}/out/net.safetensors, .h5 and .toml written; next: kpflow run {tmp_path}/out/net.toml\n"
     kpflow("check", tmp_path / "out/net.toml")
     with h5py.File(tmp_path / "out/net.h5") as f:
-        assert f["inputs"].shape == (3, 5, 2) and list(f) == ["inputs"]
+        assert f["inputs"].shape == (3, 5, 2) and list(f) == ["inputs", "outputs"] and f["outputs"].shape == (3, 5, 4)
     # A mistake is one line; what the module's own code raises is shown whole.
     (tmp_path / "mine.py").write_text("def model(): raise ValueError('mine')\n")
     for spec, lines in ((f"{tmp_path}/mine.py:modle", 1), (f"{tmp_path}/yours.py:model", 1), (f"{tmp_path}/mine.py:model", 3)):

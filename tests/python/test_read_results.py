@@ -92,3 +92,15 @@ def test_command_line(run, scripts, tmp_path):
     pytest.importorskip("pandas")
     subprocess.run([*command, "--csv", tmp_path / "t.csv"], check=True)
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 11
+
+
+def test_a_file_that_is_open_elsewhere(run, tmp_path):
+    path = tmp_path / "r.h5"
+    path.write_bytes((run / "results.lstm.h5").read_bytes())
+    code = "import h5py, sys; f = h5py.File(sys.argv[1], 'a'); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        with pytest.raises(OSError, match="is open in another process .*close it there, or"):
+            read(path)
+        holder.stdin.close()
+    assert read(path).status == "complete"

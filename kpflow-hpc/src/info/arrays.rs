@@ -1,11 +1,10 @@
 //! Files of inputs: arrays, and what each could be.
 
 use super::{some, table, Told};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hdf5_file;
 use crate::job::Source;
-use crate::load::{npy_header, Array};
-use hdf5::types::TypeDescriptor;
+use crate::load::{element, npy_header, Array};
 use hdf5::LocationType;
 use serde_json::json;
 use std::path::Path;
@@ -43,8 +42,7 @@ fn npy_type(path: &Path) -> String {
 }
 
 pub(super) fn hdf5(path: &Path) -> Result<Told> {
-    let file = hdf5_file::open(path)
-        .map_err(|_| Error::input(path, "is not an HDF5 file, or is damaged; h5py or kpflow run write one"))?;
+    let file = hdf5_file::open(path, "h5py or kpflow run write one")?;
     let mut sets = collect(&file);
     sets.sort_by(|a, b| a.0.cmp(&b.0));
     let rows: Vec<Vec<String>> =
@@ -79,17 +77,11 @@ fn collect(file: &hdf5::File) -> Vec<Set> {
         visited.push(place);
         for name in hdf5_file::members(&group, LocationType::Dataset) {
             let Ok(set) = group.dataset(&name) else { continue };
-            let kind = set.dtype().and_then(|t| t.to_descriptor());
-            let (word, number) = match &kind {
-                Ok(TypeDescriptor::Float(w)) => (format!("float{}", 8 * *w as usize), true),
-                Ok(TypeDescriptor::Integer(w)) => (format!("int{}", 8 * *w as usize), true),
-                Ok(TypeDescriptor::Unsigned(w)) => (format!("uint{}", 8 * *w as usize), true),
-                Ok(TypeDescriptor::Boolean) => ("bool".into(), true),
-                Ok(other) => (other.to_string(), false),
-                Err(_) => ("unknown type".into(), false),
-            };
-            let whole = !word.starts_with("float");
-            let role = if number { role(&set.shape(), whole) } else { "no numbers" };
+            let found = set.dtype().map_err(|_| "an unknown type".to_string()).and_then(|t| element(&t));
+            let role = found.as_ref().map_or("no numbers", |e| role(&set.shape(), e.whole));
+            // What would be right is for those who give it as inputs.
+            let word = found
+                .map_or_else(|what| what.split(['(', ';', ',']).next().unwrap_or_default().trim().into(), |e| e.name);
             sets.push((format!("{path}/{name}"), word, set.shape(), role));
         }
         let groups = hdf5_file::members(&group, LocationType::Group).into_iter();

@@ -39,7 +39,7 @@ pub fn of(path: &Path) -> Result<Told> {
         "safetensors" => checkpoint::checkpoint(path),
         "onnx" => graph::graph(path),
         "npy" => arrays::npy(path),
-        "h5" | "hdf5" if crate::results::is_result(path) => results::results(path),
+        "h5" | "hdf5" if crate::results::is_result(path)? => results::results(path),
         "h5" | "hdf5" => arrays::hdf5(path),
         "toml" => Err(Error::input(path, "is a job; kpflow run --dry-run tells what it would do, kpflow plan what it needs")),
         "pt" | "pth" | "ckpt" | "bin" => Err(Error::input(

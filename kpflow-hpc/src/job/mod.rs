@@ -47,6 +47,8 @@ pub struct Job {
     pub mask: Option<Source>,
     /// The initial state `[B, N]`.
     pub initial_state: Option<Source>,
+    /// What the program that made the weights computed of the inputs `[B, …]`, for `kpflow check`.
+    pub outputs: Option<Source>,
     /// f32 or f64.
     pub precision: Precision,
     /// The key of all random numbers.
@@ -84,7 +86,7 @@ impl Job {
         let compute = root.table("compute")?.unwrap_or(&empty);
         let output = root.table("output")?.unwrap_or(&empty);
 
-        let data = Section::new(path, "[data]", data, &["inputs", "initial_state", "mask"])?;
+        let data = Section::new(path, "[data]", data, &["inputs", "initial_state", "mask", "outputs"])?;
         let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid", "alignments"])?;
         let output = Section::new(path, "[output]", output, &["file", "state", "checkpoint", "parts"])?;
         let source = |text: &str| source(&directory, text);
@@ -107,6 +109,7 @@ impl Job {
             alignments: compute.choice("alignments", Alignments::default(), Alignments::ALL)?,
             mask: mask.map(source),
             initial_state: data.text("initial_state")?.map(source),
+            outputs: data.text("outputs")?.map(source),
             precision: compute.choice("precision", Precision::F64, Precision::ALL)?,
             seed: compute.integer("seed", 0)?.unwrap_or(0) as u64,
             block: compute.integer_or_auto("block")?,

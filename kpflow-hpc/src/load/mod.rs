@@ -1,10 +1,18 @@
 //! What the user brings: checkpoints and inputs.
 
 mod checkpoint;
+mod element;
+mod format;
+mod hdf5_array;
 mod inputs;
+mod npy;
+mod sources;
 
 pub use checkpoint::{Checkpoint, Tensor};
-pub use inputs::{npy_header, Array};
+pub use element::{element, Element};
+pub use format::other as other_format;
+pub use inputs::Array;
+pub use npy::header as npy_header;
 
 use crate::error::{Error, Result};
 use kpflow_core::Scalar;
@@ -33,5 +41,7 @@ pub(crate) fn require_finite<T: Scalar>(
     Err(Error::input(file, format!("{what} is {} at index {index:?}; every number must be finite", data[bad])))
 }
 
+#[cfg(test)]
+mod formats_tests;
 #[cfg(test)]
 mod tests;

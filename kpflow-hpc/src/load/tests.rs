@@ -4,16 +4,16 @@ use safetensors::tensor::TensorView;
 use safetensors::Dtype;
 use std::path::{Path, PathBuf};
 
-fn golden(name: &str) -> PathBuf {
+pub(super) fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
 }
 
-fn source(path: &Path, dataset: Option<&str>) -> Source {
+pub(super) fn source(path: &Path, dataset: Option<&str>) -> Source {
     Source { path: path.into(), dataset: dataset.map(String::from) }
 }
 
 /// The one line that `result` failed with, for the user.
-fn line<T>(result: crate::error::Result<T>) -> String {
+pub(super) fn line<T>(result: crate::error::Result<T>) -> String {
     let e = result.err().expect("an error");
     assert_eq!(e.exit_code(), 2);
     let line = e.to_string();
@@ -21,7 +21,7 @@ fn line<T>(result: crate::error::Result<T>) -> String {
     line
 }
 
-fn npy(path: &Path, header: &str, data: &[u8]) {
+pub(super) fn npy(path: &Path, header: &str, data: &[u8]) {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.bytes());
@@ -106,8 +106,6 @@ fn whole_numbers_of_every_width() {
     file.new_dataset_builder().with_data(&truths).create("mask").unwrap();
     file.close().unwrap();
     assert_eq!(read(&h5), [1.0, 0.0, 0.0, 1.0]);
-    npy(&np, "{'descr': '>i4', 'fortran_order': False, 'shape': (1, 1), }\n", &[0, 0, 0, 1]);
-    assert!(line(Array::open(&source(&np, None))).contains("is of type"));
 }
 
 #[test]
@@ -124,7 +122,8 @@ fn wrong_inputs_say_where() {
     let found = line(open().and_then(|a| a.read_rows::<f64>(1..2)));
     assert!(found.contains("is -inf at index [1, 1, 1]"), "{found}");
     npy(&path, &head("True", "(2, 3, 2)"), &bytes);
-    assert!(line(open()).contains("Fortran order"));
+    let found = line(open().and_then(|a| a.read_rows::<f64>(0..2)));
+    assert!(found.contains("is -inf at index [1, 1, 1]"), "{found}");
     npy(&path, &head("False", "(2, 3, 9)"), &bytes);
     assert!(line(open()).contains("is cut short"));
     npy(&path, &head("False", "(1099511627776, 1)"), &bytes);

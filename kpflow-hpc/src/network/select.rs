@@ -14,6 +14,8 @@ pub enum StateChoice {
     Default,
     /// The outputs of all trained weight sites: the configuration space.
     Sites,
+    /// The output of the model, which a readout reads.
+    Output,
     /// Variables by name, with `*` and `?`.
     Names(Vec<String>),
 }
@@ -84,6 +86,7 @@ impl<T: Scalar> Network<T> {
                 };
                 self.nodes.iter().filter_map(site).collect()
             }
+            StateChoice::Output => self.output.iter().map(|o| o.variable).collect(),
             StateChoice::Names(patterns) => self.by_name(patterns)?,
         };
         if all.is_empty() {

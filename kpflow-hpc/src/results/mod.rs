@@ -221,8 +221,7 @@ impl ResultFile {
     /// The names of the analyses that a file of the same job has finished.
     pub fn finished(path: &Path, header: &Header) -> Result<Vec<String>> {
         let wrong = |m: &str| Error::input(path, m);
-        let file =
-            hdf5_file::open(path).map_err(|_| wrong("is not an HDF5 file; --resume goes on with a result file"))?;
+        let file = hdf5_file::open(path, "--resume goes on with a result file")?;
         let attr = |name: &str| hdf5_file::text_attribute(&file, name);
         if attr("format").ok().as_deref() != Some("kpflow-results") {
             return Err(wrong("is not a result file of kpflow; choose another --output"));
@@ -239,7 +238,7 @@ impl ResultFile {
 
     /// Whether a file holds all of these analyses of this job's text, and is complete. If it is, it says from now on which of how many stages it is of.
     pub fn is_whole(path: &Path, job: &str, stage: &StageOf, analyses: &[&str]) -> Result<bool> {
-        let Ok(file) = hdf5_file::open(path) else { return Ok(false) };
+        let Ok(file) = hdf5_file::open(path, "") else { return Ok(false) };
         let attr = |name: &str| hdf5_file::text_attribute(&file, name);
         let number = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<i64>()).unwrap_or(-1);
         let of = |name: &str, value: &str| attr(name).ok().as_deref() == Some(value);
@@ -361,7 +360,7 @@ pub fn replaceable(path: &Path) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    match is_result(path) {
+    match is_result(path)? {
         true => Ok(()),
         false => Err(Error::input(
             path,
@@ -370,9 +369,13 @@ pub fn replaceable(path: &Path) -> Result<()> {
     }
 }
 
-/// Whether a file says of itself that it is a result file.
-pub fn is_result(path: &Path) -> bool {
-    hdf5_file::open(path).and_then(|f| hdf5_file::text_attribute(&f, "format")).is_ok_and(|f| f == "kpflow-results")
+/// Whether a file says of itself that it is a result file; an error if it is HDF5 and cannot be opened.
+pub fn is_result(path: &Path) -> Result<bool> {
+    if !hdf5_file::is_hdf5(path) {
+        return Ok(false);
+    }
+    let file = hdf5_file::open(path, "")?;
+    Ok(hdf5_file::text_attribute(&file, "format").is_ok_and(|f| f == "kpflow-results"))
 }
 
 #[cfg(test)]
