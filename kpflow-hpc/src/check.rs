@@ -47,6 +47,9 @@ pub fn check(path: &Path, threads: Option<usize>, comm: Comm) -> Result<()> {
         }
     }
     let loaded = Loaded::<f64>::load(&job, &engine)?;
+    if engine.grid().is_root() {
+        loaded.warnings().iter().for_each(|w| crate::events::warning(w));
+    }
     let mut check = Check { loaded: &loaded, engine: &engine, seed: job.seed, failed: Vec::new() };
     loaded.linearized(loaded.weights(), &engine, |lin| {
         check.dot_tests(lin);

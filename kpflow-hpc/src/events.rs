@@ -35,7 +35,7 @@ pub fn emit(event: &str, fields: Value) {
 pub fn warning(message: &str) {
     match is_json() {
         true => emit("warning", json!({ "message": message })),
-        false => eprintln!("note: {message}"),
+        false => eprintln!("warning: {message}"),
     }
 }
 

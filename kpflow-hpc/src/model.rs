@@ -105,6 +105,9 @@ impl Given {
         let network = network::<T>(job, arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
         for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
             let Some(array) = arrays.get(slot).or(mask.as_ref()) else { continue };
+            if network.counted.is_some_and(|c| c.slot == slot) {
+                continue;
+            }
             if array.shape()[1..].iter().product::<usize>() != positions * width {
                 let what =
                     format!("has shape {:?}; a trajectory's part should be [{positions}, {width}]", array.shape());
@@ -126,7 +129,7 @@ impl Given {
         let slots = read_inputs(network, &self.arrays, self.tokens.as_deref(), self.mask.as_ref(), range.clone())?;
         let initial = self.initial.as_ref().map(|array| array.read_rows(range)).transpose()?;
         self.arrays.iter_mut().chain(&mut self.initial).chain(&mut self.mask).for_each(Array::forget);
-        Ok(Inputs { given: self, slots, initial, layout: network.slots() })
+        Ok(Inputs { given: self, slots, initial, layout: network.slots(), warnings: Vec::new() })
     }
 }
 
@@ -136,6 +139,7 @@ pub struct Inputs<T> {
     slots: Vec<Vec<T>>,
     initial: Option<Vec<T>>,
     layout: Vec<(usize, usize)>,
+    warnings: Vec<String>,
 }
 
 /// The files of a job, opened and checked: all that is known before a rank reads its part of the inputs.
@@ -224,6 +228,11 @@ impl<T: Real> Loaded<T> {
     /// The inputs, for other weights.
     pub fn inputs(&self) -> Rc<Inputs<T>> {
         self.inputs.clone()
+    }
+
+    /// What the user should know before trusting a number: of the model, then of the inputs.
+    pub fn warnings(&self) -> Vec<String> {
+        self.network.warnings().iter().chain(&self.inputs.warnings).cloned().collect()
     }
 
     /// The model.
@@ -359,6 +368,11 @@ fn read_inputs<T: Real>(
 ) -> Result<Vec<Vec<T>>> {
     let mut inputs = Vec::new();
     for (slot, (positions, _)) in network.slots().into_iter().enumerate() {
+        if let (Some(counted), Some(tokens)) = (network.counted.filter(|c| c.slot == slot), tokens) {
+            let of = |b: usize| counted.positions(&tokens[b * positions..(b + 1) * positions]);
+            inputs.push(range.clone().flat_map(of).map(|p| T::of(p as f64)).collect());
+            continue;
+        }
         let Some(array) = arrays.get(slot).or(mask) else { continue };
         inputs.push(match (network.tokens.as_ref().zip(tokens), arrays.get(slot)) {
             (Some((rows, tokens)), Some(_)) => {

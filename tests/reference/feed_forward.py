@@ -115,3 +115,70 @@ def neural_ode_midpoint() -> Case:
 
 def neural_ode_rk4() -> Case:
     return neural_ode("rk4", (3, 5, 0, 4, 6))
+
+
+def sequential(net: nn.Sequential, options: dict, inputs: Tensor) -> Case:
+    """An nn.Sequential with its modules as torch runs them; the state is what its activations write, and its last output."""
+    net = net.eval()
+    theta = {}
+    for name, value in net.named_parameters():
+        random = matrix(*value.shape) if value.ndim == 2 else vector(value.numel())
+        gain = value.ndim == 1 and name.endswith("weight")
+        theta[name] = 1 + random if gain else random
+    buffers = {k: 0.5 + torch.rand_like(v) for k, v in net.named_buffers() if v.is_floating_point()}
+    counts = {k: torch.tensor(7) for k, v in net.named_buffers() if not v.is_floating_point()}
+
+    def state(p: Weights) -> Tensor:
+        x, seen = inputs, []
+        for name, module in net.named_children():
+            own = {k.split(".")[1]: v for k, v in (p | buffers | counts).items() if k.startswith(f"{name}.")}
+            x = functional_call(module, own, (x,))
+            if isinstance(module, nn.ReLU | nn.Tanh | nn.GELU | nn.PReLU):
+                seen.append(x)
+        if not isinstance(module, nn.Tanh | nn.PReLU):
+            seen.append(x)
+        widths = {a.shape[-1] for a in seen}
+        return torch.stack(seen, 1) if len(widths) == 1 else torch.cat(seen, -1)[:, None]
+
+    return Case("mlp", options, theta, state, {"inputs": inputs}, buffers | counts)
+
+
+def mlp_layer_norm() -> Case:
+    net = nn.Sequential(
+        nn.Linear(4, 7),
+        nn.LayerNorm(7),
+        nn.Tanh(),
+        nn.Linear(7, 5),
+        nn.Tanh(),
+        nn.LayerNorm(5),  # behind the activation: the number left out tells
+        nn.Linear(5, 3),
+    )
+    return sequential(net, {"activation": "tanh", "output_activation": "linear"}, torch.randn(6, 4))
+
+
+def mlp_batch_norm() -> Case:
+    net = nn.Sequential(
+        nn.BatchNorm1d(4),
+        nn.Linear(4, 6),
+        nn.BatchNorm1d(6, affine=False),
+        nn.GELU(),
+        nn.Dropout(0.5),
+        nn.Linear(6, 6),
+        nn.GELU(),
+        nn.BatchNorm1d(6),
+        nn.Linear(6, 6),
+    )
+    return sequential(net, {"activation": "gelu", "output_activation": "linear"}, torch.randn(5, 4))
+
+
+def mlp_prelu() -> Case:
+    net = nn.Sequential(
+        nn.Linear(4, 6),
+        nn.PReLU(),
+        nn.Linear(6, 5),
+        nn.PReLU(5),
+        nn.RMSNorm(5),
+        nn.Linear(5, 4),
+        nn.PReLU(),
+    )
+    return sequential(net, {"modules": {"3": "prelu", "4": "rmsnorm"}}, torch.randn(5, 4))

@@ -46,11 +46,16 @@ def gpt2_states(p: Weights, ids: Tensor, layers: int, heads: int) -> list[Tensor
     return states
 
 
-def bert_states(p: Weights, ids: Tensor, mask: Tensor, layers: int, heads: int) -> list[Tensor]:
-    """The embedding e, then of each layer a (after attention.output.LayerNorm) and r (after output.LayerNorm)."""
+def bert_states(p: Weights, ids: Tensor, mask: Tensor, layers: int, heads: int, padding: int = -1) -> list[Tensor]:
+    """The embedding e, then of each layer a (after attention.output.LayerNorm) and r (after output.LayerNorm).
+
+    With a padding token, positions count from the number behind it, as RoBERTa's do.
+    """
     allowed = mask.bool()[:, None, None]
     e = "embeddings"
-    x = p[f"{e}.word_embeddings.weight"][ids] + p[f"{e}.position_embeddings.weight"][: ids.shape[1]]
+    counted = ids != padding
+    places = (counted.cumsum(1) * counted + padding) if padding >= 0 else torch.arange(ids.shape[1])
+    x = p[f"{e}.word_embeddings.weight"][ids] + p[f"{e}.position_embeddings.weight"][places]
     x = layer_norm(p, f"{e}.LayerNorm", x + p[f"{e}.token_type_embeddings.weight"][0], 1e-12)
     states = [x]
     for i in range(layers):
@@ -103,9 +108,7 @@ def gpt2_small() -> Case:
     return Case("gpt2", {"heads": heads}, theta, state, {"inputs": ids}, constants)
 
 
-def bert_small() -> Case:
-    layers, heads, d, intermediate, vocabulary, positions = 2, 3, 12, 20, 11, 9
-    sizes = {"word": vocabulary, "position": positions, "token_type": 2}
+def bert_weights(sizes: dict[str, int], layers: int, d: int, intermediate: int) -> Weights:
     theta = {f"embeddings.{k}_embeddings.weight": torch.randn(v, d) for k, v in sizes.items()}
     theta |= norm("embeddings.LayerNorm", d)
     for i in range(layers):
@@ -115,6 +118,13 @@ def bert_small() -> Case:
         theta |= norm(f"{name}.attention.output.LayerNorm", d) | norm(f"{name}.output.LayerNorm", d)
         theta |= linear(f"{name}.intermediate.dense", d, intermediate)
         theta |= linear(f"{name}.output.dense", intermediate, d)
+    return theta
+
+
+def bert_small() -> Case:
+    layers, heads, d, intermediate, vocabulary, positions = 2, 3, 12, 20, 11, 9
+    sizes = {"word": vocabulary, "position": positions, "token_type": 2}
+    theta = bert_weights(sizes, layers, d, intermediate)
     ids = torch.randint(vocabulary, (2, 6))
     mask = torch.ones(2, 6, dtype=torch.int64)
     mask[1, -2:] = 0  # no keys there, but states still
@@ -140,3 +150,38 @@ def bert_small() -> Case:
         return torch.cat(bert_states(p, ids, mask, layers, heads), -1)
 
     return Case("bert", {"heads": heads}, theta, state, {"inputs": ids, "mask": mask})
+
+
+def roberta_small() -> Case:
+    layers, heads, d, intermediate, vocabulary, positions = 2, 2, 8, 12, 13, 10
+    sizes = {"word": vocabulary, "position": positions, "token_type": 1}
+    theta = bert_weights(sizes, layers, d, intermediate)
+    ids = torch.randint(2, vocabulary, (3, 6))
+    ids[1, -2:] = 1  # padding, which has a position of its own
+    ids[2, 2] = 1  # and in the middle: those behind it count on
+    mask = (ids != 1).to(torch.int64)
+
+    if transformers is not None:
+        config = transformers.RobertaConfig(
+            hidden_size=d,
+            num_attention_heads=heads,
+            num_hidden_layers=layers,
+            intermediate_size=intermediate,
+            vocab_size=vocabulary,
+            max_position_embeddings=positions,
+            type_vocab_size=1,
+            pad_token_id=1,
+            layer_norm_eps=1e-12,
+            attn_implementation="eager",
+        )
+        net = transformers.RobertaModel(config, add_pooling_layer=False).eval()
+        net.load_state_dict(theta)
+        with torch.no_grad():
+            theirs = net(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+            ours = bert_states(theta, ids, mask, layers, heads, padding=1)[::2]
+        assert_same(torch.stack(ours), torch.stack(theirs), "roberta")
+
+    def state(p: Weights) -> Tensor:
+        return torch.cat(bert_states(p, ids, mask, layers, heads, padding=1), -1)
+
+    return Case("bert", {"heads": heads, "model_type": "roberta"}, theta, state, {"inputs": ids, "mask": mask})

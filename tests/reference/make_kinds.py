@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make tests/reference/data: a small random model of each kind, and its derivatives by torch.func, in float64.
 
-    python3 tests/reference/make_kinds.py
+    python3 tests/reference/make_kinds.py [NAME …]
 
 For each case NAME (a function in recurrent.py, feed_forward.py or hugging_face.py):
     NAME.safetensors            weights
@@ -18,6 +18,7 @@ Everything is seeded by the name of the case, so that a new case leaves the othe
 from __future__ import annotations
 
 import json
+import sys
 import zlib
 from pathlib import Path
 
@@ -76,12 +77,16 @@ CASES = [
     recurrent.lstm_stacked_bidirectional,
     recurrent.leaky_rnn_stacked,
     feed_forward.mlp_widths,
+    feed_forward.mlp_layer_norm,
+    feed_forward.mlp_batch_norm,
+    feed_forward.mlp_prelu,
     feed_forward.conv_net,
     feed_forward.neural_ode_euler,
     feed_forward.neural_ode_midpoint,
     feed_forward.neural_ode_rk4,
     hugging_face.gpt2_small,
     hugging_face.bert_small,
+    hugging_face.roberta_small,
 ]
 
 
@@ -89,7 +94,10 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     DATA.mkdir(exist_ok=True)
+    asked = sys.argv[1:]
     for make in CASES:
+        if asked and make.__name__ not in asked:
+            continue
         seed = zlib.crc32(make.__name__.encode())
         torch.manual_seed(seed)
         case = make()

@@ -5,7 +5,7 @@ use hdf5::types::VarLenUnicode;
 use std::path::PathBuf;
 
 /// The cases of `make_kinds.py`.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 17] = [
     "rnn_stacked",
     "gru_stacked",
     "lstm_stacked",
@@ -13,12 +13,16 @@ pub const KINDS: [&str; 13] = [
     "lstm_stacked_bidirectional",
     "leaky_rnn_stacked",
     "mlp_widths",
+    "mlp_layer_norm",
+    "mlp_batch_norm",
+    "mlp_prelu",
     "conv_net",
     "neural_ode_euler",
     "neural_ode_midpoint",
     "neural_ode_rk4",
     "gpt2_small",
     "bert_small",
+    "roberta_small",
 ];
 
 /// The cases of `make_onnx.py` and `make_control.py` with values of torch.

@@ -67,7 +67,7 @@ fn a_disk_that_is_full() {
         let small = job();
         let Some(run) = on_a_small_disk(&small, ranks, "1m") else { return };
         let done = Background::start(run).wait();
-        let notes = done.stderr.lines().filter(|l| l.starts_with("note:")).count();
+        let notes = done.stderr.lines().filter(|l| l.starts_with("warning:")).count();
         assert!(done.status.success() && notes == 1 && done.errors().is_empty(), "{}{}", done.stdout, done.stderr);
         assert!(done.stderr.contains("No space left on device") || ranks > 1, "{}", done.stderr);
         assert_eq!(Results::open(&small.path("kept.h5")).names(), ["long", "quick"]);
@@ -96,7 +96,7 @@ fn a_limit_of_the_file_size() {
     assert!(limited.success());
     let done = run.wait();
     failed(&done, 1, &["results.h5: cannot be written: File too large"]);
-    assert_eq!(done.stderr.lines().filter(|l| l.starts_with("note:")).count(), 1, "{}", done.stderr);
+    assert_eq!(done.stderr.lines().filter(|l| l.starts_with("warning:")).count(), 1, "{}", done.stderr);
     assert_eq!(job.results().names(), ["quick"]);
 }
 

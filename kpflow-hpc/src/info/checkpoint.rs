@@ -1,6 +1,7 @@
 //! A checkpoint: tensors, and which model they may be.
 
 use super::guess::{guess, Guess};
+use super::trial::why_not;
 use super::{some, table, thousands, Told};
 use crate::error::Result;
 use crate::load::Checkpoint;
@@ -15,7 +16,17 @@ pub(super) fn checkpoint(path: &Path) -> Result<Told> {
     let size = |s: &[usize]| s.iter().product::<usize>();
     let numbers: usize = tensors.iter().map(|t| size(&t.1)).sum();
     let views: Vec<(&str, &[usize])> = tensors.iter().map(|(n, s)| (n.as_str(), s.as_slice())).collect();
-    let (found, readouts) = guess(&views);
+    let (guesses, readouts) = guess(&views);
+    // What leaves a tensor unread is no recommendation, however alike it looks.
+    let (mut found, mut refused) = (Vec::new(), Vec::new());
+    for g in guesses {
+        let asked = g.kinds.iter().map(|kind| (*kind, why_not(&checkpoint, kind, &g)));
+        let (no, yes): (Vec<_>, Vec<_>) = asked.partition(|(_, why)| why.is_some());
+        refused.extend(no.into_iter().filter_map(|(kind, why)| Some((kind, why?))));
+        if !yes.is_empty() {
+            found.push(Guess { kinds: yes.into_iter().map(|(kind, _)| kind).collect(), ..g });
+        }
+    }
     let parameters =
         |g: &Guess| views.iter().filter(|t| g.tensors.iter().any(|n| n == t.0)).map(|t| size(t.1)).sum::<usize>();
     let mut text = format!("{}: {}, {}\n", path.display(), some(tensors.len(), "tensor"), some(numbers, "number"));
@@ -30,8 +41,12 @@ pub(super) fn checkpoint(path: &Path) -> Result<Told> {
     match found.first() {
         Some(g) if g.kinds.contains(&"leaky_rnn") => text += "leaky_rnn needs dt too\n",
         Some(g) if g.kinds.contains(&"neural_ode") => text += "neural_ode needs dt too, and activation where it is not tanh\n",
+        None if !refused.is_empty() => {}
         None => text += "no kind of model is known by these names; kpflow-hpc/MODELS.md has the names of each, and any graph can be exported to ONNX\n",
         _ => {}
+    }
+    for (kind, why) in &refused {
+        text += &format!("not {kind}: {why}\n");
     }
     if !readouts.is_empty() {
         text += &format!(
@@ -43,9 +58,10 @@ pub(super) fn checkpoint(path: &Path) -> Result<Told> {
         json!({ "kinds": g.kinds, "prefix": g.prefix, "what": g.what, "parameters": parameters(g), "also": g.also })
     });
     let json = json!({
-        "file": path.display().to_string(), "format": "safetensors", "numbers": numbers,
+        "file": path.display().to_string(), "format": checkpoint.format(), "numbers": numbers,
         "tensors": tensors.iter().map(|(n, s)| json!({ "name": n, "dtype": dtype(n), "shape": s })).collect::<Vec<_>>(),
         "guesses": guesses.collect::<Vec<_>>(), "readouts": readouts,
+        "not": refused.iter().map(|(kind, why)| json!({ "kind": kind, "why": why })).collect::<Vec<_>>(),
     });
     Ok(Told { text, json })
 }

@@ -49,6 +49,7 @@ pub(super) fn graph(path: &Path) -> Result<Told> {
                 "supported: kind = \"onnx\"; {} parameters, state of a trajectory [T, N] = [{steps}, {units}]{tried}\n",
                 thousands(n.parameters())
             );
+            n.warnings().iter().for_each(|w| text += &format!("warning: {w}\n"));
         }
         (Err(_), why) if open => {
             text += &format!("not read with open axes of {OPEN}: {}\n", why.as_deref().unwrap_or_default())
@@ -60,6 +61,7 @@ pub(super) fn graph(path: &Path) -> Result<Told> {
         "file": path.display().to_string(), "format": "onnx", "opset": summary.opset, "inputs": inputs,
         "outputs": summary.outputs, "operators": summary.operators, "parameters": parameters,
         "supported": network.is_ok(), "why_not": why,
+        "warnings": network.as_ref().map(|n| n.warnings().to_vec()).unwrap_or_default(),
     });
     Ok(Told { text, json })
 }

@@ -13,6 +13,8 @@ pub struct Guess {
     pub what: String,
     /// The keys that a job must say beside `kind`, `weights` and `prefix`.
     pub also: Vec<String>,
+    /// The shape of one trajectory's input with which it can be tried; `None`: it needs none.
+    pub input: Option<Vec<usize>>,
     /// The names of its tensors.
     pub tensors: Vec<String>,
     /// How many numbers a `readout` reads of its state at a step; none reads what the model does not write.
@@ -82,7 +84,8 @@ fn recurrent(tensors: &Tensors<'_>, name: &str, size: &[usize]) -> Option<Guess>
     let starts = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
     let names = own(tensors, prefix, |n| starts.iter().any(|s| n.starts_with(s)) && !n.contains('.'));
     let width = hidden * (1 + usize::from(both));
-    Some(Guess { kinds, prefix: prefix.into(), what, also: Vec::new(), tensors: names, width })
+    let input = Some(vec![1, input]);
+    Some(Guess { kinds, prefix: prefix.into(), what, also: Vec::new(), input, tensors: names, width })
 }
 
 fn transformer(tensors: &Tensors<'_>, name: &str, size: &[usize]) -> Option<Guess> {
@@ -108,7 +111,8 @@ fn transformer(tensors: &Tensors<'_>, name: &str, size: &[usize]) -> Option<Gues
         let what = format!("{}, width {width}{words}", number_of(layers, "layer"));
         let names = own(tensors, prefix, |n| parts.iter().any(|p| n.starts_with(p)));
         let also = vec!["heads = …".into()];
-        return Some(Guess { kinds: vec![kind], prefix: prefix.into(), what, also, tensors: names, width });
+        let input = Some(if kind == "transformer" { vec![1, width] } else { vec![2] });
+        return Some(Guess { kinds: vec![kind], prefix: prefix.into(), what, also, input, tensors: names, width });
     }
     None
 }
@@ -125,11 +129,24 @@ fn conv(tensors: &Tensors<'_>) -> Option<Guess> {
     let maps: Vec<_> = tensors.iter().filter(|(n, s)| s.len() == 4 && n.ends_with(".weight")).collect();
     let layers: Vec<&str> = tensors.iter().filter_map(|(n, _)| n.strip_suffix(".weight")).collect();
     let channels = maps.first()?.1[1];
+    // A list of layers has convolutions, linear layers and BatchNorm: what has anything else is another net.
+    let known = |(name, shape): &(&str, &[usize])| {
+        let (module, tensor) = name.rsplit_once('.').unwrap_or(("", name));
+        let moments = tensors.iter().any(|t| t.0 == format!("{module}.running_mean"));
+        match (tensor, shape.len()) {
+            ("weight", 2 | 4) | ("running_mean" | "running_var" | "bias", 1) | ("num_batches_tracked", _) => true,
+            ("weight", 1) => moments,
+            _ => false,
+        }
+    };
+    if !tensors.iter().all(known) {
+        return None;
+    }
     let what =
         format!("{}, {}", number_of(maps.len(), "convolution"), number_of(linear(tensors).count(), "linear layer"));
     let also = vec![format!("layers = [ … ], as they follow each other (first input: {channels} channels a group)")];
     let names = tensors.iter().map(|t| t.0.to_string()).collect();
-    Some(Guess { kinds: vec!["conv"], prefix: common(&layers), what, also, tensors: names, width: 0 })
+    Some(Guess { kinds: vec!["conv"], prefix: common(&layers), what, also, input: None, tensors: names, width: 0 })
 }
 
 /// Layers of which each reads what the one before writes.
@@ -150,9 +167,11 @@ fn mlp(tensors: &Tensors<'_>) -> Option<Guess> {
     let sizes: Vec<String> =
         [first.1[1]].into_iter().chain(layers.iter().map(|l| l.1[0])).map(|n| n.to_string()).collect();
     let what = format!("{}, {}", number_of(layers.len(), "layer"), sizes.join(" → "));
-    let part = |n: &str| layers.iter().any(|(l, _)| n == format!("{l}.weight") || n == format!("{l}.bias"));
-    let tensors = tensors.iter().filter(|t| part(t.0)).map(|t| t.0.to_string()).collect();
-    Some(Guess { kinds: vec!["mlp", "neural_ode"], prefix, what, also: Vec::new(), tensors, width: 0 })
+    let there = |n: &String| tensors.iter().any(|t| t.0 == n);
+    let both = layers.iter().flat_map(|(l, _)| [format!("{l}.weight"), format!("{l}.bias")]);
+    let tensors = both.filter(there).collect();
+    let input = Some(vec![1, first.1[1]]);
+    Some(Guess { kinds: vec!["mlp", "neural_ode"], prefix, what, also: Vec::new(), input, tensors, width: 0 })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod checkpoint;
 mod graph;
 pub mod guess;
 mod results;
+mod trial;
 
 use crate::comm::Comm;
 use crate::error::{Error, Result};
@@ -36,22 +37,20 @@ pub fn info(path: &Path, json: bool, comm: Comm) -> Result<()> {
 pub fn of(path: &Path) -> Result<Told> {
     spelling::open(path)?;
     match path.extension().and_then(|e| e.to_str()).unwrap_or_default() {
-        "safetensors" => checkpoint::checkpoint(path),
+        "safetensors" | "pt" | "pth" | "ckpt" | "bin" | "json" => checkpoint::checkpoint(path),
         "onnx" => graph::graph(path),
         "npy" => arrays::npy(path),
         "h5" | "hdf5" if crate::results::is_result(path)? => results::results(path),
         "h5" | "hdf5" => arrays::hdf5(path),
-        "toml" => Err(Error::input(path, "is a job; kpflow run --dry-run tells what it would do, kpflow plan what it needs")),
-        "pt" | "pth" | "ckpt" | "bin" => Err(Error::input(
-            path,
-            "is not read by kpflow; save the weights with safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")",
-        )),
+        "toml" => {
+            Err(Error::input(path, "is a job; kpflow run --dry-run tells what it would do, kpflow plan what it needs"))
+        }
         "" => Err(Error::input(path, format!("has no ending; {READ}"))),
         other => Err(Error::input(path, format!("ends with \".{other}\"; {READ}"))),
     }
 }
 
-const READ: &str = "info reads .safetensors, .onnx, .npy, .h5 and .hdf5";
+const READ: &str = "info reads .safetensors, .pt, .pth, .ckpt, .bin, .index.json, .onnx, .npy, .h5 and .hdf5";
 
 /// A count with its thing, in the plural where it is one.
 fn some(count: usize, thing: &str) -> String {

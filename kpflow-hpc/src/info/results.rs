@@ -65,6 +65,7 @@ pub(super) fn results(path: &Path) -> Result<Told> {
             ),
         ],
     ]);
+    r.warnings.iter().for_each(|w| text += &format!("warning: {w}\n"));
     let row = |a: &Analysis| {
         let what = format!("{} {}", a.operator, a.quantity);
         vec![
@@ -92,7 +93,7 @@ pub(super) fn results(path: &Path) -> Result<Told> {
         "file": path.display().to_string(), "format": "kpflow-results", "kpflow_version": r.kpflow_version,
         "status": if r.complete { "complete" } else { "running" }, "model": r.model, "parameters": r.parameters,
         "shape": r.shape, "seed": r.seed, "precision": r.precision, "ranks": r.ranks, "grid": r.grid, "threads": r.threads,
-        "started": r.started, "wall_seconds": r.wall_seconds, "peak_memory": r.peak_memory, "state_kept": kept,
+        "started": r.started, "wall_seconds": r.wall_seconds, "peak_memory": r.peak_memory, "state_kept": kept, "warnings": r.warnings,
         "analyses": analyses.collect::<Vec<_>>(), "analyses_left": left, "job": r.job,
     });
     Ok(Told { text, json })

@@ -8,7 +8,7 @@ pub mod stages;
 pub mod train;
 
 pub use analysis::{Analysis, Part};
-pub use model::{Layer, ModelSpec, Solver, Window};
+pub use model::{Layer, ModelSpec, Module, Solver, Window};
 pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
 pub use stages::{Alignments, Stage};
 

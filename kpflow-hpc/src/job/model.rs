@@ -41,6 +41,12 @@ pub struct ModelSpec {
     pub solver: Option<Solver>,
     /// T, where there is no input to tell it.
     pub steps: Option<usize>,
+    /// Tensors behind the prefix that are no part of the model, by patterns.
+    pub ignore: Vec<String>,
+    /// The family of a Hugging Face checkpoint, where no config.json tells it.
+    pub model_type: Option<String>,
+    /// What modules of an mlp's nn.Sequential are, where their tensors do not tell.
+    pub modules: Vec<(String, Module)>,
     /// The layers of a conv net.
     pub sequence: Vec<Layer>,
 }
@@ -77,6 +83,23 @@ impl Default for Window {
     fn default() -> Self {
         Self { size: [1; 2], stride: [1; 2], padding: [0; 2], padding_end: [0; 2], dilation: [1; 2], overhang: [0; 2] }
     }
+}
+
+/// A module of an nn.Sequential other than a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Module {
+    /// (x − μ)/√(σ² + eps) over a row, with a gain and a bias.
+    LayerNorm,
+    /// x/√(mean x² + eps) over a row, with a gain.
+    RmsNorm,
+    /// BatchNorm in inference: by its running moments.
+    BatchNorm,
+    /// max(x, 0) + a min(x, 0), a trained.
+    Prelu,
+    /// A unit-wise function without parameters.
+    Activation(Activation),
+    /// Nothing in inference.
+    Identity,
 }
 
 /// One layer of a conv net.
@@ -160,10 +183,11 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::Rnn => &["activation", "layers", "bidirectional"],
         Kind::LeakyRnn => &["activation", "dt", "layers", "bidirectional"],
         Kind::Gru | Kind::Lstm => &["layers", "bidirectional"],
-        Kind::Mlp => &["activation", "output_activation", "layers"],
+        Kind::Mlp => &["activation", "output_activation", "layers", "eps", "modules"],
         Kind::Conv => &["layers"],
         Kind::NeuralOde => &["activation", "dt", "solver", "steps", "layers"],
-        Kind::Transformer | Kind::Gpt2 | Kind::Bert => &["layers", "heads", "eps"],
+        Kind::Transformer | Kind::Gpt2 => &["layers", "heads", "eps"],
+        Kind::Bert => &["layers", "heads", "eps", "model_type"],
         Kind::Onnx => &[],
     }
 }
@@ -196,7 +220,7 @@ fn eps(s: &Section<'_>) -> Result<Option<f64>> {
 
 /// Reads the section: the model, and the stages if `weights` are those of a training run.
 pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> Result<(ModelSpec, Vec<Stage>)> {
-    let common = ["kind", "weights", "prefix", "state", "parameters", "readout"];
+    let common = ["kind", "weights", "prefix", "state", "parameters", "readout", "ignore"];
     let mut all: Vec<&str> = common.to_vec();
     for (_, kind) in Kind::ALL {
         all.extend(keys(*kind).iter().filter(|k| !all.contains(k)).copied().collect::<Vec<_>>());
@@ -258,9 +282,39 @@ pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> 
         eps: eps(&s)?,
         solver: if s.has("solver") { Some(s.choice("solver", Solver::Euler, &solvers)?) } else { None },
         steps: s.integer("steps", 1)?,
+        ignore: s.strings("ignore")?,
+        model_type: model_type(&s)?,
+        modules: modules(&s)?,
         sequence: if conv { sequence(path, &s)? } else { Vec::new() },
     };
     Ok((spec, stages))
+}
+
+/// The family of a Hugging Face checkpoint.
+fn model_type(s: &Section<'_>) -> Result<Option<String>> {
+    let words: Vec<(&str, &str)> = crate::kinds::FAMILIES.iter().map(|f| (*f, *f)).collect();
+    let said = s.text("model_type")?.map(|word| s.word("model_type", word, &words));
+    said.transpose().map(|family| family.map(String::from))
+}
+
+/// What the modules of an nn.Sequential are, by their names.
+fn modules(s: &Section<'_>) -> Result<Vec<(String, Module)>> {
+    let mut words = vec![
+        ("layernorm", Module::LayerNorm),
+        ("rmsnorm", Module::RmsNorm),
+        ("batchnorm", Module::BatchNorm),
+        ("prelu", Module::Prelu),
+        ("identity", Module::Identity),
+        ("dropout", Module::Identity),
+        ("flatten", Module::Identity),
+    ];
+    words.extend(ACTIVATIONS.iter().map(|(word, phi)| (*word, Module::Activation(*phi))));
+    let one = |(name, value): (&String, &toml::Value)| {
+        let wrong =
+            || s.error("modules is a table of names and words, such as { \"1\" = \"layernorm\", \"2\" = \"relu\" }");
+        Ok((name.clone(), s.word("module", value.as_str().ok_or_else(wrong)?, &words)?))
+    };
+    s.table("modules")?.into_iter().flatten().map(one).collect()
 }
 
 fn sequence(path: &Path, s: &Section<'_>) -> Result<Vec<Layer>> {

@@ -3,6 +3,7 @@
 use super::section::Section;
 use super::{Analysis, Job, Method, Operator, Part, Quantity, Source};
 use crate::error::{some_of, Error, Result};
+use crate::load::shards;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -67,10 +68,13 @@ pub(super) fn weights(s: &Section<'_>, directory: &Path) -> Result<(PathBuf, Vec
         // A pattern after a list of names is for the others: ["init.safetensors", "*.safetensors"].
         files.extend(found.into_iter().filter(|f| !files.contains(f)).collect::<Vec<_>>());
     }
+    shards::one_a_set(&mut files);
     let Some(first) = files.first().cloned() else {
         return Err(s.error("weights is an empty list; it names a checkpoint, or several"));
     };
-    Ok((first, of(files)))
+    // A pattern that means the files of one checkpoint is no training run.
+    let one = files.len() == 1 && shards::set_of(&first)?.is_some();
+    Ok((first, if one { Vec::new() } else { of(files) }))
 }
 
 /// The stages of these checkpoints.

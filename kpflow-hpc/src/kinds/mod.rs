@@ -1,10 +1,15 @@
 //! The kinds of models: from a checkpoint and the shape of the inputs to a network.
 
 pub mod conv;
+mod hugging_face;
 mod mlp;
 mod neural_ode;
 pub mod recurrent;
+mod sequential;
 mod transformer;
+mod whole;
+
+pub use hugging_face::FAMILIES;
 
 use crate::error::{Error, Result};
 use crate::job::{Kind, ModelSpec};
@@ -33,6 +38,7 @@ pub struct Source<'a> {
 /// Builds the network of a job's model, with the state, the readout and the parameters that the user chose.
 pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     let spec = source.spec;
+    whole::no_computed(source)?;
     let mut network = match spec.kind {
         Kind::Rnn | Kind::LeakyRnn | Kind::Gru | Kind::Lstm => recurrent::build(source)?,
         Kind::Mlp => mlp::build(source)?,
@@ -46,6 +52,7 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     if let Some(name) = spec.readout.as_ref().filter(|name| network.find(name).is_none()) {
         linear_readout(&mut network, source, name)?;
     }
+    whole::read_whole(source)?;
     choose(&mut network, spec)?;
     Ok(network)
 }

@@ -1,3 +1,6 @@
+#[path = "tests_whole.rs"]
+mod whole;
+
 use super::{build, Source};
 use crate::error::Result;
 use crate::job::{Job, ModelSpec};
@@ -116,8 +119,10 @@ fn wrong_layers_say_why() {
     };
     type Named<'a> = (&'a str, &'a [usize]);
     let (ih, hh): (Named<'_>, Named<'_>) = (("weight_ih", &[12, 2]), ("weight_hh", &[12, 4]));
-    // A readout may be called what it likes.
-    assert!(load(&[ih, hh, ("fc_l1.weight", &[3, 4])], 1.0).is_ok());
+    // A readout may be called what it likes, but it has to be named.
+    let readout = [ih, hh, ("fc_l1.weight", &[3, 4][..])];
+    assert!(line(load(&readout, 1.0)).contains("does not read: fc_l1.weight;"));
+    assert!(network(&path, "kind = \"gru\"\nreadout = \"fc_l1\"", &[6, 2]).is_ok());
     for (tensors, right) in [
         (vec![ih], "has no tensor weight_hh_l0 or weight_hh; it has weight_ih"),
         (vec![hh], "has no tensor weight_ih_l0 or weight_ih; it has weight_hh"),

@@ -3,9 +3,10 @@
 //! State of a token: the residual stream, where it has been added to. `transformer`: m_l after attention and r_l after the MLP of every
 //! block; `gpt2`: the embedding e before them; `bert`: e, and a_l, r_l, all after their LayerNorm.
 
+use super::hugging_face::Positions;
 use super::{dense, Source};
 use crate::error::Result;
-use crate::network::{Network, OwnedWeight};
+use crate::network::{Counted, Network, OwnedWeight};
 use kpflow_core::model::functions::{Activation, Arithmetic, SumThen};
 use kpflow_core::model::mixing::{Along, Normalize, Product, Softmax};
 use kpflow_core::model::{Form, Operand, Scan};
@@ -106,6 +107,26 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
         self.network.site(Form::Embedding, weight, index)
     }
 
+    /// Each token's row of the table of positions.
+    fn place(&mut self, name: &str, positions: Positions) -> Result<usize> {
+        let steps = self.positions;
+        match positions {
+            Positions::FromZero => {
+                let rows = self.embedding(name, &(0..steps).collect::<Vec<_>>())?;
+                Ok(self.look_up(rows, |p| p))
+            }
+            // Which row depends on where the padding stands: an input that is made of the tokens.
+            Positions::After { padding } => {
+                let rows = self.embedding(name, &(0..=steps + padding).collect::<Vec<_>>())?;
+                let slot = self.network.slots().len();
+                let (weight, index) = (self.network.weight(rows), self.network.input(slot, steps, 1));
+                self.network.counted = Some(Counted { slot, padding });
+                let index = self.network.read(index);
+                Ok(self.network.site(Form::Embedding, weight, index))
+            }
+        }
+    }
+
     fn finish(mut self, state: Vec<usize>, output: usize) -> Network<T> {
         self.network.output(self.network.read(output));
         self.network.default_state(state, false);
@@ -161,24 +182,6 @@ struct PreNorm {
 }
 
 impl Source<'_> {
-    /// The config.json that Hugging Face puts beside a checkpoint; null where there is none.
-    fn config(&self) -> serde_json::Value {
-        let text = std::fs::read_to_string(self.checkpoint.path().with_file_name("config.json"));
-        text.ok().and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default()
-    }
-
-    /// Fails where config.json says of the model what it is not here: each key with the values that are right.
-    fn same_as_config(&self, right: &[(&str, &[serde_json::Value])]) -> Result<()> {
-        let config = self.config();
-        for (key, values) in right {
-            if let Some(said) = config.get(key).filter(|said| !values.contains(said)) {
-                let what = format!("is not what its config.json says: {key} = {said}; here it is {}", values[0]);
-                return Err(self.wrong(what));
-            }
-        }
-        Ok(())
-    }
-
     /// GPT-2's Conv1D: `[n_in, n_out]`.
     fn conv1d<T: Scalar>(&self, name: &str, n_out: usize, n_in: usize) -> Result<OwnedWeight<T>> {
         let weight = self.tensor::<T>(&format!("{name}.weight"), &[n_in, n_out])?;
@@ -216,6 +219,7 @@ pub fn plain<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
 /// `gpt2`: inputs are tokens `[B, T]`. `final` is the stream after ln_f; `logits`, if asked for, what lm_head (or wte) makes of it.
 pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     let layers = source.layers("h.", ".ln_1.weight")?;
+    source.model_is_one_of(&["gpt2"])?;
     source.same_as_config(&[
         ("n_layer", &[layers.into()]),
         ("num_hidden_layers", &[layers.into()]),
@@ -276,9 +280,10 @@ pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     Ok(network)
 }
 
-/// `bert`: inputs are tokens `[B, T]`, all of type 0; a mask `[B, T]` says which of them may be read.
+/// `bert` and its family: inputs are tokens `[B, T]`, all of type 0; a mask `[B, T]` says which of them may be read.
 pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     let layer = |l: usize, s: &str| format!("encoder.layer.{l}.{s}");
+    let positions = source.positions()?;
     let layers = source.layers("encoder.layer.", ".attention.self.query.weight")?;
     source.same_as_config(&[
         ("num_hidden_layers", &[layers.into()]),
@@ -296,8 +301,7 @@ pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     let words = s.embedding("embeddings.word_embeddings.weight", source.tokens)?;
     let (words, input) = (s.network.weight(words), s.network.read(tokens));
     let word = s.network.site(Form::Embedding, words, input);
-    let places = s.embedding("embeddings.position_embeddings.weight", &(0..steps).collect::<Vec<_>>())?;
-    let place = s.look_up(places, |p| p);
+    let place = s.place("embeddings.position_embeddings.weight", positions)?;
     let types = s.embedding("embeddings.token_type_embeddings.weight", &[0])?;
     let kind = s.look_up(types, |_| 0);
     let reads = [word, place, kind].map(|v| s.network.read(v));

@@ -1,27 +1,27 @@
-//! Checkpoints in safetensors files.
+//! Checkpoints: the tensors of a model behind a prefix, and which of them have been read.
 
 use super::require_finite;
+use super::tensors::{Entry, Tensors};
 use crate::error::{some_of, Error, Result};
-use crate::progress;
-use crate::spelling;
-use half::{bf16, f16};
 use kpflow_core::Scalar;
-use safetensors::tensor::Metadata;
-use safetensors::{Dtype, SafeTensorError};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use safetensors::Dtype;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-/// A checkpoint: the tensors whose names begin with a prefix. Only its header is held; a tensor is read when it is asked for.
+/// A checkpoint: the tensors whose names begin with a prefix. Names and sizes alone are held; a tensor is read when it is asked for.
+#[derive(Clone)]
 pub struct Checkpoint {
     path: PathBuf,
     prefix: String,
-    metadata: Metadata,
-    /// Where the numbers begin in the file.
-    start: usize,
+    tensors: Rc<Tensors>,
+    /// What stands before the prefix: the name of the dictionary that holds the tensors, with a dot.
+    within: String,
     outline: bool,
     names: Vec<String>,
-    shapes: Vec<Vec<usize>>,
+    /// The tensors that have been read, by their whole names: shared by all that read this file.
+    read: Rc<RefCell<BTreeSet<String>>>,
 }
 
 /// A tensor of a checkpoint.
@@ -36,25 +36,42 @@ pub struct Tensor<T> {
 }
 
 impl Checkpoint {
-    /// Opens a file and checks that it is whole.
+    /// Opens a checkpoint, of one file or several, and checks that it is whole.
     pub fn open(path: &Path, prefix: &str) -> Result<Self> {
-        let mut file = spelling::open(path)?;
-        let (start, metadata) = header(&mut file).map_err(|e| Error::input(path, not_safetensors(path, &e)))?;
-        let all: Vec<(String, Vec<usize>)> =
-            metadata.tensors().into_iter().map(|(n, t)| (n, t.shape.clone())).collect();
-        let mut there: Vec<(String, Vec<usize>)> =
-            all.iter().filter_map(|(n, shape)| Some((n.strip_prefix(prefix)?.to_string(), shape.clone()))).collect();
-        there.sort();
-        let (names, shapes): (Vec<String>, Vec<Vec<usize>>) = there.into_iter().unzip();
+        let tensors = Rc::new(Tensors::open(path)?);
+        Self::behind(path, prefix, tensors, Rc::default())
+    }
+
+    fn behind(path: &Path, prefix: &str, tensors: Rc<Tensors>, read: Rc<RefCell<BTreeSet<String>>>) -> Result<Self> {
+        let any = |start: &str| tensors.entries.keys().any(|n| n.starts_with(start));
+        let inner: Vec<String> = tensors.inner.iter().map(|d| format!("{d}.")).collect();
+        let inside: Vec<&String> = inner.iter().filter(|d| any(&format!("{d}{prefix}"))).collect();
+        let within = match inside[..] {
+            [one] => one.clone(),
+            // The prefix may name the dictionary itself.
+            [] => String::new(),
+            _ if any(prefix) && !prefix.is_empty() => String::new(),
+            [first, ..] => {
+                let what = format!(
+                    "has several models, {}; say which, such as prefix = \"{first}{prefix}\"",
+                    some_of(&tensors.inner)
+                );
+                return Err(Error::input(path, what));
+            }
+        };
+        let start = format!("{within}{prefix}");
+        let behind = tensors.entries.keys().filter_map(|n| n.strip_prefix(&start));
+        let mut names: Vec<String> = behind.map(String::from).collect();
+        names.sort();
         if names.is_empty() {
-            let mut there: Vec<&str> = all.iter().map(|(n, _)| n.as_str()).collect();
-            there.sort();
-            return Err(Error::input(
-                path,
-                format!("has no tensor that begins with \"{prefix}\"; it has {}", some_of(&there)),
-            ));
+            let there: Vec<&str> = tensors.entries.keys().map(String::as_str).collect();
+            let what = match prefix {
+                "" => "has no tensor; a checkpoint holds a state_dict".to_string(),
+                _ => format!("has no tensor that begins with \"{prefix}\"; it has {}", some_of(&there)),
+            };
+            return Err(Error::input(path, what));
         }
-        Ok(Self { path: path.into(), prefix: prefix.into(), metadata, start, outline: false, names, shapes })
+        Ok(Self { path: path.into(), prefix: prefix.into(), tensors, within, outline: false, names, read })
     }
 
     /// The same tensors without their numbers: all are zeros in memory that is never touched. For those who plan a run.
@@ -62,9 +79,11 @@ impl Checkpoint {
         Self { outline: true, ..self }
     }
 
-    /// Opens the same file as this one, with all of its tensors.
+    /// The same file with all of its tensors. What is read of it counts as read here.
     pub fn whole(&self) -> Result<Self> {
-        Ok(Self { outline: self.outline, ..Self::open(&self.path, "")? })
+        let within = Self { names: Vec::new(), prefix: String::new(), ..self.clone() };
+        let names = self.tensors.entries.keys().filter_map(|n| n.strip_prefix(self.within.as_str()));
+        Ok(Self { names: names.map(String::from).collect(), ..within })
     }
 
     /// The numbers of a tensor in another order: number i is what was number `from(i)`.
@@ -80,9 +99,14 @@ impl Checkpoint {
         &self.path
     }
 
+    /// What the format is called.
+    pub fn format(&self) -> &'static str {
+        self.tensors.format
+    }
+
     /// A note of the file's metadata.
     pub fn note(&self, key: &str) -> Option<&str> {
-        self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
+        self.tensors.notes.get(key).map(String::as_str)
     }
 
     /// The names behind the prefix, sorted.
@@ -90,58 +114,73 @@ impl Checkpoint {
         &self.names
     }
 
+    /// The names behind the prefix that nobody has read.
+    pub fn unread(&self) -> Vec<&str> {
+        let read = self.read.borrow();
+        self.names.iter().filter(|n| !read.contains(&self.full(n))).map(String::as_str).collect()
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{}{name}", self.within, self.prefix)
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry> {
+        self.tensors.entries.get(&self.full(name))
+    }
+
     /// The shape of a tensor (without prefix), if it is there.
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.names.binary_search_by(|n| n.as_str().cmp(name)).ok().map(|i| self.shapes[i].clone())
+        self.entry(name).map(|e| e.shape.clone())
     }
 
     /// Reads the first tensor there is of several names (without prefix), as numbers of type T; `None` if there is none.
     pub fn tensor<T: Scalar>(&self, names: &[&str]) -> Result<Option<Tensor<T>>> {
-        let Some(name) = names.iter().find(|n| self.names.iter().any(|m| m == *n)) else { return Ok(None) };
-        let name = format!("{}{name}", self.prefix);
-        let Some(info) = self.metadata.info(&name) else { return Ok(None) };
-        let (kind, shape) = (info.dtype, info.shape.clone());
+        let found = names.iter().find_map(|n| Some((n, self.entry(n)?)));
+        let Some((name, entry)) = found else { return Ok(None) };
+        self.read.borrow_mut().insert(self.full(name));
+        let (name, shape) = (format!("{}{name}", self.prefix), entry.shape.clone());
         let unknown = || {
+            let kind = entry.dtype;
             Error::input(&self.path, format!("tensor {name} is of type {kind:?}; F16, BF16, F32 and F64 can be read"))
         };
         if self.outline {
-            numbers::<T>(kind, &[]).ok_or_else(unknown)?;
+            if !matches!(entry.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64) {
+                return Err(unknown());
+            }
             let data = vec![T::zero(); shape.iter().product()];
             return Ok(Some(Tensor { name, shape, data }));
         }
-        let data = numbers(kind, &self.bytes(info.data_offsets)?).ok_or_else(unknown)?;
+        let data = self.tensors.read(entry)?.ok_or_else(unknown)?;
         require_finite(&self.path, &format!("tensor {name}"), &shape, 0, &data)?;
         Ok(Some(Tensor { name, shape, data }))
     }
 
+    /// The numbers of a tensor, also of an outline: what the model is may depend on them.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f64>> {
+        match self.entry(name) {
+            Some(entry) => Ok(self.tensors.read(entry)?.unwrap_or_default()),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Bytes of all tensors behind the prefix.
     pub fn len_bytes(&self) -> u64 {
-        let infos = self.names.iter().filter_map(|n| self.metadata.info(&format!("{}{n}", self.prefix)));
-        infos.map(|t| (t.data_offsets.1 - t.data_offsets.0) as u64).sum()
+        let bytes = |e: &Entry| (e.shape.iter().product::<usize>() * e.dtype.bitsize() / 8) as u64;
+        self.names.iter().filter_map(|n| self.entry(n)).map(bytes).sum()
     }
 
     /// The type of a tensor's numbers (without prefix), if it is there.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
-        self.metadata.info(&format!("{}{name}", self.prefix)).map(|t| t.dtype)
-    }
-
-    /// A tensor's bytes.
-    fn bytes(&self, (from, to): (usize, usize)) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; to - from];
-        let mut read = || -> std::io::Result<()> {
-            let mut file = File::open(&self.path)?;
-            file.seek(SeekFrom::Start((self.start + from) as u64))?;
-            file.read_exact(&mut bytes)
-        };
-        read().map_err(|e| Error::input(&self.path, format!("cannot be read: {e}")))?;
-        progress::did(bytes.len() as u64);
-        Ok(bytes)
+        self.entry(name).map(|e| e.dtype)
     }
 
     /// Like [`tensor`](Checkpoint::tensor), but the tensor must be there and of this shape.
     pub fn required<T: Scalar>(&self, names: &[&str], shape: &[usize]) -> Result<Tensor<T>> {
         let Some(tensor) = self.tensor(names)? else {
             let what = names.iter().map(|n| format!("{}{n}", self.prefix)).collect::<Vec<_>>().join(" or ");
+            if let Some(class) = names.iter().find_map(|n| self.tensors.others.get(&self.full(n))) {
+                return Err(Error::input(&self.path, format!("has {what} as a {class}, which is no plain tensor")));
+            }
             let right = match self.other_prefix(names) {
                 Some(prefix) => format!("did you mean prefix = \"{prefix}\"?"),
                 None => format!("it has {}", some_of(&self.names)),
@@ -158,120 +197,23 @@ impl Checkpoint {
     /// The prefix with which one of these tensors would be there.
     fn other_prefix(&self, names: &[&str]) -> Option<String> {
         let prefixes = |n: &&str| {
-            let of =
-                |whole: &String| Some(whole.strip_suffix(n)?.to_string()).filter(|p| p.is_empty() || p.ends_with('.'));
-            self.metadata.tensors().keys().filter_map(of).min()
+            let of = |whole: &str| {
+                let prefix = whole.strip_prefix(self.within.as_str())?.strip_suffix(n)?;
+                Some(prefix.to_string()).filter(|p| p.is_empty() || p.ends_with('.'))
+            };
+            self.tensors.entries.keys().filter_map(|n| of(n)).min()
         };
         names.iter().find_map(prefixes)
     }
 }
 
-/// What is said of a file that is none of safetensors.
-pub(super) fn not_safetensors(path: &Path, e: &SafeTensorError) -> String {
-    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    match e {
-        _ if ending == "onnx" => {
-            "is an ONNX graph; kind = \"onnx\" reads it, the other kinds a safetensors file".into()
-        }
-        _ if ["pt", "pth", "ckpt", "bin"].contains(&ending) => {
-            let (load, save) = ("torch.load(FILE, weights_only=True)", "\"model.safetensors\"");
-            format!("is not a safetensors file; make one by safetensors.torch.save_file({load}, {save})")
-        }
-        SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
-            "is a safetensors file cut short, or is none; copy or save it again".into()
-        }
-        _ => format!("is not a safetensors file ({e}); save it with safetensors.torch.save_file"),
-    }
-}
-
-/// Reads and checks a file's header: where the numbers begin, and what they are.
-///
-/// What the safetensors crate checks of a whole file in memory is checked here of its header and its length.
-fn header(file: &mut File) -> std::result::Result<(usize, Metadata), SafeTensorError> {
-    const LONGEST: usize = 100_000_000;
-    let len = file.metadata()?.len() as usize;
-    let mut n = [0; 8];
-    file.read_exact(&mut n).map_err(|_| SafeTensorError::HeaderTooSmall)?;
-    let n = usize::try_from(u64::from_le_bytes(n)).unwrap_or(usize::MAX);
-    if n > LONGEST {
-        return Err(SafeTensorError::HeaderTooLarge);
-    }
-    if n + 8 > len {
-        return Err(SafeTensorError::InvalidHeaderLength);
-    }
-    let mut text = vec![0; n];
-    file.read_exact(&mut text)?;
-    let text = std::str::from_utf8(&text).map_err(SafeTensorError::InvalidHeader)?;
-    let read: Metadata = serde_json::from_str(text).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
-    // Made anew, since that alone checks that the tensors lie one after the other and are as long as they say.
-    let mut tensors: Vec<_> = read.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
-    tensors.sort_by_key(|t| t.1.data_offsets);
-    let metadata = Metadata::new(read.metadata().clone(), tensors)?;
-    match metadata.data_len() + n + 8 == len {
-        true => Ok((n + 8, metadata)),
-        false => Err(SafeTensorError::MetadataIncompleteBuffer),
-    }
-}
-
-/// Numbers of a floating point type, in little endian order.
-pub(super) fn numbers<T: Scalar>(dtype: Dtype, bytes: &[u8]) -> Option<Vec<T>> {
-    fn each<T: Scalar, const W: usize>(bytes: &[u8], f: impl Fn([u8; W]) -> f64) -> Vec<T> {
-        bytes.chunks_exact(W).map(|c| T::of(f(c.try_into().unwrap_or([0; W])))).collect()
-    }
-    Some(match dtype {
-        Dtype::F64 => each(bytes, f64::from_le_bytes),
-        Dtype::F32 => each(bytes, |b| f32::from_le_bytes(b).into()),
-        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f64()),
-        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f64()),
-        _ => return None,
-    })
-}
-
-/// Whole numbers and truth values too: tokens and masks are inputs, never weights.
-pub(super) fn numbers_or_integers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
-    fn each<const W: usize>(bytes: &[u8], f: impl Fn([u8; W]) -> f64) -> Vec<f64> {
-        bytes.chunks_exact(W).map(|c| f(c.try_into().unwrap_or([0; W]))).collect()
-    }
-    Some(match dtype {
-        Dtype::BOOL => each(bytes, |[b]| f64::from(u8::from(b != 0))),
-        Dtype::U8 => each(bytes, |[b]| b.into()),
-        Dtype::I8 => each(bytes, |b| i8::from_le_bytes(b).into()),
-        Dtype::U16 => each(bytes, |b| u16::from_le_bytes(b).into()),
-        Dtype::I16 => each(bytes, |b| i16::from_le_bytes(b).into()),
-        Dtype::U32 => each(bytes, |b| u32::from_le_bytes(b).into()),
-        Dtype::I32 => each(bytes, |b| i32::from_le_bytes(b).into()),
-        Dtype::U64 => each(bytes, |b| u64::from_le_bytes(b) as f64),
-        Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f64),
-        other => return numbers(other, bytes),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     fn golden(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
-    }
-
-    #[test]
-    fn reads_every_float_type() {
-        let values = [1.5, -2.0, 0.25];
-        let bytes = |w: usize| -> Vec<u8> {
-            values
-                .iter()
-                .flat_map(|&v: &f64| match w {
-                    0 => f16::from_f64(v).to_le_bytes().to_vec(),
-                    1 => bf16::from_f64(v).to_le_bytes().to_vec(),
-                    2 => (v as f32).to_le_bytes().to_vec(),
-                    _ => v.to_le_bytes().to_vec(),
-                })
-                .collect()
-        };
-        for (w, dtype) in [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64].into_iter().enumerate() {
-            assert_eq!(numbers::<f64>(dtype, &bytes(w)).unwrap(), values);
-        }
-        assert!(numbers::<f64>(Dtype::I32, &[0; 4]).is_none());
     }
 
     #[test]

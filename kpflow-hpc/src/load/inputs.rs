@@ -1,10 +1,11 @@
 //! Arrays of inputs in HDF5, .npy and safetensors files, read a few trajectories at a time.
 
-use super::checkpoint::{not_safetensors, numbers_or_integers};
 use super::format::{format_of, Format};
 use super::hdf5_array::{self, Dataset};
 use super::npy::Npy;
+use super::numbers::numbers_or_integers;
 use super::require_finite;
+use super::safetensors_file::not_safetensors;
 use crate::error::{some_of, Error, Result};
 use crate::job::Source;
 use crate::spelling;

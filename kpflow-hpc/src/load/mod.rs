@@ -6,7 +6,13 @@ mod format;
 mod hdf5_array;
 mod inputs;
 mod npy;
+mod numbers;
+mod pickle;
+mod pytorch;
+mod safetensors_file;
+pub mod shards;
 mod sources;
+mod tensors;
 
 pub use checkpoint::{Checkpoint, Tensor};
 pub use element::{element, Element};

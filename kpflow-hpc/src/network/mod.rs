@@ -128,6 +128,26 @@ impl<T> OwnedNode<T> {
 /// The runs of a sparse map, owned.
 pub type Runs<T> = Vec<Run<T>>;
 
+/// An input that is made of the tokens: their positions, as RoBERTa counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Its slot.
+    pub slot: usize,
+    /// The padding token: it is at the position of its own number, the others count from the next one.
+    pub padding: usize,
+}
+
+impl Counted {
+    /// The positions of a trajectory's tokens.
+    pub fn positions<'t>(&self, tokens: &'t [usize]) -> impl Iterator<Item = usize> + 't {
+        let padding = self.padding;
+        tokens.iter().scan(padding, move |last, &token| {
+            *last += usize::from(token != padding);
+            Some(if token == padding { padding } else { *last })
+        })
+    }
+}
+
 /// A model without its inputs: nodes, variables, weights, and what the user watches of it.
 #[derive(Clone)]
 pub struct Network<T> {
@@ -151,6 +171,10 @@ pub struct Network<T> {
     layers_are_steps: bool,
     /// Sorted distinct tokens, where the input is tokens: an embedding holds their rows alone.
     pub tokens: Option<Vec<usize>>,
+    /// The input that is made of the tokens, if there is one.
+    pub counted: Option<Counted>,
+    /// What the user should know before trusting a number of this model.
+    warnings: Vec<String>,
 }
 
 impl<T> Default for Network<T> {
@@ -168,6 +192,8 @@ impl<T> Default for Network<T> {
             beside: Vec::new(),
             layers_are_steps: false,
             tokens: None,
+            counted: None,
+            warnings: Vec::new(),
         }
     }
 }
@@ -259,6 +285,15 @@ impl<T: Scalar> Network<T> {
     /// All trained numbers.
     pub fn parameters(&self) -> usize {
         self.weights.iter().map(OwnedWeight::parameters).sum()
+    }
+
+    /// Adds a sentence that the user should read before trusting a number of this model. The run prints it, and the result file keeps it.
+    pub fn warn(&mut self, sentence: impl Into<String>) {
+        self.warnings.push(sentence.into());
+    }
+    /// The sentences that the user should read.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Memory in which [`graph`](Network::graph) builds.

@@ -25,6 +25,7 @@ pub fn page(stages: &[Stage], sections: &[Section], drawn: &[Vec<(&Figure, Drawi
     );
     html += &links(sections);
     html += "</header>\n<main>\n";
+    html += &warnings(stages);
     let glance = usize::from(sections.first().is_some_and(|s| s.title == "At a glance"));
     let mut number = 0;
     for (section, figures) in sections.iter().zip(drawn).take(glance) {
@@ -100,6 +101,16 @@ fn figures_of(section: &Section, figures: &[(&Figure, Drawing)], number: &mut us
         html += &figure.html(&format!("f{number}"), drawing);
     }
     html + "</div>\n</section>\n"
+}
+
+/// What the reader should know before trusting the numbers: each sentence once, before anything else.
+fn warnings(stages: &[Stage]) -> String {
+    let all = distinct(stages.iter().flat_map(|s| s.results.warnings.iter().map(String::as_str)));
+    let items: String = all.iter().map(|w| format!("<li class=\"not\">{}</li>\n", escape(w))).collect();
+    match all.len() {
+        0 => String::new(),
+        _ => format!("<section id=\"warnings\">\n<h2>Warnings</h2>\n<ul>\n{items}</ul>\n</section>\n"),
+    }
 }
 
 /// The scalars: a row a quantity, a column a file.

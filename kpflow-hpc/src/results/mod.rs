@@ -50,6 +50,22 @@ pub struct Header {
     pub variables: Vec<Watched>,
     /// The stage, of a training run.
     pub stage: Option<StageOf>,
+    /// What the user should know before trusting a number of the file.
+    pub warnings: Vec<String>,
+}
+
+impl Header {
+    /// Writes the warnings as they are today: a file of an earlier version has none.
+    fn write_warnings(&self, f: &hdf5::File) -> hdf5::Result<()> {
+        if f.attr("warnings").is_ok() {
+            f.delete_attr("warnings")?;
+        }
+        if self.warnings.is_empty() {
+            return Ok(());
+        }
+        let sentences = self.warnings.iter().map(|w| w.replace('\0', "").parse::<VarLenUnicode>().unwrap_or_default());
+        f.new_attr_builder().with_data(&sentences.collect::<Vec<_>>()).create("warnings").map(drop)
+    }
 }
 
 /// Which stage of a training run a file is of.
@@ -180,6 +196,7 @@ impl ResultFile {
             number(f, "wall_seconds", 0.0)?;
             text(f, "status", "running")?;
             header.stage.as_ref().map_or(Ok(()), |s| s.write(f))?;
+            header.write_warnings(f)?;
             let state = f.create_group("state")?;
             let names = header.variables.iter().map(|v| v.name.parse::<VarLenUnicode>().unwrap_or_default()).collect();
             array(&state, "variables", &[header.variables.len()], names)?;
@@ -213,6 +230,7 @@ impl ResultFile {
         let result = Self { path: resolved(path), shape: header.shape };
         result.change(true, |f| {
             header.stage.as_ref().map_or(Ok(()), |s| s.write(f))?;
+            header.write_warnings(f)?;
             text(f, "status", "running")
         })?;
         Ok((result, done))

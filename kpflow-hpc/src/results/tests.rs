@@ -19,6 +19,7 @@ fn header() -> Header {
         started: UNIX_EPOCH + Duration::from_secs(1_709_210_096),
         variables: vec![Watched { name: "h".into(), offset: 0, stride: 3, positions: 2, width: 3 }],
         stage: None,
+        warnings: vec!["one".into(), "two".into()],
     }
 }
 

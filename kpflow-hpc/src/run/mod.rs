@@ -147,7 +147,11 @@ fn run_one<T: Real>(
             started,
             variables: loaded.network().watched(),
             stage,
+            warnings: loaded.warnings(),
         };
+        if grid.is_root() {
+            header.warnings.iter().for_each(|w| events::warning(w));
+        }
         // Making an operator is collective: every rank takes part in the estimate, one tells it.
         let bytes = memory(heaviest, &loaded.sizes(), lin, engine);
         if options.dry_run {

@@ -2,7 +2,7 @@
 
 use super::batches::Memory;
 use crate::engine::{Engine, Real};
-use crate::error::{fits, Error, Result};
+use crate::error::{fits, some_of, Error, Result};
 use crate::job::train::{wrong_model, TrainJob};
 use crate::kinds::recurrent::{add_layer, cell, Layer};
 use crate::load::Checkpoint;
@@ -67,6 +67,14 @@ impl<T: Real> Model<T> {
             weight(layer("weight_hh"), bias("bias_hh"), rows, hidden)?,
             weight(format!("{}.weight", spec.readout), Some(format!("{}.bias", spec.readout)), sizes.n_out, hidden)?,
         ];
+        if let Some(checkpoint) = &checkpoint {
+            let left: Vec<&str> = checkpoint.unread().into_iter().filter(|n| n.starts_with(&spec.prefix)).collect();
+            if !left.is_empty() {
+                let what = "has tensors that this training would not read and not write";
+                let right = "it trains one layer in one direction, and a readout";
+                return Err(Error::input(checkpoint.path(), format!("{what}: {}; {right}", some_of(&left))));
+            }
+        }
         let mut network = Network::default();
         network.segment(Scan::Parallel);
         let x = network.input(0, sizes.steps, sizes.n_in);

@@ -108,6 +108,8 @@ pub struct Results {
     pub stage: Option<String>,
     /// Which one in the order of the training.
     pub stage_index: Option<i64>,
+    /// What the user should know before trusting a number of the file.
+    pub warnings: Vec<String>,
     /// The variables of the state.
     pub variables: Vec<Variable>,
     /// Whether the state itself is in the file.
@@ -202,6 +204,7 @@ impl Results {
             messages: root.number("messages").ok(),
             stage: root.text("stage").ok(),
             stage_index: root.number("stage_index").ok(),
+            warnings: root.texts("warnings"),
             variables: variables(&file).unwrap_or_default(),
             has_state: file.link_exists("state/values"),
             analyses: Vec::new(),

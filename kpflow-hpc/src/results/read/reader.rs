@@ -3,13 +3,16 @@
 use super::{Analysis, Array, TENSORS};
 use crate::error::{Error, Result};
 use crate::hdf5_file;
-use hdf5::types::TypeDescriptor;
+use hdf5::types::{TypeDescriptor, VarLenUnicode};
 use hdf5::{Group, H5Type};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// No array that is read as a whole has more numbers.
 pub(super) const MOST: usize = 1 << 26;
+
+/// No list of texts that is read is longer.
+const MOST_TEXTS: usize = 1000;
 
 /// Arrays of an analysis that are read at once: name, and how many axes it has. Those of the state's size are not among them.
 const ARRAYS: [(&str, usize); 26] = [
@@ -68,6 +71,12 @@ impl Reader<'_> {
     }
     pub fn text(&self, name: &str) -> Result<String> {
         self.attribute(name, |a| Ok(hdf5_file::text(&a.read_scalar()?)))
+    }
+    /// A list of texts; none where there is none.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let read = |a: hdf5::Attribute| if a.size() > MOST_TEXTS { Err("too long".into()) } else { a.read_raw() };
+        let found: hdf5::Result<Vec<VarLenUnicode>> = self.group.attr(name).and_then(read);
+        found.unwrap_or_default().iter().map(hdf5_file::text).collect()
     }
     pub fn number<N: H5Type>(&self, name: &str) -> Result<N> {
         self.attribute(name, |a| a.read_scalar::<N>())

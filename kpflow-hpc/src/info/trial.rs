@@ -1,0 +1,56 @@
+//! Whether a kind reads a checkpoint whole: the kind itself is asked, on the sizes alone.
+
+use super::guess::Guess;
+use crate::job::{Job, Kind};
+use crate::kinds;
+use crate::load::Checkpoint;
+use std::path::Path;
+
+/// Why a kind does not run a checkpoint; `None` if it does.
+pub fn why_not(checkpoint: &Checkpoint, kind: &str, guess: &Guess) -> Option<String> {
+    // Which layers a conv net has is said by the job alone.
+    if kind == "conv" {
+        return None;
+    }
+    // Whatever divides: the number of heads changes no tensor.
+    let lines = match kind {
+        "transformer" | "gpt2" | "bert" => "heads = 1",
+        "leaky_rnn" => "dt = 1.0",
+        "neural_ode" => "dt = 1.0\nsteps = 1",
+        _ => "",
+    };
+    let text = format!(
+        "[model]\nkind = \"{kind}\"\nweights = \"w\"\n{lines}\n[data]\ninputs = \"x.npy\"\n[[analysis]]\nname = \"a\"\nquantity = \"trace\""
+    );
+    let mut job = match Job::parse(Path::new("job.toml"), text) {
+        Ok(job) => job,
+        Err(e) => return Some(e.message),
+    };
+    job.model.prefix.clone_from(&guess.prefix);
+    let built = Checkpoint::open(checkpoint.path(), &guess.prefix).and_then(|behind| {
+        let behind = behind.outline();
+        let input = input(checkpoint, job.model.kind, guess);
+        let source = kinds::Source {
+            spec: &job.model,
+            checkpoint: &behind,
+            input: input.as_deref(),
+            input_file: checkpoint.path(),
+            tokens: &[0],
+            masked: false,
+        };
+        kinds::build::<f32>(&source)
+    });
+    built.err().map(|e| e.message)
+}
+
+/// The input of one trajectory: a vector field's has no state in it.
+fn input(checkpoint: &Checkpoint, kind: Kind, guess: &Guess) -> Option<Vec<usize>> {
+    let input = guess.input.clone();
+    if kind != Kind::NeuralOde {
+        return input;
+    }
+    let weights = guess.tensors.iter().filter(|n| n.ends_with(".weight")).filter_map(|n| checkpoint.shape(n));
+    let units = weights.map(|s| s[0]).last()?;
+    let driven = input?.last()?.checked_sub(units)?;
+    (driven > 0).then(|| vec![1, driven])
+}
