@@ -97,9 +97,10 @@ impl Source<'_> {
         let d = self.axis(name, 1)?;
         let table = self.checkpoint.numbers(name)?;
         let zero = |row: usize| table.get(row * d..(row + 1) * d).is_some_and(|r| r.iter().all(|x| *x == 0.0));
-        match (types, zero(1)) {
-            (1, true) => Ok(Positions::After { padding: 1 }),
-            (2.., false) => Ok(Positions::FromZero),
+        // A table without numbers (a checkpoint to plan with) tells nothing: the token types do.
+        match (types, zero(1), zero(0)) {
+            (1, true, _) => Ok(Positions::After { padding: 1 }),
+            (2.., false, _) | (2.., true, true) => Ok(Positions::FromZero),
             _ => {
                 let what = "does not tell whether its positions count from 0 (bert) or from 2 (roberta), and has no config.json beside it";
                 Err(self.wrong(format!("{what}; say model_type = \"bert\" or \"roberta\" in [model]")))

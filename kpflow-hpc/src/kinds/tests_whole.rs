@@ -186,10 +186,11 @@ fn modules_of_a_sequential() {
     file(&[0, 2], &[("1.weight", &[4])]);
     assert!(line(run("")).contains("1.weight [4] without a bias is a PReLU, an RMSNorm or a LayerNorm"));
     assert_eq!(run("modules = { \"1\" = \"prelu\" }").unwrap().parameters(), 44);
-    assert!(line(run("modules = { \"0\" = \"relu\" }")).contains("its linear layers are known"));
     // A convolution in the middle, or an embedding before, is no net of rows.
     file(&[0, 2], &[("1.weight", &[4, 4, 3])]);
     assert!(line(run("")).contains("1.weight [4, 4, 3] is no linear layer and no norm of rows"));
+    file(&[0, 2], &[]);
+    assert!(line(run("modules = { \"0\" = \"relu\" }")).contains("its linear layers are known"));
     // All next to each other: a list of layers.
     file(&[0, 1, 2], &[]);
     assert_eq!(run("").unwrap().state_shape(), (3, 4));

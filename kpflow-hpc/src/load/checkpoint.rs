@@ -237,4 +237,37 @@ mod tests {
         let e = Checkpoint::open(&golden("memory_pro.init.safetensors"), "gru.").err().unwrap().to_string();
         assert!(e.contains("begins with \"gru.\"; it has"), "{e}");
     }
+
+    #[test]
+    fn archives_that_are_cut_or_damaged_are_errors() {
+        let kept = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/checkpoints").join(name);
+        let whole = std::fs::read(kept("nested.pt")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.pt");
+        let look = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let c = Checkpoint::open(&path, "")?;
+            c.names().iter().try_for_each(|n| c.tensor::<f64>(&[n]).map(drop))
+        };
+        look(&whole).unwrap();
+        for len in (0..whole.len()).step_by(31) {
+            assert_eq!(look(&whole[..len]).unwrap_err().exit_code(), 2, "{len}");
+        }
+        // A byte wrong anywhere: read all the same, or one line.
+        for at in (0..whole.len()).step_by(5) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x55;
+            if let Err(e) = look(&bytes) {
+                assert_eq!(e.exit_code(), 2, "{at}");
+            }
+        }
+        // Half of a set is none.
+        let shard = dir.path().join("w-00001-of-00002.safetensors");
+        std::fs::copy(kept("sharded-00001-of-00002.safetensors"), &shard).unwrap();
+        let said = Checkpoint::open(&shard, "").err().unwrap().to_string();
+        assert!(
+            said.contains("is one of 2 files of a checkpoint, and w-00002-of-00002.safetensors is missing"),
+            "{said}"
+        );
+    }
 }
