@@ -1,6 +1,6 @@
 //! Arrays in .npy files, read a few rows at a time.
 
-use super::checkpoint::numbers_or_integers;
+use super::numbers::numbers_or_integers;
 use crate::error::{Error, Result};
 use kpflow_core::Scalar;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
