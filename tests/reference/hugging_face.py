@@ -184,4 +184,4 @@ def roberta_small() -> Case:
     def state(p: Weights) -> Tensor:
         return torch.cat(bert_states(p, ids, mask, layers, heads, padding=1), -1)
 
-    return Case("bert", {"heads": heads, "model_type": "roberta"}, theta, state, {"inputs": ids, "mask": mask})
+    return Case("bert", {"heads": heads, "model_type": "roberta", "eps": 1e-12}, theta, state, {"inputs": ids, "mask": mask})

@@ -74,7 +74,8 @@ fn npy(shape: &[usize], kind: &str, fortran: bool, data: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
 }
 
-/// A checkpoint with one thing about a tensor changed: `without`, `nan`, `times`, `shape` or `type`, its name, and what; or, by `rename`, all names.
+/// A checkpoint with one thing about a tensor changed: `without`, `nan`, `times`, `shape` or `type`, its name, and what; by `rename`,
+/// all names; by `with`, one tensor more.
 fn checkpoint(path: &Path, change: &[&str]) {
     let mut kept = Vec::new();
     for (name, shape) in TENSORS {
@@ -92,6 +93,11 @@ fn checkpoint(path: &Path, change: &[&str]) {
             _ => {}
         }
         kept.push((name, kind, shape, doubles(&data)));
+    }
+    if let ["with", name, shape] = change {
+        let shape = sizes(shape);
+        let data = vec![0.5; shape.iter().product()];
+        kept.push((name, Dtype::F64, shape, doubles(&data)));
     }
     let prefix = if let ["rename", prefix] = change { prefix } else { "" };
     let views = kept.iter().map(|(name, kind, shape, data)| {

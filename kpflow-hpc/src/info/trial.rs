@@ -54,3 +54,50 @@ fn input(checkpoint: &Checkpoint, kind: Kind, guess: &Guess) -> Option<Vec<usize
     let driven = input?.last()?.checked_sub(units)?;
     (driven > 0).then(|| vec![1, driven])
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::info;
+    use std::path::Path;
+
+    /// Recommends what reads the file whole, and nothing else: with one tensor more no kind is left.
+    #[test]
+    fn no_kind_that_leaves_a_tensor_unread() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
+        let dir = tempfile::tempdir().unwrap();
+        for (file, kind) in [
+            ("golden/gru.safetensors", "gru"),
+            ("golden/lstm.safetensors", "lstm"),
+            ("golden/rnn_tanh.safetensors", "rnn"),
+            ("golden/mlp_tanh.safetensors", "mlp"),
+            ("golden/transformer.safetensors", "transformer"),
+            ("reference/data/mlp_layer_norm.safetensors", "mlp"),
+            ("reference/data/neural_ode_euler.safetensors", "neural_ode"),
+            ("reference/data/conv_net.safetensors", "conv"),
+            ("reference/data/gpt2_small.safetensors", "gpt2"),
+            ("reference/data/bert_small.safetensors", "bert"),
+            ("reference/checkpoints/nested.pt", "gru"),
+        ] {
+            let path = root.join(file);
+            let told = info::of(&path).unwrap();
+            let kinds = told.json["guesses"].to_string();
+            assert!(kinds.contains(&format!("\"{kind}\"")), "{file}: {}", told.text);
+            let Ok(bytes) = std::fs::read(&path).and_then(|b| {
+                if file.ends_with("pt") {
+                    Err(std::io::ErrorKind::Other.into())
+                } else {
+                    Ok(b)
+                }
+            }) else {
+                continue;
+            };
+            let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let more = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![3], &[0; 12]).unwrap();
+            let all = tensors.tensors().into_iter().chain([("more.scale".to_string(), more)]);
+            let changed = dir.path().join("w.safetensors");
+            safetensors::serialize_to_file(all, None, &changed).unwrap();
+            let told = info::of(&changed).unwrap();
+            assert_eq!(told.json["guesses"].as_array().unwrap().len(), 0, "{file}: {}", told.text);
+        }
+    }
+}

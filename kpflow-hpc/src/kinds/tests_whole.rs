@@ -25,7 +25,7 @@ fn every_kind() -> Vec<(&'static str, PathBuf, &'static str, &'static [usize])> 
         ("transformer", golden("transformer.safetensors"), "heads = 2", &[5, 8]),
         ("gpt2", reference("gpt2_small.safetensors"), "heads = 3", &[5]),
         ("bert", reference("bert_small.safetensors"), "heads = 3", &[6]),
-        ("bert", reference("roberta_small.safetensors"), "heads = 2\nmodel_type = \"roberta\"", &[6]),
+        ("bert", reference("roberta_small.safetensors"), "heads = 2\neps = 1e-12\nmodel_type = \"roberta\"", &[6]),
     ]
 }
 
@@ -138,7 +138,7 @@ fn families_are_told_apart() {
     }
     // One token type, but a position of the padding that is not 0: neither.
     std::fs::copy(reference("roberta_small.tangent.safetensors"), &path).unwrap();
-    let two = |lines: &str| network(&path, &format!("kind = \"bert\"\nheads = 2\n{lines}"), &[6]);
+    let two = |lines: &str| network(&path, &format!("kind = \"bert\"\nheads = 2\neps = 1e-5\n{lines}"), &[6]);
     assert!(line(two("")).contains("say model_type = \"bert\" or \"roberta\""));
     assert_eq!(two("model_type = \"camembert\"").unwrap().slots().len(), 2);
     assert_eq!(two("model_type = \"bert\"").unwrap().slots().len(), 1);

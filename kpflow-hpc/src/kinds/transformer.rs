@@ -291,6 +291,13 @@ pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
         ("position_embedding_type", &["absolute".into()]),
         ("is_decoder", &[false.into()]),
     ])?;
+    let said = source.spec.eps.is_some() || !source.config().is_null();
+    if matches!(positions, Positions::After { .. }) && !said {
+        // Published ones have 1e-5, those of transformers' defaults 1e-12.
+        return Err(source.wrong(
+            "has no config.json beside it that tells LayerNorm's eps; say eps (roberta-base: 1e-5) in [model]",
+        ));
+    }
     let d = source.axis("embeddings.word_embeddings.weight", 1)?;
     let [steps] = source.input_shape("[B, T] (tokens)")?;
     let mut s = Stream::<T>::new(source, steps, d, 1e-12)?;
