@@ -1,7 +1,7 @@
 //! A checkpoint: tensors, and which model they may be.
 
 use super::guess::{guess, Guess};
-use super::trial::why_not;
+use super::trial;
 use super::{some, table, thousands, Told};
 use crate::error::Result;
 use crate::load::Checkpoint;
@@ -20,25 +20,28 @@ pub(super) fn checkpoint(path: &Path) -> Result<Told> {
     // What leaves a tensor unread is no recommendation, however alike it looks.
     let (mut found, mut refused) = (Vec::new(), Vec::new());
     for g in guesses {
-        let asked = g.kinds.iter().map(|kind| (*kind, why_not(&checkpoint, kind, &g)));
-        let (no, yes): (Vec<_>, Vec<_>) = asked.partition(|(_, why)| why.is_some());
-        refused.extend(no.into_iter().filter_map(|(kind, why)| Some((kind, why?))));
-        if !yes.is_empty() {
-            found.push(Guess { kinds: yes.into_iter().map(|(kind, _)| kind).collect(), ..g });
+        let mut kinds = Vec::new();
+        for kind in g.kinds.iter().copied() {
+            match trial::parameters(&checkpoint, kind, &g) {
+                Ok(parameters) => kinds.push((kind, parameters)),
+                Err(why) => refused.push((kind, why)),
+            }
+        }
+        if let Some(&(_, parameters)) = kinds.first() {
+            let size = |n: &String| checkpoint.shape(n).map_or(0, |s| s.iter().product());
+            let parameters = parameters.unwrap_or_else(|| g.tensors.iter().map(size).sum());
+            found.push((Guess { kinds: kinds.into_iter().map(|(kind, _)| kind).collect(), ..g }, parameters));
         }
     }
-    let parameters =
-        |g: &Guess| views.iter().filter(|t| g.tensors.iter().any(|n| n == t.0)).map(|t| size(t.1)).sum::<usize>();
     let mut text = format!("{}: {}, {}\n", path.display(), some(tensors.len(), "tensor"), some(numbers, "number"));
     text += &table(&tensors.iter().map(|(n, s)| vec![n.clone(), dtype(n), format!("{s:?}")]).collect::<Vec<_>>());
-    for g in &found {
+    for (g, parameters) in &found {
         let prefix = if g.prefix.is_empty() { String::new() } else { format!(", prefix = \"{}\"", g.prefix) };
         let also: String = g.also.iter().map(|a| format!(", {a}")).collect();
         let kinds = g.kinds.iter().map(|k| format!("kind = \"{k}\"")).collect::<Vec<_>>().join(" or ");
-        text +=
-            &format!("{}, {}: {kinds}{prefix}{also}; {} parameters\n", g.kinds[0], g.what, thousands(parameters(g)));
+        text += &format!("{}, {}: {kinds}{prefix}{also}; {} parameters\n", g.kinds[0], g.what, thousands(*parameters));
     }
-    match found.first() {
+    match found.first().map(|f| &f.0) {
         Some(g) if g.kinds.contains(&"leaky_rnn") => text += "leaky_rnn needs dt too\n",
         Some(g) if g.kinds.contains(&"neural_ode") => text += "neural_ode needs dt too, and activation where it is not tanh\n",
         None if !refused.is_empty() => {}
@@ -54,8 +57,8 @@ pub(super) fn checkpoint(path: &Path) -> Result<Told> {
             readouts.join("\" or \"")
         );
     }
-    let guesses = found.iter().map(|g| {
-        json!({ "kinds": g.kinds, "prefix": g.prefix, "what": g.what, "parameters": parameters(g), "also": g.also })
+    let guesses = found.iter().map(|(g, parameters)| {
+        json!({ "kinds": g.kinds, "prefix": g.prefix, "what": g.what, "parameters": parameters, "also": g.also })
     });
     let json = json!({
         "file": path.display().to_string(), "format": checkpoint.format(), "numbers": numbers,

@@ -6,15 +6,17 @@ use crate::kinds;
 use crate::load::Checkpoint;
 use std::path::Path;
 
-/// Why a kind does not run a checkpoint; `None` if it does.
-pub fn why_not(checkpoint: &Checkpoint, kind: &str, guess: &Guess) -> Option<String> {
+/// Has a kind read a checkpoint: the parameters of the model that would run, where the file alone tells it.
+///
+/// **Errors**: why it does not run.
+pub fn parameters(checkpoint: &Checkpoint, kind: &str, guess: &Guess) -> Result<Option<usize>, String> {
     // Which layers a conv net has is said by the job alone.
     if kind == "conv" {
-        return None;
+        return Ok(None);
     }
-    // Whatever divides: the number of heads changes no tensor.
+    // What the job has to say and changes no tensor.
     let lines = match kind {
-        "transformer" | "gpt2" | "bert" => "heads = 1",
+        "transformer" | "gpt2" | "bert" => "heads = 1\neps = 1e-5",
         "leaky_rnn" => "dt = 1.0",
         "neural_ode" => "dt = 1.0\nsteps = 1",
         _ => "",
@@ -22,10 +24,7 @@ pub fn why_not(checkpoint: &Checkpoint, kind: &str, guess: &Guess) -> Option<Str
     let text = format!(
         "[model]\nkind = \"{kind}\"\nweights = \"w\"\n{lines}\n[data]\ninputs = \"x.npy\"\n[[analysis]]\nname = \"a\"\nquantity = \"trace\""
     );
-    let mut job = match Job::parse(Path::new("job.toml"), text) {
-        Ok(job) => job,
-        Err(e) => return Some(e.message),
-    };
+    let mut job = Job::parse(Path::new("job.toml"), text).map_err(|e| e.message)?;
     job.model.prefix.clone_from(&guess.prefix);
     let built = Checkpoint::open(checkpoint.path(), &guess.prefix).and_then(|behind| {
         let behind = behind.outline();
@@ -40,7 +39,7 @@ pub fn why_not(checkpoint: &Checkpoint, kind: &str, guess: &Guess) -> Option<Str
         };
         kinds::build::<f32>(&source)
     });
-    built.err().map(|e| e.message)
+    built.map(|network| Some(network.parameters())).map_err(|e| e.message)
 }
 
 /// The input of one trajectory: a vector field's has no state in it.
