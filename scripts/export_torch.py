@@ -65,8 +65,8 @@ try:
         run = lambda _, x, **attributes: (f(torch.from_numpy(x), **{k: v for k, v in attributes.items() if v is not None}).numpy(),)
         return type(name, (OpRun,), {"op_domain": "", "_run": run})
 
-    def _selu(x: torch.Tensor, alpha: float = 1.6732632423543772848, gamma: float = 1.0507009873554804934) -> torch.Tensor:
-        return gamma * torch.where(x > 0, x, alpha * torch.expm1(x))
+    def _selu(x: torch.Tensor, alpha: float, gamma: float) -> torch.Tensor:
+        return _written(gamma) * torch.where(x > 0, x, _written(alpha) * torch.expm1(x))
 
     EXACT = [
         _exact("Gelu", torch.nn.functional.gelu), _exact("Celu", torch.nn.functional.celu), _exact("Selu", _selu),
