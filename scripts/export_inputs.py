@@ -105,7 +105,7 @@ def in_double(module: torch.nn.Module, batch: tuple[Any, ...]) -> Any:
 def tolerance(outputs: np.ndarray, exact: np.ndarray | None) -> float:
     """How far another program may be from torch's outputs, relative to the largest: ten times what rounding does to them."""
     if outputs.dtype == np.float64:
-        return 1e-7  # an attribute of a graph is single precision
+        return 1e-8
     if exact is None or exact.shape != outputs.shape:
         return 1e-4
     return float(max(1e-6, 10 * np.abs(outputs - exact).max() / max(np.abs(exact).max(), np.finfo("f8").tiny)))

@@ -7,7 +7,7 @@ mod twins;
 use common::{assert_contract, product, random};
 use kpflow_core::machine::Portable;
 use kpflow_core::model::functions::{Activation, Arithmetic};
-use kpflow_core::model::mixing::{Along, Normalize, Product, Run, Softmax, Sparse};
+use kpflow_core::model::mixing::{Along, LogSoftmax, LogSumExp, Normalize, Product, Run, Softmax, Sparse};
 use kpflow_core::model::{
     BuildError, Edge, Form, Graph, GraphBuffer, Linearization, LinearizeError, Mixing, Scan, Unitwise, Watch, Weight,
 };
@@ -278,6 +278,10 @@ fn sizes_that_do_not_fit_are_refused() {
     assert_eq!(Mixing::<f64>::size(&softmax, &[(2, 6), (2, 3)]), Some((2, 6)));
     assert_eq!(Mixing::<f64>::size(&softmax, &[(2, 6), (2, 6)]), None);
     assert_eq!(Mixing::<f64>::size(&softmax, &[(2, 7), (2, 3)]), None);
+    assert_eq!(Mixing::<f64>::size(&LogSoftmax { group: 3 }, &[(2, 6)]), Some((2, 6)));
+    assert_eq!(Mixing::<f64>::size(&LogSumExp { group: 3 }, &[(2, 6)]), Some((2, 2)));
+    assert_eq!(Mixing::<f64>::size(&LogSoftmax { group: 0 }, &[(2, 6)]), None);
+    assert_eq!(Mixing::<f64>::size(&LogSumExp { group: 4 }, &[(2, 6)]), None);
     let product = Product { groups: 2, along: [Along::Rows, Along::Shared, Along::Columns], transposed: false };
     assert_eq!(Mixing::<f64>::size(&product, &[(6, 4), (4, 5)]), Some((3, 10)));
     assert_eq!(Mixing::<f64>::size(&product, &[(5, 4), (4, 5)]), None);

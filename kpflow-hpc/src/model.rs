@@ -1,5 +1,7 @@
 //! From a job to a linearised model on this rank's trajectories.
 
+mod doubts;
+
 use crate::comm::{shard, Grid};
 use crate::engine::{require_memory, zeros, Engine, Real};
 use crate::error::{fits, Error, Result};
@@ -7,13 +9,15 @@ use crate::job::{Job, Kind};
 use crate::journal::bytes;
 use crate::kinds;
 use crate::load::{Array, Checkpoint};
+use crate::network::select::StateChoice;
 use crate::network::{Network, OwnedWeight};
 use crate::onnx;
 use crate::progress;
 use crate::sharing::Sharing;
 use crate::tiling;
+use doubts::warn_of_indirect;
 use kpflow_core::machine::Tasks;
-use kpflow_core::model::{Linearization, LinearizeError};
+use kpflow_core::model::Linearization;
 use kpflow_core::{BlockMut, Shape};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -128,10 +132,8 @@ impl Given {
     fn read<T: Real>(mut self, network: &Network<T>, range: Range<usize>) -> Result<Inputs<T>> {
         let slots = read_inputs(network, &self.arrays, self.tokens.as_deref(), self.mask.as_ref(), range.clone())?;
         let initial = self.initial.as_ref().map(|array| array.read_rows(range)).transpose()?;
-        let all = self.arrays.iter().chain(&self.initial).chain(&self.mask);
-        let warnings = all.flat_map(|a| a.warnings().to_vec()).collect();
         self.arrays.iter_mut().chain(&mut self.initial).chain(&mut self.mask).for_each(Array::forget);
-        Ok(Inputs { given: self, slots, initial, layout: network.slots(), warnings })
+        Ok(Inputs { given: self, slots, initial, layout: network.slots(), warnings: Vec::new() })
     }
 }
 
@@ -304,15 +306,6 @@ impl<T: Real> Loaded<T> {
         Ok(f(&lin.with_at_once(self.tiling.vectors)))
     }
 
-    /// What the core refuses, in the user's words.
-    fn refused(&self, e: LinearizeError) -> Error {
-        let LinearizeError::Token { weight, trajectory, token, rows } = e else { return Error::run(e) };
-        let (name, trajectory) = (&self.weights()[weight].name, self.first + trajectory);
-        let what =
-            format!("{name} has {rows} rows; trajectory {trajectory} names token {token} (they are 0 to {})", rows - 1);
-        Error::input(&self.file, what)
-    }
-
     /// The state of a linearised model.
     pub fn state(&self, lin: &Linearization<'_, T>) -> Vec<T> {
         let mut state = vec![T::zero(); self.shape.len()];
@@ -331,8 +324,9 @@ fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool,
     if job.model.kind == Kind::Onnx {
         let names: Vec<Option<String>> = job.inputs.iter().map(|(name, _)| name.clone()).collect();
         let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape()[1..]).collect();
-        let mut network = onnx::build(&job.model.weights, &names, &shapes)?;
+        let mut network = onnx::build(&job.model.weights, &names, &shapes, &job.model.parameters)?;
         kinds::choose(&mut network, &job.model)?;
+        warn_of_indirect(&mut network, job);
         return Ok(network);
     }
     let mut tokens = tokens.to_vec();
@@ -344,7 +338,13 @@ fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool,
     let input = arrays.first().map(|a| &a.shape()[1..]);
     let input_file = job.inputs.first().map_or(job.path.as_path(), |(_, source)| source.path.as_path());
     let (spec, tokens) = (&job.model, &tokens);
-    kinds::build(&kinds::Source { spec, checkpoint: &checkpoint, input, input_file, tokens, masked })
+    let mut network =
+        kinds::build(&kinds::Source { spec, checkpoint: &checkpoint, input, input_file, tokens, masked })?;
+    // Of a kind's own state MODELS.md says what K and P are.
+    if spec.readout.is_some() || spec.state != StateChoice::Default {
+        warn_of_indirect(&mut network, job);
+    }
+    Ok(network)
 }
 
 /// The tokens of all trajectories: whole numbers from 0.

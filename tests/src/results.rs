@@ -38,6 +38,12 @@ impl Results {
         self.0.attr("shape").unwrap().read_raw().unwrap()
     }
 
+    /// The state of a run that kept it.
+    #[track_caller]
+    pub fn state(&self) -> Vec<f64> {
+        self.0.dataset("state/values").unwrap().read_raw().unwrap()
+    }
+
     /// The analyses that are there.
     pub fn names(&self) -> Vec<String> {
         self.0.group("analysis").unwrap().member_names().unwrap()

@@ -1,6 +1,7 @@
 //! Unit-wise functions of one or two arguments, as networks use them.
 
 use super::{Real, UnitWise};
+use num_traits::{Float, One, Zero};
 
 /// A function φ of one number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,7 +110,7 @@ pub enum Arithmetic {
     Max,
     /// The smaller.
     Min,
-    /// aᵇ for a > 0.
+    /// aᵇ, with PyTorch's derivative 0 by b at a = 0 ≤ b.
     Pow,
     /// a + scale · b: a step of a solver.
     Step(f64),
@@ -124,10 +125,19 @@ impl UnitWise<2, 1> for Arithmetic {
             Arithmetic::Div => a / b,
             Arithmetic::Max => a.max(b),
             Arithmetic::Min => -(-a).max(-b),
-            Arithmetic::Pow => (b * a.ln()).exp(),
+            Arithmetic::Pow => power(a, b),
             Arithmetic::Step(scale) => a + R::constant(scale) * b,
         }]
     }
+}
+
+/// aᵇ. By a it has b aᵇ⁻¹, 0 where b is 0; by b it has aᵇ ln a, 0 where a is.
+fn power<R: Real>(a: R, b: R) -> R {
+    let (x, p, zero) = (a.value(), b.value(), R::Value::zero());
+    let y = Float::powf(x, p);
+    let by_base = if p == zero { zero } else { p * Float::powf(x, p - R::Value::one()) };
+    let by_exponent = if x == zero && p >= zero { zero } else { y * Float::ln(x) };
+    a.chain(y, by_base) + b.chain(zero, by_exponent)
 }
 
 /// φ(Σ s_i), of I numbers: sites whose sum goes through one activation.

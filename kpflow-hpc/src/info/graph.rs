@@ -21,7 +21,7 @@ pub(super) fn graph(path: &Path) -> Result<Told> {
         summary.inputs.iter().map(|(_, s)| s.iter().skip(1).map(|d| d.unwrap_or(OPEN)).collect()).collect();
     let names: Vec<Option<String>> = summary.inputs.iter().map(|(n, _)| Some(n.clone())).collect();
     let shapes: Vec<&[usize]> = one.iter().map(Vec::as_slice).collect();
-    let network = onnx::build::<f32>(path, &names, &shapes).and_then(|mut network| {
+    let network = onnx::build::<f32>(path, &names, &shapes, &[]).and_then(|mut network| {
         let watched = network.watch(&StateChoice::Default);
         watched.map(|()| network).map_err(|e| Error::input(path, e))
     });
@@ -37,6 +37,7 @@ pub(super) fn graph(path: &Path) -> Result<Told> {
     text += &table(&rows.chain(summary.outputs.iter().map(|n| vec!["output".into(), n.clone()])).collect::<Vec<_>>());
     let operators: Vec<String> = summary.operators.iter().map(|(n, c)| format!("{n} × {c}")).collect();
     text += &format!("operators: {}\n", operators.join(", "));
+    let indirect = network.as_ref().ok().and_then(|n| n.indirect());
     let (parameters, why) = match &network {
         Ok(n) => (Some(n.parameters()), None),
         Err(e) => (None, Some(e.one_line())),
@@ -49,7 +50,9 @@ pub(super) fn graph(path: &Path) -> Result<Told> {
                 "supported: kind = \"onnx\"; {} parameters, state of a trajectory [T, N] = [{steps}, {units}]{tried}\n",
                 thousands(n.parameters())
             );
-            n.warnings().iter().for_each(|w| text += &format!("warning: {w}\n"));
+            for warning in n.warnings().iter().chain(&indirect) {
+                text += &format!("warning: {warning}\n");
+            }
         }
         (Err(_), why) if open => {
             text += &format!("not read with open axes of {OPEN}: {}\n", why.as_deref().unwrap_or_default())
@@ -61,7 +64,7 @@ pub(super) fn graph(path: &Path) -> Result<Told> {
         "file": path.display().to_string(), "format": "onnx", "opset": summary.opset, "inputs": inputs,
         "outputs": summary.outputs, "operators": summary.operators, "parameters": parameters,
         "supported": network.is_ok(), "why_not": why,
-        "warnings": network.as_ref().map(|n| n.warnings().to_vec()).unwrap_or_default(),
+        "warnings": network.iter().flat_map(|n| n.warnings()).chain(&indirect).collect::<Vec<_>>(),
     });
     Ok(Told { text, json })
 }

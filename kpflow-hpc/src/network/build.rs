@@ -47,6 +47,11 @@ impl<T: Scalar> Network<T> {
     pub fn default_state(&mut self, variables: Vec<usize>, layers_are_steps: bool) {
         (self.default_state, self.layers_are_steps) = (variables, layers_are_steps);
     }
+    /// The states of loops as the kind's own state: turn after turn, as many variables each.
+    pub fn default_state_of_turns(&mut self, variables: Vec<usize>, turns: usize) {
+        self.default_state = variables;
+        self.turns_of_default = Some(turns);
+    }
     /// What a readout reads.
     pub fn output(&mut self, output: Operand) {
         self.output = Some(output);

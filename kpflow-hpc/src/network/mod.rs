@@ -4,6 +4,8 @@
 //! and the parameters by them ([`select`]).
 
 pub mod build;
+mod direct;
+pub mod finite;
 pub mod select;
 
 use crate::comm::{Comm, Number, Numbers};
@@ -169,6 +171,12 @@ pub struct Network<T> {
     beside: Vec<[Operand; 2]>,
     /// Whether a state of variables of one position and width has a step for each.
     layers_are_steps: bool,
+    /// The turns of the loops whose states are the kind's own state, if it is that.
+    turns_of_default: Option<usize>,
+    /// The turns that are the steps of the state that was chosen.
+    turns: Option<usize>,
+    /// The first variable of each node of the graph that this was read from, and what the node is called.
+    labels: Vec<(usize, String)>,
     /// Sorted distinct tokens, where the input is tokens: an embedding holds their rows alone.
     pub tokens: Option<Vec<usize>>,
     /// The input that is made of the tokens, if there is one.
@@ -191,9 +199,12 @@ impl<T> Default for Network<T> {
             initial: 0,
             beside: Vec::new(),
             layers_are_steps: false,
+            turns_of_default: None,
+            turns: None,
+            labels: Vec::new(),
+            warnings: Vec::new(),
             tokens: None,
             counted: None,
-            warnings: Vec::new(),
         }
     }
 }
@@ -256,6 +267,14 @@ impl<T: Scalar> Network<T> {
         });
         let mut watched: Vec<Watched> = watched.collect();
         watched.sort_by_key(|w| w.offset);
+        if let Some(turns) = self.turns {
+            // The states of a loop are one for the user, a row for each turn.
+            watched.truncate(watched.len() / turns.max(1));
+            for w in &mut watched {
+                (w.width, w.stride, w.positions) = (w.width * w.positions, self.units, turns);
+            }
+            return watched;
+        }
         // A site whose weight's rows are divided is one for the user.
         watched.dedup_by(|w, before| {
             let next = (&w.name, w.stride, w.positions, w.offset);

@@ -92,7 +92,11 @@ impl<T: Scalar> Network<T> {
         if all.is_empty() {
             return Err("there is nothing to watch: no weight is trained".into());
         }
-        self.lay_out(&all);
+        self.turns = self.turns_of_default.filter(|_| *choice == StateChoice::Default);
+        match self.turns {
+            Some(turns) => self.lay_out_turns(&all, turns),
+            None => self.lay_out(&all),
+        }
         self.prune(&all);
         self.join_sums();
         if self.parameters() == 0 {
@@ -161,6 +165,18 @@ impl<T: Scalar> Network<T> {
         }
     }
 
+    /// The state is `[T, N]`, a step for each turn of a loop: as many variables each.
+    fn lay_out_turns(&mut self, all: &[usize], turns: usize) {
+        self.variables.iter_mut().for_each(|v| v.watch = None);
+        let mut offset = 0;
+        for &v in all {
+            let v = &mut self.variables[v];
+            v.watch = Some(Watch { offset, stride: v.width });
+            offset += v.positions * v.width;
+        }
+        (self.steps, self.units) = (turns, offset / turns.max(1));
+    }
+
     /// Which variables the given ones depend on, themselves included.
     fn live(&self, from: &[usize]) -> Vec<bool> {
         let mut live = vec![false; self.variables.len()];
@@ -179,6 +195,38 @@ impl<T: Scalar> Network<T> {
                 return live;
             }
         }
+    }
+
+    /// Whether a variable depends on a weight that is trained.
+    pub fn depends_on_weights(&self, variable: usize) -> bool {
+        let live = self.live(&[variable]);
+        let trained = |w: usize| self.weights[w].parameters() > 0;
+        self.nodes
+            .iter()
+            .any(|n| matches!(*n, OwnedNode::Site { weight, output, .. } if live[output] && trained(weight)))
+    }
+
+    /// Whether a trained weight writes a variable from this one on.
+    pub fn has_weights_from(&self, first: usize) -> bool {
+        let trained = |w: usize| self.weights[w].parameters() > 0;
+        self.nodes
+            .iter()
+            .any(|n| matches!(*n, OwnedNode::Site { weight, output, .. } if output >= first && trained(weight)))
+    }
+
+    /// Whether a variable is an input or fixed data itself.
+    pub fn is_data(&self, variable: usize) -> bool {
+        let data = |n: &OwnedNode<T>| matches!(n, OwnedNode::Input { .. } | OwnedNode::Constant { .. });
+        self.nodes.iter().any(|n| data(n) && n.writes().contains(&variable))
+    }
+
+    /// Whether a variable is given from outside: inputs and constants, moved about at most.
+    pub fn is_given(&self, variable: usize) -> bool {
+        let live = self.live(&[variable]);
+        let made = |n: &OwnedNode<T>| {
+            !matches!(n, OwnedNode::Input { .. } | OwnedNode::Constant { .. } | OwnedNode::Mixing { .. })
+        };
+        !self.nodes.iter().any(|n| made(n) && n.writes().iter().any(|&v| live[v]))
     }
 
     /// Removes the nodes that the state does not depend on; their weights are none of θ.

@@ -1,5 +1,6 @@
 //! `If`, `Loop` and `Scan`: unrolled, where what they depend on is known.
 
+use super::element::Element;
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::{run, Context, Node, Scope};
@@ -28,7 +29,10 @@ fn body<T: Scalar>(
     for (input, value) in graph.input.iter().zip(inputs) {
         scope.insert(input.name.clone().unwrap_or_default(), value.clone());
     }
-    run(reader, context, graph, &mut scope).map_err(|e| format!("has inside: {}", e.message))?;
+    reader.depth += 1;
+    let read = run(reader, context, graph, &mut scope).map_err(|e| format!("has inside: {}", e.message));
+    reader.depth -= 1;
+    read?;
     let output = |o: &rten_onnx::onnx::ValueInfoProto| {
         let name = o.name.clone().unwrap_or_default();
         scope.get(&name).cloned().ok_or_else(|| format!("has inside an output {name} that nothing makes"))
@@ -59,6 +63,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n:
     match n.kind() {
         "If" => {
             let choice = known(n.input(0)?).ok_or("chooses by data; only a fixed choice is in this version")?;
+            n.without_effect(&["then_branch", "else_branch"]);
             let branch = graph(n, if choice != 0.0 { "then_branch" } else { "else_branch" })?;
             body(reader, context, n, branch, &[])
         }
@@ -74,17 +79,21 @@ fn unroll_loop<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
     let mut going = n.optional(1)?.map(|v| known(v).ok_or(fixed)).transpose()?.unwrap_or(1.0) != 0.0;
     let mut carried = n.inputs_from(2)?;
     let mut collected: Vec<Vec<Value>> = Vec::new();
+    let (mut history, before) = (Vec::new(), reader.network.len());
     let mut turn = 0;
     while going && (turn as f64) < most {
         if turn == TURNS {
             return Err(format!("makes more than {TURNS} turns"));
         }
-        let scalar = |x: f64| Value::Known(super::Array { shape: vec![], data: vec![x], integer: true });
-        let inputs: Vec<Value> =
-            [scalar(turn as f64), scalar(1.0)].into_iter().chain(carried.iter().cloned()).collect();
+        let scalar = |x: f64, element| Value::Known(super::Array { shape: vec![], data: vec![x], element });
+        let inputs: Vec<Value> = [scalar(turn as f64, Element::LONG), scalar(1.0, Element::Bool)]
+            .into_iter()
+            .chain(carried.iter().cloned())
+            .collect();
         let mut outputs = body(reader, context, n, inside, &inputs)?.into_iter();
         going = known(&outputs.next().ok_or("has no condition")?).ok_or(fixed)? != 0.0;
         carried = outputs.by_ref().take(carried.len()).collect();
+        history.push(states(reader, &carried));
         for (i, v) in outputs.enumerate() {
             if collected.len() <= i {
                 collected.push(Vec::new());
@@ -93,41 +102,74 @@ fn unroll_loop<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
         }
         turn += 1;
     }
+    keep(reader, before, history);
     for turns in &collected {
         carried.push(stacked(reader, turns)?);
     }
     Ok(carried)
 }
 
+/// The variables of a loop's floating-point states after a turn.
+fn states<T: Scalar>(reader: &Reader<T>, carried: &[Value]) -> Vec<Option<usize>> {
+    let state = |v: &Value| match v {
+        Value::Computed(c) if c.element.is_float() && !reader.network.is_data(c.variable) => Some(c.variable),
+        _ => None,
+    };
+    carried.iter().map(state).collect()
+}
+
+/// Remembers the states of a loop: those that are computed anew at every turn, each of one size, and changed by weights.
+fn keep<T: Scalar>(reader: &mut Reader<T>, first: usize, history: Vec<Vec<Option<usize>>>) {
+    // A loop without weights of its own, variables from `first` on, is no recurrent net.
+    let weights = reader.depth == 0 && reader.network.has_weights_from(first);
+    let Some(last) = history.last().filter(|_| weights) else { return };
+    let numbers = |v: usize| reader.network.size(v);
+    let kept = |i: usize| {
+        let all: Option<Vec<usize>> = history.iter().map(|turn| turn[i]).collect();
+        all.filter(|all| {
+            let anew = all.windows(2).all(|w| w[0] != w[1] && numbers(w[0]) == numbers(w[1]));
+            anew && all.last().is_some_and(|&v| reader.network.depends_on_weights(v))
+        })
+    };
+    let columns: Vec<Vec<usize>> = (0..last.len()).filter_map(kept).collect();
+    let turns = (0..history.len()).map(|t| columns.iter().map(|c| c[t]).collect()).collect();
+    reader.loops.push(turns);
+}
+
 fn unroll_scan<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Node<'_>) -> Op<Vec<Value>> {
+    if n.opset < 9 {
+        return Err("scans as it did before opset 9, which is not in this version".into());
+    }
     let inside = graph(n, "body")?;
     let scanned = usize::try_from(n.integer("num_scan_inputs", 0)).unwrap_or(0);
     let all = n.inputs_from(0)?;
-    let states = all.len().checked_sub(scanned).filter(|_| scanned > 0).ok_or("scans nothing")?;
+    let first = all.len().checked_sub(scanned).filter(|_| scanned > 0).ok_or("scans nothing")?;
     let reversed = |name: &str, i: usize| n.integers(name).and_then(|d| d.get(i).copied()).unwrap_or(0) != 0;
     for name in ["scan_input_axes", "scan_output_axes"] {
         if n.integers(name).is_some_and(|a| a.iter().any(|&a| a != 0)) {
             return Err("scans along another axis than the first, which is not in this version".into());
         }
     }
-    let turns = all[states].shape().first().copied().unwrap_or(0);
-    if turns == 0 || turns > TURNS || all[states..].iter().any(|v| v.shape().first() != Some(&turns)) {
+    let turns = all[first].shape().first().copied().unwrap_or(0);
+    if turns == 0 || turns > TURNS || all[first..].iter().any(|v| v.shape().first() != Some(&turns)) {
         return Err(format!(
             "scans {turns} turns; 1 to {TURNS} are in this version, of the same number in every input"
         ));
     }
-    let mut carried = all[..states].to_vec();
+    let mut carried = all[..first].to_vec();
     let mut collected: Vec<Vec<Value>> = Vec::new();
+    let (mut history, before) = (Vec::new(), reader.network.len());
     for turn in 0..turns {
         let mut inputs = carried.clone();
-        for (i, v) in all[states..].iter().enumerate() {
+        for (i, v) in all[first..].iter().enumerate() {
             let at = if reversed("scan_input_directions", i) { turns - 1 - turn } else { turn };
             let moves = value::slice(v.shape(), &[(0, at as i64, 1, 1)]).ok_or("scans beyond its input")?;
             let shape = v.shape()[1..].to_vec();
             inputs.push(reader.moved(std::slice::from_ref(v), moves)?.reshaped(shape));
         }
         let mut outputs = body(reader, context, n, inside, &inputs)?.into_iter();
-        carried = outputs.by_ref().take(states).collect();
+        carried = outputs.by_ref().take(first).collect();
+        history.push(states(reader, &carried));
         for (i, v) in outputs.enumerate() {
             if collected.len() <= i {
                 collected.push(Vec::new());
@@ -135,6 +177,7 @@ fn unroll_scan<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
             collected[i].push(v);
         }
     }
+    keep(reader, before, history);
     for (i, mut turns) in collected.into_iter().enumerate() {
         if reversed("scan_output_directions", i) {
             turns.reverse();

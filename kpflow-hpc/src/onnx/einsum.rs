@@ -1,7 +1,8 @@
 //! `Einsum` of one or two tensors: axes moved so that it is one product of matrices.
 
-use super::layers::{matmul, permuted, summed};
+use super::layers::{matmul, permuted};
 use super::reader::{Op, Reader};
+use super::reduce::summed;
 use super::value::Value;
 use super::Node;
 use kpflow_core::Scalar;

@@ -1,7 +1,7 @@
 //! ONNX files: reading them without trusting them.
 
+use super::element::Element;
 use crate::error::{Error, Result};
-use crate::load::require_finite;
 use crate::spelling::unreadable;
 use half::{bf16, f16};
 use rten_onnx::onnx::{DataLocation, DataType, GraphProto, ModelProto, TensorProto};
@@ -19,14 +19,14 @@ pub struct Array {
     pub shape: Vec<usize>,
     /// Its numbers, in C order.
     pub data: Vec<f64>,
-    /// Whether it holds whole numbers or truth values.
-    pub integer: bool,
+    /// The type of its numbers.
+    pub element: Element,
 }
 
 impl Array {
     /// A row of whole numbers.
     pub fn row(data: Vec<f64>) -> Self {
-        Self { shape: vec![data.len()], data, integer: true }
+        Self { shape: vec![data.len()], data, element: Element::LONG }
     }
     /// The numbers as indices.
     pub fn integers(&self) -> Vec<i64> {
@@ -42,6 +42,56 @@ pub struct Model {
     pub opset: i64,
     /// `kpflow.parameters`, if the file has it.
     pub parameters: Option<Vec<String>>,
+    /// What torch's exporter says of the module that it exported.
+    pub signature: Option<Signature>,
+}
+
+/// The tensors of an exported module, by name.
+#[derive(Debug, Default, PartialEq)]
+pub struct Signature {
+    /// Its parameters.
+    pub parameters: Vec<String>,
+    /// Its buffers.
+    pub buffers: Vec<String>,
+}
+
+impl Signature {
+    /// Reads lines such as `p_l_weight: PARAMETER target='l.weight'`.
+    fn read(text: &str) -> Self {
+        let mut signature = Self::default();
+        for line in text.lines() {
+            let (Some((_, kind)), Some(target)) = (line.split_once(": "), line.split('\'').nth(1)) else { continue };
+            match kind.split_whitespace().next() {
+                Some("PARAMETER") => signature.parameters.push(target.into()),
+                Some("BUFFER") => signature.buffers.push(target.into()),
+                _ => {}
+            }
+        }
+        signature
+    }
+
+    /// The one among the metadata of the graph in a model's bytes.
+    fn find(model: &[u8]) -> Option<Self> {
+        let mut found = None;
+        let entry = |bytes: &[u8], found: &mut Option<Self>| {
+            let (mut key, mut value) = (String::new(), String::new());
+            fields(bytes, |number, body| {
+                let text = String::from_utf8_lossy(body).into_owned();
+                *(if number == 1 { &mut key } else { &mut value }) = text;
+                Ok(())
+            })?;
+            if key.ends_with("ExportedProgram.graph_signature") {
+                *found = Some(Self::read(&value));
+            }
+            Ok(())
+        };
+        // A model's field 7 is its graph, a graph's field 16 its metadata.
+        let in_graph = |bytes: &[u8], found: &mut Option<Self>| {
+            fields(bytes, |number, body| if number == 16 { entry(body, found) } else { Ok(()) })
+        };
+        fields(model, |number, body| if number == 7 { in_graph(body, &mut found) } else { Ok(()) }).ok()?;
+        found.filter(|s| !s.parameters.is_empty())
+    }
 }
 
 /// Reads a file. **Errors**: it cannot be read, is cut short, or is not an ONNX model.
@@ -52,13 +102,14 @@ pub fn open(path: &Path) -> Result<Model> {
         wrong(format!("is not an ONNX model ({what}); torch.onnx.export or scripts/export_torch.py make one"))
     };
     whole(&bytes, Message::Model, 0).map_err(not)?;
+    let signature = Signature::find(&bytes);
     let model = ModelProto::parse_buf(&bytes).map_err(|e| not(&e.to_string().replace('\n', " ")))?;
     let graph = model.graph.ok_or_else(|| not("it has no graph"))?;
     let default = |domain: &Option<String>| domain.as_deref().is_none_or(|d| d.is_empty() || d == "ai.onnx");
     let opset = model.opset_import.iter().filter(|o| default(&o.domain)).filter_map(|o| o.version).max();
     let listed = model.metadata_props.into_iter().find(|p| p.key.as_deref() == Some("kpflow.parameters"));
     let parameters = listed.map(|p| p.value.unwrap_or_default().lines().map(String::from).collect());
-    Ok(Model { graph, opset: opset.unwrap_or(1), parameters })
+    Ok(Model { graph, opset: opset.unwrap_or(1), parameters, signature })
 }
 
 /// The messages of an ONNX file, as far as they are read.
@@ -165,7 +216,7 @@ pub fn tensor(path: &Path, t: &TensorProto) -> Result<Array> {
         (None, _) => None,
     };
     let kind = t.data_type.unwrap_or(DataType(0));
-    let integer = !matches!(kind, DataType::FLOAT | DataType::DOUBLE | DataType::FLOAT16 | DataType::BFLOAT16);
+    let element = Element::of(kind).ok_or_else(|| wrong(format!("is of type {kind}, which cannot be read")))?;
     let data: Vec<f64> = match (raw, kind) {
         (Some(raw), kind) => {
             decode(kind, &raw).ok_or_else(|| wrong(format!("is of type {kind}, which cannot be read")))?
@@ -180,15 +231,7 @@ pub fn tensor(path: &Path, t: &TensorProto) -> Result<Array> {
     if data.len() != len {
         return Err(wrong(format!("of shape {shape:?} has {} numbers", data.len())));
     }
-    Ok(Array { shape, data, integer })
-}
-
-/// An initialiser that is a parameter: every number must be finite.
-pub fn parameter(path: &Path, t: &TensorProto) -> Result<Array> {
-    let array = tensor(path, t)?;
-    let what = format!("tensor {}", t.name.as_deref().unwrap_or_default());
-    require_finite(path, &what, &array.shape, 0, &array.data)?;
-    Ok(array)
+    Ok(Array { shape, data, element })
 }
 
 fn decode(kind: DataType, bytes: &[u8]) -> Option<Vec<f64>> {
@@ -204,6 +247,9 @@ fn decode(kind: DataType, bytes: &[u8]) -> Option<Vec<f64>> {
         DataType::INT32 => each(bytes, |b| i32::from_le_bytes(b).into()),
         DataType::INT16 => each(bytes, |b| i16::from_le_bytes(b).into()),
         DataType::INT8 => each(bytes, |[b]: [u8; 1]| f64::from(b as i8)),
+        DataType::UINT16 => each(bytes, |b| u16::from_le_bytes(b).into()),
+        DataType::UINT32 => each(bytes, |b| u32::from_le_bytes(b).into()),
+        DataType(13) => each(bytes, |b| u64::from_le_bytes(b) as f64),
         DataType::UINT8 | DataType::BOOL => each(bytes, |[b]: [u8; 1]| b.into()),
         _ => None,
     }

@@ -4,9 +4,8 @@ use super::maps::{batch, conv, pool};
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::Node;
-use crate::kinds::conv::largest;
 use kpflow_core::model::functions::{Activation, Arithmetic};
-use kpflow_core::model::mixing::{Along, Normalize, Product, Run, Softmax};
+use kpflow_core::model::mixing::{Along, LogSoftmax, Normalize, Product, Softmax};
 use kpflow_core::model::{Form, Operand};
 use kpflow_core::Scalar;
 
@@ -29,19 +28,19 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
                 // Older ones flatten all that follows the axis.
                 false => x.shape()[axis..].iter().product(),
             };
-            let f = Softmax { group, scale: 1.0, masked: false };
             let along = |reader: &mut Reader<T>, x: &Value| {
                 let input = reader.rows(x, group)?;
-                let y = reader.mixing(f, &[input], x.shape().to_vec())?;
-                if n.kind() == "LogSoftmax" {
-                    reader.unary(Activation::Ln, &y)
-                } else {
-                    Ok(y)
+                match n.kind() {
+                    "LogSoftmax" => reader.mixing(LogSoftmax { group }, &[input], x.shape().to_vec()),
+                    _ => {
+                        let f = Softmax { group, scale: 1.0, masked: false };
+                        reader.mixing(f, &[input], x.shape().to_vec())
+                    }
                 }
             };
             one(if n.opset >= 13 { last(reader, x, axis, along)? } else { along(reader, x)? })
         }
-        kind if kind.starts_with("Reduce") => one(reduce(reader, n)?),
+        kind if kind.starts_with("Reduce") => one(super::reduce::reduce(reader, n)?),
         "Mean" => {
             let mut sum = n.input(0)?.clone();
             for i in 1..n.node.input.len() {
@@ -54,7 +53,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
 }
 
 /// Moves an axis to the end, applies `f`, moves it back.
-fn last<T: Scalar>(
+pub(super) fn last<T: Scalar>(
     reader: &mut Reader<T>,
     x: &Value,
     axis: usize,
@@ -101,7 +100,7 @@ fn linear<T: Scalar>(reader: &mut Reader<T>, x: &Value, w: &Value, bias: Option<
     let input = reader.rows(x, n_in)?;
     let y = reader.network.dense(weight, input);
     let shape = [&x.shape()[..x.shape().len() - 1], &[n_out]].concat();
-    Ok(reader.computed(shape, y))
+    Ok(reader.computed(shape, y).typed(x.element()))
 }
 
 pub(super) fn matmul<T: Scalar>(reader: &mut Reader<T>, a: &Value, b: &Value) -> Op<Value> {
@@ -134,7 +133,7 @@ pub(super) fn matmul<T: Scalar>(reader: &mut Reader<T>, a: &Value, b: &Value) ->
         if x.shape.len() == 2 && y.shape.len() == 2 && m.saturating_mul(k).saturating_mul(p) < 1 << 28 {
             let entry = |i: usize| (0..k).map(|j| x.data[i / p * k + j] * y.data[j * p + i % p]).sum();
             let data = (0..m * p).map(entry).collect();
-            return Ok(Value::Known(super::file::Array { shape: vec![m, p], data, integer: x.integer && y.integer }));
+            return Ok(Value::Known(super::file::Array { shape: vec![m, p], data, element: x.element }));
         }
     }
     if is_weight(b, a) {
@@ -160,7 +159,7 @@ pub(super) fn matmul<T: Scalar>(reader: &mut Reader<T>, a: &Value, b: &Value) ->
     let (x, along_a) = side(reader, a, ab, m, k)?;
     let (y, along_b) = side(reader, b, bb, k, p)?;
     let product = Product { groups, along: [along_a, along_b, Along::Rows], transposed: false };
-    reader.mixing(product, &[x, y], [&batch[..], &[m, p]].concat())
+    Ok(reader.mixing(product, &[x, y], [&batch[..], &[m, p]].concat())?.typed(a.element()))
 }
 
 fn gemm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
@@ -171,6 +170,8 @@ fn gemm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     };
     let (a, b) = (flip(reader, n.input(0)?, "transA")?, flip(reader, n.input(1)?, "transB")?);
     let (alpha, beta, c) = (n.float("alpha", 1.0), n.float("beta", 1.0), n.optional(2)?);
+    // Old opsets say that C may be broadcast; where its shape is the result's, nothing is.
+    n.without_effect(&["broadcast"]);
     let width = b.shape().last().copied().unwrap_or(0);
     let row = c
         .filter(|c| matches!(c, Value::Parameter(_) | Value::Known(_)) && c.shape().iter().product::<usize>() == width);
@@ -242,98 +243,4 @@ fn group_norm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     column.resize(shape.len() - 1, 1);
     let y = reader.binary(Arithmetic::Mul, &y, &gain.clone().reshaped(column.clone()))?;
     reader.binary(Arithmetic::Add, &y, &bias.clone().reshaped(column))
-}
-
-/// What is to be reduced as a matrix: a row for each number that is left, the numbers it is made of in its columns. And the shape that is left.
-fn gathered<T: Scalar>(reader: &mut Reader<T>, x: &Value, axes: &[usize]) -> Op<(Value, Vec<usize>)> {
-    let keep: Vec<usize> = (0..x.shape().len()).filter(|a| !axes.contains(a)).collect();
-    let size = |axes: &[usize]| axes.iter().map(|&a| x.shape()[a]).collect::<Vec<usize>>();
-    let (kept, count) = (size(&keep), size(axes).iter().product());
-    if count == 0 {
-        return Err("reduces no numbers".into());
-    }
-    let order: Vec<usize> = keep.iter().chain(axes).copied().collect();
-    let matrix = permuted(reader, x, &order)?.reshaped(vec![kept.iter().product(), count]);
-    Ok((matrix, kept))
-}
-
-/// The sum over some axes, which are then gone.
-pub(super) fn summed<T: Scalar>(reader: &mut Reader<T>, x: &Value, axes: &[usize]) -> Op<Value> {
-    let (x, kept) = gathered(reader, x, axes)?;
-    let count = x.shape()[1];
-    let row = super::file::Array { shape: vec![count, 1], data: vec![1.0; count], integer: false };
-    Ok(matmul(reader, &x, &Value::Known(row))?.reshaped(kept))
-}
-
-fn reduce<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
-    let x = n.input(0)?;
-    let (shape, rank) = (x.shape().to_vec(), x.shape().len());
-    let axes = n.list(1, "axes")?.unwrap_or_default();
-    let noop = n.integer("noop_with_empty_axes", 0) != 0;
-    let mut axes: Vec<usize> = match axes.is_empty() {
-        true if noop => return Ok(x.clone()),
-        true => (0..rank).collect(),
-        false => axes
-            .iter()
-            .map(|&a| value::axis(a, rank))
-            .collect::<Option<_>>()
-            .ok_or("reduces an axis that is not there")?,
-    };
-    axes.sort_unstable();
-    axes.dedup();
-    let (x, kept) = gathered(reader, x, &axes)?;
-    let (rows, count) = (x.shape()[0], x.shape()[1]);
-    let out: Vec<usize> = match n.integer("keepdims", 1) {
-        0 => kept,
-        _ => (0..rank).map(|a| if axes.contains(&a) { 1 } else { shape[a] }).collect(),
-    };
-    if let Value::Known(a) = &x {
-        let f = |c: &[f64]| match n.kind() {
-            "ReduceSum" => c.iter().sum(),
-            "ReduceMean" => c.iter().sum::<f64>() / count as f64,
-            "ReduceMax" => c.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            "ReduceMin" => c.iter().copied().fold(f64::INFINITY, f64::min),
-            "ReduceProd" => c.iter().product(),
-            _ => f64::NAN,
-        };
-        let data: Vec<f64> = a.data.chunks(count).map(f).collect();
-        if data.iter().any(|x| x.is_nan()) {
-            return Err("is of fixed numbers, which is not in this version".into());
-        }
-        return Ok(Value::Known(super::file::Array { shape: out, data, integer: a.integer }));
-    }
-    let x = match n.kind() {
-        "ReduceSumSquare" | "ReduceL2" => reader.unary(Activation::Pow(2.0), &x)?,
-        "ReduceL1" => reader.unary(Activation::Abs, &x)?,
-        "ReduceMin" => reader.unary(Activation::Affine(-1.0, 0.0), &x)?,
-        "ReduceLogSumExp" | "ReduceSum" | "ReduceMean" | "ReduceMax" => x,
-        _ => return Err("of data is not in this version".into()),
-    };
-    let input = reader.rows(&x, count)?;
-    if matches!(n.kind(), "ReduceMax" | "ReduceMin") {
-        // A column at a time, so that every row has its own.
-        let parts: Vec<Operand> = (0..count).map(|i| Operand { offset: i, width: 1, ..input }).collect();
-        let y = largest(&mut reader.network, parts);
-        let y = if count == 1 { reader.network.concat(&[Operand { width: 1, ..input }]) } else { y };
-        let y = reader.computed(out, y);
-        return if n.kind() == "ReduceMin" { reader.unary(Activation::Affine(-1.0, 0.0), &y) } else { Ok(y) };
-    }
-    let x = match n.kind() {
-        "ReduceLogSumExp" => reader.unary(Activation::Exp, &x)?,
-        _ => x,
-    };
-    let input = reader.rows(&x, count)?;
-    let scale = T::of(if n.kind() == "ReduceMean" { 1.0 / count as f64 } else { 1.0 });
-    let width = out.last().copied().unwrap_or(1).max(1);
-    let run = |i: usize| {
-        let r = i / count;
-        Run { input: 0, from: (r, i % count), to: (r / width, r % width), len: 1, scale }
-    };
-    let y = reader.network.sparse((0..rows * count).map(run).collect(), &[input], (rows / width, width));
-    let y = reader.computed(out, y);
-    match n.kind() {
-        "ReduceL2" => reader.unary(Activation::Sqrt, &y),
-        "ReduceLogSumExp" => reader.unary(Activation::Ln, &y),
-        _ => Ok(y),
-    }
 }

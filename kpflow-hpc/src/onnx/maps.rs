@@ -57,6 +57,12 @@ fn window(n: &Node<'_>, size: &[usize], input: &[usize]) -> Op<Window> {
     }
     let mut pads = read("pads", 0, 2 * axes)?;
     let auto = n.text("auto_pad").unwrap_or("NOTSET");
+    if !matches!(auto, "NOTSET" | "VALID" | "SAME_UPPER" | "SAME_LOWER") {
+        return Err(format!("has auto_pad = {auto}, which is not in this version"));
+    }
+    if auto == "VALID" {
+        pads.fill(0);
+    }
     if auto.starts_with("SAME") {
         for i in 0..axes {
             let span = (size[i] - 1) * dilation[i] + 1;
@@ -103,6 +109,11 @@ pub(super) fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
     if !fits || w.shape().contains(&0) {
         return Err(format!("has weights of shape {:?} for {} channels in {groups} groups", w.shape(), map.channels));
     }
+    let size =
+        n.integers("kernel_shape").map(|s| s.iter().map(|&i| usize::try_from(i).unwrap_or(0)).collect::<Vec<_>>());
+    if size.is_some_and(|size| size != w.shape()[2..]) {
+        return Err(format!("has a kernel_shape that is not that of its weights, {:?}", &w.shape()[2..]));
+    }
     let window = window(n, &w.shape()[2..], &x.shape()[2..])?;
     let places = window.size[0] * window.size[1];
     // Each group is a weight of its own, its columns in the order of a patch: [place][channel].
@@ -128,6 +139,8 @@ pub(super) fn pool<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
     let x = n.input(0)?;
     let rank = x.shape().len();
     let map = to_map(reader, x)?;
+    // In which order a second output would count places, which is not made.
+    n.without_effect(&["storage_order"]);
     let window = match n.kind() {
         "GlobalAveragePool" | "GlobalMaxPool" => Window { size: [map.height, map.width], ..Window::default() },
         _ => {
@@ -148,6 +161,17 @@ pub(super) fn pool<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
 pub(super) fn batch<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let x = n.input(0)?;
     let (scale, bias) = (n.input(1)?, n.input(2)?);
+    // How fast moments would follow the batches is about training.
+    n.without_effect(&["momentum", "is_test"]);
+    let training = match n.opset {
+        ..=6 => n.integer("is_test", 0) == 0 && n.node.output.len() > 1,
+        _ => n.integer("training_mode", 0) != 0,
+    };
+    if training {
+        let what = "normalises by the moments of its own batch (training_mode = 1), in which trajectories are not \
+                    independent; export the model in evaluation mode";
+        return Err(what.into());
+    }
     let (mean, variance) =
         (n.known(3, "moments")?.ok_or("has no mean")?, n.known(4, "moments")?.ok_or("has no variance")?);
     let numbers = |a: &super::file::Array| -> Vec<T> { a.data.iter().map(|&x| T::of(x)).collect() };

@@ -3,26 +3,38 @@
 //! A trajectory is one run of the graph with a batch of one. Shapes are followed through the graph while it is read, so that what only
 //! depends on shapes is known when the network is built; initialisers are the parameters.
 
+mod arithmetic;
+mod attributes;
 mod control;
 mod einsum;
+mod element;
 mod file;
+mod gather;
 mod layers;
+mod logic;
 mod maps;
+mod node;
 mod operators;
 mod reader;
 mod recurrent;
+mod reduce;
 mod resize;
 mod shapes;
+mod slots;
+mod theta;
 mod value;
 
 use crate::error::{Error, Result};
 use crate::network::Network;
+use element::Element;
 use file::Array;
 use kpflow_core::Scalar;
+use node::Node;
 use reader::{Op, Reader};
-use rten_onnx::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use rten_onnx::onnx::{GraphProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use theta::{Role, Theta};
 use value::Value;
 
 /// Tensors by name. Graphs inside graphs see those outside.
@@ -32,36 +44,90 @@ type Scope = HashMap<String, Value>;
 struct Context<'a> {
     path: &'a Path,
     opset: i64,
+    /// Constants that the user names as parameters.
+    chosen: &'a HashSet<String>,
+    /// Parameters that are variables of their own.
+    free: &'a HashSet<String>,
 }
 
-/// Reads a model for inputs whose trajectories have these shapes, in the order of the slots. `names` says which graph input each is.
-pub fn build<T: Scalar>(path: &Path, names: &[Option<String>], shapes: &[&[usize]]) -> Result<Network<T>> {
+/// Reads a model for inputs whose trajectories have these shapes, in the order of the slots. `names` says which graph input each is;
+/// `parameters` is what the user chooses as θ, by patterns.
+pub fn build<T: Scalar>(
+    path: &Path,
+    names: &[Option<String>],
+    shapes: &[&[usize]],
+    parameters: &[String],
+) -> Result<Network<T>> {
     let model = file::open(path)?;
-    let wrong = |m: String| Error::input(path, m);
-    let mut reader = Reader::<T>::new();
-    let mut scope = Scope::new();
-    let fixed = fixed_initialisers(&model.graph);
-    let trained = |t: &TensorProto| {
-        let name = t.name.clone().unwrap_or_default();
-        match &model.parameters {
-            Some(listed) => listed.contains(&name),
-            None => !t.dims.is_empty() && !fixed.contains(name.as_str()),
+    let theta = theta::theta(path, &model, parameters)?;
+    // A parameter that is used in two ways, say as a matrix and squared, is a variable of its own from the beginning.
+    let mut free = HashSet::new();
+    loop {
+        let mut reader = Reader::<T>::new();
+        match read(path, &model, &theta, (names, shapes), &free, &mut reader) {
+            Err(e) => match reader.conflict.take() {
+                Some(name) if free.insert(name.clone()) => {}
+                _ => return Err(e),
+            },
+            Ok(()) => return Ok(reader.network),
         }
-    };
-    for t in &model.graph.initializer {
-        let name = t.name.clone().unwrap_or_default();
-        let array = if trained(t) { file::parameter(path, t)? } else { file::tensor(path, t)? };
-        let value = match trained(t) && !array.integer {
-            true => reader.parameter(&name, array),
-            false => Value::Known(array),
+    }
+}
+
+/// Reads all of a model into `reader`.
+fn read<T: Scalar>(
+    path: &Path,
+    model: &file::Model,
+    theta: &Theta,
+    (names, shapes): (&[Option<String>], &[&[usize]]),
+    free: &HashSet<String>,
+    reader: &mut Reader<T>,
+) -> Result<()> {
+    let wrong = |m: String| Error::input(path, m);
+    let mut scope = Scope::new();
+    for (name, array, role) in &theta.initialisers {
+        let value = match role {
+            Role::Parameter => reader.parameter(name, array.clone()),
+            _ => Value::Known(array.clone()),
         };
-        scope.insert(name, value);
+        let value = if free.contains(name) { reader.freed(&value).map_err(wrong)? } else { value };
+        scope.insert(name.clone(), value);
     }
-    if let Some(missing) = model.parameters.iter().flatten().find(|p| !scope.contains_key(*p)) {
-        return Err(wrong(format!("lists the parameter {missing} (kpflow.parameters), which is no initialiser")));
+    for (name, array, role) in &theta.initialisers {
+        if let Role::Same(other) = role {
+            let value = scope.get(other).cloned().unwrap_or(Value::Known(array.clone()));
+            scope.insert(name.clone(), value.reshaped(array.shape.clone()));
+        }
     }
+    give_inputs(path, &model.graph, (names, shapes), reader, &mut scope)?;
+    let context = Context { path, opset: model.opset, chosen: &theta.chosen, free };
+    run(reader, &context, &model.graph, &mut scope)?;
+    if !reader.has_parameters() {
+        return Err(wrong(theta::without(&theta.initialisers, &reader.constants)));
+    }
+    if let (None, Some(warning)) = (&model.parameters, theta.warning(&reader.constants)) {
+        reader.network.warn(warning);
+    }
+    let outputs = outputs(path, &model.graph, reader, &scope)?;
+    reader.network.output(reader.network.read(outputs[0]));
+    match reader.states() {
+        Some((states, turns)) => reader.network.default_state_of_turns(states, turns),
+        None => reader.network.default_state(outputs, false),
+    }
+    Ok(())
+}
+
+/// Adds the inputs of a graph, as the job gives them.
+fn give_inputs<T: Scalar>(
+    path: &Path,
+    graph: &GraphProto,
+    (names, shapes): (&[Option<String>], &[&[usize]]),
+    reader: &mut Reader<T>,
+    scope: &mut Scope,
+) -> Result<()> {
+    let wrong = |m: String| Error::input(path, m);
     let inputs: Vec<&ValueInfoProto> =
-        model.graph.input.iter().filter(|i| !scope.contains_key(i.name.as_deref().unwrap_or_default())).collect();
+        graph.input.iter().filter(|i| !scope.contains_key(i.name.as_deref().unwrap_or_default())).collect();
     let have: Vec<&str> = inputs.iter().map(|i| i.name.as_deref().unwrap_or_default()).collect();
     if inputs.len() != shapes.len() {
         let what = format!(
@@ -83,15 +149,21 @@ pub fn build<T: Scalar>(path: &Path, names: &[Option<String>], shapes: &[&[usize
             .map_err(|e| wrong(format!("input {} {e}", input.name.as_deref().unwrap_or_default())))?;
         let width = full.last().copied().unwrap_or(1);
         let variable = reader.network.input(slot, full.iter().product::<usize>() / width.max(1), width);
-        scope.insert(input.name.clone().unwrap_or_default(), reader.computed(full, variable));
+        let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.elem_type);
+        let element = kind.and_then(Element::of).unwrap_or(Element::Float);
+        scope.insert(input.name.clone().unwrap_or_default(), reader.computed(full, variable).typed(element));
     }
-    let context = Context { path, opset: model.opset };
-    run(&mut reader, &context, &model.graph, &mut scope)?;
+    Ok(())
+}
+
+/// The variables of a graph's outputs. An input that is handed through is no state.
+fn outputs<T: Scalar>(path: &Path, graph: &GraphProto, reader: &mut Reader<T>, scope: &Scope) -> Result<Vec<usize>> {
+    let wrong = |m: String| Error::input(path, m);
     let mut outputs = Vec::new();
-    for output in &model.graph.output {
+    for output in &graph.output {
         let name = output.name.clone().unwrap_or_default();
         match scope.get(&name) {
-            Some(Value::Computed(c)) => {
+            Some(Value::Computed(c)) if !reader.network.is_data(c.variable) => {
                 if !outputs.contains(&c.variable) {
                     outputs.push(c.variable);
                 }
@@ -103,13 +175,10 @@ pub fn build<T: Scalar>(path: &Path, names: &[Option<String>], shapes: &[&[usize
             None => return Err(wrong(format!("has an output {name} that nothing makes"))),
         }
     }
-    if outputs.is_empty() {
-        return Err(wrong("has no output that depends on its inputs".into()));
+    match outputs.is_empty() {
+        true => Err(wrong("has no output that it computes from its inputs; one that is an input is no state".into())),
+        false => Ok(outputs),
     }
-    let Reader { mut network, .. } = reader;
-    network.output(network.read(outputs[0]));
-    network.default_state(outputs, false);
-    Ok(network)
 }
 
 /// The inputs of a model: names, and shapes as far as they are fixed.
@@ -154,23 +223,16 @@ pub fn summary(path: &Path) -> Result<Summary> {
     Ok(Summary { opset: model.opset, inputs: free_inputs(&model.graph), outputs, operators })
 }
 
-/// Initialisers that are never trained, whatever their type: the moments of BatchNorm, and what stands for a shape or a step.
-fn fixed_initialisers(graph: &GraphProto) -> HashSet<&str> {
-    let mut fixed = HashSet::new();
-    for node in &graph.node {
-        if node.op_type.as_deref() == Some("BatchNormalization") {
-            fixed.extend(node.input.iter().skip(3).map(String::as_str));
-        }
-    }
-    fixed
-}
-
 /// The whole shape of an input for one trajectory: its batch axis is one long.
 fn input_shape(input: &ValueInfoProto, given: &[usize]) -> Op<Vec<usize>> {
     let kind = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let Some(shape) = kind.and_then(|t| t.shape.as_ref()) else {
         return Ok([&[1], given].concat());
     };
+    // A number a trajectory.
+    if shape.dim.is_empty() && given.iter().all(|&d| d == 1) {
+        return Ok(Vec::new());
+    }
     let dims: Vec<Option<usize>> =
         shape.dim.iter().map(|d| d.dim_value.and_then(|v| usize::try_from(v).ok())).collect();
     let free = |axis: usize| {
@@ -196,13 +258,17 @@ fn run<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, graph: &GraphPr
         let kind = node.op_type.as_deref().unwrap_or_default();
         let wrong = |e: String| Error::input(context.path, format!("node {name} ({kind}) {e}"));
         let known = reader.network.len();
+        let label = format!("node {name} ({kind})");
         let outputs = match node.domain.as_deref().unwrap_or_default() {
             "" | "ai.onnx" | "com.microsoft" => {
-                let n = Node { node, scope, opset: context.opset };
-                operators::apply(reader, context, &n).map_err(wrong)?
+                let n = Node::new(node, scope, context.opset);
+                let values = operators::apply(reader, context, &n).map_err(wrong)?;
+                n.all_seen().map_err(wrong)?;
+                values
             }
             other => return Err(wrong(format!("is of the domain {other}; only ai.onnx is in this version"))),
         };
+        reader.network.label(known, label);
         for (name, value) in node.output.iter().zip(outputs) {
             if name.is_empty() {
                 continue;
@@ -220,73 +286,5 @@ fn run<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, graph: &GraphPr
     Ok(())
 }
 
-/// A node and the tensors that it can read.
-struct Node<'a> {
-    node: &'a NodeProto,
-    scope: &'a Scope,
-    opset: i64,
-}
-
-impl<'a> Node<'a> {
-    fn kind(&self) -> &'a str {
-        self.node.op_type.as_deref().unwrap_or_default()
-    }
-    /// Input number i, if it is there.
-    fn optional(&self, i: usize) -> Op<Option<&'a Value>> {
-        match self.node.input.get(i).filter(|n| !n.is_empty()) {
-            None => Ok(None),
-            Some(name) => match self.scope.get(name) {
-                Some(value) => Ok(Some(value)),
-                None => Err(format!("reads {name}, which nothing before it makes")),
-            },
-        }
-    }
-    fn input(&self, i: usize) -> Op<&'a Value> {
-        self.optional(i)?.ok_or_else(|| format!("has no input number {i}"))
-    }
-    /// All inputs.
-    fn inputs(&self) -> Op<Vec<Value>> {
-        self.inputs_from(0)
-    }
-    /// All inputs from number i on.
-    fn inputs_from(&self, i: usize) -> Op<Vec<Value>> {
-        (i..self.node.input.len()).map(|i| self.input(i).cloned()).collect()
-    }
-    /// Input number i, whose numbers have to be known.
-    fn known(&self, i: usize, what: &str) -> Op<Option<&'a Array>> {
-        match self.optional(i)? {
-            None => Ok(None),
-            Some(Value::Known(a)) => Ok(Some(a)),
-            Some(_) => Err(format!(
-                "has {what} that depend on the data or the parameters; only fixed ones are in this version"
-            )),
-        }
-    }
-    fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
-        self.node.attribute.iter().find(|a| a.name.as_deref() == Some(name))
-    }
-    fn integer(&self, name: &str, default: i64) -> i64 {
-        self.attribute(name).and_then(|a| a.i).unwrap_or(default)
-    }
-    fn float(&self, name: &str, default: f64) -> f64 {
-        self.attribute(name).and_then(|a| a.f).map_or(default, f64::from)
-    }
-    fn text(&self, name: &str) -> Option<&'a str> {
-        self.attribute(name).and_then(|a| a.s.as_deref())
-    }
-    fn integers(&self, name: &str) -> Option<&'a [i64]> {
-        self.attribute(name).map(|a| a.ints.as_slice())
-    }
-    /// A list that newer opsets give as input number i and older ones as an attribute.
-    fn list(&self, i: usize, name: &str) -> Op<Option<Vec<i64>>> {
-        Ok(match self.known(i, name)? {
-            Some(a) => Some(a.integers()),
-            None => self.integers(name).map(<[i64]>::to_vec),
-        })
-    }
-    /// An axis of a tensor.
-    fn axis(&self, default: i64, rank: usize) -> Op<usize> {
-        let axis = self.integer("axis", default);
-        value::axis(axis, rank).ok_or_else(|| format!("has axis {axis} of a tensor of {rank} axes"))
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,13 @@
 //! From tensors to variables: what every operator builds with.
 
-use super::file::{count, Array};
-use super::value::{broadcast, expand, Computed, Moves, Origin, Place, Value, View};
+use super::element::Element;
+use super::file::Array;
+use super::value::{expand, Computed, Moves, Origin, Place, Value, View};
 use crate::network::{Network, OwnedWeight};
-use kpflow_core::model::functions::Arithmetic;
 use kpflow_core::model::mixing::Run;
-use kpflow_core::model::{Activation, Form, Mixing, Operand, Real, UnitWise, MAX_INPUTS};
+use kpflow_core::model::{Mixing, Operand, MAX_INPUTS};
 use kpflow_core::Scalar;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What an operator gives, or why it cannot be read.
@@ -24,9 +24,9 @@ pub struct Parameter {
 }
 
 /// A list of places, short: its length and two hashes of it.
-type Key = (usize, u64, u64);
+pub(super) type Key = (usize, u64, u64);
 
-fn key(places: &[Place]) -> Key {
+pub(super) fn key(places: &[Place]) -> Key {
     let hash = |salt: u64| {
         let mut hasher = DefaultHasher::new();
         (salt, places).hash(&mut hasher);
@@ -39,11 +39,21 @@ fn key(places: &[Place]) -> Key {
 pub struct Reader<T> {
     /// The network.
     pub network: Network<T>,
-    parameters: Vec<Parameter>,
+    pub(super) parameters: Vec<Parameter>,
     /// Weights by their matrix and bias.
     weights: HashMap<(Key, Key), usize>,
     /// Parameters that are variables.
-    free: HashMap<Key, usize>,
+    pub(super) free: HashMap<Key, usize>,
+    /// Variables that are sums of squares.
+    pub(super) squares: HashSet<usize>,
+    /// Constants that could be parameters, if the user named them.
+    pub(super) constants: Vec<String>,
+    /// The parameter that was used in two ways.
+    pub(super) conflict: Option<String>,
+    /// For each loop its turns, and the states of each.
+    pub(super) loops: Vec<Vec<Vec<usize>>>,
+    /// How many loops are around what is read.
+    pub(super) depth: usize,
 }
 
 impl<T: Scalar> Reader<T> {
@@ -51,7 +61,9 @@ impl<T: Scalar> Reader<T> {
     pub fn new() -> Self {
         let mut network = Network::default();
         network.segment(kpflow_core::model::Scan::Parallel);
-        Self { network, parameters: Vec::new(), weights: HashMap::new(), free: HashMap::new() }
+        let (parameters, weights, free) = (Vec::new(), HashMap::new(), HashMap::new());
+        let (squares, constants, loops) = (HashSet::new(), Vec::new(), Vec::new());
+        Self { network, parameters, weights, free, squares, constants, conflict: None, loops, depth: 0 }
     }
 
     /// Adds an initialiser that is trained.
@@ -61,6 +73,32 @@ impl<T: Scalar> Reader<T> {
         let taken = vec![false; array.data.len()];
         self.parameters.push(Parameter { name: name.into(), data: array.data, taken });
         Value::Parameter(View { shape: array.shape, places })
+    }
+
+    /// Whether any initialiser or constant is trained.
+    pub fn has_parameters(&self) -> bool {
+        !self.parameters.is_empty()
+    }
+
+    /// A parameter as a variable of its own, which may be used in any way.
+    pub fn freed(&mut self, value: &Value) -> Op<Value> {
+        let variable = self.variable(value)?;
+        Ok(self.computed(value.shape().to_vec(), variable))
+    }
+
+    /// The states of the loops of the graph, turn after turn, and how many turns: where all have the same, and the weights act on them.
+    pub fn states(&self) -> Option<(Vec<usize>, usize)> {
+        let turns = self.loops.first()?.len();
+        let moved =
+            |l: &&Vec<Vec<usize>>| l.last().is_some_and(|s| s.iter().any(|&v| self.network.depends_on_weights(v)));
+        let loops: Vec<&Vec<Vec<usize>>> = self.loops.iter().filter(moved).collect();
+        if loops.is_empty() || loops.iter().any(|l| l.len() != turns) {
+            return None;
+        }
+        let states: Vec<usize> =
+            (0..turns).flat_map(|t| loops.iter().flat_map(move |l| l[t].iter().copied())).collect();
+        let mut seen = HashSet::new();
+        states.iter().all(|v| seen.insert(*v)).then_some((states, turns))
     }
 
     fn numbers(&self, places: &[Place]) -> Vec<T> {
@@ -86,6 +124,7 @@ impl<T: Scalar> Reader<T> {
         for &(p, i) in places {
             let parameter = &mut self.parameters[p as usize];
             if std::mem::replace(&mut parameter.taken[i as usize], true) {
+                self.conflict = Some(parameter.name.clone());
                 return Err(format!("uses the parameter {} in another way than it was used before", parameter.name));
             }
         }
@@ -113,7 +152,12 @@ impl<T: Scalar> Reader<T> {
             let known = &self.network.weights()[weight];
             return match (known.n_out, known.n_in) == (n_out, n_in) {
                 true => Ok(weight),
-                false => Err(format!("uses the parameter {} in another way than it was used before", known.name)),
+                false => {
+                    let name = self.name_of(both.0);
+                    let what = format!("uses the parameter {name} in another way than it was used before");
+                    self.conflict = Some(name);
+                    Err(what)
+                }
             };
         }
         let (names, mut data) = ([self.name_of(both.0), self.name_of(both.1)], Vec::new());
@@ -182,9 +226,9 @@ impl<T: Scalar> Reader<T> {
         Ok(self.network.read(variable))
     }
 
-    /// A computed tensor of this shape that is a variable.
+    /// A computed tensor of this shape that is a variable, of floating-point numbers.
     pub fn computed(&self, shape: Vec<usize>, variable: usize) -> Value {
-        Value::Computed(Computed { shape, variable })
+        Value::Computed(Computed { shape, variable, element: Element::Float })
     }
 
     /// A sparse map that moves single numbers, put together to runs.
@@ -243,7 +287,8 @@ impl<T: Scalar> Reader<T> {
             inputs.iter().map(|v| if let Value::Known(a) = v { Some(a) } else { None }).collect();
         if let Some(arrays) = known {
             let data = from.iter().map(|f| f.get().map_or(0.0, |(which, i)| arrays[which].data[i])).collect();
-            return Ok(Value::Known(Array { shape, data, integer: arrays.iter().all(|a| a.integer) }));
+            let element = arrays.first().map_or(Element::Float, |a| a.element);
+            return Ok(Value::Known(Array { shape, data, element }));
         }
         let views: Option<Vec<&View>> =
             inputs.iter().map(|v| if let Value::Parameter(v) = v { Some(v) } else { None }).collect();
@@ -260,7 +305,8 @@ impl<T: Scalar> Reader<T> {
         let width = shape.last().copied().unwrap_or(1).max(1);
         let size = (from.len() / width, width);
         let variable = self.sparse(&variables, &from, size);
-        Ok(self.computed(shape, variable))
+        let element = inputs.first().map_or(Element::Float, Value::element);
+        Ok(self.computed(shape, variable).typed(element))
     }
 
     /// Broadcasts to a shape.
@@ -273,82 +319,6 @@ impl<T: Scalar> Reader<T> {
         self.moved(std::slice::from_ref(value), moves)
     }
 
-    /// Applies a function of one number.
-    pub fn unary(&mut self, f: Activation, value: &Value) -> Op<Value> {
-        if let Value::Known(a) = value {
-            let data = a.data.iter().map(|&x| f.of(x)).collect();
-            return Ok(Value::Known(Array { data, shape: a.shape.clone(), integer: false }));
-        }
-        self.unit(f, value)
-    }
-
-    /// Applies a unit-wise function of one number that has no constant form.
-    pub fn unit<F: UnitWise<1, 1> + Send + 'static>(&mut self, f: F, value: &Value) -> Op<Value> {
-        let input = self.variable(value)?;
-        let y = self.network.cluster(f, [self.network.read(input)]);
-        Ok(self.computed(value.shape().to_vec(), y))
-    }
-
-    /// Applies a unit-wise function of several tensors, broadcast.
-    pub fn clustered<F, const I: usize>(&mut self, f: F, values: [&Value; I]) -> Op<Value>
-    where
-        F: UnitWise<I, 1> + Send + 'static,
-    {
-        let shape = self.broadcast(&values)?;
-        let width = shape.last().copied().unwrap_or(1).max(1);
-        let mut reads = [Operand::default(); I];
-        for (read, value) in reads.iter_mut().zip(values) {
-            let value = self.expanded(value, &shape)?;
-            *read = self.rows(&value, width)?;
-        }
-        let y = self.network.cluster(f, reads);
-        Ok(self.computed(shape, y))
-    }
-
-    /// The shape that these broadcast to.
-    pub fn broadcast(&self, values: &[&Value]) -> Op<Vec<usize>> {
-        let shapes: Vec<&[usize]> = values.iter().map(|v| v.shape()).collect();
-        let shape = broadcast(&shapes).filter(|s| count(s).is_some());
-        shape.ok_or_else(|| format!("has inputs of shapes {shapes:?}, which do not broadcast"))
-    }
-
-    /// Applies an operation of two tensors.
-    pub fn binary(&mut self, op: Arithmetic, a: &Value, b: &Value) -> Op<Value> {
-        if let (Value::Known(x), Value::Known(y)) = (a, b) {
-            return self.known(a, b, x.integer && y.integer, |x, y, integer| number(op, x, y, integer));
-        }
-        if let Some(f) = one_sided(op, a, b) {
-            // A number that is known needs no variable; the result has the shape of both.
-            let (other, shape) = (if matches!(a, Value::Known(_)) { b } else { a }, self.broadcast(&[a, b])?);
-            let y = self.unit(f, other)?;
-            return Ok(y.reshaped(shape));
-        }
-        // A gain: x ⊙ w along the last axis.
-        for (x, w) in [(a, b), (b, a)] {
-            if let (Arithmetic::Mul, Value::Computed(_), Value::Parameter(w)) = (op, x, w) {
-                let width = x.shape().last().copied().unwrap_or(1);
-                let row = w.shape.iter().rev().skip(1).all(|&d| d == 1) && w.shape.last() == Some(&width);
-                if row && w.shape.len() <= x.shape().len() && !self.free.contains_key(&key(&w.places)) {
-                    let shape = x.shape().to_vec();
-                    let weight = self.weight(&Value::Parameter(w.clone()), None, width, 1)?;
-                    let input = self.rows(x, width)?;
-                    let y = self.network.site(Form::Gain, weight, input);
-                    return Ok(self.computed(shape, y));
-                }
-            }
-        }
-        self.clustered(op, [a, b])
-    }
-
-    /// An operation of two known tensors.
-    pub fn known(&mut self, a: &Value, b: &Value, integer: bool, f: impl Fn(f64, f64, bool) -> f64) -> Op<Value> {
-        let shape = self.broadcast(&[a, b])?;
-        let (a, b) = (self.expanded(a, &shape)?, self.expanded(b, &shape)?);
-        let (Value::Known(a), Value::Known(b)) = (a, b) else { return Err("is not known".into()) };
-        let data = a.data.iter().zip(&b.data).map(|(&x, &y)| f(x, y, integer)).collect();
-        Ok(Value::Known(Array { shape, data, integer }))
-    }
-
     /// Adds a mixing block.
     pub fn mixing(&mut self, f: impl Mixing<T> + Send + 'static, reads: &[Operand], shape: Vec<usize>) -> Op<Value> {
         let y = self.network.mixing(f, reads).ok_or("has inputs that do not fit")?;
@@ -357,40 +327,5 @@ impl<T: Scalar> Reader<T> {
             return Err("has inputs that do not fit".into());
         }
         Ok(self.computed(shape, y))
-    }
-}
-
-/// What an operation does with numbers.
-fn number(op: Arithmetic, x: f64, y: f64, integer: bool) -> f64 {
-    match op {
-        Arithmetic::Add => x + y,
-        Arithmetic::Sub => x - y,
-        Arithmetic::Mul => x * y,
-        Arithmetic::Div if integer && y == 0.0 => 0.0,
-        Arithmetic::Div if integer => (x / y).trunc(),
-        Arithmetic::Div => x / y,
-        Arithmetic::Max => Real::max(x, y),
-        Arithmetic::Min => -Real::max(-x, -y),
-        Arithmetic::Pow => x.powf(y),
-        Arithmetic::Step(s) => x + s * y,
-    }
-}
-
-/// An operation with one known number as a function of the other.
-fn one_sided(op: Arithmetic, a: &Value, b: &Value) -> Option<Activation> {
-    let single = |v: &Value| match v {
-        Value::Known(k) if k.data.len() == 1 => Some(k.data[0]),
-        _ => None,
-    };
-    match (op, single(a), single(b)) {
-        (Arithmetic::Add, Some(c), _) | (Arithmetic::Add, _, Some(c)) => Some(Activation::Affine(1.0, c)),
-        (Arithmetic::Sub, _, Some(c)) => Some(Activation::Affine(1.0, -c)),
-        (Arithmetic::Sub, Some(c), _) => Some(Activation::Affine(-1.0, c)),
-        (Arithmetic::Mul, Some(c), _) | (Arithmetic::Mul, _, Some(c)) => Some(Activation::Affine(c, 0.0)),
-        (Arithmetic::Div, _, Some(c)) => Some(Activation::Affine(c.recip(), 0.0)),
-        (Arithmetic::Pow, _, Some(p)) => Some(Activation::Pow(p)),
-        (Arithmetic::Max, _, Some(c)) | (Arithmetic::Max, Some(c), _) => Some(Activation::Clip(c, f64::INFINITY)),
-        (Arithmetic::Min, _, Some(c)) | (Arithmetic::Min, Some(c), _) => Some(Activation::Clip(f64::NEG_INFINITY, c)),
-        _ => None,
     }
 }

@@ -10,12 +10,16 @@ use kpflow_core::model::{Activation, Cell, Operand};
 use kpflow_core::Scalar;
 
 /// The cell, and which of the graph's gates is each of PyTorch's.
-fn cell(n: &Node<'_>) -> Op<(Cell, &'static [usize])> {
+fn cell(n: &Node<'_>, directions: usize) -> Op<(Cell, &'static [usize])> {
     let functions: Vec<String> = match n.attribute("activations") {
         Some(a) => a.strings.iter().map(|s| s.to_lowercase()).collect(),
         None => Vec::new(),
     };
-    let only = |allowed: &[&str]| match functions.chunks(allowed.len()).all(|f| f == allowed) {
+    let fits = |allowed: &[&str]| {
+        let count = functions.is_empty() || functions.len() == allowed.len() * directions;
+        count && functions.chunks(allowed.len()).all(|f| f == allowed)
+    };
+    let only = |allowed: &[&str]| match fits(allowed) {
         true => Ok(()),
         false => Err(format!("has activations {functions:?}; {allowed:?} are in this version")),
     };
@@ -69,8 +73,20 @@ fn gates<T: Scalar>(
     reader.moved(&pieces, joined)
 }
 
+/// Which directions there are, and whether the only one is the reverse.
+fn direction(n: &Node<'_>) -> Op<(usize, bool)> {
+    match n.text("direction") {
+        // The first version of GRU's default has a letter less.
+        None | Some("forward" | "foward") => Ok((1, false)),
+        Some("reverse") => Ok((1, true)),
+        Some("bidirectional") => Ok((2, false)),
+        Some(other) => Err(format!("has direction = {other}; forward, reverse and bidirectional are known")),
+    }
+}
+
 pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<Value>> {
-    let (cell, order) = cell(n)?;
+    let (directions, reverse_only) = direction(n)?;
+    let (cell, order) = cell(n, directions)?;
     let (x, w, r, b) = (n.input(0)?, n.input(1)?, n.input(2)?, n.optional(3)?);
     let batch_first = n.integer("layout", 0) != 0;
     let steps = match (x.shape(), batch_first) {
@@ -82,18 +98,23 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<V
             return Err("has sequences of different lengths, which is not in this version".into());
         }
     }
-    let (&[directions, rows, n_in], &[_, _, hidden]) = (w.shape(), r.shape()) else {
+    let (&[_, rows, n_in], &[_, _, hidden]) = (w.shape(), r.shape()) else {
         return Err(format!("has weights of shapes {:?} and {:?}", w.shape(), r.shape()));
     };
     let expected = (hidden.checked_mul(cell.gates()), vec![directions, rows, hidden]);
     let width = x.shape()[2];
     if expected.0 != Some(rows)
         || r.shape() != expected.1
+        || w.shape()[0] != directions
         || n_in != width
-        || !(1..=2).contains(&directions)
+        || usize::try_from(n.integer("hidden_size", hidden as i64)) != Ok(hidden)
         || hidden == 0
     {
-        return Err(format!("has weights of shapes {:?} and {:?} for inputs of width {width}", w.shape(), r.shape()));
+        let (w, r) = (w.shape(), r.shape());
+        let way = n.text("direction").unwrap_or("forward");
+        return Err(format!(
+            "has weights of shapes {w:?} and {r:?} for inputs of width {width}, direction = {way}, or another hidden_size"
+        ));
     }
     if b.is_some_and(|b| b.shape() != [directions, 2 * rows]) || n.optional(7)?.is_some() {
         return Err("has biases of another size, or peepholes, which are not in this version".into());
@@ -106,7 +127,6 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Vec<V
     }
     let input = reader.rows(x, width)?;
     let y = n.node.output.iter().find(|o| !o.is_empty()).cloned().unwrap_or_default();
-    let reverse_only = n.text("direction") == Some("reverse");
     let (mut hs, mut cs) = (Vec::new(), Vec::new());
     for d in 0..directions {
         let ih = gates(reader, w, d, 0, hidden, order)?;

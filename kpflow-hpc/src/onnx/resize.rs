@@ -21,12 +21,19 @@ fn nearest<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let rank = x.shape().len();
     let transform = n.text("coordinate_transformation_mode").unwrap_or("half_pixel");
     let mode = n.text("nearest_mode").unwrap_or("round_prefer_floor");
-    if n.text("mode").unwrap_or("nearest") != "nearest"
-        || !matches!(transform, "asymmetric" | "half_pixel")
-        || n.attribute("axes").is_some()
-    {
-        return Err("interpolates; only the nearest pixel is in this version".into());
+    let only = |name: &str, value: &str, known: &[&str]| match known.contains(&value) {
+        true => Ok(()),
+        false => Err(format!("has {name} = {value}; {} is in this version", known.join(", "))),
+    };
+    only("mode", n.text("mode").unwrap_or("nearest"), &["nearest"])?;
+    only("coordinate_transformation_mode", transform, &["asymmetric", "half_pixel"])?;
+    only("nearest_mode", mode, &["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])?;
+    if n.attribute("axes").is_some() {
+        return Err("resizes some axes (axes), which is not in this version".into());
     }
+    // What only the other modes look at.
+    n.without_effect(&["cubic_coeff_a", "exclude_outside", "extrapolation_value"]);
+    n.optional(1)?;
     let scales = n.known(2, "scales")?.filter(|a| a.data.len() == rank).map(|a| a.data.clone());
     let sizes = n.known(3, "sizes")?.filter(|a| a.data.len() == rank).map(|a| a.data.clone());
     let mut y = x.clone();
@@ -64,21 +71,27 @@ fn blocks<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
     let size = usize::try_from(n.integer("blocksize", 0)).unwrap_or(0);
     let &[b, c, h, w] = x.shape() else { return Err(format!("reads a map of shape {:?}", x.shape())) };
     let square = size.checked_mul(size).filter(|&s| s > 0).ok_or("has no blocksize")?;
+    // Depth is blocks of channels (DCR), or channels of blocks.
+    let by_channel = match n.text("mode") {
+        None | Some("DCR") => false,
+        Some("CRD") => true,
+        Some(other) => return Err(format!("has mode = {other}; DCR and CRD are known")),
+    };
     if n.kind() == "SpaceToDepth" {
         if h % size != 0 || w % size != 0 {
             return Err(format!("cuts a map of shape {:?} into blocks of {size}", x.shape()));
         }
         let x = x.clone().reshaped(vec![b, c, h / size, size, w / size, size]);
-        let y = permuted(reader, &x, &[0, 3, 5, 1, 2, 4])?;
+        let y = permuted(reader, &x, if by_channel { &[0, 1, 3, 5, 2, 4] } else { &[0, 3, 5, 1, 2, 4] })?;
         return Ok(y.reshaped(vec![b, c * square, h / size, w / size]));
     }
     if c % square != 0 {
         return Err(format!("makes blocks of {size} of {c} channels"));
     }
     let rest = c / square;
-    let y = match n.text("mode") {
-        Some("CRD") => permuted(reader, &x.clone().reshaped(vec![b, rest, size, size, h, w]), &[0, 1, 4, 2, 5, 3])?,
-        _ => permuted(reader, &x.clone().reshaped(vec![b, size, size, rest, h, w]), &[0, 3, 4, 1, 5, 2])?,
+    let y = match by_channel {
+        true => permuted(reader, &x.clone().reshaped(vec![b, rest, size, size, h, w]), &[0, 1, 4, 2, 5, 3])?,
+        false => permuted(reader, &x.clone().reshaped(vec![b, size, size, rest, h, w]), &[0, 3, 4, 1, 5, 2])?,
     };
     Ok(y.reshaped(vec![b, rest, h * size, w * size]))
 }

@@ -1,33 +1,40 @@
 //! Operators that move numbers about, or that are about shapes.
 
+use super::element::{cast, Element};
 use super::file::{count, Array, MOST};
+use super::layers::{last, matmul};
 use super::reader::{Op, Reader};
 use super::value::{self, each_index, Moves, Origin, Range, Value};
-use super::Node;
-use kpflow_core::model::Form;
+use super::{Context, Node};
 use kpflow_core::Scalar;
+use rten_onnx::onnx::DataType;
 
-fn impossible(what: &str, shape: &[usize]) -> String {
+pub(super) fn impossible(what: &str, shape: &[usize]) -> String {
     format!("{what} a tensor of shape {shape:?}, which it cannot")
 }
 
 /// Applies a node of this kind; `None` if it is of another.
-pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Option<Vec<Value>>> {
+pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Node<'_>) -> Op<Option<Vec<Value>>> {
     let one = |v: Value| Ok(Some(vec![v]));
     match n.kind() {
-        "Identity" | "Cast" | "CastLike" | "Dropout" => {
+        "Identity" => one(n.input(0)?.clone()),
+        "Dropout" => dropout(n).map(Some),
+        "Cast" | "CastLike" => {
             let x = n.input(0)?;
-            let to = n.integer("to", 1);
-            // Whole numbers are cut where they are known; what is computed stays as it is.
-            if let (Value::Known(a), "Cast", 2..=9 | 12 | 13) = (x, n.kind(), to) {
-                let cast = |x: &f64| if to == 9 { f64::from(u8::from(*x != 0.0)) } else { x.trunc() };
-                let data = a.data.iter().map(cast).collect();
-                return one(Value::Known(Array { data, shape: a.shape.clone(), integer: true }));
-            }
-            if let (Value::Known(a), "Cast") = (x, n.kind()) {
-                return one(Value::Known(Array { integer: false, ..a.clone() }));
-            }
-            one(x.clone())
+            let to = match n.kind() {
+                "CastLike" => n.input(1)?.element(),
+                _ => {
+                    let to = match n.text("to") {
+                        // Before opset 6, by name.
+                        Some(name) => (0..32).map(DataType).find(|t| t.to_string() == name).unwrap_or(DataType(0)),
+                        None => DataType(i32::try_from(n.integer("to", 0)).unwrap_or(0)),
+                    };
+                    Element::of(to).ok_or_else(|| format!("casts to {to}, which is not in this version"))?
+                }
+            };
+            // Both are about numbers of 8 bits, to which nothing is cast here.
+            n.without_effect(&["saturate", "round_mode"]);
+            one(cast(reader, x, to)?)
         }
         "Shape" => {
             let shape = n.input(0)?.shape();
@@ -41,7 +48,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
         }
         "Size" => {
             let data = vec![n.input(0)?.shape().iter().product::<usize>() as f64];
-            one(Value::Known(Array { shape: vec![], data, integer: true }))
+            one(Value::Known(Array { shape: vec![], data, element: Element::LONG }))
         }
         "Reshape" => {
             let x = n.input(0)?;
@@ -98,35 +105,13 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
             };
             let shapes: Vec<&[usize]> = inputs.iter().map(Value::shape).collect();
             let rank = shapes.first().map_or(0, |s| s.len());
-            let axis = n.axis(0, rank)?;
+            let axis = n.axis(if n.opset < 4 { 1 } else { 0 }, rank)?;
             let moves =
                 value::concat(&shapes, axis).ok_or_else(|| format!("joins shapes {shapes:?}, which it cannot"))?;
             one(reader.moved(&inputs, moves)?)
         }
-        "Gather" => gather(reader, n).map(|v| Some(vec![v])),
-        "GatherElements" => {
-            let (x, indices) = (n.input(0)?, n.known(1, "indices")?.ok_or("has no indices")?);
-            let axis = n.axis(0, x.shape().len())?;
-            let (from, strides) = (x.shape(), value::strides(x.shape()));
-            if indices.shape.len() != from.len() {
-                return Err("has indices of another rank".into());
-            }
-            let (mut places, mut at, mut within) = (Vec::new(), 0, true);
-            each_index(&indices.shape, |index| {
-                let i = indices.data[at] as i64;
-                let pick = usize::try_from(if i < 0 { i + from[axis] as i64 } else { i }).unwrap_or(usize::MAX);
-                let mut index = index.to_vec();
-                index[axis] = pick;
-                within &= index.iter().zip(from).all(|(i, d)| i < d);
-                let flat = index.iter().zip(&strides).fold(0usize, |s, (i, d)| s.saturating_add(i.saturating_mul(*d)));
-                places.push(Origin::of(0, flat));
-                at += 1;
-            });
-            if !within {
-                return Err(impossible("gathers beyond", from));
-            }
-            one(reader.moved(std::slice::from_ref(x), Moves { shape: indices.shape.clone(), from: places })?)
-        }
+        "Gather" => one(super::gather::gather(reader, n)?),
+        "GatherElements" => one(super::gather::elements(reader, n)?),
         "Expand" => {
             let x = n.input(0)?;
             let asked = n.known(1, "shapes")?.ok_or("has no shape")?;
@@ -137,6 +122,9 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
         }
         "Tile" => {
             let x = n.input(0)?;
+            if n.opset < 6 {
+                return Err("repeats as it did before opset 6, which is not in this version".into());
+            }
             let repeats = n.known(1, "repeats")?.ok_or("has no repeats")?.integers();
             let repeats: Option<Vec<usize>> = repeats.into_iter().map(|r| usize::try_from(r).ok()).collect();
             let moves =
@@ -146,10 +134,14 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
         "Pad" => {
             let x = n.input(0)?;
             let value = n.known(2, "pads")?.and_then(|a| a.data.first().copied()).unwrap_or(n.float("value", 0.0));
-            if n.text("mode").unwrap_or("constant") != "constant" || value != 0.0 {
-                return Err("pads with something else than zeros; only zeros are in this version".into());
+            let mode = n.text("mode").unwrap_or("constant");
+            if mode != "constant" || value != 0.0 {
+                return Err(format!("pads with mode = {mode}, value = {value}; only zeros are in this version"));
             }
-            let pads = n.list(1, "pads")?.ok_or("has no pads")?;
+            let pads = match n.list(1, "pads")? {
+                Some(pads) => pads,
+                None => n.integers("paddings").ok_or("has no pads")?.to_vec(),
+            };
             let rank = x.shape().len();
             let axes = n.list(3, "axes")?.unwrap_or((0..rank as i64).collect());
             let (mut before, mut after) = (vec![0; rank], vec![0; rank]);
@@ -184,41 +176,67 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
             let sized = shape.and_then(|s| Some((count(&s)?, s)));
             let (len, shape) = sized.ok_or("makes a tensor of an impossible shape")?;
             let fill = n.attribute("value").and_then(|a| a.t.as_ref());
-            let fill = fill.map(|t| super::file::tensor(std::path::Path::new("the model"), t)).transpose();
-            let fill = fill.map_err(|e| e.message)?;
-            let (value, integer) = fill.map_or((0.0, false), |a| (a.data.first().copied().unwrap_or(0.0), a.integer));
-            one(Value::Known(Array { shape, data: vec![value; len], integer }))
+            let fill = fill.map(|t| super::file::tensor(context.path, t)).transpose().map_err(|e| e.message)?;
+            let (value, element) =
+                fill.map_or((0.0, Element::Float), |a| (a.data.first().copied().unwrap_or(0.0), a.element));
+            one(Value::Known(Array { shape, data: vec![value; len], element }))
         }
         "Range" => {
             let part = |i: usize| -> Op<f64> {
                 n.known(i, "bounds")?.and_then(|a| a.data.first().copied()).ok_or_else(|| "has no bounds".into())
             };
             let (start, limit, delta) = (part(0)?, part(1)?, part(2)?);
-            let len = ((limit - start) / delta).ceil().max(0.0);
+            let element = n.input(0)?.element();
+            let len = element.rounded((limit - start) / delta).ceil().max(0.0);
             if len.is_nan() || len > MOST as f64 {
                 return Err("makes a range without end".into());
             }
             let data: Vec<f64> = (0..len as usize).map(|i| start + i as f64 * delta).collect();
-            let whole = data.iter().all(|x| x.fract() == 0.0);
-            one(Value::Known(Array { shape: vec![data.len()], data, integer: whole }))
+            one(Value::Known(Array { shape: vec![data.len()], data, element }))
         }
-        "CumSum" => match (n.input(0)?, n.known(1, "axes")?) {
-            (Value::Known(a), Some(axis)) if a.shape.len() == 1 && axis.data.first() == Some(&0.0) => {
-                let mut sum = 0.0;
-                let data = a
-                    .data
-                    .iter()
-                    .map(|x| {
-                        sum += x;
-                        sum
-                    })
-                    .collect();
-                one(Value::Known(Array { data, ..a.clone() }))
-            }
-            _ => Err("sums up data; only a fixed row is in this version".into()),
-        },
+        "CumSum" => {
+            let (x, rank) = (n.input(0)?, n.input(0)?.shape().len());
+            let axis = n.known(1, "axes")?.and_then(|a| a.data.first().copied()).ok_or("has no axis")?;
+            let axis = value::axis(axis as i64, rank).ok_or("sums up along an axis that is not there")?;
+            let (reverse, exclusive) = (n.integer("reverse", 0) != 0, n.integer("exclusive", 0) != 0);
+            one(last(reader, x, axis, |reader, x| summed_up(reader, x, reverse, exclusive))?)
+        }
         _ => Ok(None),
     }
+}
+
+/// Sums along the last axis, each of all before it (after it, `reverse`), itself left out if `exclusive`.
+fn summed_up<T: Scalar>(reader: &mut Reader<T>, x: &Value, reverse: bool, exclusive: bool) -> Op<Value> {
+    let (shape, len) = (x.shape().to_vec(), x.shape().last().copied().unwrap_or(1));
+    let taken = |from: usize, to: usize| match (reverse, exclusive) {
+        (false, false) => from <= to,
+        (false, true) => from < to,
+        (true, false) => from >= to,
+        (true, true) => from > to,
+    };
+    let data = (0..len * len).map(|i| f64::from(u8::from(taken(i / len, i % len)))).collect();
+    let triangle = Array { shape: vec![len, len], data, element: x.element() };
+    let rows = x.clone().reshaped(vec![shape.iter().product::<usize>() / len.max(1), len]);
+    Ok(matmul(reader, &rows, &Value::Known(triangle))?.reshaped(shape))
+}
+
+/// Nothing is dropped in inference; the mask, if anybody reads it, is true everywhere.
+fn dropout(n: &Node<'_>) -> Op<Vec<Value>> {
+    let x = n.input(0)?.clone();
+    // How much would be dropped, and how it is drawn, is about training.
+    n.without_effect(&["ratio", "seed"]);
+    n.optional(1)?;
+    let training = match n.opset {
+        ..=6 => n.integer("is_test", 0) == 0,
+        _ => n.known(2, "modes")?.is_some_and(|a| a.data.iter().any(|&x| x != 0.0)),
+    };
+    if training {
+        let what = if n.opset < 7 { "is_test = 0" } else { "training_mode = true" };
+        return Err(format!("drops numbers at random ({what}); export the model in evaluation mode"));
+    }
+    let len = x.shape().iter().product();
+    let mask = Value::Known(Array { shape: x.shape().to_vec(), data: vec![1.0; len], element: Element::Bool });
+    Ok(vec![x, mask])
 }
 
 /// The shape that `asked` means: 0 keeps an axis, −1 takes what is left.
@@ -344,50 +362,4 @@ fn cut<T: Scalar>(reader: &mut Reader<T>, x: &Value, axis: usize, parts: Vec<usi
         start += part;
     }
     Ok(out)
-}
-
-/// Rows of a tensor; an embedding where the indices are data and the tensor is a parameter.
-fn gather<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
-    let (x, indices) = (n.input(0)?, n.input(1)?);
-    let axis = n.axis(0, x.shape().len())?;
-    if let (Value::Parameter(view), Value::Known(known)) = (x, indices) {
-        // Rows that are read more than once are an embedding's, not parameters of their own.
-        let mut seen = std::collections::HashSet::new();
-        if axis == 0 && view.shape.len() == 2 && !known.data.iter().all(|i| seen.insert(*i as i64)) {
-            // As ONNX has it, a negative index counts from the end.
-            let row = |&i: &f64| if i < 0.0 { i + view.shape[0] as f64 } else { i };
-            let data: Vec<f64> = known.data.iter().map(row).collect();
-            if data.iter().any(|&i| i < 0.0 || i >= view.shape[0] as f64) {
-                return Err(impossible("gathers beyond the ends of", x.shape()));
-            }
-            return embedding(reader, x, &Value::Known(Array { data, ..known.clone() }));
-        }
-    }
-    match indices {
-        Value::Known(indices) => {
-            let moves = value::gather(x.shape(), axis, indices);
-            let moves = moves.ok_or_else(|| impossible("gathers beyond the ends of", x.shape()))?;
-            reader.moved(std::slice::from_ref(x), moves)
-        }
-        Value::Computed(_) if axis == 0 && x.shape().len() == 2 => embedding(reader, x, indices),
-        _ => Err("gathers by computed indices along another axis than the first of a table".into()),
-    }
-}
-
-fn embedding<T: Scalar>(reader: &mut Reader<T>, table: &Value, indices: &Value) -> Op<Value> {
-    let &[rows, width] = table.shape() else { return Err("has a table that is not [rows, width]".into()) };
-    if rows == 0 || width == 0 {
-        return Err("has a table without numbers".into());
-    }
-    if rows > 1 << 24 {
-        return Err(format!("has a table of {rows} rows; 2²⁴ can be told apart"));
-    }
-    if matches!(table, Value::Computed(_)) {
-        return Err("has a table that is computed and indices that are data".into());
-    }
-    let weight = reader.weight(table, None, rows, width)?;
-    let input = reader.rows(indices, 1)?;
-    let y = reader.network.site(Form::Embedding, weight, input);
-    let shape = [indices.shape(), &[width]].concat();
-    Ok(reader.computed(shape, y))
 }

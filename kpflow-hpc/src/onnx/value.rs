@@ -3,7 +3,9 @@
 //! A tensor of the graph, run for one trajectory, is known beforehand (a constant, a shape), is made of parameters alone, or is computed.
 //! An operator that moves numbers is, for all of them, one list: where each number of the result comes from.
 
-use super::file::{count, Array};
+use super::element::Element;
+use super::file::count;
+pub use super::file::Array;
 
 /// The number of a parameter and a place in it.
 pub type Place = (u32, u32);
@@ -24,6 +26,8 @@ pub struct Computed {
     pub shape: Vec<usize>,
     /// The variable.
     pub variable: usize,
+    /// The type of its numbers.
+    pub element: Element,
 }
 
 /// A tensor.
@@ -48,6 +52,24 @@ impl Value {
             Value::Computed(c) => &c.shape,
             Value::Sequence(_) => &[],
         }
+    }
+    /// The type of its numbers.
+    pub fn element(&self) -> Element {
+        match self {
+            Value::Known(a) => a.element,
+            Value::Parameter(_) => Element::Float,
+            Value::Computed(c) => c.element,
+            Value::Sequence(all) => all.first().map_or(Element::Float, Value::element),
+        }
+    }
+    /// The same numbers as of another type.
+    pub fn typed(mut self, element: Element) -> Self {
+        match &mut self {
+            Value::Known(a) => a.element = element,
+            Value::Computed(c) => c.element = element,
+            Value::Parameter(_) | Value::Sequence(_) => {}
+        }
+        self
     }
     /// The same numbers in another shape.
     pub fn reshaped(mut self, shape: Vec<usize>) -> Self {

@@ -17,7 +17,7 @@ pub use threads::threads;
 use crate::cli;
 use crate::comm::{Comm, Grid, Traffic};
 use crate::engine::{require_memory, status_bytes, Engine, Real};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::estimate::Tall;
 use crate::events::{self, Voice};
 use crate::job::{Analysis, Job, Precision};
@@ -132,7 +132,10 @@ fn run_one<T: Real>(
         let finite = state.iter().all(|x| x.is_finite());
         let wrong =
             || Error::input(&job.model.weights, "the state overflows on these inputs; check dt, weights and inputs");
-        grid.agree(if finite { Ok(()) } else { Err(wrong()) })?;
+        if let Err(e) = grid.agree(if finite { Ok(()) } else { Err(wrong()) }) {
+            loaded.require_numbers(engine)?;
+            return Err(e);
+        }
         let shape = [loaded.trajectories, loaded.shape.steps, loaded.shape.units];
         let header = Header {
             job: job.text.clone(),
@@ -245,6 +248,11 @@ fn analyses<T: Real>(
                 analyse(job, analysis, loaded, lin, engine, &memos, &tell)
             };
             match halted(work) {
+                Ok(Err(e)) if e.kind == Kind::Run => {
+                    // Where a node has no finite derivative, it is the cause.
+                    loaded.require_numbers(engine)?;
+                    return Err(e);
+                }
                 Ok(found) => break found?,
                 Err(Halt::Diverged) => again = true,
                 Err(Halt::Signal(signal)) => return Err(ended(job, analysis, signal)),

@@ -3,7 +3,7 @@
 //! Each is a few lines of linear algebra in three directions: values forward, tangents forward, cotangents back. What a sweep needs of
 //! the linearisation it finds again in the values of the inputs and the output; nothing else is kept.
 //!
-//! What networks call by other names is made of these four, of sites and of clusters:
+//! What networks call by other names is made of these, of sites and of clusters:
 //!
 //! | block | made of |
 //! |---|---|
@@ -15,11 +15,13 @@
 //! | max pooling | [`Sparse`] (windows), [`MaxOf`](super::functions::MaxOf) |
 //! | residual sum | [`Arithmetic::Add`](super::functions::Arithmetic) |
 
+mod log_softmax;
 mod normalize;
 mod product;
 mod softmax;
 mod sparse;
 
+pub use log_softmax::{LogSoftmax, LogSumExp};
 pub use normalize::Normalize;
 pub use product::{Along, Product};
 pub use softmax::Softmax;
