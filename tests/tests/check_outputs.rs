@@ -1,4 +1,5 @@
-//! `kpflow check` compares the model that runs with what torch computed: it fails where they are not the same.
+//! `kpflow check` compares the model that runs with what torch computed: it fails where they are
+//! not the same.
 
 use kpflow_tests::{golden, kpflow, reference, Done, Golden, Job, RECURRENT};
 use rten_onnx::onnx::{ModelProto, NodeProto};
@@ -72,7 +73,8 @@ fn another_model_is_found() {
     let drop =
         |t: String| t.lines().filter(|l| !l.starts_with("initial_state")).fold(String::new(), |a, l| a + l + "\n");
     fails(&altered("gru_h0", &drop, "", 1e-14), &[2], &words);
-    // Differences of a thousandth are found too, and those of rounding to single precision are none.
+    // Differences of a thousandth are found too, and those of rounding to single precision are
+    // none.
     fails(&altered("gru", &|t| t, "", 1e-2), &[1], &words);
     check(&altered("gru", &|t| t, "", 1e-7), 1).success();
     let single = check(&altered("gru", &|t| t, "[compute]\nprecision = \"f32\"\n", 1e-7), 2).success();
@@ -134,7 +136,8 @@ fn graphs() {
     fails(&job("onnx", "mlp", &weight, ""), &[1], &words);
 }
 
-/// What an export writes beside its outputs: checksums of the weights and the inputs, and the tolerance.
+/// What an export writes beside its outputs: checksums of the weights and the inputs, and the
+/// tolerance.
 #[test]
 fn records_belong_to_weights_and_inputs() {
     let job = altered("gru", &|t| t, "", 1e-14);

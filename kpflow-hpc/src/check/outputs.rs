@@ -1,4 +1,5 @@
-//! Is the model that runs the one whose outputs were recorded? What an export wrote beside the weights, against what this program computes.
+//! Is the model that runs the one whose outputs were recorded? What an export wrote beside the
+//! weights, against what this program computes.
 
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
@@ -53,7 +54,8 @@ pub(super) struct Outcome {
     pub why: String,
 }
 
-/// Compares in double precision and, if the job runs in single, in that too. Nothing where the job names no outputs. Collective.
+/// Compares in double precision and, if the job runs in single, in that too. Nothing where the job
+/// names no outputs. Collective.
 pub(super) fn compare(job: &Job, engine: &Engine) -> Result<Vec<Outcome>> {
     let Some(source) = &job.outputs else { return Ok(Vec::new()) };
     let grid = engine.grid();
@@ -121,7 +123,8 @@ struct Farthest {
     at: usize,
 }
 
-/// The largest difference, the largest number of `right`, and where the first such difference is. Collective.
+/// The largest difference, the largest number of `right`, and where the first such difference is.
+/// Collective.
 fn farthest<T: Real>(engine: &Engine, first: usize, found: &[T], right: &[f64]) -> Farthest {
     // What is no number is as far off as can be.
     let apart = |(a, b): (&T, &f64)| {

@@ -31,7 +31,8 @@ struct Float {
     leading: bool,
 }
 
-/// The layouts that libhdf5 turns into f64 as they are meant. Of others it does not know which bits are infinities, and makes other numbers of them.
+/// The layouts that libhdf5 turns into f64 as they are meant. Of others it does not know which bits
+/// are infinities, and makes other numbers of them.
 const FLOATS: [(&str, Float); 6] = [
     ("float16", Float { bits: 16, exponent: 5, mantissa: 10, bias: 15, leading: false }),
     ("bfloat16", Float { bits: 16, exponent: 8, mantissa: 7, bias: 127, leading: false }),

@@ -1,4 +1,5 @@
-//! What a file of inputs is, by its first bytes and by the ending of its name; and what to do with those that are not read.
+//! What a file of inputs is, by its first bytes and by the ending of its name; and what to do with
+//! those that are not read.
 
 use crate::error::{Error, Result};
 use crate::hdf5_file::is_hdf5;

@@ -1,4 +1,5 @@
-//! Files as other tools write them: read right, or refused by name. tests/reference/make_formats.py makes those that this crate cannot.
+//! Files as other tools write them: read right, or refused by name. tests/reference/make_formats.py
+//! makes those that this crate cannot.
 
 use super::tests::{golden, line, npy, source};
 use super::Array;
@@ -164,7 +165,8 @@ fn files_of_other_tools_are_named() {
         let found = line(Array::open(&source(&path, None)));
         assert!(found.contains(says), "{name}: {found}");
     }
-    // NetCDF-4, NWB and Keras files are HDF5 under other names; a block of the user's may come first.
+    // NetCDF-4, NWB and Keras files are HDF5 under other names; a block of the user's may come
+    // first.
     for (name, bytes) in [("x.nwb", hdf5.clone()), ("y", hdf5.clone()), ("x.h5", [&[7; 512][..], &hdf5].concat())] {
         let path = dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();

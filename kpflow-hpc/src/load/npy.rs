@@ -18,7 +18,8 @@ pub fn header(path: &Path) -> std::io::Result<(NpyHeader, BufReader<File>, u64)>
     let file = File::open(path)?;
     let len = file.metadata()?.len();
     let mut reader = BufReader::new(file);
-    // The header's own length comes after six bytes of magic and two of version: what the file cannot hold is not allocated.
+    // The header's own length comes after six bytes of magic and two of version: what the file
+    // cannot hold is not allocated.
     if let [.., version, _, a, b, c, d] = *reader.fill_buf()?.get(..12).unwrap_or_default() {
         if version >= 2 && u64::from(u32::from_le_bytes([a, b, c, d])) > len {
             return Err(std::io::Error::other("its header is cut short"));
@@ -70,7 +71,8 @@ impl Npy {
         Ok(numbers)
     }
 
-    /// The first axis is the fastest: what lies between two of its ends has these rows of one place of the others.
+    /// The first axis is the fastest: what lies between two of its ends has these rows of one place
+    /// of the others.
     fn read_fortran<T: Scalar>(&self, range: Range<usize>, per: usize) -> std::io::Result<Vec<T>> {
         let rows = self.shape[0];
         let mut numbers = vec![T::zero(); range.len() * per];
@@ -116,7 +118,8 @@ impl Npy {
     }
 }
 
-/// The type of an array's elements, and whether their first byte is the highest; or what they are instead of numbers, and what is right.
+/// The type of an array's elements, and whether their first byte is the highest; or what they are
+/// instead of numbers, and what is right.
 fn element(dtype: &DType) -> std::result::Result<(Dtype, bool), String> {
     let kind = match dtype {
         DType::Plain(kind) => kind,

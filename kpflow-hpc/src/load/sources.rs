@@ -1,4 +1,5 @@
-//! What a dataset needs besides its file: filters, the sources of a virtual dataset, raw files. What is missing of them libhdf5 reads as zeros, or
+//! What a dataset needs besides its file: filters, the sources of a virtual dataset, raw files.
+//! What is missing of them libhdf5 reads as zeros, or
 //! fails at with words of its own.
 
 use super::hdf5_array::filters;
@@ -39,7 +40,8 @@ const FILTERS: [(H5Z_filter_t, &str); 20] = [
 /// Virtual datasets of virtual datasets: how deep.
 const DEPTH: usize = 8;
 
-/// Fails unless all is there that a dataset's numbers are made of; gives what the user should know of the rest.
+/// Fails unless all is there that a dataset's numbers are made of; gives what the user should know
+/// of the rest.
 pub(super) fn require(path: &Path, name: &str, set: &hdf5::Dataset) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     inspect(path, name, set, DEPTH, &mut warnings).map_err(|e| Error::input(path, format!("dataset {name} {e}")))?;
@@ -113,7 +115,8 @@ fn readable(set: &hdf5::Dataset) -> Found {
     Ok(())
 }
 
-/// One mapping of a virtual dataset: the source's file and dataset, and how many numbers it gives; none if as many as there are.
+/// One mapping of a virtual dataset: the source's file and dataset, and how many numbers it gives;
+/// none if as many as there are.
 struct Mapping {
     file: String,
     inside: String,
@@ -127,7 +130,8 @@ fn mappings(set: &hdf5::Dataset) -> hdf5::Result<Vec<Mapping>> {
     use hdf5_sys::h5s::{H5Sclose, H5Sget_select_npoints};
     let plist = set.dcpl()?;
     let id = plist.id();
-    // SAFETY: the list lives as long as the calls; each name's buffer is as long as it is said to be.
+    // SAFETY: the list lives as long as the calls; each name's buffer is as long as it is said to
+    // be.
     hdf5::sync::sync(|| unsafe {
         let mut count = 0;
         if H5Pget_virtual_count(id, &mut count) < 0 {
@@ -154,7 +158,8 @@ fn mappings(set: &hdf5::Dataset) -> hdf5::Result<Vec<Mapping>> {
     })
 }
 
-/// Fails unless every source of a virtual dataset is there: libhdf5 reads zeros in the place of those that are not.
+/// Fails unless every source of a virtual dataset is there: libhdf5 reads zeros in the place of
+/// those that are not.
 fn virtual_sources(path: &Path, set: &hdf5::Dataset, depth: usize, warnings: &mut Vec<String>) -> Found {
     let cannot = |e: hdf5::Error| format!("cannot be read: {e}");
     if depth == 0 {
@@ -202,7 +207,8 @@ impl Opened {
     }
 }
 
-/// The file of a source, where libhdf5 looks for it: HDF5_VDS_PREFIX, beside the virtual dataset, the working directory.
+/// The file of a source, where libhdf5 looks for it: HDF5_VDS_PREFIX, beside the virtual dataset,
+/// the working directory.
 fn find(path: &Path, name: &str) -> std::result::Result<(PathBuf, Opened), String> {
     let mut places = Vec::new();
     let mut relative = Path::new(name);
@@ -228,7 +234,8 @@ fn find(path: &Path, name: &str) -> std::result::Result<(PathBuf, Opened), Strin
     Err(first.unwrap_or("is not there; put it beside this file, or copy the numbers to a plain dataset".into()))
 }
 
-/// Fails unless the raw files of a dataset are there and as long as they are said to be: libhdf5 reads zeros behind their ends.
+/// Fails unless the raw files of a dataset are there and as long as they are said to be: libhdf5
+/// reads zeros behind their ends.
 fn raw_files(set: &hdf5::Dataset, files: &[hdf5::dataset::ExternalFile]) -> Found {
     let width = set.dtype().map_or(0, |t| t.size());
     let mut left = (set.size() * width) as u64;

@@ -378,13 +378,10 @@ pub fn replaceable(path: &Path) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    match is_result(path)? {
-        true => Ok(()),
-        false => Err(Error::input(
-            path,
-            "is there and is not a result file of kpflow; choose another --output, or remove it",
-        )),
+    if is_result(path)? {
+        return Ok(());
     }
+    Err(Error::input(path, "is there and is not a result file of kpflow; choose another --output, or remove it"))
 }
 
 /// Whether a file says of itself that it is a result file; an error if it is HDF5 and cannot be opened.
