@@ -122,6 +122,9 @@ pub struct Run {
     /// Go on where an earlier run of the job ended
     #[arg(long)]
     pub resume: bool,
+    /// Go on so, and make again what is there of other weights, inputs or keys
+    #[arg(long)]
+    pub redo: bool,
     /// Read everything, tell what would be done, and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -143,6 +146,13 @@ pub struct Run {
     /// Seconds between two lines of progress, where there is no terminal
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = pause)]
     pub every: u64,
+}
+
+impl Run {
+    /// Whether to go on with what an earlier run left.
+    pub fn resuming(&self) -> bool {
+        self.resume || self.redo
+    }
 }
 
 /// The arguments of `kpflow plan`.

@@ -25,6 +25,7 @@ pub mod network;
 pub mod onnx;
 pub mod plan;
 pub mod progress;
+pub mod replace;
 pub mod report;
 pub mod results;
 pub mod run;

@@ -1,12 +1,14 @@
 //! From a job to a linearised model on this rank's trajectories.
 
+mod content;
 mod doubts;
 
-use crate::comm::{shard, Grid};
+pub use content::Content;
+
+use crate::comm::shard;
 use crate::engine::{require_memory, zeros, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
-use crate::journal::bytes;
 use crate::kinds;
 use crate::load::{Array, Checkpoint};
 use crate::network::select::StateChoice;
@@ -22,7 +24,6 @@ use kpflow_core::{BlockMut, Shape};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Everything that was loaded.
 pub struct Loaded<T> {
@@ -254,26 +255,6 @@ impl<T: Real> Loaded<T> {
         let inputs: usize = self.inputs.slots.iter().chain(&self.inputs.initial).map(Vec::len).sum();
         let bytes = (held(&self.network) + inputs) * std::mem::size_of::<T>();
         Sizes { block: self.block, trajectories: self.trajectories, bytes, groups: self.groups }
-    }
-
-    /// A number that another model or other inputs would not have, the same on any number of ranks. Collective.
-    pub fn fingerprint(&self, grid: Grid) -> u64 {
-        let mut sum = [0u64];
-        if grid.is_root() {
-            let arrays = self.weights().iter().flat_map(OwnedWeight::arrays);
-            sum[0] = arrays.fold(0, |seed, a| xxh3_64_with_seed(bytes(a), seed));
-        }
-        let count = self.shape.trajectories.max(1);
-        for (slot, all) in
-            self.inputs.slots.iter().chain(&self.inputs.initial).enumerate().filter(|(_, all)| !all.is_empty())
-        {
-            for (b, part) in all.chunks(all.len() / count).enumerate() {
-                let seed = ((slot + 1) << 40) as u64 + (self.first + b) as u64;
-                sum[0] = sum[0].wrapping_add(xxh3_64_with_seed(bytes(part), seed));
-            }
-        }
-        grid.sum(&mut sum);
-        sum[0]
     }
 
     /// The model's weights.

@@ -3,6 +3,7 @@
 use crate::cli;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
+use crate::replace::{begins_with, replaceable, Own};
 use clap_complete::Shell;
 use std::io::Write;
 use std::path::Path;
@@ -20,10 +21,27 @@ pub fn man(directory: Option<&Path>, comm: Comm) -> Result<()> {
         _ if !comm.is_root() => Ok(()),
         None => print(&page(cli::description())?),
         Some(directory) if !directory.is_dir() => Err(Error::input(directory, "is no directory; make it first")),
-        Some(directory) => clap_mangen::generate_to(cli::description(), directory)
-            .map_err(|e| Error::input(directory, format!("cannot be written: {e}"))),
+        Some(directory) => pages(directory).and_then(|()| {
+            clap_mangen::generate_to(cli::description(), directory)
+                .map_err(|e| Error::input(directory, format!("cannot be written: {e}")))
+        }),
     };
     comm.agree(work())
+}
+
+/// A page of the manual that it wrote.
+const PAGE: Own = Own {
+    what: "a page of kpflow's manual",
+    instead: "choose another directory",
+    is: |path| Ok(begins_with(path, b".TH kpflow")),
+    links: false,
+};
+
+/// Fails if one of the pages would replace something else.
+fn pages(directory: &Path) -> Result<()> {
+    let commands = cli::description();
+    let names: Vec<String> = commands.get_subcommands().map(|c| format!("kpflow-{}.1", c.get_name())).collect();
+    names.into_iter().chain(["kpflow.1".into()]).try_for_each(|name| replaceable(&directory.join(name), &PAGE))
 }
 
 fn page(command: clap::Command) -> Result<Vec<u8>> {

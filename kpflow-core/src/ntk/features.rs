@@ -109,6 +109,11 @@ impl<'a, T: Scalar> Features<'a, T> {
         }
     }
 
+    /// How many numbers of a row are what sites read; the coefficients behind them follow.
+    pub fn inputs_len(&self) -> usize {
+        inputs_len(self.lin.graph())
+    }
+
     /// Where u of site number `site` is in a row.
     pub(super) fn inputs_at(&self, site: usize) -> Range<usize> {
         let graph = self.lin.graph();

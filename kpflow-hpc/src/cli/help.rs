@@ -19,6 +19,7 @@ Examples:
   mpirun -n 8 kpflow run job.toml              trajectories divided over eight ranks
   mpirun -n 8 kpflow run job.toml --grid 4x2   four parts of the trajectories, two of the probes
   kpflow run job.toml --resume                 go on after a time limit, a signal or a crash
+  kpflow run job.toml --redo                   so, and make again what was made of other weights, inputs or keys
   kpflow run job.toml --log json 2>events      one JSON object a line for other programs
 
 A job:

@@ -4,9 +4,9 @@ use crate::cli;
 use crate::comm::Comm;
 use crate::error::{Error, Result};
 use crate::job::train::{TrainData, TrainJob};
+use crate::replace::{replace, replaceable, ANY};
 use crate::results;
 use crate::tasks::{self, Batch, Sizes};
-use crate::train::replace;
 use std::path::{Path, PathBuf};
 
 /// Trajectories of the inputs.
@@ -67,6 +67,7 @@ fn write(options: &cli::Demo) -> Result<()> {
     if let Some(there) = all.iter().find(|path| !options.force && path.exists()) {
         return Err(Error::input(there, "is there already; choose another directory, or --force replaces it"));
     }
+    all.iter().try_for_each(|path| replaceable(path, &ANY))?;
     let checkpoints = directory.join("checkpoints");
     std::fs::create_dir_all(&checkpoints).map_err(|e| Error::input(&checkpoints, format!("cannot be made: {e}")))?;
     for (name, bytes) in &files {

@@ -1,7 +1,7 @@
 //! The oracle: the whole matrix, where it is small enough.
 
 use super::small::eigen;
-use super::{Eigenpairs, Estimate, Problem, StopReason, Tall};
+use super::{beyond, Eigenpairs, Estimate, Problem, StopReason, Tall};
 use crate::engine::Real;
 use crate::error::{Error, Result};
 
@@ -62,12 +62,7 @@ pub fn dense<T: Real>(problem: &Problem<'_, T>) -> Result<DenseSpectrum> {
     let mut a = vec![0.0; n * n];
     problem.grid().gather(&local, &mut a);
     if a.iter().any(|x| !x.is_finite()) {
-        let hint = if T::epsilon().f64() > 1e-10 {
-            "precision = \"f64\" has the range"
-        } else {
-            "the weights grow too fast over the steps"
-        };
-        return Err(Error::run(format!("the operator's products overflow; {hint}")));
+        return Err(Error::run(format!("the operator's products leave the range: {}", beyond::<T>())));
     }
     let skew = (0..n * n).map(|i| (a[i] - a[i % n * n + i / n]).powi(2)).sum::<f64>().sqrt();
     let trace = (0..n).map(|i| a[i * n + i]).sum();

@@ -57,9 +57,10 @@ pub fn effective_rank(trace: &Estimate, frobenius: &Estimate, rtol: f64) -> Esti
 ///
 /// The zero operator has stable rank 0.
 pub fn stable_rank(frobenius: &Estimate, norm: &Estimate, rtol: f64) -> Estimate {
-    let square = |e: &Estimate| (e.value * e.value, 2.0 * ratio(e.standard_error, e.value.abs()));
-    let ((top, top_error), (bottom, bottom_error)) = (square(frobenius), square(norm));
-    let value = ratio(top, bottom);
+    let doubled = |e: &Estimate| 2.0 * ratio(e.standard_error, e.value.abs());
+    let [top_error, bottom_error] = [frobenius, norm].map(doubled);
+    // The ratio first: squares leave the range long before it does.
+    let value = ratio(frobenius.value, norm.value).powi(2);
     let unknown = frobenius.standard_error.is_infinite() || norm.standard_error.is_infinite();
     let error = if unknown { f64::INFINITY } else { value * top_error.hypot(bottom_error) };
     let matvecs = (frobenius.matvecs + norm.matvecs) as f64;

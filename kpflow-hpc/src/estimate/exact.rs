@@ -1,5 +1,6 @@
 //! Closed forms: what inference alone, or the Gramians of a recurrence, say exactly.
 
+use super::times_power;
 use super::Estimate;
 use crate::comm::shard;
 use crate::engine::{Engine, Real};
@@ -70,17 +71,55 @@ pub fn exact_trace_len<T: Real, M: Machine<T>>(lin: &Linearization<'_, T>, machi
     which.require(lin).map_or(0, |()| rows.saturating_add(which.scratch_len(lin, machine)))
 }
 
+/// Fails unless a model has the closed form: of a trace, or of ‖K‖_F.
+pub fn require_closed<T: Real>(lin: &Linearization<'_, T>, of_trace: Option<Closed>) -> Result<()> {
+    match of_trace {
+        Some(which) => which.require(lin),
+        None => by_units(lin).map(drop),
+    }
+}
+
 fn by_units<'a, T: Real>(lin: &'a Linearization<'_, T>) -> Result<Features<'a, T>> {
     Features::new(lin).ok_or_else(|| {
         Error::usage("method = \"exact\" is for models whose weights act unit by unit; choose another method")
     })
 }
 
-fn features<'a, T: Real>(lin: &'a Linearization<'_, T>) -> Result<(Features<'a, T>, Vec<T>)> {
+fn features<'a, T: Real>(lin: &'a Linearization<'_, T>, engine: &Engine) -> Result<(Features<'a, T>, Vec<T>, i32)> {
     let features = by_units(lin)?;
     let mut rows = vec![T::zero(); features.rows() * features.row_len()];
     features.write(&mut rows)?;
-    Ok((features, rows))
+    // K is of degree 2 in what sites read and in the coefficients behind them, its squared norm of degree 4 in both: where that would leave the range, both
+    // are brought near 1, and tr K after them.
+    let most = |x: f64| f64::from_bits(engine.grid().world().most([x.max(0.0).to_bits()])[0]);
+    let (len, inputs) = (features.row_len().max(1), features.inputs_len());
+    let largest = |rows: &[T], read: bool| {
+        let part = rows.chunks(len).flat_map(|row| if read { &row[..inputs] } else { &row[inputs..] });
+        most(part.fold(0.0, |m: f64, x| m.max(x.f64().abs())))
+    };
+    let down = |rows: &mut [T], read: bool, k: i32| {
+        let factor = T::of(times_power(1.0, -k));
+        let parts = rows.chunks_mut(len).map(|row| if read { &mut row[..inputs] } else { &mut row[inputs..] });
+        parts.filter(|_| k != 0).flatten().for_each(|x| *x *= factor);
+    };
+    let mut powers = 0;
+    for read in [true, false] {
+        let k = exponent::<T>(largest(&rows, read), 4);
+        down(&mut rows, read, k);
+        powers += k;
+    }
+    let k = exponent::<T>(most(features.trace(&rows)?), 2) / 2;
+    down(&mut rows, false, k);
+    Ok((features, rows, 2 * (powers + k)))
+}
+
+/// The power of two of a number whose power of this degree needs to be brought near 1; 0 where it need not.
+fn exponent<T: Real>(x: f64, degree: i32) -> i32 {
+    let mild = if T::epsilon().f64() > 1e-10 { 40 } else { 300 };
+    match x > 0.0 && x.is_finite() {
+        true => Some(x.log2().round() as i32).filter(|k| degree * k.abs() > mild).unwrap_or(0),
+        false => 0,
+    }
 }
 
 /// Computes a trace exactly: of K from G's diagonal, of the others from the observability Gramians
@@ -91,14 +130,17 @@ pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: 
     which.require(lin)?;
     // Every group has all trajectories: each takes some of this process's.
     let own = engine.grid().share(lin.shape().trajectories);
+    let mut power = 0;
     let local = match which {
         Closed::Parameter => {
-            let (features, rows) = features(lin)?;
+            let (features, rows, scaled) = features(lin, engine)?;
+            power = scaled;
             let per = lin.shape().steps * features.row_len();
             features.trace(&rows[own.start * per..own.end * per])?
         }
         Closed::Ntk => {
-            let (features, rows) = features(lin)?;
+            let (features, rows, scaled) = features(lin, engine)?;
+            power = scaled;
             sum_of_traces((lin, engine, which), own, |these, out, scratch| {
                 ntk_traces(&features, &rows, these, engine, out, scratch)
             })?
@@ -107,7 +149,7 @@ pub fn exact_trace<T: Real>(lin: &Linearization<'_, T>, engine: &Engine, which: 
             propagator_gram_traces(lin, these, engine, out, scratch)
         })?,
     };
-    Ok(Estimate::exact(engine.grid().world().sum_one(local), 0))
+    Ok(Estimate::exact(times_power(engine.grid().world().sum_one(local), power), 0))
 }
 
 /// Flops of trajectories of which progress is told together: a second or two.
@@ -158,7 +200,7 @@ pub fn frobenius_blocks(positions: usize) -> usize {
 ///
 /// **Errors**: there is no closed form for this model.
 pub fn exact_frobenius<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Estimate> {
-    let (features, rows) = features(lin)?;
+    let (features, rows, power) = features(lin, engine)?;
     let (grid, steps, len) = (engine.grid(), lin.shape().steps, features.row_len());
     let total: usize = Reduce::<T>::sum_count(engine, lin.shape().trajectories);
     let mut all = vec![T::zero(); total * steps * len];
@@ -190,7 +232,7 @@ pub fn exact_frobenius<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> 
         progress::did(1);
     });
     let local = sums.iter().map(|s| s.f64()).sum();
-    Ok(Estimate::exact(grid.world().sum_one(local).sqrt(), 0))
+    Ok(Estimate::exact(times_power(grid.world().sum_one(local).sqrt(), power), 0))
 }
 
 /// Whether block `a` takes its pairs with `b`, or `b` those with `a`: each about half of the others.

@@ -325,9 +325,9 @@ pub fn density<T: Real>(problem: &Problem<'_, T>, budget: &Budget, points: usize
 ///
 /// **Cost**: products as the tolerance asks, recurrences of up to 30 steps; 30·8 vectors. **Accuracy**: standard error by the jackknife over probes, and what the last two steps of the
 /// recurrences have changed added to it.
-pub fn log_det<T: Real>(problem: &Problem<'_, T>, budget: &Budget, noise: f64) -> Estimate {
+pub fn log_det<T: Real>(problem: &Problem<'_, T>, budget: &Budget, noise: (f64, i32)) -> Estimate {
     let n = problem.len() as f64;
-    run(problem, budget, steps_of_sums(budget), |q| q.statistic(|x| [n * (x.max(0.0) / noise).ln_1p()], |[s]| s)).1
+    run(problem, budget, steps_of_sums(budget), |q| q.statistic(|x| [n * log_one_plus(x, noise)], |[s]| s)).1
 }
 
 /// Estimates the entropy rank exp(−Σ p log p), p = λ/tr A, of a positive semidefinite operator by stochastic Lanczos quadrature. Collective.
@@ -343,8 +343,23 @@ pub fn entropy_rank<T: Real>(problem: &Problem<'_, T>, budget: &Budget) -> Estim
 }
 
 /// log det(I + A/σ²) from all eigenvalues.
-pub fn log_det_of(values: &[f64], noise: f64) -> f64 {
-    values.iter().map(|x| (x.max(0.0) / noise).ln_1p()).sum()
+pub fn log_det_of(values: &[f64], noise: (f64, i32)) -> f64 {
+    values.iter().map(|x| log_one_plus(*x, noise)).sum()
+}
+
+/// log(1 + 2^k x/σ²), 0 for what is not above 0; also where the ratio is beyond all numbers.
+fn log_one_plus(x: f64, (noise, k): (f64, i32)) -> f64 {
+    if x <= 0.0 {
+        return 0.0;
+    }
+    let power = f64::from(k) * std::f64::consts::LN_2;
+    let log = x.ln() + power - noise.ln();
+    match k {
+        0 if (x / noise).is_finite() => (x / noise).ln_1p(),
+        // Beyond the digits of 1 + r it is r's own logarithm, or r.
+        _ if log > 40.0 => log,
+        _ => log.exp().ln_1p(),
+    }
 }
 
 /// The entropy rank from all eigenvalues.

@@ -19,17 +19,19 @@ pub struct Learnability {
     pub time_constants: Vec<f64>,
 }
 
-/// Computes the learnability of an error signal e (one vector: ∂L/∂z at the state) under A = NTK, mode by mode. Collective.
+/// Computes the learnability of an error signal e (∂L/∂z at the state) under A, mode by mode. Collective.
+///
+/// e is one vector; or one for each unit, where A acts on positions and stands for A ⊗ 1: sums over units then take the place of products.
 ///
 /// With δz = −η A e, mode k of the error decays as exp(−η λ_k s) in step s, and the loss falls at first by η eᵀAe = η Σ_k λ_k (v_k·e)².
-/// **Cost**: one product. **Accuracy**: exact but for λ_1, within residual·λ_1 of an eigenvalue. **Errors**: e is zero; there is no eigenpair.
+/// **Cost**: one product a vector. **Accuracy**: exact but for λ_1, within residual·λ_1 of an eigenvalue. **Errors**: e is zero; there is no eigenpair.
 pub fn learnability<T: Real>(
     problem: &Problem<'_, T>,
     e: &Tall<T>,
     pairs: &Eigenpairs<T>,
     learning_rate: f64,
 ) -> Result<Learnability> {
-    let square = problem.dots(e, e)[0];
+    let square: f64 = problem.dots(e, e).iter().sum();
     if square == 0.0 || !square.is_finite() {
         return Err(Error::run(format!(
             "the error signal has squared norm {square}; there is nothing to learn from it"
@@ -39,14 +41,14 @@ pub fn learnability<T: Real>(
         return Err(Error::run("there are no eigenpairs to compare the error signal with"));
     };
     let ae = problem.apply(e);
-    let form = problem.dots(e, &ae)[0];
+    let form: f64 = problem.dots(e, &ae).iter().sum();
     let value = if leading > 0.0 { form / (square * leading) } else { 0.0 };
     let along = problem.gram(&pairs.vectors, e);
     Ok(Learnability {
         value,
         standard_error: value.abs() * residual,
         predicted_decrease: learning_rate * form,
-        energies: along.iter().map(|c| c * c / square).collect(),
+        energies: along.chunks(e.vectors).map(|c| c.iter().map(|c| c * c).sum::<f64>() / square).collect(),
         time_constants: pairs.values.iter().map(|l| 1.0 / (learning_rate * l.max(0.0))).collect(),
     })
 }

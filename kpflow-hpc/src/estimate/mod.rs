@@ -27,6 +27,8 @@ mod tall;
 mod trace;
 mod whitening;
 
+use crate::engine::Real;
+
 pub use alignment::alignment;
 pub use block_krylov::{block_krylov, block_krylov_sizes, block_krylov_vectors};
 pub use blocks::{blocks, dense_blocks, Blocks};
@@ -34,7 +36,7 @@ pub use dense::{dense, require_dense, DenseSpectrum, DENSE_LIMIT};
 pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
 pub use exact::{
     exact_frobenius, exact_frobenius_flops, exact_frobenius_len, exact_trace, exact_trace_flops, exact_trace_len,
-    frobenius_blocks, Closed,
+    frobenius_blocks, require_closed, Closed,
 };
 pub use frobenius::{frobenius, frobenius_deflated};
 pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, lanczos_sizes, log_det, log_det_of, Density};
@@ -80,6 +82,25 @@ impl StopReason {
             StopReason::Overflow => "products overflow",
         }
     }
+}
+
+/// What to do where numbers leave the range of the job's precision: never to take the one that it has.
+pub fn beyond<T: Real>() -> String {
+    match T::epsilon().f64() > 1e-10 {
+        true => "single precision holds 1e-38 to 3e38; take precision = \"f64\", or check the weights and inputs".into(),
+        false => "double precision holds 1e-308 to 1e308, and no other has more; scale the weights or the inputs, or take fewer steps".into(),
+    }
+}
+
+/// x 2^k, without an intermediate that leaves the range.
+pub fn times_power(x: f64, k: i32) -> f64 {
+    let (mut x, mut k) = (x, k);
+    while k != 0 && x != 0.0 && x.is_finite() {
+        let step = k.clamp(-1000, 1000);
+        x *= f64::from(step).exp2();
+        k -= step;
+    }
+    x
 }
 
 /// A number with its error.

@@ -56,6 +56,8 @@ pub struct Problem<'a, T> {
     looks: &'a [usize],
     /// Which rows of what the operator reads and of what it writes this rank holds.
     rows: [Rows; 2],
+    /// Products are those of 2^-exponent A.
+    exponent: i32,
     scratch: RefCell<Vec<T>>,
     matvecs: Cell<usize>,
 }
@@ -93,6 +95,7 @@ impl<'a, T: Real> Problem<'a, T> {
             memo: None,
             looks: &[],
             rows: [rows, rows],
+            exponent: 0,
             scratch,
             matvecs: Cell::new(0),
         }
@@ -121,11 +124,17 @@ impl<'a, T: Real> Problem<'a, T> {
         Self { rows: [domain, codomain], ..self }
     }
 
+    /// Makes it a problem of 2^-k A: what leaves the range when it is squared is brought near 1. The memo has A's own products.
+    pub fn with_exponent(self, k: i32) -> Self {
+        Self { exponent: k, ..self }
+    }
+
     /// The same problem with no product spent.
     pub fn afresh(&self) -> Self {
-        let Self { operator, engine, first, trajectories, seed, block, progress, memo, looks, rows, .. } = *self;
+        let Self { operator, engine, first, trajectories, seed, block, progress, memo, looks, rows, exponent, .. } =
+            *self;
         let new = Self::new(operator, engine, (first, trajectories), seed, block, progress);
-        new.with_memo(memo).with_looks(looks).with_rows(rows[0], rows[1])
+        new.with_memo(memo).with_looks(looks).with_rows(rows[0], rows[1]).with_exponent(exponent)
     }
 
     /// This rank's shape of the vectors.
@@ -194,7 +203,22 @@ impl<'a, T: Real> Problem<'a, T> {
             }
             self.note(x.vectors - end);
         }
+        self.scale(&mut y);
         y
+    }
+
+    /// Makes A's products those of 2^-k A.
+    fn scale(&self, y: &mut Tall<T>) {
+        let (mut left, n) = (self.exponent, y.shape.per_trajectory());
+        while left != 0 {
+            // A factor that the precision holds.
+            let step = left.clamp(-100, 100);
+            let factor = T::of(f64::from(-step).exp2());
+            self.engine.for_each(y.data.len() / n.max(1), &mut y.data, n, &mut [], 0, |_, part, _: &mut [T]| {
+                part.iter_mut().for_each(|x| *x *= factor);
+            });
+            left -= step;
+        }
     }
 
     /// Sums over ranks, so many numbers; in a replay, as they were.

@@ -95,7 +95,7 @@ fn estimators() -> Vec<(&'static str, Box<Estimator>)> {
         ("xtrace", Box::new(move |p| numbers(xtrace(p, &budget).unwrap()))),
         ("xnystrace", Box::new(move |p| numbers(xnystrace(p, &budget).unwrap()))),
         ("frobenius", Box::new(move |p| numbers(frobenius_deflated(p, &budget).unwrap()))),
-        ("lanczos", Box::new(move |p| numbers(log_det(p, &budget, 0.1)))),
+        ("lanczos", Box::new(move |p| numbers(log_det(p, &budget, (0.1, 0))))),
         ("dense", Box::new(move |p| dense(p).unwrap().values)),
         ("block_krylov", {
             let budget = Budget { rtol: 1e-10, max_matvecs: 300 };

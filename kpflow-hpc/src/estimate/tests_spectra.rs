@@ -14,7 +14,7 @@ fn error_bars_of_spectral_sums_cover_the_truth() {
     for (kind, values) in [("decaying", decaying(60)), ("flat", flat(60)), ("slow", slow(60))] {
         type Method<'a> = &'a dyn Fn(&Problem<'_, f64>) -> Estimate;
         let cases: [(&str, f64, Method<'_>); 2] = [
-            ("log det", log_det_of(&values, 0.1), &|p| log_det(p, &budget, 0.1)),
+            ("log det", log_det_of(&values, (0.1, 0)), &|p| log_det(p, &budget, (0.1, 0))),
             ("entropy rank", entropy_rank_of(&values), &|p| entropy_rank(p, &budget)),
         ];
         for (what, truth, f) in cases {
@@ -34,7 +34,7 @@ fn spectral_sums_have_a_naive_twin() {
     let shape = Shape::new(3, 1, 4);
     let op = Dense::new(&a, shape, shape).unwrap();
     let problem = Problem::new(&op, &engine, (0, 3), 5, 3, &|_, _, _| ());
-    let estimate = log_det(&problem, &Budget { rtol: 0.0, max_matvecs: 120 }, 0.5);
+    let estimate = log_det(&problem, &Budget { rtol: 0.0, max_matvecs: 120 }, (0.5, 0));
     let (_, vectors) = symmetric_eigen(&a, 12);
     let (eigenvalues, _) = symmetric_eigen(&a, 12);
     let samples: Vec<f64> = (0..10)
@@ -85,9 +85,9 @@ fn degenerate_spectra() {
     for values in [vec![0.0; 30], vec![1.0; 30], vec![2.0], [vec![5.0], vec![0.0; 29]].concat(), slow(30)] {
         for max_matvecs in [1, 2, 3, 10, 1000] {
             let budget = Budget { rtol: 1e-6, max_matvecs };
-            let (exact_sum, exact_rank) = (log_det_of(&values, 1.0), entropy_rank_of(&values));
+            let (exact_sum, exact_rank) = (log_det_of(&values, (1.0, 0)), entropy_rank_of(&values));
             for (truth, e) in [
-                (exact_sum, with(&values, 1, 4, |p| log_det(p, &budget, 1.0))),
+                (exact_sum, with(&values, 1, 4, |p| log_det(p, &budget, (1.0, 0)))),
                 (exact_rank, with(&values, 1, 4, |p| entropy_rank(p, &budget))),
             ] {
                 assert!(e.value.is_finite() && e.standard_error >= 0.0 && e.matvecs <= max_matvecs, "{e:?}");

@@ -49,7 +49,7 @@ fn input(checkpoint: &Checkpoint, kind: Kind, guess: &Guess) -> Option<Vec<usize
         return input;
     }
     let weights = guess.tensors.iter().filter(|n| n.ends_with(".weight")).filter_map(|n| checkpoint.shape(n));
-    let units = weights.map(|s| s[0]).last()?;
+    let units = weights.map(|s| s[0]).next_back()?;
     let driven = input?.last()?.checked_sub(units)?;
     (driven > 0).then(|| vec![1, driven])
 }

@@ -42,6 +42,48 @@ pub struct Analysis {
 }
 
 impl Analysis {
+    /// The keys that its numbers depend on, and what they say. Files count by what is in them, which is not here; a name is none.
+    pub fn keys(&self) -> Vec<(&'static str, String)> {
+        let Self {
+            name: _,
+            operator,
+            part: Part { window, units, average },
+            quantity,
+            method,
+            forward,
+            rtol,
+            max_matvecs,
+            count,
+            vectors,
+            axes,
+            with: _,
+            with_stage: _,
+            learning_rate,
+            noise,
+        } = self;
+        let mut all = vec![
+            ("operator", operator.name().to_string()),
+            ("quantity", quantity.name().into()),
+            ("method", method.name().into()),
+            ("rtol", rtol.to_string()),
+            ("max_matvecs", max_matvecs.to_string()),
+            ("average", average.to_string()),
+        ];
+        all.extend(window.as_ref().map(|w| ("window", format!("[{}, {}]", w.start, w.end))));
+        all.extend(units.as_ref().map(|u| ("units", format!("{u:?}"))));
+        let only = [
+            ("count", count.to_string()),
+            ("vectors", vectors.to_string()),
+            ("axes", format!("{axes:?}")),
+            ("learning_rate", learning_rate.to_string()),
+            ("noise", noise.to_string()),
+            ("side", if *forward { "forward" } else { "reverse" }.into()),
+        ];
+        let means = |name: &str| KEYS.iter().any(|(key, of)| *key == name && of.contains(quantity));
+        all.extend(only.into_iter().filter(|(name, _)| means(name)));
+        all
+    }
+
     /// Whether its error falls as the root of the products, as that of a mean does.
     pub fn sampled(&self) -> bool {
         use Quantity::{Alignment, Blocks, EffectiveRank, Frobenius, Marginal, StableRank, Trace};

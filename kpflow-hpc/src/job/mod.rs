@@ -1,6 +1,7 @@
 //! The job file: what the user writes.
 
 mod analysis;
+mod keys;
 mod model;
 mod names;
 mod section;
@@ -121,6 +122,21 @@ impl Job {
             analyses,
             text,
         })
+    }
+}
+
+impl Job {
+    /// Fails if the result file is one of the files that the job reads.
+    pub fn require_output_apart(&self) -> Result<()> {
+        let given = self.inputs.iter().map(|(_, source)| source);
+        let given = given.chain(&self.mask).chain(&self.initial_state);
+        let given = given.chain(self.analyses.iter().filter_map(|a| a.with.as_ref())).map(|s| &s.path);
+        let weights = self.stages.iter().map(|s| &s.weights).chain([&self.model.weights, &self.path]);
+        let Ok(output) = self.output.canonicalize() else { return Ok(()) };
+        match given.chain(weights).any(|path| path.canonicalize().is_ok_and(|p| p == output)) {
+            true => Err(Error::input(&self.output, "is read by this job; choose another --output")),
+            false => Ok(()),
+        }
     }
 }
 

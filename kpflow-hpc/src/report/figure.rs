@@ -9,6 +9,9 @@ use std::fmt::Write;
 /// A table with more rows stays in the result file.
 const ROWS: usize = 40;
 
+/// What every SVG file says, by which it is known again.
+pub const MARK: &str = "<metadata>kpflow report ";
+
 /// The numbers behind a picture.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
@@ -68,7 +71,8 @@ impl Figure {
     /// The picture as a file of its own: with background, title and description.
     pub fn svg(&self, drawing: &Drawing) -> String {
         let head = format!(
-            "\n<title>{}</title>\n<desc>{}</desc>\n<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>",
+            "\n{MARK}{}</metadata>\n<title>{}</title>\n<desc>{}</desc>\n<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>",
+            env!("CARGO_PKG_VERSION"),
             escape(&self.title),
             escape(&self.caption)
         );

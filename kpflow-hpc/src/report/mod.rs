@@ -15,7 +15,8 @@ pub use figures::Stage;
 
 use crate::cli;
 use crate::comm::Comm;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::replace::{begins_with, replace, replaceable, Own};
 use crate::results::read::Results;
 use crate::spelling::number_of;
 use std::collections::BTreeSet;
@@ -30,16 +31,22 @@ pub fn report(options: &cli::Report, comm: Comm) -> Result<()> {
 
 fn write(options: &cli::Report) -> Result<()> {
     let stages = open(&options.results)?;
+    replaceable(&options.output, &PAGE)?;
     let sections = figures::sections(&stages);
     let drawn: Vec<Vec<_>> = sections.iter().map(|s| s.figures.iter().map(|f| (f, f.draw())).collect()).collect();
     if let Some(directory) = &options.figures {
         let fail = |e: std::io::Error| Error::input(directory, format!("cannot be made: {e}; name a directory"));
         std::fs::create_dir_all(directory).map_err(fail)?;
         let mut taken = BTreeSet::new();
-        for (figure, drawing) in drawn.iter().flatten() {
+        let named = drawn.iter().flatten().map(|(figure, drawing)| {
             let name = unused(figure.file_name(), &mut taken);
-            put(&directory.join(format!("{name}.svg")), figure.svg(drawing).as_bytes())?;
-            put(&directory.join(format!("{name}.png")), &raster::png(&figure.plot)?)?;
+            (figure, drawing, ["svg", "png"].map(|ending| directory.join(format!("{name}.{ending}"))))
+        });
+        let named: Vec<_> = named.collect();
+        named.iter().flat_map(|n| &n.2).try_for_each(|path| replaceable(path, &FIGURE))?;
+        for (figure, drawing, [svg, png]) in named {
+            put(&svg, figure.svg(drawing).as_bytes())?;
+            put(&png, &raster::png(&figure.plot)?)?;
         }
     }
     let page = page::page(&stages, &sections, &drawn);
@@ -109,18 +116,25 @@ fn unused(name: String, taken: &mut BTreeSet<String>) -> String {
     unique
 }
 
+/// A page that `kpflow report` wrote, by what its head says.
+const PAGE: Own = Own {
+    what: "a page of kpflow report",
+    instead: "choose another --output",
+    is: |path| Ok(begins_with(path, page::GENERATOR.as_bytes())),
+    links: false,
+};
+
+/// A figure that it wrote.
+const FIGURE: Own = Own {
+    what: "a figure of kpflow report",
+    instead: "choose another --figures",
+    is: |path| Ok(begins_with(path, figure::MARK.as_bytes()) || begins_with(path, raster::MARK)),
+    links: false,
+};
+
 /// Writes a file beside its place, and moves it there once it is whole.
 fn put(path: &Path, bytes: &[u8]) -> Result<()> {
-    if path.is_dir() {
-        return Err(Error::input(path, "is a directory; name a file"));
-    }
-    let mut copy = path.as_os_str().to_owned();
-    copy.push(".tmp");
-    let copy = PathBuf::from(copy);
-    std::fs::write(&copy, bytes).and_then(|()| std::fs::rename(&copy, path)).map_err(|e| {
-        let _ = std::fs::remove_file(&copy);
-        Error::input(path, format!("cannot be written: {e}; its directory must exist, be writable and have room"))
-    })
+    replace(path, bytes).map_err(|e| Error { kind: Kind::Input, ..e })
 }
 
 #[cfg(test)]

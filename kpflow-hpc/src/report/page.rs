@@ -8,6 +8,9 @@ use super::text::{bytes, count, digits, escape, operator, quantity, time, with_e
 use crate::results::read::{Analysis, Results};
 use std::fmt::Write;
 
+/// What the head of every page says, by which it is known again.
+pub const GENERATOR: &str = "<meta name=\"generator\" content=\"kpflow ";
+
 /// The whole page.
 pub fn page(stages: &[Stage], sections: &[Section], drawn: &[Vec<(&Figure, Drawing)>]) -> String {
     let models: Vec<&str> = distinct(stages.iter().map(|s| s.results.model.as_str()));
@@ -15,7 +18,7 @@ pub fn page(stages: &[Stage], sections: &[Section], drawn: &[Vec<(&Figure, Drawi
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"generator\" content=\"kpflow {}\">\n<link rel=\"icon\" href=\"data:,\">\n\
+         {GENERATOR}{}\">\n<link rel=\"icon\" href=\"data:,\">\n\
          <title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<header>\n<h1>{}</h1>\n<p class=\"sub\">{}</p>\n",
         env!("CARGO_PKG_VERSION"),
         escape(&title),

@@ -24,7 +24,9 @@ impl Lock {
         let path = PathBuf::from(name);
         let started = Instant::now();
         loop {
-            let file = File::create(&path).map_err(|e| super::unwritable(results, &e.to_string(), Kind::Input))?;
+            // What another process has there is not cut.
+            let open = File::options().write(true).create(true).truncate(false).open(&path);
+            let file = open.map_err(|e| super::unwritable(results, &e.to_string(), Kind::Input))?;
             // SAFETY: the descriptor is that of an open file.
             let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0;
             let held = !locked && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock;

@@ -4,17 +4,20 @@
 //! on a copy beside the file, which then takes its place.
 
 mod lock;
+pub mod made_of;
 pub mod parts;
+mod past;
 mod place;
 pub mod read;
 pub mod table;
 
 pub use lock::Lock;
+pub use made_of::MadeOf;
 pub use parts::Parts;
-pub use place::utc;
+pub use past::Past;
+pub use place::{is_result, replaceable, utc};
 
-use crate::error::{Error, Kind, Result};
-use crate::hdf5_file;
+use crate::error::{Kind, Result};
 use crate::network::Watched;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type};
@@ -50,6 +53,8 @@ pub struct Header {
     pub variables: Vec<Watched>,
     /// The stage, of a training run.
     pub stage: Option<StageOf>,
+    /// What all its analyses are made of: the model, its weights, its inputs.
+    pub made_of: MadeOf,
     /// What the user should know before trusting a number of the file.
     pub warnings: Vec<String>,
 }
@@ -104,6 +109,8 @@ pub struct Record<T> {
     pub seconds: f64,
     /// Why it stopped.
     pub status: String,
+    /// What it was made of.
+    pub made_of: MadeOf,
     /// The stage that this one is aligned with.
     pub with_stage: Option<String>,
     /// The value.
@@ -183,7 +190,8 @@ impl ResultFile {
             text(f, "format", "kpflow-results")?;
             number(f, "format_version", 1i64)?;
             text(f, "kpflow_version", env!("CARGO_PKG_VERSION"))?;
-            text(f, "job", &header.job)?;
+            file.describe(f, header)?;
+            text(f, "made_of", &header.made_of.to_json())?;
             text(f, "model", &header.model)?;
             number(f, "parameters", header.parameters as i64)?;
             f.new_attr_builder().with_data(&header.shape.map(|d| d as i64)).create("shape")?;
@@ -195,8 +203,6 @@ impl ResultFile {
             text(f, "started", &utc(header.started))?;
             number(f, "wall_seconds", 0.0)?;
             text(f, "status", "running")?;
-            header.stage.as_ref().map_or(Ok(()), |s| s.write(f))?;
-            header.write_warnings(f)?;
             let state = f.create_group("state")?;
             let names = header.variables.iter().map(|v| v.name.parse::<VarLenUnicode>().unwrap_or_default()).collect();
             array(&state, "variables", &[header.variables.len()], names)?;
@@ -221,57 +227,58 @@ impl ResultFile {
         }
     }
 
-    /// Goes on with a file of the same job: also returns the names of the analyses that are finished.
-    pub fn resume(path: &Path, header: &Header) -> Result<(Self, Vec<String>)> {
+    /// Goes on with a file: also returns the names of the analyses that are finished. `wanted` are those of the job; what is there and was made of
+    /// something else is made again if `redo`.
+    ///
+    /// **Errors**: it is no result file, is of another format, or holds what was made of something else.
+    pub fn resume(
+        path: &Path,
+        header: &Header,
+        wanted: &[(String, MadeOf)],
+        redo: bool,
+    ) -> Result<(Self, Vec<String>)> {
         if !path.exists() {
             return Ok((Self::create(path, header)?, Vec::new()));
         }
-        let done = Self::finished(path, header)?;
+        let past = Past::read(path, &header.made_of, wanted)?;
+        if !redo {
+            past.require_same(path)?;
+        }
+        if !past.same {
+            // Nothing that is there is of use, the state neither.
+            return Ok((Self::create(path, header)?, Vec::new()));
+        }
         let result = Self { path: resolved(path), shape: header.shape };
         result.change(true, |f| {
-            header.stage.as_ref().map_or(Ok(()), |s| s.write(f))?;
-            header.write_warnings(f)?;
+            let group = f.group("analysis")?;
+            past.stale.iter().try_for_each(|(name, _)| group.unlink(name))?;
+            result.describe(f, header)?;
             text(f, "status", "running")
         })?;
-        Ok((result, done))
+        past.stale.iter().for_each(|(name, _)| parts::remove_of(path, name));
+        Ok((result, past.finished))
     }
 
-    /// The names of the analyses that a file of the same job has finished.
-    pub fn finished(path: &Path, header: &Header) -> Result<Vec<String>> {
-        let wrong = |m: &str| Error::input(path, m);
-        let file = hdf5_file::open(path, "--resume goes on with a result file")?;
-        let attr = |name: &str| hdf5_file::text_attribute(&file, name);
-        if attr("format").ok().as_deref() != Some("kpflow-results") {
-            return Err(wrong("is not a result file of kpflow; choose another --output"));
-        }
-        let shape = file.attr("shape").and_then(|a| a.read_raw::<i64>()).unwrap_or_default();
-        if attr("job").ok().as_deref() != Some(&header.job) || shape != header.shape.map(|d| d as i64) {
-            return Err(wrong(
-                "holds the results of another job; --resume needs the same job, or choose another --output",
-            ));
-        }
-        let group = file.group("analysis").map_err(|_| wrong("has no group /analysis; run without --resume"))?;
-        group.member_names().map_err(|e| Error::input(path, e))
-    }
-
-    /// Whether a file holds all of these analyses of this job's text, and is complete. If it is, it says from now on which of how many stages it is of.
-    pub fn is_whole(path: &Path, job: &str, stage: &StageOf, analyses: &[&str]) -> Result<bool> {
-        let Ok(file) = hdf5_file::open(path, "") else { return Ok(false) };
-        let attr = |name: &str| hdf5_file::text_attribute(&file, name);
-        let number = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<i64>()).unwrap_or(-1);
-        let of = |name: &str, value: &str| attr(name).ok().as_deref() == Some(value);
-        let group = file.group("analysis");
-        let there = |name: &&str| group.as_ref().is_ok_and(|g| g.link_exists(name));
-        let ours = of("format", "kpflow-results") && of("job", job) && of("stage", &stage.name);
-        if !ours || !of("status", "complete") || !analyses.iter().all(there) {
+    /// Whether a file is whole: its run has ended, and it holds all that is wanted, made of the same. If it is, it says from now on what the job says
+    /// and which of how many stages it is of.
+    pub fn is_whole(path: &Path, header: &Header, wanted: &[(String, MadeOf)]) -> Result<bool> {
+        // What is wrong with it is said when the run goes on with it.
+        let Ok(past) = Past::read(path, &header.made_of, wanted) else { return Ok(false) };
+        if !(past.same && past.complete && past.has_all(wanted)) {
             return Ok(false);
         }
-        let same = number("stage_index") == stage.index as i64 && number("stages") == stage.count as i64;
-        drop((group, file));
-        if !same {
-            Self { path: resolved(path), shape: [0; 3] }.change(true, |f| stage.write(f))?;
+        if past.job != header.job || past.stage != header.stage {
+            let file = Self { path: resolved(path), shape: header.shape };
+            file.change(true, |f| file.describe(f, header))?;
         }
         Ok(true)
+    }
+
+    /// Writes what may be other in a job that goes on with a file.
+    fn describe(&self, f: &hdf5::File, header: &Header) -> hdf5::Result<()> {
+        text(f, "job", &header.job)?;
+        header.write_warnings(f)?;
+        header.stage.as_ref().map_or(Ok(()), |s| s.write(f))
     }
 
     /// Adds the state itself, [B, T, N].
@@ -297,6 +304,7 @@ impl ResultFile {
             number(&g, "matvecs_computed", r.computed as i64)?;
             number(&g, "seconds", r.seconds)?;
             text(&g, "status", &r.status)?;
+            text(&g, "made_of", &r.made_of.to_json())?;
             r.with_stage.as_ref().map_or(Ok(()), |s| text(&g, "with_stage", s))?;
             if let Some(value) = r.value {
                 scalar(&g, "value", value)?;
@@ -368,29 +376,6 @@ impl ResultFile {
 /// Where a path leads: a link to a result file stays a link when the file is replaced.
 fn resolved(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.into())
-}
-
-/// Fails unless a new result file may take this place: a wrong `--output` must not cost anyone their inputs or weights.
-pub fn replaceable(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Err(Error::input(path, "is a directory; the result is a file"));
-    }
-    if !path.exists() {
-        return Ok(());
-    }
-    if is_result(path)? {
-        return Ok(());
-    }
-    Err(Error::input(path, "is there and is not a result file of kpflow; choose another --output, or remove it"))
-}
-
-/// Whether a file says of itself that it is a result file; an error if it is HDF5 and cannot be opened.
-pub fn is_result(path: &Path) -> Result<bool> {
-    if !hdf5_file::is_hdf5(path) {
-        return Ok(false);
-    }
-    let file = hdf5_file::open(path, "")?;
-    Ok(hdf5_file::text_attribute(&file, "format").is_ok_and(|f| f == "kpflow-results"))
 }
 
 #[cfg(test)]

@@ -70,6 +70,22 @@ pub(super) fn remove(results: &Path) {
     let _ = std::fs::remove_dir(directory);
 }
 
+/// Removes the parts of one analysis.
+pub(super) fn remove_of(results: &Path, analysis: &str) {
+    let directory = directory_of(results);
+    for file in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        // Names may hold dots: "a" must not take what is of "a.b".
+        let of = |tensor: &&str| {
+            let rank = name.strip_prefix(&format!("{analysis}.{tensor}.")).and_then(|n| n.strip_suffix(".h5"));
+            rank.is_some_and(|r| r.bytes().all(|b| b.is_ascii_digit()))
+        };
+        if super::read::TENSORS.iter().any(of) {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
+}
+
 fn slab(range: Range<usize>) -> Hyperslab {
     let all = SliceOrIndex::from(..);
     Hyperslab::from(vec![all, SliceOrIndex::from(range), all, all])

@@ -1,6 +1,8 @@
 //! Whether a result file can be written where it should be, and when it was.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
+use crate::hdf5_file;
+use crate::replace::{self, Own};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,6 +25,25 @@ pub(super) fn writable(directory: &Path) -> std::io::Result<()> {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }
+}
+
+/// A result file: a link to one stays a link when the file is replaced.
+const OWN: Own =
+    Own { what: "a result file of kpflow", instead: "choose another --output", is: is_result, links: true };
+
+/// Fails unless a new result file may take this place: a wrong `--output` must not cost anyone their inputs or weights.
+pub fn replaceable(path: &Path) -> Result<()> {
+    replace::replaceable(path, &OWN)
+}
+
+/// Whether a file says of itself that it is a result file; an error if it is HDF5 and cannot be opened.
+pub fn is_result(path: &Path) -> Result<bool> {
+    // A pipe would be waited for.
+    if !path.is_file() || !hdf5_file::is_hdf5(path) {
+        return Ok(false);
+    }
+    let file = hdf5_file::open(path, "")?;
+    Ok(hdf5_file::text_attribute(&file, "format").is_ok_and(|f| f == "kpflow-results"))
 }
 
 /// A time as ISO 8601 in UTC; days to dates by Hinnant's `civil_from_days`.

@@ -20,6 +20,7 @@ fn header() -> Header {
         variables: vec![Watched { name: "h".into(), offset: 0, stride: 3, positions: 2, width: 3 }],
         stage: None,
         warnings: vec!["one".into(), "two".into()],
+        made_of: MadeOf::default(),
     }
 }
 
@@ -45,7 +46,7 @@ fn written_read_and_resumed() {
         ..Record::default()
     };
     file.add("a", record).unwrap();
-    let (file, done) = ResultFile::resume(&path, &header()).unwrap();
+    let (file, done) = ResultFile::resume(&path, &header(), &[], false).unwrap();
     assert_eq!(done, ["a"]);
     file.finish(Duration::from_secs(1), Spent::default()).unwrap();
     let h5 = hdf5::File::open(&path).unwrap();
@@ -57,8 +58,17 @@ fn written_read_and_resumed() {
     file.add_state(vec![1.0f32; 6]).unwrap();
     assert_eq!(hdf5::File::open(&path).unwrap().dataset("state/values").unwrap().shape(), [1, 2, 3]);
     assert_eq!(h5.dataset("analysis/a/value").unwrap().read_scalar::<f64>().unwrap(), 2.5);
+    drop(h5);
+    // Another text is no other job; another key is, and is made again if that is asked for.
     let other = Header { job: "x = 2\n".into(), ..header() };
-    assert!(ResultFile::resume(&path, &other).err().unwrap().to_string().contains("another job"));
+    let mut made = MadeOf::default();
+    made.say("rtol", "0.1");
+    let wanted = [("a".to_string(), made)];
+    assert_eq!(ResultFile::resume(&path, &other, &[], false).unwrap().1, ["a"]);
+    let refused = ResultFile::resume(&path, &other, &wanted, false).err().unwrap().to_string();
+    assert!(refused.contains("another job: a (rtol = unsaid then and 0.1 now); --redo"), "{refused}");
+    assert!(ResultFile::resume(&path, &other, &wanted, true).unwrap().1.is_empty());
+    assert!(!hdf5::File::open(&path).unwrap().link_exists("analysis/a"));
     assert!(!dir.path().join("r.h5.tmp").exists());
 }
 
@@ -128,7 +138,7 @@ fn a_killed_run_leaves_a_file_that_opens() {
         std::thread::sleep(Duration::from_millis(11 * round));
         child.kill().unwrap();
         child.wait().unwrap();
-        let (_, done) = ResultFile::resume(&path, &header()).unwrap();
+        let (_, done) = ResultFile::resume(&path, &header(), &[], false).unwrap();
         let h5 = hdf5::File::open(&path).unwrap();
         for name in &done {
             let vectors = h5.dataset(&format!("analysis/{name}/eigenvectors")).unwrap();

@@ -2,9 +2,10 @@
 
 use super::operators::{factor, factor_adjoint, operator, Boxed, Memos, Shared};
 use super::part::OfPart;
+use super::range::size;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
-use crate::estimate::{Budget, DenseSpectrum};
+use crate::estimate::{beyond, times_power, Budget, DenseSpectrum};
 use crate::estimate::{Estimate, Problem, StopReason, Tall};
 use crate::job::{Analysis, Job, Method, Operator, Quantity};
 use crate::journal::Rows;
@@ -12,6 +13,7 @@ use crate::model::Loaded;
 use crate::results::Record;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::Coupling;
+use std::cell::Cell;
 
 /// Below this many numbers a vector, the whole matrix is cheaper than any estimate.
 pub const SMALL: usize = 512;
@@ -32,8 +34,12 @@ pub(super) struct Setting<'a, 'l, T> {
     pub memos: &'a Memos<'a, T>,
     pub shared: Option<&'a Shared<T>>,
     pub progress: &'a dyn Fn(usize, f64, f64),
+    /// The power of two by which the operator is scaled, once it is known.
+    pub scale: &'a Cell<i32>,
+    /// Whether products have vanished.
+    pub lost: Cell<bool>,
     /// The operator.
-    all: Boxed<'a, T>,
+    pub all: Boxed<'a, T>,
     /// Its block diagonal over trajectories.
     diagonal: Boxed<'a, T>,
 }
@@ -48,6 +54,10 @@ pub(super) fn check<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<
             (Quantity::Learnability, Some(with)) => drop(super::spectra::open_signal(with, loaded)?),
             _ => {}
         }
+        if a.method == Method::Exact && a.quantity != Quantity::Lyapunov {
+            let of_trace = (a.quantity == Quantity::Trace).then(|| closed(a.operator)).flatten();
+            crate::estimate::require_closed(lin, of_trace)?;
+        }
         let dense = a.method == Method::Dense || a.quantity == Quantity::Matrix;
         if dense && a.part.is_all() {
             crate::estimate::require_dense(loaded.trajectories * lin.shape().per_trajectory())?;
@@ -59,7 +69,7 @@ pub(super) fn check<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<
 }
 
 /// An error that says which analysis it is about.
-fn in_analysis(job: &Job, analysis: &Analysis, e: Error) -> Error {
+pub(super) fn in_analysis(job: &Job, analysis: &Analysis, e: Error) -> Error {
     Error {
         message: format!("in [[analysis]] {}: {}", analysis.name, e.message),
         file: e.file.or_else(|| Some(job.path.clone())),
@@ -93,8 +103,16 @@ pub(super) fn analyse<'a, T: Real>(
         let most = loaded.trajectories.div_ceil(engine.grid().size()) * loaded.shape.per_trajectory();
         let shared = memos.of(analysis, most);
         let before = shared.map_or(0, Shared::computed);
-        let (mut record, tensors) =
-            Setting { job, analysis, loaded, lin, engine, memos, shared, progress, all, diagonal }.analyse()?;
+        let (scale, lost, powers) = (Cell::new(0), Cell::new(false), told_degrees(analysis));
+        let told = |m: usize, value: f64, error: f64| {
+            let [value, error] = [(value, powers[0]), (error, powers[1])].map(|(x, d)| times_power(x, d * scale.get()));
+            progress(m, value, error);
+        };
+        let (progress, scale): (&dyn Fn(usize, f64, f64), _) = (&told, &scale);
+        let setting =
+            Setting { job, analysis, loaded, lin, engine, memos, shared, progress, scale, lost, all, diagonal };
+        let (mut record, tensors) = setting.analyse()?;
+        setting.require_digits()?;
         record.computed = shared.map_or(record.matvecs, |s| s.computed() - before);
         Ok((record, tensors))
     };
@@ -107,7 +125,13 @@ impl<T: Real> Setting<'_, '_, T> {
         Budget { rtol, max_matvecs: self.analysis.max_matvecs }
     }
 
+    /// A problem of 2^-k of an operator that is of this analysis's kind.
     pub fn problem<'p>(&'p self, op: &'p Boxed<'_, T>) -> Problem<'p, T> {
+        self.plain(op).with_exponent(self.exponent())
+    }
+
+    /// A problem of an operator as it is.
+    pub fn plain<'p>(&'p self, op: &'p Boxed<'_, T>) -> Problem<'p, T> {
         let Self { loaded, engine, job, .. } = *self;
         let trajectories = match self.analysis.part.average {
             true => (usize::from(op.domain().trajectories == 0), 1),
@@ -132,18 +156,30 @@ impl<T: Real> Setting<'_, '_, T> {
         let which = self.analysis.operator;
         let made = if forward { factor(which, lin, engine) } else { factor_adjoint(which, lin, engine) };
         let (op, replicated) = made.ok_or_else(|| Error::usage("method = \"one_sided\" is for A = FFᵀ"))?;
-        let mut problem = self.problem(&op);
+        // A = F Fᵀ: half of its exponent.
+        let half = self.exponent() / 2;
+        let mut problem = self.plain(&op).with_exponent(half);
         if replicated {
             // Changes of the weights are the same on every rank.
             let [state, weights] = self.back(true);
             problem = match forward {
                 true => Problem::new(&*op, engine, (0, 1), self.job.seed, self.loaded.block, self.progress)
-                    .with_rows(weights, state),
+                    .with_rows(weights, state)
+                    .with_exponent(half),
                 false => problem.with_rows(state, weights),
             };
         }
         let memo = self.shared.map(|s| if forward { &s.forward } else { &s.reverse });
         Ok(f(&problem.with_memo(memo), replicated))
+    }
+
+    /// The size of Fᵀ's products, where A = F Fᵀ. Collective.
+    pub fn factor_size(&self) -> f64 {
+        let made = factor_adjoint(self.analysis.operator, self.lin, self.engine);
+        made.map_or(0.0, |(op, replicated)| {
+            let [state, written] = self.back(replicated);
+            size(&self.plain(&op).with_rows(state, written))
+        })
     }
 
     /// The rows that Fᵀ reads and writes here: a change of the weights is one row, which every rank holds.
@@ -155,7 +191,7 @@ impl<T: Real> Setting<'_, '_, T> {
 
     /// Whether the whole matrix is the cheapest way.
     pub fn small(&self) -> bool {
-        self.all().len() <= SMALL.min(self.analysis.max_matvecs)
+        self.plain(&self.all).len() <= SMALL.min(self.analysis.max_matvecs)
     }
 
     /// Whether the whole matrix is to be made: asked for, or best.
@@ -197,7 +233,7 @@ impl<T: Real> Setting<'_, '_, T> {
 
     /// What to write of a number.
     pub fn scalar(&self, (estimate, method): (Estimate, Method)) -> Result<Found<T>> {
-        require_finite(estimate.stop, estimate.value)?;
+        require_finite::<T>(estimate.stop, estimate.value)?;
         let record = Record {
             method: method.name().into(),
             converged: estimate.stop.converged(),
@@ -213,11 +249,23 @@ impl<T: Real> Setting<'_, '_, T> {
 }
 
 /// An overflow is not a result: it ends the run with what to do about it. The same on every rank, as the sums are.
-pub(super) fn require_finite(stop: StopReason, value: f64) -> Result<()> {
+pub(super) fn require_finite<T: Real>(stop: StopReason, value: f64) -> Result<()> {
     if stop == StopReason::Overflow || !value.is_finite() {
-        return Err(Error::run("the operator's products overflow; take precision = \"f64\", or check the weights"));
+        return Err(Error::run(format!("the operator's products leave the range: {}", beyond::<T>())));
     }
     Ok(())
+}
+
+/// How often the value and the error that an estimate tells on its way have the operator as a factor.
+fn told_degrees(a: &Analysis) -> [i32; 2] {
+    let sampled = matches!(a.method, Method::Hutchinson | Method::OneSided);
+    match a.quantity {
+        Quantity::Alignment | Quantity::EntropyRank | Quantity::LogDet => [0, 0],
+        Quantity::EffectiveRank if sampled => [0, 0],
+        // Their error is a ratio.
+        Quantity::Eigenpairs | Quantity::SingularTriplets | Quantity::Norm | Quantity::Learnability => [1, 0],
+        _ => [1, 1],
+    }
 }
 
 /// Whether an operator has closed forms, and which.

@@ -1,10 +1,12 @@
 //! `kpflow run`: load, linearise, analyse, write.
 
 pub mod analyse;
+mod made_of;
 pub mod memory;
 mod moments;
 pub mod operators;
 mod part;
+mod range;
 mod spectra;
 pub mod stages;
 mod structure;
@@ -28,6 +30,7 @@ use crate::results::{table, Header, Lock, ResultFile, Spent, StageOf};
 use crate::signals::Signals;
 use analyse::analyse;
 use kpflow_core::model::Linearization;
+use made_of::{Making, Weights};
 use memory::memory;
 use operators::{same_operator, Memos};
 use serde_json::json;
@@ -80,15 +83,27 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
     let signals = grid.agree(Signals::listen())?;
     if !job.stages.is_empty() {
         stages::check::<T>(job, grid.world())?;
-        stages::replaceable(job, options.resume, grid)?;
+        stages::replaceable(job, options.resuming(), grid)?;
     }
+    grid.agree((0..job.runs()).try_for_each(|i| stages::apart(&job.at(i))))?;
     let mut inputs: Option<Rc<Inputs<T>>> = None;
+    let weights = Weights::default();
     for i in 0..job.runs() {
         let this = job.at(i);
         let stage = job.stages.get(i).map(|s| StageOf { name: s.name.clone(), index: i, count: job.runs() });
-        if let Some(stage) = &stage {
+        let reading = Progress::of("reading the files", "bytes", 0, voice.0);
+        let loaded = match inputs {
+            None => Loaded::load(&this, engine),
+            Some(inputs) => Loaded::load_on(inputs, &this, engine),
+        };
+        let loaded = loaded.map_err(|e| this.in_stage(e))?;
+        drop(reading);
+        inputs = Some(loaded.inputs());
+        let making = Making::of(&this, &loaded, &weights, grid).map_err(|e| this.in_stage(e))?;
+        let header = header_of(&this, &loaded, stage, &making, engine);
+        if let Some(stage) = &header.stage {
             // Whether it is finished is written down, which a dry run does not.
-            let whole = options.resume && !options.dry_run && stages::is_whole(&this, stage, grid)?;
+            let whole = options.resuming() && !options.dry_run && stages::is_whole(&this, &header, &making, grid)?;
             let file = this.model.weights.display();
             let what = if whole { "finished before".into() } else { format!("{file}") };
             let fields =
@@ -98,15 +113,8 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
                 continue;
             }
         }
-        let reading = Progress::of("reading the files", "bytes", 0, voice.0);
-        let loaded = match inputs {
-            None => Loaded::load(&this, engine),
-            Some(inputs) => Loaded::load_on(inputs, &this, engine),
-        };
-        let loaded = loaded.map_err(|e| this.in_stage(e))?;
-        drop(reading);
-        inputs = Some(loaded.inputs());
-        run_one(&this, &job.heaviest(), options, engine, (&loaded, stage, &signals)).map_err(|e| this.in_stage(e))?;
+        let run = run_one(&this, &job.heaviest(), options, engine, (&loaded, &header, &making, &signals));
+        run.map_err(|e| this.in_stage(e))?;
     }
     if voice.0 && !options.dry_run && !job.stages.is_empty() {
         print!("\n{}", table::stages(job));
@@ -120,9 +128,9 @@ fn run_one<T: Real>(
     heaviest: &Job,
     options: &cli::Run,
     engine: &Engine,
-    (loaded, stage, signals): (&Loaded<T>, Option<StageOf>, &Signals),
+    (loaded, header, making, signals): (&Loaded<T>, &Header, &Making, &Signals),
 ) -> Result<()> {
-    let (started, clock) = (SystemTime::now(), Instant::now());
+    let clock = Instant::now();
     let grid = engine.grid();
     let sent = grid.traffic();
     let voice = Voice(grid.is_root() && !options.quiet);
@@ -136,22 +144,6 @@ fn run_one<T: Real>(
             loaded.require_numbers(engine)?;
             return Err(e);
         }
-        let shape = [loaded.trajectories, loaded.shape.steps, loaded.shape.units];
-        let header = Header {
-            job: job.text.clone(),
-            model: job.model.kind.name().into(),
-            parameters: loaded.network().parameters(),
-            shape,
-            seed: job.seed,
-            precision: job.precision.name().into(),
-            ranks: grid.world().size(),
-            grid: [grid.size(), grid.probes()],
-            threads: kpflow_core::machine::Tasks::lanes(engine),
-            started,
-            variables: loaded.network().watched(),
-            stage,
-            warnings: loaded.warnings(),
-        };
         if grid.is_root() {
             header.warnings.iter().for_each(|w| events::warning(w));
         }
@@ -160,9 +152,9 @@ fn run_one<T: Real>(
         if options.dry_run {
             grid.agree(require_memory(bytes)).map_err(|e| told::before_it_runs(e, job))?;
             grid.agree(analyse::check(job, loaded, lin, engine)).map_err(|e| told::before_it_runs(e, job))?;
-            return told::dry::<T>(job, options, engine, &header, (bytes, voice));
+            return told::dry::<T>(job, options, engine, (header, making), (bytes, voice));
         }
-        voice.say("started", || told::started(job, &header, options.resume, bytes), || told::head(&header, bytes));
+        voice.say("started", || told::started(job, header, options.resuming(), bytes), || told::head(header, bytes));
         grid.agree(require_memory(bytes))?;
         grid.agree(analyse::check(job, loaded, lin, engine))?;
         if verbose {
@@ -171,10 +163,11 @@ fn run_one<T: Real>(
         let lock = grid.agree(grid.is_root().then(|| Lock::take(&job.output)).transpose())?;
         let opened = if !grid.is_root() {
             Ok((None, Vec::new()))
-        } else if options.resume {
-            ResultFile::resume(&job.output, &header).map(|(f, done)| (Some(f), done))
+        } else if options.resuming() {
+            let resumed = ResultFile::resume(&job.output, header, &making.analyses, options.redo);
+            resumed.map(|(f, done)| (Some(f), done))
         } else {
-            ResultFile::create(&job.output, &header).map(|f| (Some(f), Vec::new()))
+            ResultFile::create(&job.output, header).map(|f| (Some(f), Vec::new()))
         };
         let (file, finished) = grid.agree(opened)?;
         // Every rank has to know what the root found finished.
@@ -186,8 +179,8 @@ fn run_one<T: Real>(
             let state = collect(&Tall { shape: loaded.shape, vectors: 1, data: state }, grid);
             grid.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
         }
-        let journal = open_journal(job, options.resume, signals, loaded, grid);
-        analyses(job, options, engine, loaded, lin, file.as_ref(), &finished, journal)?;
+        let journal = open_journal(job, options.resuming(), signals, making, grid);
+        analyses(job, options, engine, loaded, lin, (file.as_ref(), making), &finished, journal)?;
         let spent = spent(grid, sent);
         if verbose {
             told::needed(&spent);
@@ -201,11 +194,38 @@ fn run_one<T: Real>(
     done
 }
 
+/// What the result file says of a run.
+fn header_of<T: Real>(
+    job: &Job,
+    loaded: &Loaded<T>,
+    stage: Option<StageOf>,
+    making: &Making,
+    engine: &Engine,
+) -> Header {
+    let grid = engine.grid();
+    Header {
+        job: job.text.clone(),
+        model: job.model.kind.name().into(),
+        parameters: loaded.network().parameters(),
+        shape: [loaded.trajectories, loaded.shape.steps, loaded.shape.units],
+        seed: job.seed,
+        precision: job.precision.name().into(),
+        ranks: grid.world().size(),
+        grid: [grid.size(), grid.probes()],
+        threads: kpflow_core::machine::Tasks::lanes(engine),
+        started: SystemTime::now(),
+        variables: loaded.network().watched(),
+        stage,
+        made_of: making.common.clone(),
+        warnings: loaded.warnings(),
+    }
+}
+
 /// The journal of a job.
-fn open_journal<T: Real>(job: &Job, resume: bool, signals: &Signals, loaded: &Loaded<T>, grid: Grid) -> Journal {
+fn open_journal(job: &Job, resume: bool, signals: &Signals, making: &Making, grid: Grid) -> Journal {
     // What was written by another version, or is of other numbers, is of no use.
-    let about = format!("{} {} {}", env!("CARGO_PKG_VERSION"), job.precision.name(), job.text);
-    let fingerprint = loaded.fingerprint(grid) ^ xxh3_64(about.as_bytes());
+    let about = format!("{} {}", env!("CARGO_PKG_VERSION"), making.common.to_json());
+    let fingerprint = xxh3_64(about.as_bytes());
     let interval = job.checkpoint.map(Duration::from_secs_f64);
     Journal::open(directory_of(&job.output), fingerprint, interval, resume, signals.clone(), grid)
 }
@@ -216,7 +236,7 @@ fn analyses<T: Real>(
     engine: &Engine,
     loaded: &Loaded<T>,
     lin: &Linearization<'_, T>,
-    file: Option<&ResultFile>,
+    (file, making): (Option<&ResultFile>, &Making),
     finished: &[&str],
     journal: Journal,
 ) -> Result<()> {
@@ -231,6 +251,7 @@ fn analyses<T: Real>(
             voice.say("analysis_finished_before", || json!({ "name": name }), || format!("{name}: finished before"));
             continue;
         }
+        let made_of = making.one(&analysis.name);
         let clock = Instant::now();
         if voice.0 && events::is_json() {
             let (operator, quantity) = (analysis.operator.name(), analysis.quantity.name());
@@ -242,7 +263,7 @@ fn analyses<T: Real>(
         let tell = |m: usize, v: f64, e: f64| progress.tell(m, v, e);
         let mut again = false;
         let (mut record, tensors) = loop {
-            journal.begin(&analysis.name, again);
+            journal.begin(&format!("{} {}", analysis.name, made_of.to_json()), again);
             let work = || {
                 journal.look();
                 analyse(job, analysis, loaded, lin, engine, &memos, &tell)
@@ -268,6 +289,7 @@ fn analyses<T: Real>(
                 record.parts.push(write_part(job, &analysis.name, (*name, v), shape, grid)?);
             }
         }
+        record.made_of = made_of;
         record.operator = analysis.operator.name().into();
         record.quantity = analysis.quantity.name().into();
         record.with_stage.clone_from(&analysis.with_stage);

@@ -2,6 +2,7 @@
 
 use super::analyse::{closed, require_finite, Setting};
 use super::operators::{factor_adjoint, operator};
+use super::range::{restored, Exponent};
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::estimate::{self, Budget, Closed, Estimate, Exact, Memo, Problem, SecondMoment, StopReason};
@@ -11,6 +12,12 @@ use kpflow_core::model::Linearization;
 use kpflow_core::ntk::Coupling;
 
 type Chose = (Estimate, Method);
+
+/// A rank of an operator that is positive semidefinite: where it is not 0 it is at least 1, whatever samples and rounding say.
+pub(super) fn at_least_one((found, method): Chose) -> Chose {
+    let value = if found.value > 0.0 { found.value.max(1.0) } else { found.value };
+    (Estimate { value, ..found }, method)
+}
 
 impl<T: Real> Setting<'_, '_, T> {
     /// Flops of all products that may be spent: what an exact method may cost before an estimate is better.
@@ -37,16 +44,20 @@ impl<T: Real> Setting<'_, '_, T> {
             Method::Auto if !by_trajectories => return self.trace(Method::Xnystrace, budget),
             Method::Auto => {
                 let form = self.exact_trace();
-                let run = || exact(form.map_or(Closed::Ntk, |f| f.0));
+                let k = self.exponent();
+                let run = || exact(form.map_or(Closed::Ntk, |f| f.0)).map(|e| restored(e, -k));
                 let exact = form.map(|(_, products)| Exact { products, run: &run });
                 let found = estimate::auto(&self.diagonal(), &budget, exact)?;
                 let method = match found.stop {
                     StopReason::Exact => Method::Exact,
                     _ => Method::PerTrajectoryXnystrace,
                 };
-                return Ok((found, method));
+                return Ok((self.up(found), method));
             }
-            Method::Exact => exact(closed(self.analysis.operator).unwrap_or(Closed::Ntk))?,
+            Method::Exact => {
+                let found = exact(closed(self.analysis.operator).unwrap_or(Closed::Ntk))?;
+                return Ok((self.in_range(found), method));
+            }
             Method::Dense => self.dense()?.trace(),
             Method::PerTrajectory => estimate::per_trajectory(&self.diagonal(), &budget),
             Method::PerTrajectoryXnystrace => estimate::per_trajectory_xnystrace(&self.diagonal(), &budget)?,
@@ -58,7 +69,7 @@ impl<T: Real> Setting<'_, '_, T> {
             Method::OneSided => self.one_sided(false, |p, replicated| estimate::reverse(p, &budget, replicated))?,
             _ => estimate::hutchinson(&self.all(), &budget),
         };
-        Ok((found, method))
+        Ok((self.up(found), method))
     }
 
     pub fn frobenius(&self, budget: Budget) -> Result<Chose> {
@@ -71,13 +82,16 @@ impl<T: Real> Setting<'_, '_, T> {
             other => other,
         };
         let found = match method {
-            Method::Exact => estimate::exact_frobenius(self.lin, self.engine)?,
+            Method::Exact => {
+                let found = estimate::exact_frobenius(self.lin, self.engine)?;
+                return Ok((self.in_range(found), method));
+            }
             Method::Dense => self.dense()?.frobenius(),
             Method::Hutchpp => estimate::frobenius_deflated(&self.all(), &budget)?,
             Method::OneSided => self.pairs(SecondMoment::Frobenius, budget.rtol)?,
             _ => estimate::frobenius(&self.all(), &budget),
         };
-        Ok((found, method))
+        Ok((self.up(found), method))
     }
 
     fn pairs(&self, what: SecondMoment, rtol: f64) -> Result<Estimate> {
@@ -91,12 +105,20 @@ impl<T: Real> Setting<'_, '_, T> {
         let known = self.analysis.operator == Operator::Propagator && flops.is_some_and(|f| f <= self.affordable());
         if self.analysis.method == Method::Auto && known {
             let square = estimate::exact_trace(self.lin, self.engine, Closed::PropagatorGram)?.value;
-            return Ok((Estimate::exact(square.sqrt(), 0), Method::Exact));
+            // Where the square leaves the range, the norm itself need not.
+            if square.is_finite() {
+                return Ok((Estimate::exact(square.sqrt(), 0), Method::Exact));
+            }
         }
-        Ok((estimate::frobenius(&self.all(), &self.budget(self.analysis.rtol)), Method::Hutchinson))
+        let found = estimate::frobenius(&self.all(), &self.budget(self.analysis.rtol));
+        Ok((self.up(found), Method::Hutchinson))
     }
 
     pub fn effective_rank(&self) -> Result<Chose> {
+        self.effective_rank_found().map(at_least_one)
+    }
+
+    fn effective_rank_found(&self) -> Result<Chose> {
         let a = self.analysis;
         match a.method {
             _ if self.by_matrix() => return Ok((self.dense()?.effective_rank(), Method::Dense)),
@@ -118,6 +140,10 @@ impl<T: Real> Setting<'_, '_, T> {
     }
 
     pub fn stable_rank(&self) -> Result<Chose> {
+        self.stable_rank_found().map(at_least_one)
+    }
+
+    fn stable_rank_found(&self) -> Result<Chose> {
         let a = self.analysis;
         if self.by_matrix() {
             let spectrum = self.dense()?;
@@ -148,7 +174,7 @@ impl<T: Real> Setting<'_, '_, T> {
             let finite = other.state(lin).iter().all(|x| x.is_finite());
             let wrong = || Error::input(&with.path, "the state overflows on these inputs");
             self.engine.grid().agree(if finite { Ok(()) } else { Err(wrong()) })?;
-            self.align(lin, other.fingerprint(self.engine.grid()))
+            self.align(lin, other.content(self.engine.grid()).weights)
         })?
     }
 
@@ -157,13 +183,17 @@ impl<T: Real> Setting<'_, '_, T> {
         let budget = self.budget(a.rtol);
         let second = operator(a.operator, lin, self.engine, Coupling::All)?;
         let trajectories = (self.loaded.first, self.loaded.trajectories);
-        let problem = |op| Problem::new(op, self.engine, trajectories, self.job.seed, self.loaded.block, self.progress);
+        let plain = |op| Problem::new(op, self.engine, trajectories, self.job.seed, self.loaded.block, self.progress);
+        // Of another size, perhaps: its exponent is its own.
+        let Exponent { k, lost } = Exponent::of(&plain(&*second));
+        self.lost.set(self.lost.get() || lost);
+        let problem = |op, k: i32| plain(op).with_exponent(k);
         let known = |what: &str| {
             let name = format!("{what} of {} with weights {fingerprint:x}", a.operator.name());
             Memo::journaled(0, &self.memos.journal, &name)
         };
         let memos = [known("all"), known("reverse")];
-        let (first, other) = (self.all(), problem(&*second).with_memo(Some(&memos[0])));
+        let (first, other) = (self.all(), problem(&*second, k).with_memo(Some(&memos[0])));
         if self.by_matrix() {
             let (x, y) = (self.dense()?, estimate::dense(&other)?);
             let inner: f64 = x.matrix.iter().zip(&y.matrix).map(|(x, y)| x * y).sum();
@@ -175,14 +205,14 @@ impl<T: Real> Setting<'_, '_, T> {
             let back = factor_adjoint(a.operator, lin, self.engine);
             let (back, replicated) = back.ok_or_else(|| Error::usage("method = \"one_sided\" is for A = FFᵀ"))?;
             let [state, written] = self.back(replicated);
-            let other = problem(&*back).with_memo(Some(&memos[1])).with_rows(state, written);
+            let other = problem(&*back, k / 2).with_memo(Some(&memos[1])).with_rows(state, written);
             let found =
                 self.one_sided(false, |p, replicated| estimate::pair_alignment(p, &other, &budget, replicated))?;
             return Ok((found, a.method));
         }
         let deflate = a.method != Method::Hutchinson;
         let found = estimate::alignment(&first, &other, &budget, deflate);
-        require_finite(found.stop, found.value)?;
+        require_finite::<T>(found.stop, found.value)?;
         Ok((found, if deflate { Method::Hutchpp } else { Method::Hutchinson }))
     }
 }

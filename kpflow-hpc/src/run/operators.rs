@@ -1,5 +1,6 @@
 //! The operators that an analysis names, and what all analyses of a job share of their products.
 
+use super::range::Exponent;
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::estimate::Memo;
@@ -93,6 +94,8 @@ pub(super) struct Shared<T> {
     pub reverse: Memo<T>,
     pub forward: Memo<T>,
     pub gram: Memo<T>,
+    /// The power of two by which it is scaled.
+    pub exponent: OnceCell<Exponent>,
 }
 
 impl<T: Real> Shared<T> {
@@ -105,6 +108,7 @@ impl<T: Real> Shared<T> {
             reverse: memo("reverse"),
             forward: memo("forward"),
             gram: memo("gram"),
+            exponent: OnceCell::new(),
         }
     }
 

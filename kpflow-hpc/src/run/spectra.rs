@@ -1,15 +1,18 @@
 //! Eigenpairs, singular triplets, the norm; Lyapunov exponents.
 
 use super::analyse::{require_finite, Found, Setting};
+use super::moments::at_least_one;
 use super::operators::gram_and_adjoint;
+use super::range::largest;
 use super::structure::exact;
 use crate::engine::Real;
 use crate::error::{Error, Result};
-use crate::estimate::{self, Budget, Eigenpairs, Estimate, Tall, Triplets};
+use crate::estimate::{self, times_power, Budget, Eigenpairs, Estimate, Tall, Triplets};
 use crate::job::{Method, Source};
 use crate::load::Array;
 use crate::model::Loaded;
 use crate::results::Record;
+use kpflow_core::Shape;
 
 impl<T: Real> Setting<'_, '_, T> {
     pub fn pairs_to(&self, count: usize, budget: Budget) -> Result<(Eigenpairs<T>, Method)> {
@@ -21,7 +24,7 @@ impl<T: Real> Setting<'_, '_, T> {
 
     pub fn eigenpairs(&self) -> Result<Found<T>> {
         let (pairs, method) = self.pairs_to(self.analysis.count, self.budget(self.analysis.rtol))?;
-        require_finite(pairs.stop, pairs.values.first().copied().unwrap_or(0.0))?;
+        require_finite::<T>(pairs.stop, pairs.values.first().copied().unwrap_or(0.0))?;
         let record = Record {
             method: method.name().into(),
             converged: pairs.stop.converged(),
@@ -32,8 +35,15 @@ impl<T: Real> Setting<'_, '_, T> {
             residuals: Some(pairs.residuals),
             ..Record::default()
         };
+        let record = self.up_pairs(record)?;
         let kept = if self.analysis.vectors { vec![("eigenvectors", pairs.vectors)] } else { Vec::new() };
         Ok((record, kept))
+    }
+
+    /// Eigenvalues or singular values, whose history has one value and a ratio.
+    fn up_pairs(&self, r: Record<T>) -> Result<Record<T>> {
+        let history = r.history.iter().map(|h| [h[0], times_power(h[1], self.exponent()), h[2]]).collect();
+        Ok(Record { history, ..self.up_record(r, false)? })
     }
 
     pub fn norm(&self) -> Result<(Estimate, Method)> {
@@ -44,19 +54,21 @@ impl<T: Real> Setting<'_, '_, T> {
     pub fn norm_to(&self, budget: Budget) -> Result<(Estimate, Method)> {
         let (pairs, method) = self.pairs_to(1, budget)?;
         let value = pairs.values.first().copied().unwrap_or(0.0);
-        require_finite(pairs.stop, value)?;
+        require_finite::<T>(pairs.stop, value)?;
         let standard_error = match method {
             Method::Dense => 0.0,
             _ => value * pairs.residuals.first().copied().unwrap_or(f64::INFINITY),
         };
         let Eigenpairs { matvecs, stop, history, .. } = pairs;
         let history = history.into_iter().map(|h| [h[0], h[1], h[1] * h[2]]).collect();
-        Ok((Estimate { value, standard_error, matvecs, stop, history }, method))
+        Ok((self.up(Estimate { value, standard_error, matvecs, stop, history }), method))
     }
 
     fn triplets(&self, count: usize) -> Result<Triplets<T>> {
         let (gram, adjoint) = gram_and_adjoint(self.analysis.operator, self.lin, self.engine);
-        let (gram, adjoint, forward) = (self.problem(&gram), self.problem(&adjoint), self.all());
+        let twice = 2 * self.exponent();
+        let (gram, adjoint) = (self.plain(&gram).with_exponent(twice), self.problem(&adjoint));
+        let forward = self.all();
         // Both sweeps of a pair count as one product.
         let (gram, adjoint, forward) = (
             gram.with_memo(self.shared.map(|s| &s.gram)),
@@ -64,7 +76,7 @@ impl<T: Real> Setting<'_, '_, T> {
             forward.with_memo(self.shared.map(|s| &s.forward)),
         );
         let found = estimate::singular_triplets(&gram, &forward, &adjoint, &self.budget(self.analysis.rtol), count);
-        require_finite(found.stop, found.values.first().copied().unwrap_or(0.0))?;
+        require_finite::<T>(found.stop, found.values.first().copied().unwrap_or(0.0))?;
         Ok(found)
     }
 
@@ -80,6 +92,7 @@ impl<T: Real> Setting<'_, '_, T> {
             arrays: vec![("singular_values", vec![found.values.len()], found.values)],
             ..Record::default()
         };
+        let record = self.up_pairs(record)?;
         let kept = vec![("left_vectors", found.left), ("right_vectors", found.right)];
         Ok((record, if self.analysis.vectors { kept } else { Vec::new() }))
     }
@@ -89,7 +102,7 @@ impl<T: Real> Setting<'_, '_, T> {
         let Triplets { values, residuals, matvecs, stop, history, .. } = self.triplets(1)?;
         let value = values.first().copied().unwrap_or(0.0);
         let standard_error = value * residuals.first().copied().unwrap_or(f64::INFINITY);
-        Ok((Estimate { value, standard_error, matvecs, stop, history }, Method::BlockKrylov))
+        Ok((self.up(Estimate { value, standard_error, matvecs, stop, history }), Method::BlockKrylov))
     }
 
     pub fn lyapunov(&self) -> Result<Found<T>> {
@@ -111,15 +124,15 @@ impl<T: Real> Setting<'_, '_, T> {
 
     /// An error signal against the modes of the operator.
     pub fn learnability(&self) -> Result<Found<T>> {
-        let e = self.error_signal()?;
+        let (e, scale) = self.error_signal()?;
         let (pairs, method) = self.pairs_to(self.analysis.count, self.budget(self.analysis.rtol))?;
-        require_finite(pairs.stop, pairs.values.first().copied().unwrap_or(0.0))?;
+        require_finite::<T>(pairs.stop, pairs.values.first().copied().unwrap_or(0.0))?;
         let found = estimate::learnability(&self.all(), &e, &pairs, self.analysis.learning_rate)?;
         let k = pairs.values.len();
         let record = Record {
             method: method.name().into(),
             converged: pairs.stop.converged(),
-            matvecs: pairs.matvecs + 1,
+            matvecs: pairs.matvecs + e.vectors,
             status: pairs.stop.describe().into(),
             value: Some(found.value),
             standard_error: Some(found.standard_error),
@@ -128,31 +141,44 @@ impl<T: Real> Setting<'_, '_, T> {
             arrays: vec![
                 ("energies", vec![k], found.energies),
                 ("time_constants", vec![k], found.time_constants),
-                ("predicted_decrease", vec![], vec![found.predicted_decrease]),
+                (
+                    "predicted_decrease",
+                    vec![],
+                    vec![times_power(found.predicted_decrease, self.exponent() + 2 * scale)],
+                ),
             ],
             eigenvalues: Some(pairs.values),
             ..Record::default()
         };
-        Ok((record, Vec::new()))
+        Ok((self.up_pairs(record)?, Vec::new()))
     }
 
-    fn error_signal(&self) -> Result<Tall<T>> {
+    /// The error signal, times 2^-k, and k.
+    fn error_signal(&self) -> Result<(Tall<T>, i32)> {
         let shape = self.loaded.shape;
         let grid = self.engine.grid();
         let read = || {
             let Some(with) = &self.analysis.with else { return Err(Error::usage("with is missing")) };
             open_signal(with, self.loaded)?.read_rows(self.loaded.first..self.loaded.first + shape.trajectories)
         };
-        Ok(Tall { shape, vectors: 1, data: grid.agree(read())? })
+        let mut e = Tall { shape, vectors: 1, data: grid.agree(read())? };
+        let k = match largest(&self.plain(&self.all), &e.data) {
+            0.0 => 0,
+            size => size.log2().round() as i32,
+        };
+        e.data.iter_mut().for_each(|x| *x = T::of(times_power(x.f64(), -k)));
+        // The core acts on positions: every unit's signal is a vector of them.
+        Ok((if self.all().shape() == shape { e } else { by_unit(&e) }, k))
     }
 
     pub fn log_det(&self) -> Result<(Estimate, Method)> {
         let a = self.analysis;
         if self.by_matrix() {
-            let value = estimate::log_det_of(&self.dense()?.values, a.noise);
+            let value = estimate::log_det_of(&self.dense()?.values, (a.noise, self.exponent()));
             return Ok((Estimate::exact(value, self.all().len()), Method::Dense));
         }
-        Ok((estimate::log_det(&self.all(), &self.budget(a.rtol), a.noise), Method::Lanczos))
+        let noise = (a.noise, self.exponent());
+        Ok((estimate::log_det(&self.all(), &self.budget(a.rtol), noise), Method::Lanczos))
     }
 
     pub fn entropy_rank(&self) -> Result<(Estimate, Method)> {
@@ -160,7 +186,8 @@ impl<T: Real> Setting<'_, '_, T> {
             let value = estimate::entropy_rank_of(&self.dense()?.values);
             return Ok((Estimate::exact(value, self.all().len()), Method::Dense));
         }
-        Ok((estimate::entropy_rank(&self.all(), &self.budget(self.analysis.rtol)), Method::Lanczos))
+        let found = estimate::entropy_rank(&self.all(), &self.budget(self.analysis.rtol));
+        Ok(at_least_one((found, Method::Lanczos)))
     }
 
     pub fn density(&self) -> Result<Found<T>> {
@@ -186,7 +213,7 @@ impl<T: Real> Setting<'_, '_, T> {
             number("zero_mass_error", density.zero_mass_error),
             number("zero_mass_bound", density.zero_mass_bound),
         ];
-        Ok((Record { arrays, ..record }, Vec::new()))
+        Ok((self.up_record(Record { arrays, ..record }, true)?, Vec::new()))
     }
 }
 
@@ -199,6 +226,19 @@ pub(super) fn open_signal<T: Real>(with: &Source, loaded: &Loaded<T>) -> Result<
         return Err(array.error(format!("has shape {found:?}; an error signal is as the state, {expected:?}")));
     }
     Ok(array)
+}
+
+/// The units of one vector as vectors of positions, [b][unit][step].
+fn by_unit<T: Real>(e: &Tall<T>) -> Tall<T> {
+    let (shape, units) = (e.shape, e.shape.units);
+    let mut out = Tall::zeros(Shape::new(shape.trajectories, shape.steps, 1), units);
+    for b in 0..shape.trajectories {
+        let from = e.part(b, 0);
+        for j in 0..units {
+            out.part_mut(b, j).iter_mut().enumerate().for_each(|(t, x)| *x = from[t * units + j]);
+        }
+    }
+    out
 }
 
 /// Points of a density.

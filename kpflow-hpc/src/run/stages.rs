@@ -1,11 +1,12 @@
 //! What the ranks do for the stages of a training run as a whole.
 
+use super::made_of::Making;
 use crate::comm::{Comm, Grid};
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::job::{stages, Job};
 use crate::model::Given;
-use crate::results::{self, ResultFile, StageOf};
+use crate::results::{self, Header, ResultFile};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -61,10 +62,17 @@ pub fn replaceable(job: &Job, resume: bool, grid: Grid) -> Result<()> {
     grid.agree(if grid.is_root() && !resume { all() } else { Ok(()) })
 }
 
-/// Whether an earlier run has finished a stage. Collective.
-pub fn is_whole(job: &Job, stage: &StageOf, grid: Grid) -> Result<bool> {
-    let names: Vec<&str> = job.analyses.iter().map(|a| a.name.as_str()).collect();
-    let found = if grid.is_root() { ResultFile::is_whole(&job.output, &job.text, stage, &names) } else { Ok(false) };
+/// Whether an earlier run has finished a stage, of the same weights and inputs. Collective.
+pub(super) fn is_whole(job: &Job, header: &Header, making: &Making, grid: Grid) -> Result<bool> {
+    let found = if grid.is_root() { ResultFile::is_whole(&job.output, header, &making.analyses) } else { Ok(false) };
     let found = grid.agree(found)?;
     Ok(grid.world().sum_one(f64::from(u8::from(found))) > 0.0)
+}
+
+/// Fails if a job would write over a result file that it reads. What is none is not replaced anyway.
+pub(super) fn apart(job: &Job) -> Result<()> {
+    match results::is_result(&job.output)? {
+        true => job.require_output_apart(),
+        false => Ok(()),
+    }
 }

@@ -24,7 +24,7 @@ impl<T: Real> Setting<'_, '_, T> {
             ],
             ..exact(Method::Dense, n)
         };
-        Ok((record, Vec::new()))
+        Ok((self.up_record(record, true)?, Vec::new()))
     }
 
     /// A partial trace onto one or two axes.
@@ -47,12 +47,12 @@ impl<T: Real> Setting<'_, '_, T> {
                 arrays: marginal_arrays(d, matrix, vec![0.0; d * d], values, vectors, (rank, 0.0)),
                 ..exact(Method::Dense, all.len())
             };
-            return Ok((record, Vec::new()));
+            return Ok((self.up_record(record, true)?, Vec::new()));
         }
         // The same partial traces, without the noise between trajectories, where they are not what is asked for.
         let problem = if kept[0] { all } else { self.diagonal() };
         let found = estimate::marginal(&problem, &self.budget(self.analysis.rtol), kept)?;
-        require_finite(found.stop, found.trace.0)?;
+        require_finite::<T>(found.stop, found.trace.0)?;
         let record = Record {
             method: Method::Hutchinson.name().into(),
             converged: found.stop.converged(),
@@ -71,7 +71,7 @@ impl<T: Real> Setting<'_, '_, T> {
             ),
             ..Record::default()
         };
-        Ok((record, Vec::new()))
+        Ok((self.up_record(record, true)?, Vec::new()))
     }
 
     /// The blocks between variables.
@@ -98,7 +98,7 @@ impl<T: Real> Setting<'_, '_, T> {
             ],
             ..Record::default()
         };
-        Ok((record, Vec::new()))
+        Ok((self.up_record(record, true)?, Vec::new()))
     }
 }
 

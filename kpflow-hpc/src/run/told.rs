@@ -1,5 +1,6 @@
 //! What a run says of itself: the fields of its events, and what a dry run tells.
 
+use super::made_of::Making;
 use crate::cli;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
@@ -7,7 +8,7 @@ use crate::events::{self, Voice};
 use crate::job::{Job, Quantity};
 use crate::model::Loaded;
 use crate::plan;
-use crate::results::{Header, Record, ResultFile, Spent};
+use crate::results::{Header, Past, Record, ResultFile, Spent};
 use crate::spelling::number_of;
 use kpflow_core::model::Linearization;
 use serde_json::{json, Value};
@@ -79,15 +80,20 @@ pub(super) fn dry<T: Real>(
     job: &Job,
     options: &cli::Run,
     engine: &Engine,
-    header: &Header,
+    (header, making): (&Header, &Making),
     (bytes, voice): (f64, Voice),
 ) -> Result<()> {
     let grid = engine.grid();
     let there = || -> Result<String> {
-        if options.resume && job.output.exists() {
-            let done = ResultFile::finished(&job.output, header)?;
-            let plural = if done.len() == 1 { "analysis" } else { "analyses" };
-            return Ok(format!("is there, with {} finished {plural}; it would be gone on with", done.len()));
+        if options.resuming() && job.output.exists() {
+            let past = Past::read(&job.output, &header.made_of, &making.analyses)?;
+            if !options.redo {
+                past.require_same(&job.output)?;
+            }
+            let (done, again) = (past.finished.len(), past.stale.len());
+            let plural = if done == 1 { "analysis" } else { "analyses" };
+            let again = if again > 0 { format!(", {again} would be made again") } else { String::new() };
+            return Ok(format!("is there, with {done} finished {plural}; it would be gone on with{again}"));
         }
         ResultFile::could_create(&job.output)?;
         Ok(if job.output.exists() { "is there, and would be replaced" } else { "would be made" }.into())
@@ -107,7 +113,7 @@ pub(super) fn dry<T: Real>(
         return Ok(());
     }
     if events::is_json() {
-        let mut fields = started(job, header, options.resume, bytes);
+        let mut fields = started(job, header, options.resuming(), bytes);
         fields["plan"] = plan::of_run_json(&plan);
         fields["output_state"] = there.clone().into();
         events::emit("dry_run", fields);

@@ -21,8 +21,7 @@ use kpflow_core::machine::Tasks;
 use model::Model;
 use optimizer::{clip, State};
 use std::time::{Duration, Instant};
-pub(crate) use store::replace;
-use store::Store;
+use store::{Begin, Store};
 
 /// How often what a resumed training needs is written, besides at the checkpoints.
 const SAVE: Duration = Duration::from_secs(60);
@@ -73,13 +72,13 @@ impl<'a, T: Real> Training<'a, T> {
             let batches = Batches::<T>::open(job)?;
             let mut model = Model::<T>::new(job, batches.sizes)?;
             let mut state = State::new(job.optimizer, job.learning_rate, model.parameters());
-            let step = match options.resume {
-                true => store.resume(&mut model, &mut state)?.unwrap_or(0),
-                false => 0,
+            let done = match options.resume {
+                true => store.resume(&mut model, &mut state)?,
+                false => None,
             };
-            Ok((batches, model, state, step))
+            Ok((batches, model, state, done))
         };
-        let (batches, model, state, step) = grid.agree(read())?;
+        let (batches, model, state, done) = grid.agree(read())?;
         let prepare = || -> Result<Option<Lock>> {
             if !grid.is_root() {
                 return Ok(None);
@@ -87,13 +86,24 @@ impl<'a, T: Real> Training<'a, T> {
             std::fs::create_dir_all(&job.directory)
                 .map_err(|e| Error::input(&job.directory, format!("cannot be made: {e}")))?;
             let lock = Lock::take(&store.resume_file())?;
-            store.prepare(step, options.force)?;
+            let begin = match (options.resume, options.force) {
+                (true, _) => Begin::Resume,
+                (false, true) => Begin::Force,
+                (false, false) => Begin::New,
+            };
+            let first_kept = (1..=job.steps).find(|&s| job.keeps(s));
+            store.prepare(done, begin, first_kept, &model)?;
             Ok(Some(lock))
         };
         let lock = grid.agree(prepare())?;
         let speak = grid.is_root() && !options.quiet;
-        let training = Self { job, engine, model, state, batches, store, signals, speak, step, _lock: lock };
+        let step = done.unwrap_or(0);
+        let mut training = Self { job, engine, model, state, batches, store, signals, speak, step, _lock: lock };
         training.introduce();
+        if done.is_none() {
+            // Before any checkpoint: whenever it is killed, there is something to go on from.
+            training.save()?;
+        }
         Ok(training)
     }
 

@@ -5,14 +5,44 @@ use super::optimizer::State;
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::load::Checkpoint;
+use crate::replace::{begins_with, replace, replaceable, Own, ANY};
 use safetensors::tensor::TensorView;
-use safetensors::Dtype;
+use safetensors::{Dtype, SafeTensors};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::Xxh3;
 
-/// The key of the note in a file that a training is resumed from: the step and the training's fingerprint.
+/// The key of the note in a file that a training is resumed from: the step, the training's fingerprint, and the checksum of it all.
 const NOTE: &str = "kpflow_training";
+
+/// The head of the losses.
+const HEAD: &str = "step,loss,gradient_norm";
+/// The file of losses.
+const LOSSES: Own = Own {
+    what: "the losses of a training",
+    instead: "choose another directory",
+    is: |path| Ok(begins_with(path, HEAD.as_bytes())),
+    links: false,
+};
+/// The file that a training is resumed from.
+const STATE: Own = Own {
+    what: "the state of a training",
+    instead: "choose another directory",
+    is: |path| Ok(begins_with(path, NOTE.as_bytes())),
+    links: false,
+};
+
+/// How a training begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// As new: nothing of another training may be there.
+    New,
+    /// As new, in place of what is there.
+    Force,
+    /// Where an earlier run ended.
+    Resume,
+}
 
 /// The directory of a training.
 pub struct Store {
@@ -27,27 +57,53 @@ fn wrong(path: &Path, e: impl std::fmt::Display) -> Error {
     Error { file: Some(path.into()), ..Error::run(message) }
 }
 
-/// Replaces a file as a whole: whoever reads it finds the old one or the new one.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut copy = path.to_path_buf().into_os_string();
-    copy.push(".tmp");
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&copy)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&copy, path)
-    };
-    write().map_err(|e| {
-        let _ = std::fs::remove_file(&copy);
-        wrong(path, e)
-    })
-}
-
 fn numbers<T: Real>(values: &[T]) -> (Dtype, Vec<u8>) {
     match std::mem::size_of::<T>() {
         4 => (Dtype::F32, values.iter().flat_map(|x| (x.f64() as f32).to_le_bytes()).collect()),
         _ => (Dtype::F64, values.iter().flat_map(|x| x.f64().to_le_bytes()).collect()),
     }
+}
+
+/// The lines of losses up to a step. A line that a kill has cut short is none, and nothing that follows it.
+fn kept_losses(log: &str, done: usize) -> impl Iterator<Item = &str> {
+    let step = move |line: &str| {
+        let mut fields = line.split(',');
+        let step = fields.next()?.parse::<usize>().ok()?;
+        let numbers = fields.map(|f| f.parse::<f64>().ok()).collect::<Option<Vec<f64>>>()?;
+        (numbers.len() == 2 && step <= done).then_some(step)
+    };
+    let mut last = 0;
+    log.lines().skip(1).take_while(move |line| {
+        let next = step(line).filter(|&s| s > last);
+        last = next.unwrap_or(last);
+        next.is_some()
+    })
+}
+
+/// The checksum of a state: of its note and all its tensors.
+fn checksum(note: &str, mut tensors: Vec<(&str, &[usize], &[u8])>) -> u64 {
+    tensors.sort_unstable_by_key(|t| t.0);
+    let mut hash = Xxh3::new();
+    hash.update(note.as_bytes());
+    for (name, shape, data) in tensors {
+        hash.update(format!("\n{name} {shape:?} {}\n", data.len()).as_bytes());
+        hash.update(data);
+    }
+    hash.digest()
+}
+
+/// Fails unless a state is what was written. One of an earlier version has no checksum: it is read as it is.
+fn require_whole(path: &Path) -> Option<()> {
+    let bytes = std::fs::read(path).ok()?;
+    let (_, head) = SafeTensors::read_metadata(&bytes).ok()?;
+    let note = head.metadata().as_ref().and_then(|m| m.get(NOTE)).cloned();
+    // What has no note at all is another file, of which more is said.
+    let Some(note) = note else { return Some(()) };
+    let Some((said, sum)) = note.rsplit_once(' ').filter(|(said, _)| said.contains(' ')) else { return Some(()) };
+    let all = SafeTensors::deserialize(&bytes).ok()?;
+    let tensors = all.tensors();
+    let tensors = tensors.iter().map(|(name, t)| (name.as_str(), t.shape(), t.data())).collect();
+    (format!("{:016x}", checksum(said, tensors)) == sum).then_some(())
 }
 
 /// A safetensors file of these tensors with one note: with several their order would be another every time.
@@ -85,29 +141,55 @@ impl Store {
         self.checkpoints().join(format!("step_{step:06}.safetensors"))
     }
 
-    /// Makes the directory ready for a training that has done `step` steps: from 0, what another wrote goes if `force`.
+    /// Makes the directory ready for a training that has a state of so many steps, or none: what another wrote goes if it is forced, and what this
+    /// training wrote before its first state goes if it is resumed.
     ///
     /// **Errors**: if there is what another training wrote, or nothing can be written.
-    pub fn prepare(&self, step: usize, force: bool) -> Result<()> {
+    pub fn prepare<T: Real>(
+        &self,
+        done: Option<usize>,
+        begin: Begin,
+        first_kept: Option<usize>,
+        model: &Model<T>,
+    ) -> Result<()> {
         let checkpoints = self.checkpoints();
         std::fs::create_dir_all(&checkpoints)
             .map_err(|e| Error::input(&checkpoints, format!("cannot be made: {e}")))?;
-        if step == 0 {
+        replaceable(&self.log(), &LOSSES)?;
+        // Damage at its very beginning would hide what it is: then --force says that it may go.
+        replaceable(&self.resume_file(), if begin == Begin::Force { &ANY } else { &STATE })?;
+        if done.is_none() {
             for file in self.written()? {
-                if !force {
-                    let what = "is there from an earlier training; --resume goes on with it, --force begins anew";
+                let ours = begin == Begin::Resume && self.was_first(&file, first_kept, model);
+                if begin != Begin::Force && !ours {
+                    let what = match begin {
+                        Begin::Resume => "is there without the resume.safetensors of its training; --force begins anew",
+                        _ => "is there from an earlier training; --resume goes on with it, --force begins anew",
+                    };
                     return Err(Error::input(&file, what));
                 }
+                replaceable(&file, &ANY)?;
                 std::fs::remove_file(&file).map_err(|e| Error::input(&file, format!("cannot be removed: {e}")))?;
             }
         }
         let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-        let kept = log
-            .lines()
-            .skip(1)
-            .filter(|line| line.split(',').next().and_then(|s| s.parse::<usize>().ok()).is_some_and(|s| s <= step));
-        let text: String = ["step,loss,gradient_norm"].into_iter().chain(kept).flat_map(|line| [line, "\n"]).collect();
+        let kept = kept_losses(&log, done.unwrap_or(0));
+        let text: String = [HEAD].into_iter().chain(kept).flat_map(|line| [line, "\n"]).collect();
         replace(&self.log(), text.as_bytes()).map_err(|e| Error { kind: crate::error::Kind::Input, ..e })
+    }
+
+    /// Whether a checkpoint may be of this training, killed before its first state was written: of its first weights, or the next that are kept.
+    fn was_first<T: Real>(&self, file: &Path, first_kept: Option<usize>, model: &Model<T>) -> bool {
+        if first_kept.is_some_and(|step| file == self.checkpoint(step)) {
+            return true;
+        }
+        let same = |c: &Checkpoint| {
+            let equal = |(name, shape, data): (&str, Vec<usize>, &[T])| {
+                c.required::<T>(&[name], &shape).is_ok_and(|t| t.data == data)
+            };
+            model.tensors().into_iter().all(equal)
+        };
+        file == self.checkpoint(0) && Checkpoint::open(file, "").is_ok_and(|c| same(&c))
     }
 
     /// What a training has written here.
@@ -155,7 +237,10 @@ impl Store {
             }
         }
         let note = format!("{step} {:016x}", self.fingerprint);
-        replace(&self.resume_file(), &serialize(&tensors, (NOTE, note))?)
+        let bytes: Vec<(&str, &[usize], Vec<u8>)> =
+            tensors.iter().map(|(name, shape, data)| (name.as_str(), shape.as_slice(), numbers(data).1)).collect();
+        let sum = checksum(&note, bytes.iter().map(|(name, shape, data)| (*name, *shape, data.as_slice())).collect());
+        replace(&self.resume_file(), &serialize(&tensors, (NOTE, format!("{note} {sum:016x}")))?)
     }
 
     /// Reads what [`save`](Self::save) wrote; returns the step, or `None` if there is nothing.
@@ -166,12 +251,13 @@ impl Store {
         if !path.exists() {
             return Ok(None);
         }
-        let checkpoint = Checkpoint::open(&path, "")?;
-        let note = checkpoint.note(NOTE).and_then(|note| note.split_once(' '));
-        let step = note.and_then(|(step, fingerprint)| {
-            let same = fingerprint == format!("{:016x}", self.fingerprint);
-            step.parse::<usize>().ok().filter(|_| same)
-        });
+        let damaged =
+            || Error::input(&path, "is damaged or cut short, and no training can go on from it; --force begins anew");
+        require_whole(&path).ok_or_else(damaged)?;
+        let checkpoint = Checkpoint::open(&path, "").map_err(|_| damaged())?;
+        let mut note = checkpoint.note(NOTE).unwrap_or_default().split(' ');
+        let step = note.next().and_then(|step| step.parse::<usize>().ok());
+        let step = step.filter(|_| note.next() == Some(&format!("{:016x}", self.fingerprint)));
         let Some(step) = step else {
             let what = "is of another training; --resume wants the same job (steps, checkpoints, every and output may differ), --force begins anew";
             return Err(Error::input(&path, what));

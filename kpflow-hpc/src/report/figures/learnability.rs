@@ -92,7 +92,7 @@ pub fn lyapunov(group: &Group<'_>) -> Vec<Figure> {
         name: group.file("lyapunov"),
         title: group.title("Lyapunov exponents"),
         caption: "A step, largest first: the mean over trajectories, and pale each trajectory by itself (32 at most). Above 0 \
-                  neighbouring states part."
+                  neighbouring states part. A direction that is lost altogether has −∞, which is not drawn."
             .into(),
         plot: curves(group, index("number"), Axis::new("exponent", Scale::Linear), layers),
         table: None,

@@ -175,12 +175,7 @@ impl Results {
         if root.text("format").ok().as_deref() != Some("kpflow-results") {
             return Err(wrong("is HDF5, but not a result file of kpflow; kpflow run writes one".into()));
         }
-        let version: i64 = root.number("format_version")?;
-        if version > VERSION {
-            return Err(wrong(format!(
-                "has format_version {version}; this kpflow reads up to {VERSION}: install a newer one"
-            )));
-        }
+        require_format(&file, path)?;
         let job = root.text("job")?;
         let shape = root.numbers("shape")?;
         let shape = <[usize; 3]>::try_from(shape)
@@ -247,6 +242,17 @@ impl Results {
         let stem = || self.path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         self.stage.clone().filter(|s| !s.trim().is_empty()).unwrap_or_else(stem)
     }
+}
+
+/// Fails unless a result file is of a format that this program reads.
+pub(super) fn require_format(file: &hdf5::File, path: &Path) -> Result<()> {
+    let version: i64 = Reader { group: file, place: "/", path }.number("format_version")?;
+    let what = match version {
+        1..=VERSION => return Ok(()),
+        0.. => format!("has format_version {version}; this kpflow reads up to {VERSION}: install a newer one"),
+        _ => format!("has format_version {version}, which there never was; run the job again"),
+    };
+    Err(Error::input(path, what))
 }
 
 /// Opens an HDF5 file, and says in one line what is in its place if it is none.

@@ -1,0 +1,118 @@
+//! What the analyses of a job are made of, before any of them is made.
+
+use super::analyse::in_analysis;
+use super::spectra::open_signal;
+use crate::comm::Grid;
+use crate::engine::Real;
+use crate::error::{Error, Result};
+use crate::job::{Analysis, Job, Kind, Quantity, Source};
+use crate::journal::bytes;
+use crate::model::Loaded;
+use crate::results::MadeOf;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What all analyses of a run have in common, and what each is made of.
+pub(super) struct Making {
+    /// The model, its weights, its inputs.
+    pub common: MadeOf,
+    /// By name, in the order of the job.
+    pub analyses: Vec<(String, MadeOf)>,
+}
+
+/// Hashes of weights by their file: the stages of a training are aligned with each other, and read once each.
+#[derive(Default)]
+pub(super) struct Weights(RefCell<HashMap<PathBuf, u64>>);
+
+impl Making {
+    /// Finds out what the analyses of a job are made of. Collective: the root looks at the files.
+    ///
+    /// **Errors**: a file that an analysis names cannot be read.
+    pub fn of<T: Real>(job: &Job, loaded: &Loaded<T>, weights: &Weights, grid: Grid) -> Result<Self> {
+        let content = loaded.content(grid);
+        let find = || -> Result<Vec<String>> {
+            if !grid.is_root() {
+                return Ok(Vec::new());
+            }
+            if job.model.kind != Kind::Onnx {
+                weights.0.borrow_mut().insert(job.model.weights.clone(), content.weights);
+            }
+            let mut common = MadeOf::default().and(job.model.keys());
+            common.hold("weights", content.weights);
+            common.hold("inputs", content.inputs);
+            let others = [("initial_state", content.initial_state), ("mask", content.mask)];
+            others.into_iter().filter(|o| o.1 != 0).for_each(|(name, hash)| common.hold(name, hash));
+            for (name, hash) in beside(job)? {
+                common.hold(name, hash);
+            }
+            common.say("precision", job.precision.name());
+            common.say("seed", job.seed.to_string());
+            let mut lines = vec![common.to_json()];
+            for analysis in &job.analyses {
+                let mut made = common.and(analysis.keys());
+                if let Some(with) = &analysis.with {
+                    let hash = other(job, analysis, with, loaded, weights);
+                    made.hold("with", hash.map_err(|e| in_analysis(job, analysis, e))?);
+                }
+                lines.push(made.to_json());
+            }
+            Ok(lines)
+        };
+        let mut lines = grid.agree(find())?.join("\n").into_bytes();
+        grid.broadcast(&mut lines);
+        let text = String::from_utf8_lossy(&lines).into_owned();
+        let mut all = text.lines().map(|line| MadeOf::from_json(line).unwrap_or_default());
+        let common = all.next().unwrap_or_default();
+        Ok(Self { common, analyses: job.analyses.iter().map(|a| a.name.clone()).zip(all).collect() })
+    }
+
+    /// What an analysis is made of.
+    pub fn one(&self, name: &str) -> MadeOf {
+        self.analyses.iter().find(|a| a.0 == name).map(|a| a.1.clone()).unwrap_or_default()
+    }
+}
+
+/// Files beside the weights that say what the model does.
+fn beside(job: &Job) -> Result<Vec<(&'static str, u64)>> {
+    match job.model.kind {
+        Kind::Onnx => Ok(vec![("graph", of_file(&job.model.weights)?)]),
+        Kind::Transformer | Kind::Gpt2 | Kind::Bert => {
+            let text = std::fs::read_to_string(job.model.weights.with_file_name("config.json")).ok();
+            // Its formatting is nothing; the order of its keys neither.
+            let read = text.and_then(|t| serde_json::from_str::<serde_json::Value>(&t).ok());
+            Ok(read.map(|v| ("config.json", xxh3_64(v.to_string().as_bytes()))).into_iter().collect())
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn of_file(path: &Path) -> Result<u64> {
+    use std::io::Read;
+    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    let mut file = crate::spelling::open(path)?;
+    let mut part = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut part).map_err(|e| Error::input(path, format!("cannot be read: {e}")))? {
+            0 => return Ok(hash.digest()),
+            n => hash.update(&part[..n]),
+        }
+    }
+}
+
+/// The hash of what an analysis is made with: other weights, or an error signal.
+fn other<T: Real>(job: &Job, a: &Analysis, with: &Source, loaded: &Loaded<T>, weights: &Weights) -> Result<u64> {
+    if a.quantity == Quantity::Learnability {
+        return Ok(xxh3_64(bytes(&open_signal(with, loaded)?.read_rows::<T>(0..loaded.trajectories)?)));
+    }
+    if let Some(known) = weights.0.borrow().get(&with.path) {
+        return Ok(*known);
+    }
+    let mut model = job.model.clone();
+    model.weights.clone_from(&with.path);
+    let graph = if job.model.kind == Kind::Onnx { of_file(&with.path)? } else { 0 };
+    let hash = loaded.inputs().weights_of(&Job { model, ..job.clone() })? ^ graph;
+    weights.0.borrow_mut().insert(with.path.clone(), hash);
+    Ok(hash)
+}
