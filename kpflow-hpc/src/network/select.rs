@@ -206,9 +206,9 @@ impl<T: Scalar> Network<T> {
             .any(|n| matches!(*n, OwnedNode::Site { weight, output, .. } if live[output] && trained(weight)))
     }
 
-    /// Whether a trained weight writes a variable from this one on.
+    /// Whether a trained weight that reads something writes a variable from this one on.
     pub fn has_weights_from(&self, first: usize) -> bool {
-        let trained = |w: usize| self.weights[w].parameters() > 0;
+        let trained = |w: usize| self.weights[w].parameters() > 0 && self.weights[w].n_in > 0;
         self.nodes
             .iter()
             .any(|n| matches!(*n, OwnedNode::Site { weight, output, .. } if output >= first && trained(weight)))

@@ -214,6 +214,10 @@ fn gained<T: Scalar>(reader: &mut Reader<T>, y: Value, gain: Option<&Value>, bia
 }
 
 fn layer_norm<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
+    // In which precision moments are taken: it is the job's here.
+    if n.integer("stash_type", 1) != 1 {
+        return Err("has another stash_type than 1, which is not in this version".into());
+    }
     let x = n.input(0)?;
     let axis = n.axis(-1, x.shape().len())?;
     let group: usize = x.shape()[axis..].iter().product();
