@@ -164,6 +164,17 @@ pub enum LinearizeError {
         /// The numbers that it holds.
         found: usize,
     },
+    /// The trajectories' lengths do not fit: not one for each, not from 1 to T, or of a graph whose variables do not all have T positions.
+    Lengths {
+        /// The trajectories.
+        expected: usize,
+        /// The lengths.
+        found: usize,
+        /// The first trajectory whose length is not from 1 to T; `found` where all are.
+        trajectory: usize,
+        /// T.
+        steps: usize,
+    },
     /// An embedding is asked for a row that it does not have: below 0, beyond the last one, or no whole number.
     Token {
         /// Which weight.
@@ -187,6 +198,15 @@ impl core::fmt::Display for LinearizeError {
             }
             Self::InitialState { expected, found } => {
                 write!(f, "the initial state holds {found} numbers; the model reads {expected}")
+            }
+            Self::Lengths { expected, found, .. } if expected != found => {
+                write!(f, "there are {found} lengths of {expected} trajectories")
+            }
+            Self::Lengths { found, trajectory, steps, .. } if trajectory < found => {
+                write!(f, "the length of trajectory {trajectory} is not from 1 to {steps}")
+            }
+            Self::Lengths { steps, .. } => {
+                write!(f, "trajectories have lengths of their own where all variables have {steps} positions")
             }
             Self::Token { weight, trajectory, token, rows } => {
                 write!(f, "token {token} of trajectory {trajectory} is none of the {rows} rows of weight {weight}")

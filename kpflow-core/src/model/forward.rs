@@ -1,12 +1,13 @@
 //! Running a model forward once, and what is kept of it.
 
 use super::error::LinearizeError;
-use super::graph::{At, Form, Graph, Node, Operand, MAX_INPUTS, MAX_OUTPUTS};
-use super::mixing::{Rows, RowsMut};
-use super::rest::{split, Rest};
+use super::graph::{At, Form, Graph, Node, Operand};
+use super::inference::Forward;
+use super::mixing::Rows;
+use super::rest::Rest;
 use super::tile::Tile;
 use crate::error::{length, same};
-use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Tasks, Term};
+use crate::machine::{Kernel, Tasks};
 use crate::{BlockMut, Error, Scalar, Shape};
 use core::ops::Range;
 
@@ -21,6 +22,8 @@ pub struct Linearization<'a, T> {
     tile: usize,
     /// The vectors that operators carry through at once, at most.
     at_once: usize,
+    /// The steps of each trajectory; none where all have all of them.
+    lengths: &'a [usize],
     /// Of every tile: its values, then its coefficients.
     memory: &'a [T],
 }
@@ -53,6 +56,28 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         scratch: &mut [T],
         machine: &M,
     ) -> Result<Self, LinearizeError> {
+        Self::of_lengths(graph, inputs, initial, &[], trajectories, tile, arena, scratch, machine)
+    }
+
+    /// The same where trajectory b has `lengths[b]` steps only (all of them if there are no lengths).
+    ///
+    /// What is behind a trajectory's end is not read, and is no part of the state: the state is zero there, and every operator is that of the shorter trajectories,
+    /// embedded, with rows and columns of zeros behind the ends. What runs backward in time begins at the trajectory's own end, with the initial state.
+    /// **Errors**: also [`LinearizeError::Lengths`] unless there is a length from 1 to T for every trajectory, and all variables have T positions. A mixing block of the graph
+    /// must keep positions apart, which is not checked.
+    #[allow(clippy::too_many_arguments)]
+    pub fn of_lengths<M: Kernel<T> + Tasks>(
+        graph: &Graph<'a, T>,
+        inputs: &[&[T]],
+        initial: Option<&[T]>,
+        lengths: &'a [usize],
+        trajectories: usize,
+        tile: usize,
+        arena: &'a mut [T],
+        scratch: &mut [T],
+        machine: &M,
+    ) -> Result<Self, LinearizeError> {
+        require_lengths(graph, lengths, trajectories)?;
         let tile = tile.clamp(1, trajectories.max(1));
         let needed = Self::arena_len(graph, trajectories);
         if arena.len() < needed {
@@ -86,13 +111,15 @@ impl<'a, T: Scalar> Linearization<'a, T> {
                 let first = start + i * tile;
                 let count = tile.min(end - first);
                 let (out, coefficients) = kept.split_at_mut(count * graph.sizes[0]);
-                Forward { graph, inputs, initial, first, count, machine, values: &mut *values, coefficients }.run();
+                let lengths = lengths.get(first..first + count).unwrap_or(&[]);
+                Forward { graph, inputs, initial, lengths, first, count, machine, values: &mut *values, coefficients }
+                    .run();
                 out.copy_from_slice(&values[..out.len()]);
             };
             let arena = &mut arena[start * per..end * per];
             machine.for_each((end - start).div_ceil(tile), arena, tile * per, scratch, tile * graph.running, run);
         }
-        let lin = Self { memory: &arena[..trajectories * per], ..Self::outline(graph, trajectories, tile) };
+        let lin = Self { memory: &arena[..trajectories * per], lengths, ..Self::outline(graph, trajectories, tile) };
         lin.require_tokens()?;
         Ok(lin)
     }
@@ -133,7 +160,8 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     /// What a linearisation of so many trajectories would be, without its values: operators of it know all their sizes, and applying one
     /// is an error. For those who plan a run.
     pub fn outline(graph: &Graph<'a, T>, trajectories: usize, tile: usize) -> Self {
-        Self { graph: *graph, trajectories, tile: tile.clamp(1, trajectories.max(1)), at_once: usize::MAX, memory: &[] }
+        let tile = tile.clamp(1, trajectories.max(1));
+        Self { graph: *graph, trajectories, tile, at_once: usize::MAX, lengths: &[], memory: &[] }
     }
 
     /// The same where operators carry at most so many vectors through at once: few where all that a tile needs for them should stay near the
@@ -154,6 +182,10 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     /// The shape `[B, T, N]` of the state.
     pub fn shape(&self) -> Shape {
         Shape::new(self.trajectories, self.graph.steps, self.graph.units)
+    }
+    /// How many steps a trajectory has: T, unless the trajectories' own [lengths](Linearization::of_lengths) were given.
+    pub fn steps_of(&self, trajectory: usize) -> usize {
+        self.lengths.get(trajectory).copied().unwrap_or(self.graph.steps)
     }
     /// How many trajectories a tile has.
     pub fn tile(&self) -> usize {
@@ -179,10 +211,11 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         let per = Self::arena_len(&self.graph, 1);
         let memory = &self.memory[range.start * per..range.end * per];
         let (values, coefficients) = memory.split_at(range.len() * self.graph.sizes[0]);
-        Tile { graph: self.graph, count: range.len(), values, coefficients }
+        let lengths = self.lengths.get(range.clone()).unwrap_or(&[]);
+        Tile { graph: self.graph, count: range.len(), lengths, values, coefficients }
     }
 
-    /// Copies the state z out, as one vector `[B, T, N]`.
+    /// Copies the state z out, as one vector `[B, T, N]`, zero behind a trajectory's end.
     ///
     /// **Errors**: unless `out` is one vector of the state's shape; an outline.
     pub fn state(&self, mut out: BlockMut<'_, T>) -> Result<(), Error> {
@@ -198,7 +231,11 @@ impl<'a, T: Scalar> Linearization<'a, T> {
                     let Some(w) = v.watch else { continue };
                     for p in 0..v.positions {
                         let row = tile.row(Operand { variable: k, offset: 0, width: v.width, delayed: false }, p, b);
-                        out.at(trajectory, 0)[w.offset + p * w.stride..][..v.width].copy_from_slice(row);
+                        let to = &mut out.at(trajectory, 0)[w.offset + p * w.stride..][..v.width];
+                        match tile.is_behind(p, b) {
+                            true => to.fill(T::zero()),
+                            false => to.copy_from_slice(row),
+                        }
                     }
                 }
             }
@@ -217,165 +254,21 @@ impl<T: Scalar> Graph<'_, T> {
     }
 }
 
-/// One tile's inference.
-struct Forward<'f, 'a, T, M> {
-    graph: &'f Graph<'a, T>,
-    inputs: &'f [&'f [T]],
-    initial: Option<&'f [T]>,
-    first: usize,
-    count: usize,
-    machine: &'f M,
-    values: &'f mut [T],
-    coefficients: &'f mut [T],
-}
-
-impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
-    fn run(mut self) {
-        self.initialize();
-        let graph = *self.graph;
-        graph.schedule(false, |n, at| self.node(&graph.nodes[n], at));
+/// Fails unless lengths, if there are any, fit the trajectories and the graph.
+fn require_lengths<T: Scalar>(
+    graph: &Graph<'_, T>,
+    lengths: &[usize],
+    trajectories: usize,
+) -> Result<(), LinearizeError> {
+    if lengths.is_empty() {
+        return Ok(());
     }
-
-    fn initialize(&mut self) {
-        for v in self.graph.variables {
-            for r in 0..if v.panel.ones { v.rows() * self.count } else { 0 } {
-                self.values[v.row_place(0, self.count) + r * v.panel.ld + v.width] = T::one();
-            }
-            let Some(edge) = v.edge_row() else { continue };
-            for b in 0..self.count {
-                let start = v.row_place(edge, self.count) + b * v.panel.ld;
-                let row = &mut self.values[start..start + v.width];
-                match (self.initial, v.initial) {
-                    (Some(initial), Some(at)) => {
-                        row.copy_from_slice(&initial[(self.first + b) * self.graph.initial + at..][..v.width]);
-                    }
-                    _ => row.fill(T::zero()),
-                }
-            }
-        }
-    }
-
-    fn place(&self, variable: usize, p: usize, delayed: bool) -> usize {
-        self.graph.variables[variable].value_place(p, delayed, self.count)
-    }
-
-    fn node(&mut self, node: &Node<'_, T>, at: At) {
-        let range = at.range.clone();
-        let (vars, count) = (self.graph.variables, self.count);
-        match *node {
-            Node::Input { slot, output } => {
-                let v = &vars[output];
-                for p in range {
-                    for b in 0..count {
-                        let x = &self.inputs[slot][((self.first + b) * v.positions + p) * v.width..][..v.width];
-                        let at = self.place(output, p, false) + b * v.panel.ld;
-                        self.values[at..at + v.width].copy_from_slice(x);
-                    }
-                }
-            }
-            Node::Constant { data, output } => {
-                let v = &vars[output];
-                for (p, b) in range.flat_map(|p| (0..count).map(move |b| (p, b))) {
-                    let at = self.place(output, p, false) + b * v.panel.ld;
-                    self.values[at..at + v.width].copy_from_slice(&data[p * v.width..][..v.width]);
-                }
-            }
-            Node::Site { weight, row, form, input, output, ref link } => {
-                self.site((weight, row), form, &input, output, range, link.opens_values());
-            }
-            Node::Mixing { function, ref inputs, output } => {
-                let (v, rows) = (&vars[output], range.len());
-                let start = self.place(output, range.start, false);
-                let ld = v.panel.ld;
-                let len = if v.width == 0 || rows == 0 { 0 } else { (rows * count - 1) * ld + v.width };
-                let (rest, out) = split(self.values, start..start + len);
-                for b in 0..count {
-                    let mut x = [Rows::new(&[][..], 0, 0, 1, (0, 0)); MAX_INPUTS];
-                    for (x, o) in x.iter_mut().zip(&inputs[..function.inputs()]) {
-                        *x = self.graph.rows(o, &at, count, b, &rest);
-                    }
-                    let y = RowsMut::new(&mut out[b * ld..], rows, v.width, 1, (count * ld, ld));
-                    function.forward(&x[..function.inputs()], y, self.machine);
-                }
-            }
-            Node::Cluster { function, ref inputs, ref outputs, coefficients, .. } => {
-                let (ni, no) = (function.inputs(), function.outputs());
-                let width = vars[outputs[0]].width;
-                let mut x = [T::zero(); MAX_INPUTS];
-                let mut y = [T::zero(); MAX_OUTPUTS];
-                let mut d = [T::zero(); MAX_INPUTS * MAX_OUTPUTS];
-                for (p, b) in range.flat_map(|p| (0..count).map(move |b| (p, b))) {
-                    for j in 0..width {
-                        for (xi, o) in x.iter_mut().zip(&inputs[..ni]) {
-                            let ld = vars[o.variable].panel.ld;
-                            *xi = self.values[self.place(o.variable, p, o.delayed) + b * ld + o.offset + j];
-                        }
-                        if function.linearize(&x[..ni], &mut y[..no], &mut d[..ni * no]).is_err() {
-                            y.fill(T::nan());
-                        }
-                        for (yo, &o) in y.iter().zip(&outputs[..no]) {
-                            let at = self.place(o, p, false) + b * vars[o].panel.ld + j;
-                            self.values[at] = *yo;
-                        }
-                        let at = coefficients * count + (p * count + b) * ni * no * width + j;
-                        for (k, &dk) in d[..ni * no].iter().enumerate() {
-                            self.coefficients[at + k * width] = dk;
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn site(
-        &mut self,
-        (weight, row): (usize, usize),
-        form: Form,
-        input: &Operand,
-        output: usize,
-        range: Range<usize>,
-        opens: bool,
-    ) {
-        let (w, v) = (&self.graph.weights[weight], &self.graph.variables[output]);
-        let (width, out_ld) = (v.width, v.panel.ld);
-        let (rows, ld) = (range.len() * self.count, self.graph.variables[input.variable].panel.ld);
-        let start = self.place(output, range.start, false);
-        let from = self.place(input.variable, range.start, input.delayed);
-        if rows == 0 || width == 0 {
-            return;
-        }
-        let (rest, out) = split(self.values, start..start + (rows - 1) * out_ld + width);
-        for out in out.chunks_mut(out_ld) {
-            let out = &mut out[..width];
-            match w.bias {
-                Some(bias) if opens => out.copy_from_slice(&bias[row..row + width]),
-                Some(bias) => out.iter_mut().zip(&bias[row..row + width]).for_each(|(s, b)| *s += *b),
-                None if opens => out.fill(T::zero()),
-                None => {}
-            }
-        }
-        let u = MatRef::of(&rest.from(from)[input.offset..], rows, input.width, ld);
-        match form {
-            Form::Dense => {
-                let m = MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
-                self.machine.gemm(T::one(), Gemm::of(u, m.t(), MatMut::of(out, rows, width, out_ld)), T::one());
-            }
-            Form::Gain => self.machine.combine(Diagonals::of(
-                &[Term { c: w.matrix, x: u.data, stride: ld }],
-                out,
-                out_ld,
-                rows,
-                true,
-            )),
-            Form::Embedding => {
-                for (r, row) in out.chunks_mut(out_ld).enumerate() {
-                    match w.row(u.data[r * ld]) {
-                        Some(k) => row[..width].copy_from_slice(&w.matrix[k * width..][..width]),
-                        // Refused when all has run.
-                        None => row[..width].fill(T::nan()),
-                    }
-                }
-            }
-        }
+    let (expected, found) = (trajectories, lengths.len());
+    let wrong = |trajectory: usize| LinearizeError::Lengths { expected, found, trajectory, steps: graph.steps };
+    let bad = lengths.iter().position(|length| !(1..=graph.steps).contains(length));
+    let other = |v: &super::Variable| v.positions != graph.steps && v.positions > 0;
+    match (found == expected, bad, graph.variables.iter().any(other)) {
+        (true, None, false) => Ok(()),
+        (_, bad, _) => Err(wrong(bad.unwrap_or(found))),
     }
 }

@@ -53,6 +53,7 @@ mod error;
 mod forward;
 pub mod functions;
 mod graph;
+mod inference;
 mod link;
 pub mod mixing;
 mod panel;

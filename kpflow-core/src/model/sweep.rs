@@ -69,12 +69,13 @@ pub struct Sweep<'t, 'a, T, K> {
     pub(super) kernel: &'t K,
 }
 
-/// Where a watched row lies: in x, and in y's run of a trajectory.
+/// Where a watched row lies: in x, and in y's run of a trajectory; and whether it is behind the trajectory's end, where the state has no numbers.
 #[derive(Clone, Copy)]
 struct Watched {
     x: usize,
     trajectory: usize,
     y: usize,
+    behind: bool,
 }
 
 impl Watched {
@@ -186,6 +187,10 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
             let d = &mut work[place..place + width];
             let out = at.of(y, width);
             match self.mode {
+                _ if at.behind => {
+                    d.fill(T::zero());
+                    out.fill(T::zero());
+                }
                 Mode::Propagator => {
                     for ((d, y), x) in d.iter_mut().zip(out).zip(&x[at.x..at.x + width]) {
                         *d += *x;
@@ -214,10 +219,11 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
             let (first, all) = self.within;
             let at = w.offset + p * w.stride;
             for trajectory in 0..self.tile.count {
+                let behind = self.tile.is_behind(p, trajectory);
                 for vector in 0..self.vectors {
                     let x = (trajectory * all + first + vector) * n + at;
                     let place = place + (trajectory * self.vectors + vector) * v.width;
-                    f(Watched { x, trajectory, y: vector * n + at }, place, v.width);
+                    f(Watched { x, trajectory, y: vector * n + at, behind }, place, v.width);
                 }
             }
         }
@@ -276,6 +282,12 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
             let q = &mut work[place..place + width];
             let x = &x[at.x..at.x + width];
             match self.mode {
+                _ if at.behind => {
+                    q.fill(T::zero());
+                    if self.mode.flow() == Flow::State {
+                        at.of(y, width).fill(T::zero());
+                    }
+                }
                 Mode::Propagator => {
                     for ((q, y), x) in q.iter_mut().zip(at.of(y, width)).zip(x) {
                         *q += *x;

@@ -13,6 +13,8 @@ use core::ops::Range;
 pub struct Tile<'a, T> {
     pub(super) graph: Graph<'a, T>,
     pub(super) count: usize,
+    /// The steps of each trajectory; none where all have all of them.
+    pub(super) lengths: &'a [usize],
     pub(super) values: &'a [T],
     pub(super) coefficients: &'a [T],
 }
@@ -25,6 +27,11 @@ impl<'a, T: Scalar> Tile<'a, T> {
     /// The number of trajectories.
     pub(crate) fn count(&self) -> usize {
         self.count
+    }
+    /// Whether a position is behind the end of trajectory `b` of the tile.
+    #[inline]
+    pub(crate) fn is_behind(&self, p: usize, b: usize) -> bool {
+        self.lengths.get(b).is_some_and(|&length| p >= length)
     }
     fn variable(&self, operand: Operand) -> &'a Variable {
         &self.graph.variables[operand.variable]

@@ -34,7 +34,7 @@ impl<'a, T: Scalar, M: Machine<T>> KroneckerCore<'a, T, M> {
         sites(self.lin.graph()).map(|s| self.columns(&s) + 1).sum()
     }
 
-    /// Calls `f(U of trajectory b and a site, b, the site's place in c, whether it has a bias)`.
+    /// Calls `f(U of trajectory b and a site, up to its end, b, the site's place in c, whether it has a bias)`.
     fn for_each(&self, m: usize, mut f: impl FnMut(MatRef<'_, T>, usize, usize, bool)) {
         let mut place = 0;
         for site in sites(self.lin.graph()) {
@@ -43,7 +43,7 @@ impl<'a, T: Scalar, M: Machine<T>> KroneckerCore<'a, T, M> {
                 for (k, b) in self.lin.tile_range(i).enumerate() {
                     let u = tile.reads(site.input);
                     let columns = self.columns(&site);
-                    let u = MatRef::of(&u.data[k * u.ld..], site.positions, columns, u.ld * tile.count());
+                    let u = MatRef::of(&u.data[k * u.ld..], self.lin.steps_of(b), columns, u.ld * tile.count());
                     f(u, b, place, self.lin.graph().weights()[site.weight].bias_parameters() > 0);
                 }
             }
@@ -79,12 +79,12 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for KroneckerCore<'_, T, M> {
         let c = &mut scratch[..m * self.total_columns()];
         c.fill(T::zero());
         self.for_each(m, |u, b, place, bias| {
-            let x = MatRef::of(&x.data()[b * m * steps..], m, steps, steps);
+            let x = MatRef::of(&x.data()[b * m * steps..], m, u.rows, steps);
             let (matrix, sums) = c[place..].split_at_mut(m * u.cols);
             machine.gemm(T::one(), Gemm::of(x, u, MatMut::of(matrix, m, u.cols, u.cols)), T::one());
             if bias {
                 for (v, sum) in sums[..m].iter_mut().enumerate() {
-                    *sum += x.data[v * steps..][..steps].iter().copied().sum();
+                    *sum += x.data[v * steps..][..u.rows].iter().copied().sum();
                 }
             }
         });
@@ -94,10 +94,12 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for KroneckerCore<'_, T, M> {
             let y = &mut y[b * m * steps..][..m * steps];
             let (matrix, sums) = c[place..].split_at(m * u.cols);
             if bias {
-                y.iter_mut().enumerate().for_each(|(i, y)| *y += sums[i / steps]);
+                for (y, sum) in y.chunks_mut(steps).zip(sums) {
+                    y[..u.rows].iter_mut().for_each(|y| *y += *sum);
+                }
             }
             let matrix = MatRef::of(matrix, m, u.cols, u.cols);
-            machine.gemm(T::one(), Gemm::of(matrix, u.t(), MatMut::of(y, m, steps, steps)), T::one());
+            machine.gemm(T::one(), Gemm::of(matrix, u.t(), MatMut::of(y, m, u.rows, steps)), T::one());
         });
         Ok(())
     }

@@ -73,7 +73,8 @@ impl<'a, T: Scalar> Features<'a, T> {
         self.lin.shape().trajectories * self.lin.shape().steps
     }
 
-    /// Writes all rows, the row of (b, t) at `b·T + t`: the inputs u of every site (with its 1), then every band's coefficients.
+    /// Writes all rows, the row of (b, t) at `b·T + t`: the inputs u of every site (with its 1), then every band's coefficients. Behind the end of a
+    /// trajectory there are zeros.
     ///
     /// **Errors**: unless `out` is rows × row_len long.
     pub fn write(&self, out: &mut [T]) -> Result<(), Error> {
@@ -84,7 +85,11 @@ impl<'a, T: Scalar> Features<'a, T> {
             let tile = self.lin.view(i);
             for (k, b) in self.lin.tile_range(i).enumerate() {
                 for t in 0..graph.steps() {
-                    self.write_row(&tile, t, k, &mut out[(b * graph.steps() + t) * self.len..][..self.len]);
+                    let row = &mut out[(b * graph.steps() + t) * self.len..][..self.len];
+                    match tile.is_behind(t, k) {
+                        true => row.fill(T::zero()),
+                        false => self.write_row(&tile, t, k, row),
+                    }
                 }
             }
         }

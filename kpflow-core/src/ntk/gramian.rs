@@ -95,7 +95,7 @@ pub fn propagator_gram_traces<T: Scalar, M: Machine<T>>(
 ) -> Result<bool, Error> {
     each(lin, trajectories, machine, out, (scratch, step_len(lin)), |b, scratch| {
         let mut back = Back::new(lin, b, scratch);
-        (0..lin.shape().steps).rev().map(|s| back.to(s, machine)).sum()
+        (0..lin.steps_of(b)).rev().map(|s| back.to(s, machine)).sum()
     })
 }
 
@@ -147,7 +147,7 @@ impl<'l, 'g, 's, T: Scalar> Back<'l, 'g, 's, T> {
     fn to<M: Machine<T>>(&mut self, s: usize, machine: &M) -> f64 {
         let n = self.lin.shape().units;
         // N_T is nothing, and there is no A_T.
-        if s + 1 < self.lin.shape().steps {
+        if s + 1 < self.lin.steps_of(self.b) {
             self.lin.write_step_jacobian(self.b, s + 1, self.a, self.work, machine);
             let a = matrix(self.a, n);
             let product = MatMut::of(self.product, n, n, n);
@@ -171,7 +171,7 @@ fn ntk_trace<T: Scalar, M: Machine<T>>(
     scratch: &mut [T],
 ) -> f64 {
     let lin = features.linearization();
-    let (steps, n) = (lin.shape().steps, lin.shape().units);
+    let (steps, n) = (lin.steps_of(b), lin.shape().units);
     let square = n * n;
     let (stack, rest) = scratch.split_at_mut(steps * square);
     let (product, rest) = rest.split_at_mut(ROWS.max(n) * n);
