@@ -6,6 +6,7 @@ use crate::comm::Comm;
 use crate::engine::Engine;
 use crate::error::{fits, Error, Result};
 use crate::job::Job;
+use crate::load::zero_behind;
 use crate::model::Loaded;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{
@@ -98,6 +99,10 @@ impl Check<'_> {
         let mut x = vec![0.0; drawn.len()];
         fits(BlockMut::new(drawn, 1, &mut x).and_then(|block| probe.fill(first, 0, block)));
         x.truncate(shape.len());
+        // Behind a trajectory's end the state has no numbers.
+        if let Some(lengths) = self.loaded.lengths().filter(|_| shape == self.loaded.shape) {
+            zero_behind(&mut x, shape.steps, &lengths[first..first + shape.trajectories]);
+        }
         x
     }
 
@@ -215,7 +220,7 @@ impl Check<'_> {
         let jacobian = ParameterJacobian::total(lin, self.engine);
         let w = self.random(jacobian.domain(), 11);
         let moved = self.norm(&self.apply(&jacobian, &w, false));
-        let n = (self.loaded.trajectories * self.loaded.shape.per_trajectory()) as f64;
+        let n = self.loaded.numbers() as f64;
         (moved / n.sqrt()).max(1.0)
     }
 
@@ -230,7 +235,7 @@ impl Check<'_> {
             let change: Vec<f64> = after.iter().zip(&state).map(|(a, b)| (a - b) / -eta).collect();
             Ok(self.relative(&change, &moved))
         };
-        let n = (self.loaded.trajectories * self.loaded.shape.per_trajectory()) as f64;
+        let n = self.loaded.numbers() as f64;
         let eta = 1e-5 * n.sqrt() / self.norm(&moved).max(f64::MIN_POSITIVE);
         let (coarse, fine) = (error(eta)?, error(eta / 2.0)?);
         let ratio = coarse / fine;

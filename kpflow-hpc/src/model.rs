@@ -2,6 +2,7 @@
 
 mod content;
 mod doubts;
+mod reading;
 
 pub use content::Content;
 
@@ -9,18 +10,14 @@ use crate::comm::shard;
 use crate::engine::{require_memory, zeros, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
-use crate::kinds;
-use crate::load::{Array, Checkpoint};
-use crate::network::select::StateChoice;
+use crate::load::{lengths, padding, Array};
 use crate::network::{Network, OwnedWeight};
-use crate::onnx;
-use crate::progress;
 use crate::sharing::Sharing;
 use crate::tiling;
-use doubts::warn_of_indirect;
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::Linearization;
 use kpflow_core::{BlockMut, Shape};
+use reading::{network, read_inputs, whole_numbers};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -55,6 +52,8 @@ pub struct Sizes {
     pub block: usize,
     /// Trajectories of all ranks.
     pub trajectories: usize,
+    /// Their steps, all together.
+    pub steps: usize,
     /// Bytes of weights and inputs on the rank.
     pub bytes: usize,
     /// Groups that share the vectors of a block.
@@ -71,6 +70,8 @@ pub struct Given {
     arrays: Vec<Array>,
     initial: Option<Array>,
     mask: Option<Array>,
+    /// The steps of every trajectory of all ranks, where they differ.
+    lengths: Option<Vec<usize>>,
     /// The tokens of all trajectories.
     tokens: Option<Vec<usize>>,
     /// Trajectories of all ranks.
@@ -82,7 +83,7 @@ impl Given {
     pub fn open(job: &Job) -> Result<Self> {
         let arrays = job.inputs.iter().map(|(_, source)| Array::open(source)).collect::<Result<Vec<_>>>()?;
         let initial = job.initial_state.as_ref().map(Array::open).transpose()?;
-        let mask = job.mask.as_ref().map(Array::open).transpose()?;
+        let mut mask = job.mask.as_ref().map(Array::open).transpose()?;
         let Some(first) = arrays.first().or(initial.as_ref()) else {
             return Err(Error::input(&job.path, "in [data]: inputs is missing, and there is no initial_state either"));
         };
@@ -98,15 +99,22 @@ impl Given {
                 return Err(other.error(what));
             }
         }
+        let lengths = lengths::of_job(job, first, &mut mask)?;
         // Which rows of an embedding are held depends on the tokens of all trajectories: they are read once, here.
         let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
         let tokens = arrays.first().filter(|_| reads_tokens).map(whole_numbers).transpose()?;
-        Ok(Self { arrays, initial, mask, tokens, trajectories })
+        Ok(Self { arrays, initial, mask, lengths, tokens, trajectories })
+    }
+
+    /// The steps of all trajectories together.
+    fn steps<T: Real>(&self, network: &Network<T>) -> usize {
+        let all = self.trajectories * network.state_shape().0;
+        self.lengths.as_ref().map_or(all, |lengths| lengths.iter().sum())
     }
 
     /// The network of a job that reads these; of an `outline` the weights have sizes and no numbers.
     pub fn network<T: Real>(&self, job: &Job, outline: bool) -> Result<Network<T>> {
-        let Self { arrays, initial, mask, tokens, trajectories } = self;
+        let Self { arrays, initial, mask, tokens, trajectories, .. } = self;
         let network = network::<T>(job, arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
         for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
             let Some(array) = arrays.get(slot).or(mask.as_ref()) else { continue };
@@ -131,7 +139,7 @@ impl Given {
 
     /// Reads these trajectories for a network, and lets go of what was held of the others.
     fn read<T: Real>(mut self, network: &Network<T>, range: Range<usize>) -> Result<Inputs<T>> {
-        let slots = read_inputs(network, &self.arrays, self.tokens.as_deref(), self.mask.as_ref(), range.clone())?;
+        let slots = read_inputs(network, &self, range.clone())?;
         let initial = self.initial.as_ref().map(|array| array.read_rows(range)).transpose()?;
         self.arrays.iter_mut().chain(&mut self.initial).chain(&mut self.mask).for_each(Array::forget);
         Ok(Inputs { given: self, slots, initial, layout: network.slots(), warnings: Vec::new() })
@@ -164,12 +172,17 @@ impl<T: Real> Opened<T> {
         Ok(Self { trajectories: given.trajectories, given, network })
     }
 
+    /// The steps of all trajectories together.
+    pub fn steps(&self) -> usize {
+        self.given.steps(&self.network)
+    }
+
     /// The sizes for a rank of so many trajectories.
     pub fn sizes(&self, block: usize, local: usize) -> Sizes {
         let inputs: usize = self.network.slots().iter().map(|(positions, width)| positions * width).sum();
         let initial = if self.given.initial.is_some() { self.network.initial_width() } else { 0 };
         let bytes = (held(&self.network) + (inputs + initial) * local) * std::mem::size_of::<T>();
-        Sizes { block, trajectories: self.trajectories, bytes, groups: 1 }
+        Sizes { block, trajectories: self.trajectories, steps: self.steps(), bytes, groups: 1 }
     }
 }
 
@@ -180,9 +193,6 @@ pub fn trajectories(job: &Job) -> Result<usize> {
     Ok(array.and_then(|a| a.shape().first().copied()).unwrap_or(0))
 }
 
-/// Whole numbers up to here are exact in single precision.
-const MOST_TOKENS: usize = 1 << 24;
-
 impl<T: Real> Loaded<T> {
     /// Reads and checks all files of a job. Collective: all ranks fail if one does.
     ///
@@ -191,11 +201,13 @@ impl<T: Real> Loaded<T> {
         let (grid, sharing) = (engine.grid(), Sharing::of(job, engine));
         let Opened { given, network, trajectories } = grid.agree(Opened::<T>::open(job, sharing.outline()))?;
         let network = sharing.share(network);
-        let load = || {
-            let inputs = given.read(&network, shard(trajectories, grid.size(), grid.rank()))?;
-            Self::of(job, network, Rc::new(inputs), engine, sharing)
-        };
-        grid.agree(load())
+        let mut inputs = grid.agree(given.read(&network, shard(trajectories, grid.size(), grid.rank())))?;
+        if job.model.kind.is_recurrent() && inputs.given.lengths.is_none() {
+            let (own, steps) = (shard(trajectories, grid.size(), grid.rank()), network.state_shape().0);
+            let ends = padding::ends(&inputs.slots[0], trajectories, own, steps);
+            inputs.warnings.extend(padding::sentence(&ends.summed(|sum| grid.sum(sum)), steps));
+        }
+        grid.agree(Self::of(job, network, Rc::new(inputs), engine, sharing))
     }
 
     /// The same model on the same inputs with the weights of another file, which the job names. Collective.
@@ -240,6 +252,21 @@ impl<T: Real> Loaded<T> {
         self.network.warnings().iter().chain(&self.inputs.warnings).cloned().collect()
     }
 
+    /// The steps of every trajectory of all ranks, where they differ.
+    pub fn lengths(&self) -> Option<&[usize]> {
+        self.inputs.given.lengths.as_deref()
+    }
+
+    /// The steps of all trajectories together, of all ranks.
+    pub fn steps(&self) -> usize {
+        self.inputs.given.steps(&self.network)
+    }
+
+    /// The numbers of the state on all ranks: none behind a trajectory's end.
+    pub fn numbers(&self) -> usize {
+        self.steps() * self.shape.units
+    }
+
     /// The model.
     pub fn network(&self) -> &Network<T> {
         &self.network
@@ -254,7 +281,7 @@ impl<T: Real> Loaded<T> {
     pub fn sizes(&self) -> Sizes {
         let inputs: usize = self.inputs.slots.iter().chain(&self.inputs.initial).map(Vec::len).sum();
         let bytes = (held(&self.network) + inputs) * std::mem::size_of::<T>();
-        Sizes { block: self.block, trajectories: self.trajectories, bytes, groups: self.groups }
+        Sizes { block: self.block, trajectories: self.trajectories, steps: self.steps(), bytes, groups: self.groups }
     }
 
     /// The model's weights.
@@ -280,7 +307,9 @@ impl<T: Real> Loaded<T> {
         let (initial, count, tile) =
             (self.inputs.initial.as_deref(), self.shape.trajectories, self.tiling.trajectories);
         let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, count, tile, engine)];
-        let lin = Linearization::new(&graph, &inputs, initial, count, tile, &mut arena, &mut scratch, engine);
+        let lengths = self.lengths().map_or(&[][..], |lengths| &lengths[self.first..self.first + count]);
+        let (arena, scratch_of) = (&mut arena, &mut scratch);
+        let lin = Linearization::of_lengths(&graph, &inputs, initial, lengths, count, tile, arena, scratch_of, engine);
         drop(scratch);
         // A token is refused by the rank that reads it: the others must not wait for it.
         let lin = engine.grid().agree(lin.map_err(|e| self.refused(e)))?;
@@ -298,82 +327,4 @@ impl<T: Real> Loaded<T> {
     pub fn run(&self, weights: &[OwnedWeight<T>], engine: &Engine) -> Result<Vec<T>> {
         self.linearized(weights, engine, |lin| self.state(lin))
     }
-}
-
-/// The network of a job, for inputs of these shapes.
-fn network<T: Real>(job: &Job, arrays: &[Array], tokens: &[usize], masked: bool, outline: bool) -> Result<Network<T>> {
-    if job.model.kind == Kind::Onnx {
-        let names: Vec<Option<String>> = job.inputs.iter().map(|(name, _)| name.clone()).collect();
-        let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape()[1..]).collect();
-        let mut network = onnx::build(&job.model.weights, &names, &shapes, &job.model.parameters)?;
-        kinds::choose(&mut network, &job.model)?;
-        warn_of_indirect(&mut network, job);
-        return Ok(network);
-    }
-    let mut tokens = tokens.to_vec();
-    tokens.sort_unstable();
-    tokens.dedup();
-    let checkpoint = Checkpoint::open(&job.model.weights, &job.model.prefix)?;
-    let checkpoint = if outline { checkpoint.outline() } else { checkpoint };
-    let _reading = (!outline).then(|| progress::work(checkpoint.len_bytes(), "bytes"));
-    let input = arrays.first().map(|a| &a.shape()[1..]);
-    let input_file = job.inputs.first().map_or(job.path.as_path(), |(_, source)| source.path.as_path());
-    let (spec, tokens) = (&job.model, &tokens);
-    let mut network =
-        kinds::build(&kinds::Source { spec, checkpoint: &checkpoint, input, input_file, tokens, masked })?;
-    // Of a kind's own state MODELS.md says what K and P are.
-    if spec.readout.is_some() || spec.state != StateChoice::Default {
-        warn_of_indirect(&mut network, job);
-    }
-    Ok(network)
-}
-
-/// The tokens of all trajectories: whole numbers from 0.
-fn whole_numbers(array: &Array) -> Result<Vec<usize>> {
-    let whole = |x: f64| Some(x as usize).filter(|&t| t as f64 == x && t < MOST_TOKENS);
-    let read = array.read_rows::<f64>(0..array.shape()[0])?;
-    read.into_iter()
-        .map(|x| {
-            whole(x).ok_or_else(|| {
-                array.error(format!("holds {x}; tokens are whole numbers from 0 to {}", MOST_TOKENS - 1))
-            })
-        })
-        .collect()
-}
-
-/// This rank's part of all inputs, by slot.
-fn read_inputs<T: Real>(
-    network: &Network<T>,
-    arrays: &[Array],
-    tokens: Option<&[usize]>,
-    mask: Option<&Array>,
-    range: Range<usize>,
-) -> Result<Vec<Vec<T>>> {
-    let mut inputs = Vec::new();
-    for (slot, (positions, _)) in network.slots().into_iter().enumerate() {
-        if let (Some(counted), Some(tokens)) = (network.counted.filter(|c| c.slot == slot), tokens) {
-            let of = |b: usize| counted.positions(&tokens[b * positions..(b + 1) * positions]);
-            inputs.push(range.clone().flat_map(of).map(|p| T::of(p as f64)).collect());
-            continue;
-        }
-        let Some(array) = arrays.get(slot).or(mask) else { continue };
-        inputs.push(match (network.tokens.as_ref().zip(tokens), arrays.get(slot)) {
-            (Some((rows, tokens)), Some(_)) => {
-                let place = |t: &usize| T::of(rows.binary_search(t).unwrap_or(0) as f64);
-                tokens[range.start * positions..range.end * positions].iter().map(place).collect()
-            }
-            (_, Some(_)) => array.read_rows(range.clone())?,
-            // What may not be read is −∞ before the softmax.
-            (_, None) => {
-                let read: Vec<T> = array.read_rows(range.clone())?;
-                if let Some(x) = read.iter().find(|x| **x != T::zero() && **x != T::one()) {
-                    return Err(
-                        array.error(format!("holds {x}; a mask is 1 where a token may be read and 0 elsewhere"))
-                    );
-                }
-                read.into_iter().map(|x| if x == T::zero() { T::neg_infinity() } else { T::zero() }).collect()
-            }
-        });
-    }
-    Ok(inputs)
 }

@@ -8,7 +8,7 @@ For each case NAME (a function in recurrent.py, feed_forward.py or hugging_face.
     NAME.tangent.safetensors    a random direction dθ; θ is every weight that influences the state
     NAME.vjp.safetensors        Jᵀ probe[0], J = d(state)/dθ
     NAME.h5    attributes kind, shape [B, T, N], options (JSON: what [model] says), parameters (how many numbers θ has);
-               datasets inputs, initial_state [B, N], mask [B, T] (these where the case has them), state [B, T, N],
+               datasets inputs, initial_state [B, N], mask [B, T], lengths [B] (these where the case has them), state [B, T, N],
                probe [3, B, T, N], reference/jvp (J dθ), reference/ntk/apply (J Jᵀ of each probe),
                reference/ntk/trace and reference/ntk/frobenius (of J Jᵀ, from the dense J)
 The recurrent cells are checked against torch.nn, gpt2 and bert against transformers (skipped where it is absent).
@@ -76,6 +76,13 @@ CASES = [
     recurrent.gru_bidirectional,
     recurrent.lstm_stacked_bidirectional,
     recurrent.leaky_rnn_stacked,
+    recurrent.rnn_lengths,
+    recurrent.leaky_rnn_lengths,
+    recurrent.gru_lengths,
+    recurrent.gru_stacked_lengths,
+    recurrent.lstm_lengths,
+    recurrent.gru_bidirectional_lengths,
+    recurrent.lstm_stacked_bidirectional_lengths,
     feed_forward.mlp_widths,
     feed_forward.mlp_layer_norm,
     feed_forward.mlp_batch_norm,

@@ -5,13 +5,20 @@ use hdf5::types::VarLenUnicode;
 use std::path::PathBuf;
 
 /// The cases of `make_kinds.py`.
-pub const KINDS: [&str; 17] = [
+pub const KINDS: [&str; 24] = [
     "rnn_stacked",
     "gru_stacked",
     "lstm_stacked",
     "gru_bidirectional",
     "lstm_stacked_bidirectional",
     "leaky_rnn_stacked",
+    "rnn_lengths",
+    "leaky_rnn_lengths",
+    "gru_lengths",
+    "gru_stacked_lengths",
+    "lstm_lengths",
+    "gru_bidirectional_lengths",
+    "lstm_stacked_bidirectional_lengths",
     "mlp_widths",
     "mlp_layer_norm",
     "mlp_batch_norm",
@@ -57,7 +64,7 @@ pub fn kind_job(name: &str) -> Job {
         lines += &format!("{key} = {}\n", toml(value));
     }
     lines += "[data]\n";
-    for dataset in ["inputs", "initial_state", "mask"] {
+    for dataset in ["inputs", "initial_state", "mask", "lengths"] {
         if file.link_exists(dataset) {
             lines += &format!("{dataset} = \"{}:/{dataset}\"\n", path.display());
         }

@@ -155,7 +155,7 @@ fn write_inputs(demo: &Demo, path: &Path) -> Result<()> {
     let job = training(demo)?;
     let TrainData::Task(_, task) = &job.data else { return Err(Error::run("a demo is trained on a task")) };
     let Sizes { steps, n_in, n_out } = task.sizes();
-    let Batch { inputs, targets, mask } = tasks::batch(&**task, job.seed, BATCH, 0..TRAJECTORIES);
+    let Batch { inputs, targets, mask, .. } = tasks::batch(&**task, job.seed, BATCH, 0..TRAJECTORIES);
     let write = || -> hdf5::Result<()> {
         let file = hdf5::File::create(path)?;
         results::array(&file, "inputs", &[TRAJECTORIES, steps, n_in], inputs)?;

@@ -22,9 +22,9 @@ pub struct Blocks {
 /// From the whole matrix: `part_of` says of each number of a trajectory which of `parts` parts it belongs to.
 pub fn dense_blocks(spectrum: &DenseSpectrum, part_of: &[usize], parts: usize, matvecs: usize) -> Blocks {
     let a = &spectrum.matrix;
-    let n = (a.len() as f64).sqrt() as usize;
+    let n = spectrum.places.len();
     let (mut norms, mut traces) = (vec![0.0; parts * parts], vec![0.0; parts]);
-    let part = |i: usize| part_of[i % part_of.len()];
+    let part = |i: usize| part_of[spectrum.places[i] % part_of.len()];
     for i in 0..n {
         (0..n).for_each(|j| norms[part(i) * parts + part(j)] += a[i * n + j] * a[i * n + j]);
         traces[part(i)] += a[i * n + i];

@@ -20,8 +20,10 @@ pub fn require_dense(n: usize) -> Result<()> {
 
 /// All that the dense matrix of a symmetric operator tells.
 pub struct DenseSpectrum {
-    /// Row-major [n, n], its indices those of the whole vectors.
+    /// Row-major [n, n], of the numbers that trajectories have.
     pub matrix: Vec<f64>,
+    /// Where in a whole vector they are.
+    pub places: Vec<usize>,
     trace: f64,
     frobenius: f64,
     /// The eigenvalues, largest first.
@@ -40,21 +42,25 @@ pub struct DenseSpectrum {
 pub fn dense<T: Real>(problem: &Problem<'_, T>) -> Result<DenseSpectrum> {
     let (n, per) = (problem.len(), problem.shape().per_trajectory());
     require_dense(n)?;
-    let rows = problem.shape().len();
-    let mut local = vec![0.0; rows * n];
+    let places: Vec<usize> = problem.extent().places(problem.trajectories).collect();
+    let here = problem.first..problem.first + problem.shape().trajectories;
+    // Which of them this rank has.
+    let before = places.partition_point(|p| *p < here.start * per);
+    let own = before..places.partition_point(|p| *p < here.end * per);
+    let mut local = vec![0.0; own.len() * n];
     for first in (0..n).step_by(problem.block) {
         let m = problem.block.min(n - first);
         let mut x = Tall::zeros(problem.shape(), m);
         for v in 0..m {
-            let (b, i) = ((first + v) / per, (first + v) % per);
-            if (problem.first..problem.first + problem.shape().trajectories).contains(&b) {
-                x.data[((b - problem.first) * m + v) * per + i] = T::one();
+            let (b, i) = (places[first + v] / per, places[first + v] % per);
+            if here.contains(&b) {
+                x.data[((b - here.start) * m + v) * per + i] = T::one();
             }
         }
         let y = problem.apply(&x);
-        for (r, row) in local.chunks_mut(n).enumerate() {
+        for (place, row) in places[own.clone()].iter().zip(local.chunks_mut(n)) {
             for v in 0..m {
-                row[first + v] = y.data[((r / per) * m + v) * per + r % per].f64();
+                row[first + v] = y.data[((place / per - here.start) * m + v) * per + place % per].f64();
             }
         }
         (problem.progress)(problem.matvecs(), f64::NAN, f64::NAN);
@@ -76,10 +82,21 @@ pub fn dense<T: Real>(problem: &Problem<'_, T>) -> Result<DenseSpectrum> {
         (0..n).map(|i| part(i).powi(2)).sum::<f64>().sqrt()
     };
     let residuals = values.iter().zip(vectors.chunks(n.max(1))).map(residual).collect();
-    Ok(DenseSpectrum { matrix: a, trace, frobenius, values, vectors, residuals, n })
+    Ok(DenseSpectrum { matrix: a, places, trace, frobenius, values, vectors, residuals, n })
 }
 
 impl DenseSpectrum {
+    /// The matrix among whole vectors of `size` numbers: rows and columns of zeros where trajectories have none.
+    pub fn whole(&self, size: usize) -> Vec<f64> {
+        if size == self.n {
+            return self.matrix.clone();
+        }
+        let mut whole = vec![0.0; size * size];
+        for (row, i) in self.matrix.chunks(self.n.max(1)).zip(&self.places) {
+            row.iter().zip(&self.places).for_each(|(x, j)| whole[i * size + j] = *x);
+        }
+        whole
+    }
     /// tr A.
     pub fn trace(&self) -> Estimate {
         Estimate::exact(self.trace, self.n)
@@ -102,9 +119,11 @@ impl DenseSpectrum {
         let k = count.min(self.n);
         let per = problem.shape().per_trajectory();
         let mut vectors = Tall::zeros(problem.shape(), k);
-        for (i, x) in vectors.data.iter_mut().enumerate() {
-            let (b, v, r) = (i / (k * per), i / per % k, i % per);
-            *x = T::of(self.vectors[v * self.n + (problem.first + b) * per + r]);
+        for (i, place) in self.places.iter().enumerate() {
+            let b = (place / per).wrapping_sub(problem.first);
+            for v in 0..if b < vectors.shape.trajectories { k } else { 0 } {
+                vectors.data[(b * k + v) * per + place % per] = T::of(self.vectors[v * self.n + i]);
+            }
         }
         let scale = self.values.first().map_or(0.0, |v| v.abs());
         let residual = |r: &f64| if scale > 0.0 { r / scale } else { 0.0 };

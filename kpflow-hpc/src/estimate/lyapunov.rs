@@ -7,7 +7,8 @@ use faer::Mat;
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::Linearization;
 
-/// Computes the finite-time Lyapunov exponents of every trajectory of a recurrent model: (1/(T−1)) log|diag R|, QR = A_{T−1} … A_1, A_t = ∂z_t/∂z_{t−1}.
+/// Computes the finite-time Lyapunov exponents of every trajectory of a recurrent model: (1/(T−1)) log|diag R|, QR = A_{T−1} … A_1, A_t = ∂z_t/∂z_{t−1},
+/// T the trajectory's own steps.
 ///
 /// The product is never formed: a QR after each step keeps its columns apart (Benettin, Galgani, Giorgilli and Strelcyn 1980; Dieci, Russell and
 /// Van Vleck 1997). A direction that a step loses is left out from there on, and its exponent is −∞: the columns that depend on those before
@@ -24,7 +25,7 @@ pub fn lyapunov<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<
     engine.for_each(shape.trajectories, &mut out, n, &mut [], 0, |b, logs, _: &mut [f64]| {
         let (mut a, mut work) = (vec![T::zero(); n * n], vec![T::zero(); graph.step_len()]);
         let mut frame = Frame::new(n);
-        for t in 1..shape.steps {
+        for t in 1..lin.steps_of(b) {
             // Where all is lost there is nothing to follow.
             if !frame.logs.is_empty() {
                 fits(lin.step_jacobian(b, t, &mut a, &mut work, engine));
@@ -32,7 +33,7 @@ pub fn lyapunov<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<
             }
             progress::did(1);
         }
-        logs.iter_mut().zip(&frame.logs).for_each(|(x, sum)| *x = sum / (shape.steps - 1) as f64);
+        logs.iter_mut().zip(&frame.logs).for_each(|(x, sum)| *x = sum / (lin.steps_of(b) - 1) as f64);
         logs.sort_by(|x, y| y.total_cmp(x));
     });
     Ok(out)

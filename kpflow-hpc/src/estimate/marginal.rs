@@ -77,7 +77,7 @@ struct Places {
 }
 
 impl Places {
-    /// Calls `f(number, kept, other)` for each of trajectory b's numbers, which are as many or more.
+    /// Calls `f(number, kept, other)` for each of trajectory b's first numbers.
     fn each<I: IntoIterator>(&self, b: usize, numbers: I, mut f: impl FnMut(I::Item, usize, usize)) {
         let [kept, other] = self.next.map(|n| b * n);
         numbers.into_iter().zip(&self.pairs).for_each(|(x, (k, r))| f(x, kept + k, other + r));
@@ -216,6 +216,7 @@ pub fn is_structured(max_matvecs: usize, d: usize) -> bool {
 fn by_signs<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize, m: usize) -> Vec<Vec<f64>> {
     let (d, rest, places) = (split.count(true), split.count(false), split.places());
     let Problem { engine, seed, trajectories, first: start, .. } = *problem;
+    let extent = problem.extent();
     let x = problem.draw(TESTS, first, m);
     let y = problem.apply(&x);
     let mut all = vec![0.0f64; m * d * d];
@@ -225,7 +226,7 @@ fn by_signs<T: Real>(problem: &Problem<'_, T>, split: &Split, first: usize, m: u
         if split.kept[0] {
             let whole = whole_probe::<T>(seed, split, first + v);
             for b in 0..trajectories {
-                places.each(b, whole.part(b, 0), |x, k, r| signs[r * d + k] = x.f64());
+                places.each(b, &whole.part(b, 0)[..extent.of(b)], |x, k, r| signs[r * d + k] = x.f64());
             }
         }
         for b in 0..x.shape.trajectories {
@@ -290,13 +291,14 @@ fn whole_probe<T: Real>(seed: u64, split: &Split, vector: usize) -> Tall<T> {
     x
 }
 
-/// The partial trace of a whole matrix over the state `shape`, row-major: `[d, d]`, and d.
-pub fn marginal_of(matrix: &[f64], shape: Shape, kept: Kept) -> (Vec<f64>, usize) {
+/// The partial trace of a matrix of the numbers at these `places` of the state `shape`, row-major: `[d, d]`, and d.
+pub fn marginal_of(matrix: &[f64], at: &[usize], shape: Shape, kept: Kept) -> (Vec<f64>, usize) {
     let split = Split { shape, kept };
-    let (d, n) = (split.count(true), shape.len());
+    let (d, n, per) = (split.count(true), at.len(), shape.per_trajectory());
     let (mut places, all) = (vec![Vec::new(); split.count(false)], split.places());
-    for b in 0..shape.trajectories {
-        all.each(b, b * shape.per_trajectory().., |i, k, r| places[r].push((k, i)));
+    for (row, place) in at.iter().enumerate() {
+        let (b, (k, r)) = (place / per, all.pairs[place % per]);
+        places[b * all.next[1] + r].push((b * all.next[0] + k, row));
     }
     let mut out = vec![0.0; d * d];
     for group in &places {

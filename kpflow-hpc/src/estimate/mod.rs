@@ -45,7 +45,7 @@ pub use lyapunov::{lyapunov, require_recurrence};
 pub use marginal::{is_structured, marginal, marginal_of, Kept, Marginal, MARGINAL_LIMIT};
 pub use memo::Memo;
 pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
-pub use problem::{chunk, Budget, Family, Problem, SKETCHES, TESTS};
+pub use problem::{chunk, Budget, Extent, Family, Problem, SKETCHES, TESTS};
 pub use sampling::sketch_sizes;
 pub use singular_triplets::{singular_triplets, Triplets};
 pub use small::eigen as symmetric_eigen;
@@ -158,6 +158,8 @@ pub struct Eigenpairs<T> {
 mod tests;
 #[cfg(test)]
 mod tests_journal;
+#[cfg(test)]
+mod tests_lengths;
 #[cfg(test)]
 mod tests_marginal;
 #[cfg(test)]

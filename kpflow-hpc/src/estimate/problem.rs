@@ -35,6 +35,33 @@ pub const TESTS: Family = Family { stream: 0, distribution: Distribution::Radema
 /// The probes of sketches and Krylov spaces: normal ones are independent whatever the size, and no direction is special.
 pub const SKETCHES: Family = Family { stream: 1, distribution: Distribution::Gaussian };
 
+/// How many numbers a trajectory's part of a vector has: the first ones of those that are held. The others, behind the trajectory's end, are zero.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent<'a> {
+    lengths: Option<&'a [usize]>,
+    shape: Shape,
+}
+
+impl Extent<'_> {
+    /// Those of trajectory `b` of all ranks.
+    pub fn of(&self, b: usize) -> usize {
+        self.lengths.map_or(self.shape.steps, |lengths| lengths[b]) * self.shape.units
+    }
+    /// Those of all `trajectories`.
+    pub fn of_all(&self, trajectories: usize) -> usize {
+        match self.lengths {
+            Some(lengths) => lengths.iter().sum::<usize>() * self.shape.units,
+            None => trajectories * self.shape.per_trajectory(),
+        }
+    }
+    /// Where in a whole vector of all `trajectories`, `[B, T, N]`, they are.
+    pub fn places(self, trajectories: usize) -> impl Iterator<Item = usize> {
+        let per = self.shape.per_trajectory();
+        let of: Vec<usize> = (0..trajectories).map(|b| self.of(b)).collect();
+        of.into_iter().enumerate().flat_map(move |(b, numbers)| b * per..b * per + numbers)
+    }
+}
+
 /// An operator on vectors that are spread over ranks by trajectory.
 pub struct Problem<'a, T> {
     /// The operator on this rank's trajectories; its product is collective.
@@ -58,6 +85,8 @@ pub struct Problem<'a, T> {
     rows: [Rows; 2],
     /// Products are those of 2^-exponent A.
     exponent: i32,
+    /// The steps of every trajectory of all ranks, where they differ: what is behind an end is no part of the space.
+    lengths: Option<&'a [usize]>,
     scratch: RefCell<Vec<T>>,
     matvecs: Cell<usize>,
 }
@@ -96,6 +125,7 @@ impl<'a, T: Real> Problem<'a, T> {
             looks: &[],
             rows: [rows, rows],
             exponent: 0,
+            lengths: None,
             scratch,
             matvecs: Cell::new(0),
         }
@@ -129,12 +159,31 @@ impl<'a, T: Real> Problem<'a, T> {
         Self { exponent: k, ..self }
     }
 
+    /// Says how many steps of each trajectory of all ranks there are, where they differ. Behind an end the operator has rows and columns of zeros, and vectors
+    /// have zeros; no estimate counts those numbers.
+    pub fn with_lengths(self, lengths: Option<&'a [usize]>) -> Self {
+        Self { lengths, ..self }
+    }
+
     /// The same problem with no product spent.
     pub fn afresh(&self) -> Self {
-        let Self { operator, engine, first, trajectories, seed, block, progress, memo, looks, rows, exponent, .. } =
-            *self;
+        let Self {
+            operator,
+            engine,
+            first,
+            trajectories,
+            seed,
+            block,
+            progress,
+            memo,
+            looks,
+            rows,
+            exponent,
+            lengths,
+            ..
+        } = *self;
         let new = Self::new(operator, engine, (first, trajectories), seed, block, progress);
-        new.with_memo(memo).with_looks(looks).with_rows(rows[0], rows[1]).with_exponent(exponent)
+        new.with_memo(memo).with_looks(looks).with_rows(rows[0], rows[1]).with_exponent(exponent).with_lengths(lengths)
     }
 
     /// This rank's shape of the vectors.
@@ -147,7 +196,11 @@ impl<'a, T: Real> Problem<'a, T> {
     }
     /// n, the numbers of a vector on all ranks.
     pub fn len(&self) -> usize {
-        self.trajectories * self.shape().per_trajectory()
+        self.extent().of_all(self.trajectories)
+    }
+    /// How much of what is held of a trajectory is part of the space.
+    pub fn extent(&self) -> Extent<'a> {
+        Extent { lengths: self.lengths, shape: self.shape() }
     }
     /// Whether the vectors have no numbers.
     pub fn is_empty(&self) -> bool {
@@ -172,10 +225,11 @@ impl<'a, T: Real> Problem<'a, T> {
         let probe = Probe { seed: self.seed, stream, distribution };
         let (shape, first, n) = (self.shape(), self.first, self.shape().per_trajectory());
         // Every number is a function of where it is: whoever makes it makes the same.
-        let one = Shape::new(1, shape.steps, shape.units);
+        let (one, extent) = (Shape::new(1, shape.steps, shape.units), self.extent());
         self.engine.for_each(shape.trajectories * vectors, &mut x.data, n, &mut [], 0, |i, part, _: &mut [T]| {
             let (b, v) = (i / vectors, i % vectors);
-            fits(BlockMut::new(one, 1, part).and_then(|block| probe.fill(first + b, first_vector + v, block)));
+            fits(BlockMut::new(one, 1, &mut *part).and_then(|block| probe.fill(first + b, first_vector + v, block)));
+            part[extent.of(first + b)..].fill(T::zero());
         });
         x
     }

@@ -8,10 +8,10 @@ use crate::error::Result;
 use kpflow_core::operator::Dense;
 use kpflow_core::Shape;
 
-type Method<T> = (&'static str, fn(&Problem<'_, T>, &Budget) -> Result<Estimate>);
+pub(super) type Method<T> = (&'static str, fn(&Problem<'_, T>, &Budget) -> Result<Estimate>);
 
 /// Every estimator of the trace of a symmetric operator.
-const TRACES: [Method<f64>; 5] = [
+pub(super) const TRACES: [Method<f64>; 5] = [
     ("hutchinson", |p, b| Ok(hutchinson(p, b))),
     ("hutchpp", |p, b| hutchpp(p, b)),
     ("nystrompp", |p, b| nystrompp(p, b)),
@@ -20,7 +20,7 @@ const TRACES: [Method<f64>; 5] = [
 ];
 
 /// Every estimator of the trace of a block diagonal operator.
-const BLOCKS: [Method<f64>; 3] = [
+pub(super) const BLOCKS: [Method<f64>; 3] = [
     ("per_trajectory", |p, b| Ok(per_trajectory(p, b))),
     ("per_trajectory_xnystrace", |p, b| per_trajectory_xnystrace(p, b)),
     ("auto", |p, b| auto(p, b, None)),

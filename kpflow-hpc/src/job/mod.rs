@@ -44,8 +44,10 @@ pub struct Job {
     pub alignments: Alignments,
     /// The inputs, with their names where the job names them; their first axis is the trajectory. Only a neural_ode may have none.
     pub inputs: Vec<(Option<String>, Source)>,
-    /// Which positions may be read `[B, T]`, 1 or 0.
+    /// Which positions may be read `[B, T]`, 1 or 0; of a recurrent model 1 up to a trajectory's end.
     pub mask: Option<Source>,
+    /// The steps of each trajectory `[B]`, of a recurrent model.
+    pub lengths: Option<Source>,
     /// The initial state `[B, N]`.
     pub initial_state: Option<Source>,
     /// What the program that made the weights computed of the inputs `[B, …]`, for `kpflow check`.
@@ -87,7 +89,8 @@ impl Job {
         let compute = root.table("compute")?.unwrap_or(&empty);
         let output = root.table("output")?.unwrap_or(&empty);
 
-        let data = Section::new(path, "[data]", data, &["inputs", "initial_state", "mask", "outputs"])?;
+        let keys = ["inputs", "initial_state", "mask", "lengths", "outputs"];
+        let data = Section::new(path, "[data]", data, &keys)?;
         let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid", "alignments"])?;
         let output = Section::new(path, "[output]", output, &["file", "state", "checkpoint", "parts"])?;
         let source = |text: &str| source(&directory, text);
@@ -97,10 +100,7 @@ impl Job {
         }
         let analyses = analysis::analyses(path, &directory, &root)?;
         stages::check(&root, &stages, &analyses)?;
-        let mask = data.text("mask")?;
-        if mask.is_some() && model.kind != Kind::Bert {
-            return Err(data.error(format!("mask is not for kind = \"{}\"; it is for bert", model.kind.name())));
-        }
+        let (mask, lengths) = ends(&data, model.kind)?;
         Ok(Self {
             path: path.into(),
             inputs: inputs(&data, &directory, model.kind)?,
@@ -109,6 +109,7 @@ impl Job {
             stage: None,
             alignments: compute.choice("alignments", Alignments::default(), Alignments::ALL)?,
             mask: mask.map(source),
+            lengths: lengths.map(source),
             initial_state: data.text("initial_state")?.map(source),
             outputs: data.text("outputs")?.map(source),
             precision: compute.choice("precision", Precision::F64, Precision::ALL)?,
@@ -181,6 +182,29 @@ fn inputs(data: &Section<'_>, directory: &Path, kind: Kind) -> Result<Vec<(Optio
             Err(data.error("inputs by name are for kind = \"onnx\"; for others it is a string, FILE[:DATASET]"))
         }
         _ => Ok(vec![(None, source(directory, data.required_text("inputs")?))]),
+    }
+}
+
+/// `mask` and `lengths`: where trajectories end, and what a bert may read.
+fn ends<'t>(data: &Section<'t>, kind: Kind) -> Result<(Option<&'t str>, Option<&'t str>)> {
+    let (mask, lengths) = (data.text("mask")?, data.text("lengths")?);
+    let instead = match kind {
+        Kind::Bert => "; a bert has mask, which says what may be read",
+        Kind::Onnx => "; let the graph read a mask as an input, and multiply its state by it",
+        _ => "; run trials of each length by themselves",
+    };
+    let wrong = |key: &str, of: &str, instead: &str| {
+        data.error(format!("{key} is not for kind = \"{}\"; it is for {of}{instead}", kind.name()))
+    };
+    match (mask, lengths) {
+        (None, None) => Ok((None, None)),
+        (Some(_), None) if kind == Kind::Bert => Ok((mask, None)),
+        (Some(_), Some(_)) if kind.is_recurrent() => {
+            Err(data.error("mask and lengths both say where trajectories end; one of them"))
+        }
+        _ if kind.is_recurrent() => Ok((mask, lengths)),
+        (_, Some(_)) => Err(wrong("lengths", "rnn, leaky_rnn, gru and lstm", instead)),
+        (_, None) => Err(wrong("mask", "bert, and rnn, leaky_rnn, gru and lstm", "")),
     }
 }
 

@@ -47,6 +47,13 @@ words! {
     }
 }
 
+impl Kind {
+    /// Whether it goes through time step by step, so that a trajectory may end before others.
+    pub fn is_recurrent(self) -> bool {
+        matches!(self, Kind::Rnn | Kind::LeakyRnn | Kind::Gru | Kind::Lstm)
+    }
+}
+
 words! {
     /// A number type.
     Precision {

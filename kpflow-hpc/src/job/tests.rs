@@ -57,7 +57,27 @@ fn every_mistake_is_named_with_what_would_be_right() {
         (GOOD.replace("'gru'", "'gru'\nparameters = [1]"), "parameters is a list of strings"),
         (GOOD.replace("'gru'", "'mlp'\nactivation = 'gel'"), "did you mean \"gelu\"?"),
         (GOOD.replace("'gru'", "'rnn'\nactivation = 'gelu'"), "\"tanh\" or \"relu\""),
-        (GOOD.replace("[[", "mask = 'm.npy'\n[["), "mask is not for kind = \"gru\"; it is for bert"),
+        (
+            GOOD.replace("'gru'", "'mlp'").replace("[[", "mask = 'm.npy'\n[["),
+            "mask is not for kind = \"mlp\"; it is for bert, and rnn, leaky_rnn, gru and lstm",
+        ),
+        (
+            GOOD.replace("'gru'", "'mlp'").replace("[[", "lengths = 'l.npy'\n[["),
+            "lengths is not for kind = \"mlp\"; it is for rnn, leaky_rnn, gru and lstm; run trials of each length",
+        ),
+        (
+            GOOD.replace("'gru'", "'bert'").replace("[[", "lengths = 'l.npy'\n[["),
+            "gru and lstm; a bert has mask, which says what may be read",
+        ),
+        (
+            GOOD.replace("'gru'", "'onnx'").replace("[[", "lengths = 'l.npy'\n[["),
+            "let the graph read a mask as an input",
+        ),
+        (
+            GOOD.replace("[[", "mask = 'm.npy'\nlengths = 'l.npy'\n[["),
+            "mask and lengths both say where trajectories end; one of them",
+        ),
+        (GOOD.replace("[[", "length = 'l.npy'\n[["), "did you mean \"lengths\"?"),
         (GOOD.replace("'trace'", "'trase'"), "did you mean \"trace\"?"),
         (GOOD.replace("'trace'", "'alignment'"), "with is missing"),
         (GOOD.replace("'trace'", "'trace'\noperator = 'propagator'"), "is for symmetric operators"),

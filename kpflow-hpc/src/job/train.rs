@@ -77,6 +77,8 @@ pub enum TrainData {
         targets: Source,
         /// `[M, T]`, ones if `None`.
         mask: Option<Source>,
+        /// `[M]`, the steps of each trajectory; all of them if `None`.
+        lengths: Option<Source>,
     },
 }
 
@@ -271,12 +273,13 @@ fn task(path: &Path, table: &Table, seed: u64) -> Result<TrainData> {
 }
 
 fn files(path: &Path, directory: &Path, table: &Table) -> Result<TrainData> {
-    let s = Section::new(path, "[data]", table, &["inputs", "targets", "mask"])?;
+    let s = Section::new(path, "[data]", table, &["inputs", "targets", "mask", "lengths"])?;
     let source = |text: &str| source(directory, text);
     Ok(TrainData::Files {
         inputs: source(s.required_text("inputs")?),
         targets: source(s.required_text("targets")?),
         mask: s.text("mask")?.map(source),
+        lengths: s.text("lengths")?.map(source),
     })
 }
 

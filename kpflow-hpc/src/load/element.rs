@@ -66,7 +66,7 @@ unsafe fn element_of(id: hid_t) -> Result<Element, String> {
             // PyTables writes truth values so.
             H5T_class_t::H5T_BITFIELD if size == 1 => Ok(Element { name: "8 bits".into(), whole: true, bits: true }),
             H5T_class_t::H5T_BITFIELD => Err(format!("fields of {} bits; write them as integers", 8 * size)),
-            H5T_class_t::H5T_VLEN => Err(RAGGED.into()),
+            H5T_class_t::H5T_VLEN => Err(super::ragged::rows()),
             H5T_class_t::H5T_STRING => Err("text; it should hold numbers".into()),
             H5T_class_t::H5T_COMPOUND => Err(compound(&members(id))),
             H5T_class_t::H5T_ARRAY => {
@@ -80,10 +80,6 @@ unsafe fn element_of(id: hid_t) -> Result<Element, String> {
         }
     }
 }
-
-/// What is said of trials of different length.
-const RAGGED: &str =
-    "rows of different length (ragged); write one array [B, T, n_in], the shorter ones padded at their end";
 
 fn compound(members: &[String]) -> String {
     let names: Vec<&str> = members.iter().map(String::as_str).collect();

@@ -1,7 +1,7 @@
 //! Datasets of HDF5 files: read a few trajectories at a time, once all that they need is there.
 
 use super::element::{element, Element};
-use super::sources;
+use super::{ragged, sources};
 use crate::error::{some_of, Error, Result};
 use crate::hdf5_file::{self, Watch};
 use hdf5::{Hyperslab, LinkType, LocationType, SliceOrIndex};
@@ -32,6 +32,9 @@ pub(super) fn open(path: &Path, name: Option<&str>) -> Result<(String, Dataset, 
             Some(link) => return Err(wrong(link)),
             None => return Err(wrong("has no dataset at its root; name one as FILE:DATASET".into())),
         },
+        (None, _) if ragged::is_of_trials(&file) => {
+            return Err(wrong(ragged::group("its root", &file).unwrap_or_default()))
+        }
         (None, _) => {
             return Err(wrong(format!("has several datasets; name one as FILE:DATASET of {}", some_of(&names))))
         }
@@ -126,6 +129,9 @@ fn missing(file: &hdf5::File, name: &str, names: &[&str]) -> String {
         place = next;
     }
     if let Ok(group) = file.group(name) {
+        if let Some(trials) = ragged::group(name, &group) {
+            return trials;
+        }
         let inside: Vec<String> =
             hdf5_file::members(&group, LocationType::Dataset).iter().map(|n| format!("{place}/{n}")).collect();
         let inside: Vec<&str> = inside.iter().map(String::as_str).collect();

@@ -4,8 +4,8 @@ use super::format::{format_of, Format};
 use super::hdf5_array::{self, Dataset};
 use super::npy::Npy;
 use super::numbers::numbers_or_integers;
-use super::require_finite;
 use super::safetensors_file::not_safetensors;
+use super::{require_finite, zero_behind};
 use crate::error::{some_of, Error, Result};
 use crate::job::Source;
 use crate::spelling;
@@ -72,8 +72,13 @@ impl Array {
 
     /// Reads the rows in `range` of the first axis. Every number must be finite.
     pub fn read_rows<T: Scalar>(&self, range: Range<usize>) -> Result<Vec<T>> {
+        self.read_until(range, None)
+    }
+
+    /// The same where row b has `lengths[b]` steps only, its second axis: behind them there are zeros, whatever the file has.
+    pub fn read_until<T: Scalar>(&self, range: Range<usize>, lengths: Option<&[usize]>) -> Result<Vec<T>> {
         let per: usize = self.shape[1..].iter().product();
-        let data: Vec<T> = if range.is_empty() || per == 0 {
+        let mut data: Vec<T> = if range.is_empty() || per == 0 {
             Vec::new()
         } else {
             match &self.data {
@@ -87,6 +92,9 @@ impl Array {
                 }
             }
         };
+        if let (Some(lengths), Some(&steps)) = (lengths, self.shape.get(1)) {
+            zero_behind(&mut data, steps, &lengths[range.clone()]);
+        }
         require_finite(&self.path, &self.label, &self.shape, range.start * per, &data)?;
         Ok(data)
     }

@@ -154,7 +154,7 @@ fn element(dtype: &DType) -> std::result::Result<(Dtype, bool), String> {
 fn no_number(kind: TypeChar, size: u64, descr: &str) -> String {
     let descr = descr.trim_matches('\'');
     match kind {
-        TypeChar::Object => RAGGED.into(),
+        TypeChar::Object => super::ragged::objects(),
         TypeChar::Float => {
             format!("type {descr}, long double, whose bytes differ between machines; save x.astype(\"float64\")")
         }
@@ -167,7 +167,3 @@ fn no_number(kind: TypeChar, size: u64, descr: &str) -> String {
         _ => format!("type {descr}; save it as float32, float64, int32 or int64"),
     }
 }
-
-/// What is said of an array of objects: trials of different length are saved so.
-const RAGGED: &str = "objects, such as trials of different length (ragged); save one array [B, T, n_in], \
-                      the shorter ones padded at their end";

@@ -18,7 +18,7 @@ pub struct Content {
     pub inputs: u64,
     /// Of the initial state.
     pub initial_state: u64,
-    /// Of the mask.
+    /// Of the mask, or of the lengths.
     pub mask: u64,
 }
 
@@ -60,6 +60,9 @@ impl<T: Real> Loaded<T> {
         let mut sums = [0u64; 4];
         if grid.is_root() {
             sums[0] = of_weights(self.weights());
+            // Where trajectories end, which a mask says of a recurrent model.
+            let ends: Vec<u8> = self.lengths().into_iter().flatten().flat_map(|length| length.to_le_bytes()).collect();
+            sums[3] = if ends.is_empty() { 0 } else { xxh3_64_with_seed(&ends, 1) };
         }
         for (slot, all) in inputs.slots.iter().enumerate() {
             let which = if slot < arrays { 1 } else { 3 };

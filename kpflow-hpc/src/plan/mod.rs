@@ -256,7 +256,7 @@ impl<T: Real> Setup<'_, T> {
         speed: &'l Speed,
     ) -> Ledger<'l> {
         let shape = lin.shape();
-        let sizes = (shape.len(), shape.trajectories, self.opened.trajectories * shape.per_trajectory());
+        let sizes = (shape.len(), shape.trajectories, self.opened.steps() * shape.units);
         Ledger::new(sizes, std::mem::size_of::<T>(), self.block, grid, network, speed)
     }
 
@@ -275,7 +275,7 @@ impl<T: Real> Setup<'_, T> {
             ..e
         })?;
         let mut ledger = self.ledger(lin, grid, network, speed);
-        ledger.total = self.opened.trajectories * op.domain().per_trajectory();
+        ledger.total = self.opened.steps() * op.domain().units;
         // Making its operators takes sums of counts; that it is done is agreed on.
         (0..SUMS_OF_OPERATORS).for_each(|_| ledger.sum_of(1, 8, grid[0]));
         ledger.agree();

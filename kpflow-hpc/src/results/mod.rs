@@ -9,6 +9,7 @@ pub mod parts;
 mod past;
 mod place;
 pub mod read;
+mod state;
 pub mod table;
 
 pub use lock::Lock;
@@ -49,6 +50,8 @@ pub struct Header {
     pub threads: usize,
     /// When the run began.
     pub started: SystemTime,
+    /// The steps of each trajectory, where they differ.
+    pub lengths: Option<Vec<usize>>,
     /// The variables that are the state, in their order.
     pub variables: Vec<Watched>,
     /// The stage, of a training run.
@@ -203,12 +206,7 @@ impl ResultFile {
             text(f, "started", &utc(header.started))?;
             number(f, "wall_seconds", 0.0)?;
             text(f, "status", "running")?;
-            let state = f.create_group("state")?;
-            let names = header.variables.iter().map(|v| v.name.parse::<VarLenUnicode>().unwrap_or_default()).collect();
-            array(&state, "variables", &[header.variables.len()], names)?;
-            let layout =
-                header.variables.iter().flat_map(|v| [v.offset, v.stride, v.positions, v.width].map(|x| x as i64));
-            array(&state, "layout", &[header.variables.len(), 4], layout.collect())?;
+            state::write(f, header)?;
             f.create_group("analysis").map(drop)
         })?;
         parts::remove(path);

@@ -17,6 +17,7 @@ fn header() -> Header {
         ranks: 1,
         threads: 1,
         started: UNIX_EPOCH + Duration::from_secs(1_709_210_096),
+        lengths: Some(vec![2; 4]),
         variables: vec![Watched { name: "h".into(), offset: 0, stride: 3, positions: 2, width: 3 }],
         stage: None,
         warnings: vec!["one".into(), "two".into()],

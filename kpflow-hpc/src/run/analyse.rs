@@ -42,14 +42,22 @@ pub(super) struct Setting<'a, 'l, T> {
     pub all: Boxed<'a, T>,
     /// Its block diagonal over trajectories.
     diagonal: Boxed<'a, T>,
+    /// How many steps each trajectory has of what the operator acts on, where they differ.
+    pub lengths: Option<Vec<usize>>,
 }
 
 /// Fails if an analysis asks for what this model does not have: before anything is spent or written.
 pub(super) fn check<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<'_, T>, engine: &Engine) -> Result<()> {
     let one = |a: &Analysis| -> Result<()> {
-        super::part::check(&a.part, lin.shape())?;
+        super::part::check(&a.part, lin.shape(), loaded.lengths())?;
         match (a.quantity, &a.with) {
-            (Quantity::Lyapunov, _) => crate::estimate::require_recurrence(lin)?,
+            (Quantity::Lyapunov, _) => {
+                crate::estimate::require_recurrence(lin)?;
+                if let Some(b) = loaded.lengths().into_iter().flatten().position(|length| *length < 2) {
+                    let what = "Lyapunov exponents need at least two steps";
+                    return Err(Error::usage(format!("{what}, and trajectory {b} has one")));
+                }
+            }
             (Quantity::Alignment, Some(with)) => drop(crate::spelling::open(&with.path)?),
             (Quantity::Learnability, Some(with)) => drop(super::spectra::open_signal(with, loaded)?),
             _ => {}
@@ -60,7 +68,8 @@ pub(super) fn check<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<
         }
         let dense = a.method == Method::Dense || a.quantity == Quantity::Matrix;
         if dense && a.part.is_all() {
-            crate::estimate::require_dense(loaded.trajectories * lin.shape().per_trajectory())?;
+            let held = loaded.trajectories * lin.shape().per_trajectory();
+            crate::estimate::require_dense(if a.quantity == Quantity::Matrix { held } else { loaded.numbers() })?;
         }
         operator(a.operator, lin, engine, Coupling::PerTrajectory).map(drop)
     };
@@ -109,8 +118,22 @@ pub(super) fn analyse<'a, T: Real>(
             progress(m, value, error);
         };
         let (progress, scale): (&dyn Fn(usize, f64, f64), _) = (&told, &scale);
-        let setting =
-            Setting { job, analysis, loaded, lin, engine, memos, shared, progress, scale, lost, all, diagonal };
+        let lengths = loaded.lengths().map(|lengths| super::part::lengths(&analysis.part, lengths));
+        let setting = Setting {
+            job,
+            analysis,
+            loaded,
+            lin,
+            engine,
+            memos,
+            shared,
+            progress,
+            scale,
+            lost,
+            all,
+            diagonal,
+            lengths,
+        };
         let (mut record, tensors) = setting.analyse()?;
         setting.require_digits()?;
         record.computed = shared.map_or(record.matvecs, |s| s.computed() - before);
@@ -138,6 +161,7 @@ impl<T: Real> Setting<'_, '_, T> {
             false => (loaded.first, loaded.trajectories),
         };
         Problem::new(&**op, engine, trajectories, job.seed, loaded.block, self.progress)
+            .with_lengths(self.lengths.as_deref())
     }
 
     /// The operator.

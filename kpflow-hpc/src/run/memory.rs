@@ -60,7 +60,11 @@ pub fn analysis_memory<T: Real, M: Machine<T>>(
     model: usize,
 ) -> f64 {
     let (number, shape, block) = (std::mem::size_of::<T>(), lin.shape(), sizes.block.min(a.max_matvecs));
-    let whole_state = sizes.trajectories * shape.per_trajectory();
+    // The whole matrix is written with rows and columns of zeros behind the ends of trajectories.
+    let whole_state = match a.quantity {
+        Quantity::Matrix => sizes.trajectories * shape.per_trajectory(),
+        _ => sizes.steps * shape.units,
+    };
     let by_parts = matches!(a.method, Method::Auto | Method::Hutchpp) && whole_state > SMALL.min(a.max_matvecs);
     if matches!(a.quantity, Quantity::EffectiveRank | Quantity::StableRank) && by_parts {
         let (m, third) = (a.max_matvecs, a.max_matvecs.div_ceil(3));

@@ -214,6 +214,7 @@ fn header_of<T: Real>(
         grid: [grid.size(), grid.probes()],
         threads: kpflow_core::machine::Tasks::lanes(engine),
         started: SystemTime::now(),
+        lengths: loaded.lengths().map(<[usize]>::to_vec),
         variables: loaded.network().watched(),
         stage,
         made_of: making.common.clone(),

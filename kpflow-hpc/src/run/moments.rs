@@ -183,7 +183,10 @@ impl<T: Real> Setting<'_, '_, T> {
         let budget = self.budget(a.rtol);
         let second = operator(a.operator, lin, self.engine, Coupling::All)?;
         let trajectories = (self.loaded.first, self.loaded.trajectories);
-        let plain = |op| Problem::new(op, self.engine, trajectories, self.job.seed, self.loaded.block, self.progress);
+        let plain = |op| {
+            Problem::new(op, self.engine, trajectories, self.job.seed, self.loaded.block, self.progress)
+                .with_lengths(self.lengths.as_deref())
+        };
         // Of another size, perhaps: its exponent is its own.
         let Exponent { k, lost } = Exponent::of(&plain(&*second));
         self.lost.set(self.lost.get() || lost);

@@ -16,11 +16,27 @@ pub(super) struct OfPart<'a, T> {
     mean: Option<(TrajectorySum<'a, Engine>, T)>,
 }
 
-/// Fails unless the state has all steps and units of a part.
-pub(super) fn check(part: &Part, shape: Shape) -> Result<()> {
+/// How many steps of a part each trajectory has; of a mean over trajectories, as many as the longest.
+pub(super) fn lengths(part: &Part, lengths: &[usize]) -> Vec<usize> {
+    let window = part.window.clone().unwrap_or(0..usize::MAX);
+    let within = lengths.iter().map(|length| length.min(&window.end).saturating_sub(window.start));
+    match part.average {
+        true => vec![within.max().unwrap_or(0)],
+        false => within.collect(),
+    }
+}
+
+/// Fails unless the state has all steps and units of a part, and some trajectory a step of it.
+pub(super) fn check(part: &Part, shape: Shape, of_trajectories: Option<&[usize]>) -> Result<()> {
     if let Some(window) = part.window.as_ref().filter(|w| w.end > shape.steps) {
         let what = format!("window = [{}, {}] goes beyond the {} steps", window.start, window.end, shape.steps);
         return Err(Error::usage(format!("{what} of the state")));
+    }
+    let window = part.window.as_ref().filter(|w| of_trajectories.is_some_and(|all| all.iter().all(|l| *l <= w.start)));
+    if let Some(window) = window {
+        let longest = of_trajectories.into_iter().flatten().max().unwrap_or(&0);
+        let what = format!("window = [{}, {}] is behind the end of every trajectory", window.start, window.end);
+        return Err(Error::usage(format!("{what}; the longest has {longest} steps")));
     }
     match part.units.iter().flatten().find(|u| **u >= shape.units) {
         Some(unit) => Err(Error::usage(format!("units names {unit}; the state's are 0 to {}", shape.units - 1))),
@@ -40,7 +56,7 @@ impl<'a, T: Real> OfPart<'a, T> {
         engine: &'a Engine,
     ) -> Result<Self> {
         let shape = whole.domain();
-        check(part, shape)?;
+        check(part, shape, None)?;
         let window = part.window.clone().map_or(Select::All, Select::from);
         let units = part.units.as_deref().map_or(Select::All, Select::from);
         let restriction = Restriction::new(shape, [Select::All, window, units])?;

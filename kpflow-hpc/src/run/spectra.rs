@@ -159,7 +159,8 @@ impl<T: Real> Setting<'_, '_, T> {
         let grid = self.engine.grid();
         let read = || {
             let Some(with) = &self.analysis.with else { return Err(Error::usage("with is missing")) };
-            open_signal(with, self.loaded)?.read_rows(self.loaded.first..self.loaded.first + shape.trajectories)
+            let own = self.loaded.first..self.loaded.first + shape.trajectories;
+            open_signal(with, self.loaded)?.read_until(own, self.loaded.lengths())
         };
         let mut e = Tall { shape, vectors: 1, data: grid.agree(read())? };
         let k = match largest(&self.plain(&self.all), &e.data) {

@@ -11,14 +11,15 @@ use crate::results::Record;
 impl<T: Real> Setting<'_, '_, T> {
     /// The whole matrix.
     pub fn matrix(&self) -> Result<Found<T>> {
-        let (spectrum, n) = (self.dense()?, self.all().len());
+        let (spectrum, all) = (self.dense()?, self.all());
+        let (n, size) = (all.len(), all.trajectories * all.shape().per_trajectory());
         let (values, square) = (&spectrum.values, spectrum.frobenius().value.powi(2));
         let trace: f64 = spectrum.trace().value;
         let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
         let record = Record {
             value: Some(trace),
             arrays: vec![
-                ("matrix", vec![n, n], spectrum.matrix.clone()),
+                ("matrix", vec![size, size], spectrum.whole(size)),
                 ("eigenvalues", vec![n], values.clone()),
                 ("effective_rank", vec![], vec![rank]),
             ],
@@ -33,7 +34,8 @@ impl<T: Real> Setting<'_, '_, T> {
         let all = self.all();
         if self.by_matrix() {
             let shape = all.shape().with_trajectories(all.trajectories);
-            let (matrix, d) = estimate::marginal_of(&self.dense()?.matrix, shape, kept);
+            let dense = self.dense()?;
+            let (matrix, d) = estimate::marginal_of(&dense.matrix, &dense.places, shape, kept);
             if d > estimate::MARGINAL_LIMIT {
                 return Err(Error::usage(format!(
                     "the marginal would be a {d} × {d} matrix; take quantity = \"matrix\""

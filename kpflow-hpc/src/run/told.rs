@@ -50,10 +50,17 @@ pub(super) fn ended(job: &Job, after: Duration, spent: &Spent) -> Value {
 /// The first line: what is run, on what.
 pub(super) fn head(header: &Header, bytes: f64) -> String {
     let Header { model, parameters, shape, ranks, grid, threads, .. } = header;
+    let steps = of_steps(header.lengths.as_deref());
     let groups = if grid[1] > 1 { format!(" in {} groups", grid[1]) } else { String::new() };
     let memory = bytes / 1048576.0;
     let (ranks, threads) = (number_of(*ranks, "rank"), number_of(*threads, "thread"));
-    format!("{model} with {parameters} parameters, state {shape:?}; {ranks}{groups} × {threads}, at most {memory:.0} MiB a rank")
+    format!("{model} with {parameters} parameters, state {shape:?}{steps}; {ranks}{groups} × {threads}, at most {memory:.0} MiB a rank")
+}
+
+/// What is said of a state's trajectories where they have steps of their own.
+fn of_steps(lengths: Option<&[usize]>) -> String {
+    let ends = lengths.and_then(|l| Some((l.iter().min()?, l.iter().max()?)));
+    ends.map_or(String::new(), |(least, most)| format!(" of trajectories of {least} to {most} steps"))
 }
 
 /// What `--verbose` tells before the first analysis: how products are made.
@@ -127,7 +134,8 @@ pub(super) fn dry<T: Real>(
         let (name, set) = (name.as_ref().map_or(String::new(), |n| format!("{n} = ")), source.dataset.as_deref());
         row("inputs", format!("{name}{}{}", source.path.display(), set.map_or(String::new(), |d| format!(":{d}"))));
     }
-    row("state", format!("[B, T, N] = [{b}, {t}, {n}], {precision}, seed {}", header.seed));
+    let steps = of_steps(header.lengths.as_deref());
+    row("state", format!("[B, T, N] = [{b}, {t}, {n}]{steps}, {precision}, seed {}", header.seed));
     row(
         "ranks",
         format!(

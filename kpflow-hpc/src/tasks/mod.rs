@@ -98,6 +98,8 @@ pub struct Batch<T> {
     pub targets: Vec<T>,
     /// The weight of every position's error.
     pub mask: Vec<T>,
+    /// The steps of each trajectory; none where all have all of them.
+    pub lengths: Vec<usize>,
 }
 
 /// Draws the trajectories `range` of a batch.
@@ -114,7 +116,7 @@ pub fn batch(task: &dyn Task, seed: u64, number: u32, range: Range<usize>) -> Ba
         };
         task.draw(&mut Draw::new(seed, Purpose::Trajectory, number, b as u32), out);
     }
-    Batch { inputs, targets, mask }
+    Batch { inputs, targets, mask, lengths: Vec::new() }
 }
 
 /// Adds σ times a standard normal to every number.

@@ -9,6 +9,7 @@ use crate::cli;
 use crate::comm::{shard, Comm};
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
+use crate::events;
 use crate::job::train::{TrainData, TrainJob};
 use crate::job::Precision;
 use crate::progress::Progress;
@@ -70,6 +71,9 @@ impl<'a, T: Real> Training<'a, T> {
         let store = Store::new(&job.directory, job.fingerprint);
         let read = || -> Result<_> {
             let batches = Batches::<T>::open(job)?;
+            if let Some(warning) = batches.warning()?.filter(|_| grid.is_root()) {
+                events::warning(&warning);
+            }
             let mut model = Model::<T>::new(job, batches.sizes)?;
             let mut state = State::new(job.optimizer, job.learning_rate, model.parameters());
             let done = match options.resume {

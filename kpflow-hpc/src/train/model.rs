@@ -140,8 +140,9 @@ impl<T: Real> Model<T> {
         arena.resize(Linearization::arena_len(&graph, count), T::zero());
         let needed = Linearization::scratch_len(&graph, count, tile, engine);
         work.resize(work.len().max(needed), T::zero());
-        let lin =
-            Linearization::new(&graph, &[&batch.inputs], None, count, tile, arena, work, engine).map_err(Error::run)?;
+        let (inputs, lengths) = ([&batch.inputs[..]], &batch.lengths[..]);
+        let lin = Linearization::of_lengths(&graph, &inputs, None, lengths, count, tile, arena, work, engine)
+            .map_err(Error::run)?;
         let shape = Shape::new(count, self.sizes.steps, hidden);
         state.resize(shape.len(), T::zero());
         error.resize(shape.len(), T::zero());

@@ -147,9 +147,12 @@ impl<T: Real> Sketch<T> {
         y
     }
 
-    /// The factors of the Nyström approximation that one trajectory's part of this sketch makes of its diagonal block.
-    pub fn factors_of(&self, b: usize) -> Result<Option<Factors>> {
-        let (omega, y) = (columns(&self.omega, b), columns(&self.y, b));
+    /// The factors of the Nyström approximation that one trajectory's part of this sketch, of `numbers` numbers, makes of its diagonal block.
+    ///
+    /// More probes than there are numbers say nothing more of it.
+    pub fn factors_of(&self, b: usize, numbers: usize) -> Result<Option<Factors>> {
+        let own = |x| columns(x, b).get(..numbers, ..x.vectors.min(numbers)).to_owned();
+        let (omega, y): (Mat<f64>, Mat<f64>) = (own(&self.omega), own(&self.y));
         let form = omega.transpose() * &y;
         let form = Mat::from_fn(form.nrows(), form.ncols(), |i, j| 0.5 * (form[(i, j)] + form[(j, i)]));
         let grams = Grams { own: omega.transpose() * &omega, form, squared: y.squared_norm_l2() };

@@ -74,10 +74,12 @@ impl<T: Real> Ladder<T> {
         let count = problem.shape().trajectories;
         // A trajectory's value, squared error and its square, and whether it failed.
         let mut out = vec![0.0f64; 4 * count];
-        let (engine, sketch) = (problem.engine, &self.sketch);
-        engine.for_each(count, &mut out, 4, &mut [], 0, |b, out, _: &mut [f64]| match trajectory(engine, sketch, b) {
-            Ok((value, error)) => out.copy_from_slice(&[value, error.powi(2), error.powi(4), 0.0]),
-            Err(_) => out[3] = 1.0,
+        let (engine, sketch, first, extent) = (problem.engine, &self.sketch, problem.first, problem.extent());
+        engine.for_each(count, &mut out, 4, &mut [], 0, |b, out, _: &mut [f64]| {
+            match trajectory(engine, sketch, (b, extent.of(first + b))) {
+                Ok((value, error)) => out.copy_from_slice(&[value, error.powi(2), error.powi(4), 0.0]),
+                Err(_) => out[3] = 1.0,
+            }
         });
         let mut sums = [0.0; 4];
         out.chunks(4).for_each(|o| sums.iter_mut().zip(o).for_each(|(s, x)| *s += x));
@@ -94,11 +96,16 @@ impl<T: Real> Ladder<T> {
 
 /// What one trajectory's look at a sketch of these probes and products makes, for `plan` to see how long that takes.
 pub fn look_at<T: Real>(engine: &Engine, omega: Tall<T>, y: Tall<T>) -> Result<(f64, f64)> {
-    trajectory(engine, &Sketch::of(omega, y), 0)
+    let numbers = omega.shape.per_trajectory();
+    trajectory(engine, &Sketch::of(omega, y), (0, numbers))
 }
 
-fn trajectory<T: Real>(engine: &Engine, sketch: &Sketch<T>, b: usize) -> Result<ValueError> {
-    match sketch.factors_of(b)? {
+/// What a trajectory, of so many numbers, says of its trace.
+fn trajectory<T: Real>(engine: &Engine, sketch: &Sketch<T>, (b, numbers): (usize, usize)) -> Result<ValueError> {
+    if numbers == 0 {
+        return Ok((0.0, 0.0));
+    }
+    match sketch.factors_of(b, numbers)? {
         Some(factors) => exchangeable(engine, &factors, T::epsilon().f64()),
         None => Ok((f64::NAN, f64::NAN)),
     }
