@@ -99,7 +99,9 @@ fn outcome<T: Real>(job: &Job, engine: &Engine, recorded: &Recorded, within: f64
     }
     let found = loaded.run(loaded.weights(), engine)?;
     let rows = loaded.first..loaded.first + loaded.shape.trajectories;
-    let right = grid.agree(array.read_rows::<f64>(rows))?;
+    // Behind a trajectory's end there is nothing to compare, whatever torch made of the padding.
+    let lengths = loaded.lengths().filter(|_| shape.get(1) == Some(&loaded.shape.steps));
+    let right = grid.agree(array.read_until::<f64>(rows, lengths))?;
     let first = loaded.first * per;
     let worst = farthest(engine, first, &found, &right);
     let (apart, scale) = (worst.apart, worst.scale.max(f64::MIN_POSITIVE));
