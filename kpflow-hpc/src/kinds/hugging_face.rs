@@ -19,8 +19,9 @@ const ROBERTA: [&str; 4] = ["roberta", "xlm-roberta", "camembert", "data2vec-tex
 pub const FAMILIES: [&str; 7] = ["bert", "electra", "ernie", "roberta", "xlm-roberta", "camembert", "data2vec-text"];
 
 /// Tensors that only models have which look like BERT and are not: what their names hold, and the model.
-const OTHERS: [(&str, &str); 9] = [
+const OTHERS: [(&str, &str); 10] = [
     ("embeddings.task_type_embeddings.", "an ERNIE with task types"),
+    ("embeddings_project.", "an ELECTRA whose embedding is of another width than its layers"),
     ("transformer.layer.0.attention.q_lin.", "a DistilBERT"),
     ("encoder.albert_layer_groups.", "an ALBERT"),
     ("encoder.relative_attention_bias.", "an MPNet"),
