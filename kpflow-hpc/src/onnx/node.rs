@@ -117,7 +117,7 @@ impl<'a> Node<'a> {
     }
     /// A floating-point number.
     pub fn float(&self, name: &str, default: f64) -> f64 {
-        self.typed(name, AttributeType::FLOAT).map_or(default, |a| a.f.unwrap_or(0.0).into())
+        self.typed(name, AttributeType::FLOAT).map_or(default, |a| written(a.f.unwrap_or(0.0)))
     }
     /// A text.
     pub fn text(&self, name: &str) -> Option<&'a str> {
@@ -139,4 +139,21 @@ impl<'a> Node<'a> {
         let axis = self.integer("axis", default);
         value::axis(axis, rank).ok_or_else(|| format!("has axis {axis} of a tensor of {rank} axes"))
     }
+}
+
+/// The number that an attribute, single precision by the standard, is meant to be: 0.01 was
+/// written, where 0.00999999977 is nearest to it. scripts/export_torch.py has the same rule.
+fn written(attribute: f32) -> f64 {
+    // Hard sigmoid's, and selu's two.
+    let known = [1.0 / 6.0, 1.673_263_242_354_377_2, 1.050_700_987_355_480_5];
+    let decimal = || attribute.to_string().parse().unwrap_or(attribute.into());
+    known.into_iter().find(|&x| x as f32 == attribute).unwrap_or_else(decimal)
+}
+
+#[test]
+fn attributes_are_read_as_they_were_written() {
+    for x in [1e-5, 0.01, 0.37, -1.3e-7, 0.0, 20.0, 1.0 / 1024.0, 1.0 / 6.0, 1.673_263_242_354_377_2] {
+        assert_eq!(written(x as f32), x);
+    }
+    assert!(written(f32::INFINITY).is_infinite() && written(f32::NAN).is_nan());
 }
