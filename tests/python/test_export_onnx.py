@@ -21,11 +21,11 @@ from torch import nn  # noqa: E402
 
 
 class Numbers(nn.Module):
-    """Python numbers in every place that the exporter rounds."""
+    """Python numbers in every place that the exporter rounds. An attribute is single precision by the standard: eps is a power of two."""
 
     def __init__(self):
         super().__init__()
-        self.l, self.n = nn.Linear(3, 4), nn.LayerNorm(4)
+        self.l, self.n = nn.Linear(3, 4), nn.LayerNorm(4, eps=2**-10)
 
     def forward(self, x):
         h = self.n(self.l(x) * 0.1 + 1 / 3)
@@ -68,6 +68,11 @@ def test_numbers_are_double(tmp_path, kpflow):
     found = onnx.reference.ReferenceEvaluator(model).run(None, {model.graph.input[0].name: x[:1].numpy()})[0]
     assert np.abs(found - right[:1]).max() < 1e-13
     assert "output " in kpflow("check", tmp_path / "net.toml")
+    # An eps that single precision rounds is read as it was written.
+    module.n.eps = 1e-2
+    export(module, x, tmp_path / "eps")
+    found = kpflow("check", tmp_path / "eps.toml").split("against what was recorded: ")[1]
+    assert float(found.split()[0]) < 1e-12, found
     kinds = {onnx.helper.get_attribute_value(n.attribute[0]).data_type for n in model.graph.node
              if n.op_type == "Constant" and n.attribute[0].name == "value" and n.attribute[0].t.dims == []}  # fmt: skip
     assert onnx.TensorProto.DOUBLE in kinds
