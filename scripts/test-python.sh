@@ -11,7 +11,7 @@ if ! "$python" -c "import torch, h5py, safetensors, pytest" 2>/dev/null; then
     echo "test-python: skipped: $python has not all of torch, h5py, safetensors, pytest (pip install them, and pandas, matplotlib, onnx, onnxscript, onnxruntime)"
     exit 0
 fi
-mine=(scripts/read_results.py scripts/export_recurrent.py scripts/export_torch.py scripts/example_notebook.py tests/python)
+mine=(scripts/read_results.py scripts/export_recurrent.py scripts/export_torch.py scripts/export_inputs.py scripts/example_notebook.py tests/python)
 if "$python" -m ruff --version >/dev/null 2>&1; then
     "$python" -m ruff check --quiet --line-length 140 --select F,I,B,UP,W --ignore B023 "${mine[@]}"
 fi

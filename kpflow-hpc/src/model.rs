@@ -141,8 +141,10 @@ impl Given {
     fn read<T: Real>(mut self, network: &Network<T>, range: Range<usize>) -> Result<Inputs<T>> {
         let slots = read_inputs(network, &self, range.clone())?;
         let initial = self.initial.as_ref().map(|array| array.read_rows(range)).transpose()?;
+        let all = self.arrays.iter().chain(&self.initial).chain(&self.mask);
+        let warnings = all.flat_map(|a| a.warnings().to_vec()).collect();
         self.arrays.iter_mut().chain(&mut self.initial).chain(&mut self.mask).for_each(Array::forget);
-        Ok(Inputs { given: self, slots, initial, layout: network.slots(), warnings: Vec::new() })
+        Ok(Inputs { given: self, slots, initial, layout: network.slots(), warnings })
     }
 }
 

@@ -317,7 +317,11 @@ fn links_and_raw_files() {
     std::fs::write(&raw, [1.0f64, 2.0, 3.0, 4.0].map(f64::to_le_bytes).concat()).unwrap();
     assert_eq!(read(&path, "raw"), [1.0, 2.0, 3.0, 4.0]);
     for (name, numbers, says) in [
-        ("never", [0.0; 4], "no numbers were ever written to dataset never; they are read as its fill value, 0"),
+        (
+            "never",
+            [0.0; 4],
+            "no numbers were ever written to dataset never of x.h5; they are read as its fill value, 0",
+        ),
         ("part", [1.0, 2.0, 0.0, 0.0], "some chunks were never written of dataset part"),
     ] {
         let array = Array::open(&source(&path, Some(name))).unwrap();

@@ -55,6 +55,14 @@ impl Array {
         &self.warnings
     }
 
+    /// The array, unless some of its numbers were never written.
+    pub fn written(self) -> Result<Self> {
+        match self.warnings.first() {
+            Some(what) => Err(Error::input(&self.path, format!("{what}; write all of them"))),
+            None => Ok(self),
+        }
+    }
+
     /// The shape of the whole array.
     pub fn shape(&self) -> &[usize] {
         &self.shape

@@ -66,11 +66,8 @@ fn inspect(path: &Path, name: &str, set: &hdf5::Dataset, depth: usize, warnings:
             Some(H5D_space_status_t::H5D_SPACE_STATUS_PART_ALLOCATED) => "some chunks were never written of",
             _ => return Ok(()),
         };
-        warnings.push(format!(
-            "{}: {what} dataset {name}; they are read as its fill value, {}",
-            path.display(),
-            fill(&plist)
-        ));
+        let file = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+        warnings.push(format!("{what} dataset {name} of {file}; they are read as its fill value, {}", fill(&plist)));
     }
     Ok(())
 }

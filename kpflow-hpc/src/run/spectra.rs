@@ -220,7 +220,7 @@ impl<T: Real> Setting<'_, '_, T> {
 
 /// Opens an error signal, which is as the state.
 pub(super) fn open_signal<T: Real>(with: &Source, loaded: &Loaded<T>) -> Result<Array> {
-    let array = Array::open(with)?;
+    let array = Array::open(with)?.written()?;
     let expected = [loaded.trajectories, loaded.shape.steps, loaded.shape.units];
     if array.shape() != expected {
         let found = array.shape();

@@ -59,7 +59,7 @@ impl<T: Real> Batches<T> {
             }
             TrainData::Files { inputs, targets, mask, lengths } => (inputs, targets, mask, lengths),
         };
-        let (inputs, targets) = (Array::open(inputs)?, Array::open(targets)?);
+        let (inputs, targets) = (Array::open(inputs)?.written()?, Array::open(targets)?.written()?);
         let mask = mask.as_ref().map(Array::open).transpose()?;
         let &[total, steps, n_in] = inputs.shape() else {
             return Err(inputs.error(format!("has shape {:?}; inputs are [trajectories, T, n_in]", inputs.shape())));
