@@ -1,4 +1,5 @@
-//! Which files the program may replace: its own of the same sort, never anything else, whoever runs it.
+//! Which files the program may replace: its own of the same sort, never anything else, whoever runs
+//! it.
 
 use crate::error::{Error, Result};
 use std::fs::File;
@@ -17,7 +18,8 @@ pub struct Own {
     pub links: bool,
 }
 
-/// Fails unless a new file may take this place: nothing is there, or a file of the same sort that the program wrote.
+/// Fails unless a new file may take this place: nothing is there, or a file of the same sort that
+/// the program wrote.
 ///
 /// **Errors**: a directory, a device, a link (unless it leads to one, and may), any other file.
 pub fn replaceable(path: &Path, own: &Own) -> Result<()> {

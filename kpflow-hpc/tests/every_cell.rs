@@ -1,4 +1,5 @@
-//! Every quantity of every operator by every method, on small models of three kinds: a number, or one plain line before anything runs.
+//! Every quantity of every operator by every method, on small models of three kinds: a number, or
+//! one plain line before anything runs.
 
 use kpflow_hpc::cli::{parse_from, Command};
 use kpflow_hpc::comm::Comm;
@@ -71,7 +72,8 @@ fn walk(case: &str, model: &str) {
         }
     }
     assert!(legal.len() > 150, "{}", legal.len());
-    // What a model has not is refused by name before anything runs: all the others are made in one go.
+    // What a model has not is refused by name before anything runs: all the others are made in one
+    // go.
     let all = legal.len();
     loop {
         let tables: String = legal.iter().map(|l| l.1.as_str()).collect();
@@ -124,7 +126,8 @@ fn degree(quantity: &str, array: &str) -> i32 {
     }
 }
 
-/// A relu network of positive numbers without biases: NTK and K are of degree 2 in the inputs, exactly.
+/// A relu network of positive numbers without biases: NTK and K are of degree 2 in the inputs,
+/// exactly.
 fn positive(directory: &Path, power: i32) -> String {
     let numbers = |n: usize, seed: usize| {
         (0..n).map(move |i| ((i * i + seed * i + seed) % 17 + 1) as f64 / 40.0).collect::<Vec<f64>>()

@@ -1,4 +1,5 @@
-//! Operators whose squares leave the range of the floating-point numbers: their norms, ranks and spectra are those of the numbers themselves.
+//! Operators whose squares leave the range of the floating-point numbers: their norms, ranks and
+//! spectra are those of the numbers themselves.
 
 use kpflow_tests::{assert_near, golden, reference, Job, Results};
 
@@ -110,7 +111,8 @@ fn a_chaotic_network_in_double_precision() {
         .analysis("rank", "ntk", "effective_rank", "")
         .analysis("triplet", "propagator", "singular_triplets", "count = 1")
         .run(1);
-    // Where a chaotic state goes hangs on the last bit: the operator's size is that of the state that was run, which the closed forms tell.
+    // Where a chaotic state goes hangs on the last bit: the operator's size is that of the state
+    // that was run, which the closed forms tell.
     let (ntk, p) = (found.value("exact"), found.value("PP").sqrt());
     assert!(ntk > 1e154 && p > 1e77, "{ntk:e} {p:e}");
     for (name, expected) in [

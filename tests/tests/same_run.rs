@@ -1,4 +1,5 @@
-//! `--resume` goes on with what was made of the same weights, inputs and keys, and with nothing else.
+//! `--resume` goes on with what was made of the same weights, inputs and keys, and with nothing
+//! else.
 
 use kpflow_tests::{assert_near, golden, kpflow, Done};
 use std::path::PathBuf;
@@ -55,7 +56,8 @@ impl Place {
         self.value("truth.h5", name)
     }
 
-    /// Asserts that the job is refused with one line that has all of these words, and that the file stays as it was.
+    /// Asserts that the job is refused with one line that has all of these words, and that the file
+    /// stays as it was.
     #[track_caller]
     fn refused(&self, words: &[&str]) {
         let before = std::fs::read(self.path("r.h5")).unwrap();
@@ -103,7 +105,8 @@ fn a_comment_the_order_and_a_new_analysis_are_no_other_job() {
     };
     let before = [seconds("t"), seconds("rank")];
     let more = "[[analysis]]\nname = \"n\"\nquantity = \"norm\"\n";
-    // Another order, a comment, a new analysis, a default that is said, other places of the same files.
+    // Another order, a comment, a new analysis, a default that is said, other places of the same
+    // files.
     std::fs::copy(place.path("w.safetensors"), place.path("moved.safetensors")).unwrap();
     place.job(&format!(
         "# why\n[model]\nkind = 'gru' # gated\nweights = \"moved.safetensors\"\n[data]\ninputs = \"x.h5:/inputs\"\n\

@@ -55,7 +55,8 @@ fn copy(from: &Path, to: &Path) {
 fn killed_before_its_first_state() {
     let whole = Training::new("every = 5");
     whole.train(&[]).success();
-    // What a kill between the first checkpoint and the first state leaves; with and without the losses; one checkpoint later; nothing at all.
+    // What a kill between the first checkpoint and the first state leaves; with and without the
+    // losses; one checkpoint later; nothing at all.
     for left in [&["step_000000"][..], &["step_000000", "step_000005"], &[]] {
         for losses in [true, false] {
             let killed = Training::new("every = 5");
@@ -111,7 +112,8 @@ fn losses_that_a_kill_cut_short() {
     std::fs::write(killed.path("train.toml"), text.replace("steps = 12", "steps = 5")).unwrap();
     killed.train(&[]).success();
     std::fs::write(killed.path("train.toml"), text).unwrap();
-    // Lines of steps that the state does not know, the last one torn so that it looks like an earlier step's.
+    // Lines of steps that the state does not know, the last one torn so that it looks like an
+    // earlier step's.
     let lines = format!("{}6,1.0,1.0\n7,1.0,1.0\n1", killed.losses());
     std::fs::write(killed.path("tr/loss.csv"), lines).unwrap();
     killed.train(&["--resume"]).success();

@@ -85,7 +85,7 @@ pub fn read(kind: &str, path: &Path, refused: &mut usize) {
         "onnx" => {
             let shapes = shapes(path);
             let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
-            let mut network = onnx::build::<f32>(path, &vec![None; shapes.len()], &shapes);
+            let mut network = onnx::build::<f32>(path, &vec![None; shapes.len()], &shapes, &[]);
             if let Ok(network) = &mut network {
                 let _ = kinds::choose(network, &spec("onnx"));
             }

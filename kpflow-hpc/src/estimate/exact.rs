@@ -89,7 +89,8 @@ fn features<'a, T: Real>(lin: &'a Linearization<'_, T>, engine: &Engine) -> Resu
     let features = by_units(lin)?;
     let mut rows = vec![T::zero(); features.rows() * features.row_len()];
     features.write(&mut rows)?;
-    // K is of degree 2 in what sites read and in the coefficients behind them, its squared norm of degree 4 in both: where that would leave the range, both
+    // K is of degree 2 in what sites read and in the coefficients behind them, its squared norm of
+    // degree 4 in both: where that would leave the range, both
     // are brought near 1, and tr K after them.
     let most = |x: f64| f64::from_bits(engine.grid().world().most([x.max(0.0).to_bits()])[0]);
     let (len, inputs) = (features.row_len().max(1), features.inputs_len());
@@ -113,7 +114,8 @@ fn features<'a, T: Real>(lin: &'a Linearization<'_, T>, engine: &Engine) -> Resu
     Ok((features, rows, 2 * (powers + k)))
 }
 
-/// The power of two of a number whose power of this degree needs to be brought near 1; 0 where it need not.
+/// The power of two of a number whose power of this degree needs to be brought near 1; 0 where it
+/// need not.
 fn exponent<T: Real>(x: f64, degree: i32) -> i32 {
     let mild = if T::epsilon().f64() > 1e-10 { 40 } else { 300 };
     match x > 0.0 && x.is_finite() {

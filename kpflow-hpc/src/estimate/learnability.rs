@@ -19,12 +19,15 @@ pub struct Learnability {
     pub time_constants: Vec<f64>,
 }
 
-/// Computes the learnability of an error signal e (∂L/∂z at the state) under A, mode by mode. Collective.
+/// Computes the learnability of an error signal e (∂L/∂z at the state) under A, mode by mode.
+/// Collective.
 ///
-/// e is one vector; or one for each unit, where A acts on positions and stands for A ⊗ 1: sums over units then take the place of products.
+/// e is one vector; or one for each unit, where A acts on positions and stands for A ⊗ 1: sums over
+/// units then take the place of products.
 ///
 /// With δz = −η A e, mode k of the error decays as exp(−η λ_k s) in step s, and the loss falls at first by η eᵀAe = η Σ_k λ_k (v_k·e)².
-/// **Cost**: one product a vector. **Accuracy**: exact but for λ_1, within residual·λ_1 of an eigenvalue. **Errors**: e is zero; there is no eigenpair.
+/// **Cost**: one product a vector. **Accuracy**: exact but for λ_1, within residual·λ_1 of an
+/// eigenvalue. **Errors**: e is zero; there is no eigenpair.
 pub fn learnability<T: Real>(
     problem: &Problem<'_, T>,
     e: &Tall<T>,

@@ -11,9 +11,12 @@ use kpflow_core::model::Linearization;
 /// T the trajectory's own steps.
 ///
 /// The product is never formed: a QR after each step keeps its columns apart (Benettin, Galgani, Giorgilli and Strelcyn 1980; Dieci, Russell and
-/// Van Vleck 1997). A direction that a step loses is left out from there on, and its exponent is −∞: the columns that depend on those before
-/// them, as many as the rank falls by. **Shapes**: this rank's `[B, N]`, largest first within a trajectory.
-/// **Cost**: about 6·T·N³ flops a trajectory; trajectories are divided among the lanes. **Accuracy**: to rounding; what is below N·ε of the
+/// Van Vleck 1997). A direction that a step loses is left out from there on, and its exponent is
+/// −∞: the columns that depend on those before
+/// them, as many as the rank falls by. **Shapes**: this rank's `[B, N]`, largest first within a
+/// trajectory.
+/// **Cost**: about 6·T·N³ flops a trajectory; trajectories are divided among the lanes.
+/// **Accuracy**: to rounding; what is below N·ε of the
 /// largest, with every row and column brought to its size, is lost.
 /// **Errors**: the model is not one recurrence in which the state is read at the step before only; fewer than two steps.
 pub fn lyapunov<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Vec<f64>> {
@@ -81,7 +84,8 @@ impl Frame {
         let m = a * &self.q;
         let n = m.nrows();
         let tolerance = n as f64 * epsilon;
-        // Large rows first: small ones keep their digits (Cox and Higham 1998). Columns near 1 neither overflow nor vanish.
+        // Large rows first: small ones keep their digits (Cox and Higham 1998). Columns near 1
+        // neither overflow nor vanish.
         let row = |i: usize| largest((0..m.ncols()).map(|j| m[(i, j)]));
         let mut order: Vec<(f64, usize)> = (0..n).map(|i| (row(i), i)).collect();
         order.sort_by(|x, y| y.0.total_cmp(&x.0));
@@ -107,7 +111,8 @@ impl Frame {
     }
 }
 
-/// The columns that do not depend on those before them, as many as the rank is: of a matrix whose rows and columns are brought to one size, so that what
+/// The columns that do not depend on those before them, as many as the rank is: of a matrix whose
+/// rows and columns are brought to one size, so that what
 /// is small by itself (a gate that is nearly shut) is not taken for what is lost.
 fn independent(m: &Mat<f64>, tolerance: f64) -> Vec<usize> {
     let (rows, columns) = (m.nrows(), m.ncols());

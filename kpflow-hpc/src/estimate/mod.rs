@@ -84,7 +84,8 @@ impl StopReason {
     }
 }
 
-/// What to do where numbers leave the range of the job's precision: never to take the one that it has.
+/// What to do where numbers leave the range of the job's precision: never to take the one that it
+/// has.
 pub fn beyond<T: Real>() -> String {
     match T::epsilon().f64() > 1e-10 {
         true => "single precision holds 1e-38 to 3e38; take precision = \"f64\", or check the weights and inputs".into(),

@@ -154,7 +154,8 @@ impl<'a, T: Real> Problem<'a, T> {
         Self { rows: [domain, codomain], ..self }
     }
 
-    /// Makes it a problem of 2^-k A: what leaves the range when it is squared is brought near 1. The memo has A's own products.
+    /// Makes it a problem of 2^-k A: what leaves the range when it is squared is brought near 1.
+    /// The memo has A's own products.
     pub fn with_exponent(self, k: i32) -> Self {
         Self { exponent: k, ..self }
     }

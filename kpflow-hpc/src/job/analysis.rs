@@ -42,7 +42,8 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// The keys that its numbers depend on, and what they say. Files count by what is in them, which is not here; a name is none.
+    /// The keys that its numbers depend on, and what they say. Files count by what is in them,
+    /// which is not here; a name is none.
     pub fn keys(&self) -> Vec<(&'static str, String)> {
         let Self {
             name: _,

@@ -4,7 +4,8 @@ use super::ModelSpec;
 use crate::network::select::StateChoice;
 
 impl ModelSpec {
-    /// The keys that the model's numbers depend on, and what they say, where they say something. Files count by what is in them, which is not here.
+    /// The keys that the model's numbers depend on, and what they say, where they say something.
+    /// Files count by what is in them, which is not here.
     pub fn keys(&self) -> Vec<(&'static str, String)> {
         fn said(name: &'static str, value: &Option<impl std::fmt::Debug>) -> Option<(&'static str, String)> {
             value.as_ref().map(|v| (name, format!("{v:?}")))

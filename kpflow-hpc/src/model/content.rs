@@ -1,4 +1,5 @@
-//! What a model and its inputs are known by: hashes of their numbers, the same on any number of ranks.
+//! What a model and its inputs are known by: hashes of their numbers, the same on any number of
+//! ranks.
 
 use super::{Inputs, Loaded};
 use crate::comm::Grid;
@@ -52,7 +53,8 @@ impl<T: Real> Inputs<T> {
 }
 
 impl<T: Real> Loaded<T> {
-    /// What another model or other inputs would not have, the same on any number of ranks. Collective.
+    /// What another model or other inputs would not have, the same on any number of ranks.
+    /// Collective.
     pub fn content(&self, grid: Grid) -> Content {
         let (count, first, inputs) = (self.shape.trajectories, self.first, &self.inputs);
         let of = |slot: usize, all: &[T]| of_trajectories(all, count, first, slot);

@@ -132,7 +132,8 @@ pub fn png(plot: &Plot) -> Result<Vec<u8>> {
     canvas.encode_png().map(marked).map_err(|e| fail(e.to_string()))
 }
 
-/// What every PNG says, by which it is known again: the keyword and text of its tEXt chunk (W3C PNG § 11.3.3).
+/// What every PNG says, by which it is known again: the keyword and text of its tEXt chunk (W3C PNG
+/// § 11.3.3).
 pub const MARK: &[u8] = b"Software\0kpflow report";
 
 /// A PNG that says who made it, behind its header.

@@ -1,6 +1,7 @@
 //! What a finished analysis was made of: numbers by their hashes, keys by what they say.
 //!
-//! Two analyses that are made of the same are the same to rounding, whatever the job's comments, its formatting, the order of its
+//! Two analyses that are made of the same are the same to rounding, whatever the job's comments,
+//! its formatting, the order of its
 //! analyses, or the number of ranks. Where they are not, the difference has a name.
 
 use serde_json::{Map, Value};

@@ -225,10 +225,12 @@ impl ResultFile {
         }
     }
 
-    /// Goes on with a file: also returns the names of the analyses that are finished. `wanted` are those of the job; what is there and was made of
+    /// Goes on with a file: also returns the names of the analyses that are finished. `wanted` are
+    /// those of the job; what is there and was made of
     /// something else is made again if `redo`.
     ///
-    /// **Errors**: it is no result file, is of another format, or holds what was made of something else.
+    /// **Errors**: it is no result file, is of another format, or holds what was made of something
+    /// else.
     pub fn resume(
         path: &Path,
         header: &Header,
@@ -257,7 +259,8 @@ impl ResultFile {
         Ok((result, past.finished))
     }
 
-    /// Whether a file is whole: its run has ended, and it holds all that is wanted, made of the same. If it is, it says from now on what the job says
+    /// Whether a file is whole: its run has ended, and it holds all that is wanted, made of the
+    /// same. If it is, it says from now on what the job says
     /// and which of how many stages it is of.
     pub fn is_whole(path: &Path, header: &Header, wanted: &[(String, MadeOf)]) -> Result<bool> {
         // What is wrong with it is said when the run goes on with it.

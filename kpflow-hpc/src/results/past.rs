@@ -13,7 +13,8 @@ pub struct Past {
     pub finished: Vec<String>,
     /// Analyses that are not, and why.
     pub stale: Vec<(String, Vec<String>)>,
-    /// Whether the model, its weights and its inputs are those of the job: what is not is of no use.
+    /// Whether the model, its weights and its inputs are those of the job: what is not is of no
+    /// use.
     pub same: bool,
     /// Whether its run has ended.
     pub complete: bool,

@@ -31,12 +31,14 @@ pub(super) fn writable(directory: &Path) -> std::io::Result<()> {
 const OWN: Own =
     Own { what: "a result file of kpflow", instead: "choose another --output", is: is_result, links: true };
 
-/// Fails unless a new result file may take this place: a wrong `--output` must not cost anyone their inputs or weights.
+/// Fails unless a new result file may take this place: a wrong `--output` must not cost anyone
+/// their inputs or weights.
 pub fn replaceable(path: &Path) -> Result<()> {
     replace::replaceable(path, &OWN)
 }
 
-/// Whether a file says of itself that it is a result file; an error if it is HDF5 and cannot be opened.
+/// Whether a file says of itself that it is a result file; an error if it is HDF5 and cannot be
+/// opened.
 pub fn is_result(path: &Path) -> Result<bool> {
     // A pipe would be waited for.
     if !path.is_file() || !hdf5_file::is_hdf5(path) {

@@ -280,7 +280,8 @@ pub(super) fn require_finite<T: Real>(stop: StopReason, value: f64) -> Result<()
     Ok(())
 }
 
-/// How often the value and the error that an estimate tells on its way have the operator as a factor.
+/// How often the value and the error that an estimate tells on its way have the operator as a
+/// factor.
 fn told_degrees(a: &Analysis) -> [i32; 2] {
     let sampled = matches!(a.method, Method::Hutchinson | Method::OneSided);
     match a.quantity {

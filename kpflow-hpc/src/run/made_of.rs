@@ -22,7 +22,8 @@ pub(super) struct Making {
     pub analyses: Vec<(String, MadeOf)>,
 }
 
-/// Hashes of weights by their file: the stages of a training are aligned with each other, and read once each.
+/// Hashes of weights by their file: the stages of a training are aligned with each other, and read
+/// once each.
 #[derive(Default)]
 pub(super) struct Weights(RefCell<HashMap<PathBuf, u64>>);
 

@@ -13,7 +13,8 @@ use kpflow_core::ntk::Coupling;
 
 type Chose = (Estimate, Method);
 
-/// A rank of an operator that is positive semidefinite: where it is not 0 it is at least 1, whatever samples and rounding say.
+/// A rank of an operator that is positive semidefinite: where it is not 0 it is at least 1,
+/// whatever samples and rounding say.
 pub(super) fn at_least_one((found, method): Chose) -> Chose {
     let value = if found.value > 0.0 { found.value.max(1.0) } else { found.value };
     (Estimate { value, ..found }, method)

@@ -1,8 +1,12 @@
-//! Operators whose squares leave the range of the floating-point numbers: they are scaled by a power of two, and what is found of them is scaled back.
+//! Operators whose squares leave the range of the floating-point numbers: they are scaled by a
+//! power of two, and what is found of them is scaled back.
 //!
-//! ‖·‖_F², λ², tr² leave the range long before the numbers themselves do. Every estimator is homogeneous in its operator: of 2^-k A it finds the same digits as
-//! of A (a power of two is exact in binary floating point), and a value of degree d times 2^-dk. So estimators know nothing of it: products are scaled as they
-//! come ([`Problem::with_exponent`](crate::estimate::Problem::with_exponent)), k from one product with a random vector, and what is found is scaled back here.
+//! ‖·‖_F², λ², tr² leave the range long before the numbers themselves do. Every estimator is
+//! homogeneous in its operator: of 2^-k A it finds the same digits as
+//! of A (a power of two is exact in binary floating point), and a value of degree d times 2^-dk. So
+//! estimators know nothing of it: products are scaled as they
+//! come ([`Problem::with_exponent`](crate::estimate::Problem::with_exponent)), k from one product
+//! with a random vector, and what is found is scaled back here.
 
 use super::analyse::Setting;
 use crate::engine::Real;
@@ -10,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::estimate::{beyond, times_power, Estimate, Problem, StopReason, SKETCHES};
 use crate::results::Record;
 
-/// Exponents up to here need no scaling: fourth powers of the numbers, and sums of many, are within the range.
+/// Exponents up to here need no scaling: fourth powers of the numbers, and sums of many, are within
+/// the range.
 fn mild<T: Real>() -> i32 {
     if T::epsilon().f64() > 1e-10 {
         12
@@ -38,7 +43,8 @@ pub(super) struct Exponent {
 }
 
 impl Exponent {
-    /// Finds it from one product with a random vector, which is neither counted nor written down. Collective.
+    /// Finds it from one product with a random vector, which is neither counted nor written down.
+    /// Collective.
     pub fn of<T: Real>(problem: &Problem<'_, T>) -> Self {
         Self::from_size::<T>(size(problem))
     }
@@ -130,7 +136,8 @@ impl<T: Real> Setting<'_, '_, T> {
         restored(e, self.exponent())
     }
 
-    /// What was found of the scaled operator: the value and its history if it is of degree 1, all arrays by their own.
+    /// What was found of the scaled operator: the value and its history if it is of degree 1, all
+    /// arrays by their own.
     pub fn up_record(&self, mut r: Record<T>, value: bool) -> Result<Record<T>> {
         let k = self.exponent();
         if k == 0 {

@@ -69,7 +69,8 @@ pub(super) fn is_whole(job: &Job, header: &Header, making: &Making, grid: Grid) 
     Ok(grid.world().sum_one(f64::from(u8::from(found))) > 0.0)
 }
 
-/// Fails if a job would write over a result file that it reads. What is none is not replaced anyway.
+/// Fails if a job would write over a result file that it reads. What is none is not replaced
+/// anyway.
 pub(super) fn apart(job: &Job) -> Result<()> {
     match results::is_result(&job.output)? {
         true => job.require_output_apart(),

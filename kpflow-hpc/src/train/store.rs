@@ -13,7 +13,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
-/// The key of the note in a file that a training is resumed from: the step, the training's fingerprint, and the checksum of it all.
+/// The key of the note in a file that a training is resumed from: the step, the training's
+/// fingerprint, and the checksum of it all.
 const NOTE: &str = "kpflow_training";
 
 /// The head of the losses.
@@ -64,7 +65,8 @@ fn numbers<T: Real>(values: &[T]) -> (Dtype, Vec<u8>) {
     }
 }
 
-/// The lines of losses up to a step. A line that a kill has cut short is none, and nothing that follows it.
+/// The lines of losses up to a step. A line that a kill has cut short is none, and nothing that
+/// follows it.
 fn kept_losses(log: &str, done: usize) -> impl Iterator<Item = &str> {
     let step = move |line: &str| {
         let mut fields = line.split(',');
@@ -92,7 +94,8 @@ fn checksum(note: &str, mut tensors: Vec<(&str, &[usize], &[u8])>) -> u64 {
     hash.digest()
 }
 
-/// Fails unless a state is what was written. One of an earlier version has no checksum: it is read as it is.
+/// Fails unless a state is what was written. One of an earlier version has no checksum: it is read
+/// as it is.
 fn require_whole(path: &Path) -> Option<()> {
     let bytes = std::fs::read(path).ok()?;
     let (_, head) = SafeTensors::read_metadata(&bytes).ok()?;
@@ -141,7 +144,8 @@ impl Store {
         self.checkpoints().join(format!("step_{step:06}.safetensors"))
     }
 
-    /// Makes the directory ready for a training that has a state of so many steps, or none: what another wrote goes if it is forced, and what this
+    /// Makes the directory ready for a training that has a state of so many steps, or none: what
+    /// another wrote goes if it is forced, and what this
     /// training wrote before its first state goes if it is resumed.
     ///
     /// **Errors**: if there is what another training wrote, or nothing can be written.
@@ -178,7 +182,8 @@ impl Store {
         replace(&self.log(), text.as_bytes()).map_err(|e| Error { kind: crate::error::Kind::Input, ..e })
     }
 
-    /// Whether a checkpoint may be of this training, killed before its first state was written: of its first weights, or the next that are kept.
+    /// Whether a checkpoint may be of this training, killed before its first state was written: of
+    /// its first weights, or the next that are kept.
     fn was_first<T: Real>(&self, file: &Path, first_kept: Option<usize>, model: &Model<T>) -> bool {
         if first_kept.is_some_and(|step| file == self.checkpoint(step)) {
             return true;
