@@ -61,7 +61,7 @@ fn estimates_count_what_trajectories_have() {
         }
         covers(&format!("norm, {kind}"), square.sqrt(), &a, |p| frobenius(p, &budget(60)));
         covers(&format!("deflated norm, {kind}"), square.sqrt(), &a, |p| frobenius_deflated(p, &budget(40)).unwrap());
-        covers(&format!("log det, {kind}"), log_det_of(&values, 0.1), &a, |p| log_det(p, &budget(360), 0.1));
+        covers(&format!("log det, {kind}"), log_det_of(&values, (0.1, 0)), &a, |p| log_det(p, &budget(360), (0.1, 0)));
         covers(&format!("entropy rank, {kind}"), entropy_rank_of(&values), &a, |p| entropy_rank(p, &budget(360)));
     }
 }
