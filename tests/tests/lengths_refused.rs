@@ -115,7 +115,7 @@ fn ragged_data_is_named() {
             trials.new_dataset_builder().with_data(&data).create(format!("{i}").as_str()).unwrap();
         }
     }
-    alike.refused_on(&[1], &["/trials is a group of 3 datasets; name one of them, or numpy.stack"]);
+    alike.refused_on(&[1], &["has no dataset /trials: it is a group; name one of its datasets /trials/0, /trials/1"]);
     let object = job("x.npy");
     let header = format!("{:<117}\n", "{'descr': '|O', 'fortran_order': False, 'shape': (5,), }");
     let bytes = [b"\x93NUMPY\x01\x00v\x00", header.as_bytes(), b"a pickle"].concat();

@@ -16,18 +16,12 @@ pub(super) fn objects() -> String {
     format!("objects, such as trials of different length (ragged); {PADDED}")
 }
 
-/// What is said of a group in the place of a dataset; `None` unless its datasets look like trials, one each.
+/// What is said of a group in the place of a dataset; `None` unless its datasets look like trials of different length, one each.
 pub(super) fn group(what: &str, group: &hdf5::Group) -> Option<String> {
     let shapes = shapes(group);
-    let many = format!("{what} is a group of {} datasets", shapes.len());
-    match shapes.len() {
-        0 | 1 => None,
-        _ if are_trials(&shapes) => Some(format!("{many} of different length, as one a trial is saved; {PADDED}")),
-        _ if shapes.iter().all(|s| *s == shapes[0]) => {
-            Some(format!("{many}; name one of them, or numpy.stack one a trial to one array [B, T, n_in]"))
-        }
-        _ => None,
-    }
+    (shapes.len() > 1 && are_trials(&shapes)).then(|| {
+        format!("{what} is a group of {} datasets of different length, as one a trial is saved; {PADDED}", shapes.len())
+    })
 }
 
 /// Whether the datasets of a group look like trials of different length, one each.
