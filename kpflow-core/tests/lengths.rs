@@ -127,8 +127,11 @@ fn diagonal_blocks(a: &[f64], per: usize) -> Vec<f64> {
     (0..a.len()).map(|k| if k / n / per == k % n / per { a[k] } else { 0.0 }).collect()
 }
 
+/// Calls a function with a model's graph of so many steps.
+type WithGraph<'g, T> = dyn Fn(usize, &mut dyn FnMut(&Graph<'_, T>)) + 'g;
+
 /// All of one model: `graph(steps, f)` calls `f` with its graph of so many steps.
-fn check<T: Scalar>(name: &str, n: usize, tolerance: f64, graph: &dyn Fn(usize, &mut dyn FnMut(&Graph<'_, T>))) {
+fn check<T: Scalar>(name: &str, n: usize, tolerance: f64, graph: &WithGraph<'_, T>) {
     let (data, m, b) = (Data::<T>::new(n), &Portable, LENGTHS.len());
     let cuts: Vec<Cut> = (0..b)
         .map(|b| {
