@@ -94,7 +94,7 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for KroneckerCore<'_, T, M> {
             let y = &mut y[b * m * steps..][..m * steps];
             let (matrix, sums) = c[place..].split_at(m * u.cols);
             if bias {
-                for (y, sum) in y.chunks_mut(steps).zip(sums) {
+                for (y, sum) in y.chunks_mut(steps.max(1)).zip(sums) {
                     y[..u.rows].iter_mut().for_each(|y| *y += *sum);
                 }
             }
