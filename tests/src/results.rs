@@ -4,6 +4,19 @@ use hdf5::types::VarLenUnicode;
 use hdf5::{File, Group};
 use std::path::Path;
 
+/// Opens a file to change it. A program that another test starts holds, for a moment, the lock of what was open here.
+#[track_caller]
+pub fn open_rw(path: impl AsRef<Path>) -> hdf5::File {
+    let path = path.as_ref();
+    for _ in 0..100 {
+        if let Ok(file) = hdf5::File::open_rw(path) {
+            return file;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    hdf5::File::open_rw(path).unwrap()
+}
+
 /// An open result file.
 pub struct Results(File);
 

@@ -1,7 +1,7 @@
 //! `kpflow check` compares the model that runs with what torch computed: it fails where they are
 //! not the same.
 
-use kpflow_tests::{golden, kpflow, reference, Done, Golden, Job, RECURRENT};
+use kpflow_tests::{golden, kpflow, open_rw, reference, Done, Golden, Job, RECURRENT};
 use rten_onnx::onnx::{ModelProto, NodeProto};
 use std::path::Path;
 
@@ -142,7 +142,7 @@ fn graphs() {
 fn records_belong_to_weights_and_inputs() {
     let job = altered("gru", &|t| t, "", 1e-14);
     let record = |name: &str, value: i64| {
-        let set = hdf5::File::open_rw(job.path("o.h5")).unwrap().dataset("outputs").unwrap();
+        let set = open_rw(job.path("o.h5")).dataset("outputs").unwrap();
         let attribute = set.attr(name).or_else(|_| set.new_attr::<i64>().create(name)).unwrap();
         attribute.write_scalar(&value).unwrap();
     };
@@ -170,7 +170,7 @@ fn records_belong_to_weights_and_inputs() {
     // Of weights that were changed a failure says so.
     let other = altered("gru", &|t| t.replace("gru.safetensors", "gru.other.safetensors"), "", 1e-14);
     std::fs::copy(job.path("o.h5"), other.path("o.h5")).unwrap();
-    let set = hdf5::File::open_rw(other.path("o.h5")).unwrap().dataset("outputs").unwrap();
+    let set = open_rw(other.path("o.h5")).dataset("outputs").unwrap();
     set.attr("inputs_crc32").unwrap().write_scalar(&i64::from(crc(&of_one.to_le_bytes()))).unwrap();
     drop(set);
     fails(&other, &[1], &["has changed since its outputs were recorded"]);

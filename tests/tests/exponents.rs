@@ -1,6 +1,6 @@
 //! Lyapunov exponents where directions are lost: −∞, and nothing that looks like a number.
 
-use kpflow_tests::{assert_near, kpflow, reference, Done, Job, Results};
+use kpflow_tests::{assert_near, kpflow, open_rw, reference, Done, Job, Results};
 use safetensors::tensor::TensorView;
 use safetensors::Dtype;
 use std::path::Path;
@@ -92,7 +92,7 @@ fn how_minus_infinity_is_told() {
     let other = case("lyap_one_dead", "relu");
     other.run(1);
     {
-        let file = hdf5::File::open_rw(other.path("results.h5")).unwrap();
+        let file = open_rw(other.path("results.h5"));
         let set = file.dataset("analysis/ly/exponents").unwrap();
         let mut all = set.read_raw::<f64>().unwrap();
         all[1] = -40.0;

@@ -2,7 +2,7 @@
 
 use hdf5::types::VarLenUnicode;
 use hdf5::{File, Group};
-use kpflow_tests::{golden, kpflow, Done, Golden, Job};
+use kpflow_tests::{golden, kpflow, open_rw, Done, Golden, Job};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ impl Made {
     /// A copy that a test may spoil.
     fn copy(&self, name: &str, to: &Path) -> File {
         std::fs::copy(self.path(name), to).unwrap();
-        File::open_rw(to).unwrap()
+        open_rw(to)
     }
 }
 
@@ -254,7 +254,7 @@ fn unfinished_and_not_finite() {
             && page.contains("not a number")
     );
     // None at all had finished.
-    let file = File::open_rw(&path).unwrap();
+    let file = open_rw(&path);
     let group = file.group("analysis").unwrap();
     group.member_names().unwrap().iter().for_each(|n| group.unlink(n).unwrap());
     drop((group, file));
@@ -302,7 +302,7 @@ fn compared_with_less_in_it() {
     for words in ["only in one.h5: exact", "rank is effective_rank of ntk in one, stable_rank of ntk in the other"] {
         assert!(done.stdout.contains(words), "{}", done.stdout);
     }
-    let file = File::open_rw(&path).unwrap();
+    let file = open_rw(&path);
     let group = file.group("analysis").unwrap();
     group.member_names().unwrap().iter().filter(|n| *n != "time").for_each(|n| group.unlink(n).unwrap());
     group.relink("time", "another").unwrap();

@@ -1,7 +1,7 @@
 //! `--resume` goes on with what was made of the same weights, inputs and keys, and with nothing
 //! else.
 
-use kpflow_tests::{assert_near, golden, kpflow, Done};
+use kpflow_tests::{assert_near, golden, kpflow, open_rw, Done};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -156,7 +156,7 @@ fn inputs_and_the_initial_state_count() {
     place.job(TRACE);
     place.run(&[]).success();
     {
-        let file = hdf5::File::open_rw(place.path("x.h5")).unwrap();
+        let file = open_rw(place.path("x.h5"));
         let set = file.dataset("inputs").unwrap();
         let mut x = set.read_dyn::<f64>().unwrap();
         x[[0, 1, 0]] += 1e-3;
@@ -166,7 +166,7 @@ fn inputs_and_the_initial_state_count() {
     place.run(&["--redo"]).success();
     let shape = hdf5::File::open(place.path("r.h5")).unwrap().attr("shape").unwrap().read_raw::<i64>().unwrap();
     {
-        let file = hdf5::File::open_rw(place.path("x.h5")).unwrap();
+        let file = open_rw(place.path("x.h5"));
         let zeros = ndarray::Array2::<f64>::from_elem((shape[0] as usize, shape[2] as usize), 0.1);
         file.new_dataset_builder().with_data(&zeros).create("h0").unwrap();
     }
@@ -188,7 +188,7 @@ fn files_that_analyses_are_made_with_count() {
     place.run(&[]).success();
     let shape = hdf5::File::open(place.path("r.h5")).unwrap().attr("shape").unwrap().read_raw::<i64>().unwrap();
     let signal = |at: f64| {
-        let file = hdf5::File::open_rw(place.path("x.h5")).unwrap();
+        let file = open_rw(place.path("x.h5"));
         let shape: Vec<usize> = shape.iter().map(|&n| n as usize).collect();
         let e = ndarray::ArrayD::<f64>::from_elem(shape, at);
         if let Ok(set) = file.dataset("e") {
@@ -218,7 +218,7 @@ fn files_of_other_versions() {
     place.run(&[]).success();
     // As an earlier version left it: nothing says what it was made of.
     {
-        let file = hdf5::File::open_rw(place.path("r.h5")).unwrap();
+        let file = open_rw(place.path("r.h5"));
         file.delete_attr("made_of").unwrap();
         file.group("analysis/t").unwrap().delete_attr("made_of").unwrap();
     }
@@ -232,7 +232,7 @@ fn files_of_other_versions() {
     place.run(&["--resume"]).success();
     // A format that is not read is not gone on with either.
     {
-        let file = hdf5::File::open_rw(place.path("r.h5")).unwrap();
+        let file = open_rw(place.path("r.h5"));
         file.attr("format_version").unwrap().write_scalar(&2i64).unwrap();
     }
     place.refused(&["has format_version 2; this kpflow reads up to 1"]);
