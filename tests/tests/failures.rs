@@ -186,7 +186,7 @@ fn numbers_that_overflow_on_the_way() {
     for ranks in [1, 3] {
         let job = job();
         let done = job.attempt(ranks);
-        failed(&done, ranks, &["in [[analysis]] modes", "the operator's products overflow"]);
+        failed(&done, ranks, &["in [[analysis]] modes", "the operator's products leave the range"]);
         assert_eq!(job.results().names(), ["quick"]);
     }
 }
