@@ -13,7 +13,7 @@ pub use golden::{golden, Golden};
 pub use job::Job;
 pub use program::{command, command_of, example, kpflow, program, root, target, Background, Done};
 pub use reference::{graph_job, kind_job, reference, GRAPHS, KINDS};
-pub use results::{finished, open_rw, Results};
+pub use results::{append, finished, open_rw, Results};
 
 /// The operators with reference spectra.
 pub const OPERATORS: [&str; 3] = ["ntk", "parameter", "propagator_gram"];

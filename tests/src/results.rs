@@ -6,15 +6,25 @@ use std::path::Path;
 
 /// Opens a file to change it. A program that another test starts holds, for a moment, the lock of what was open here.
 #[track_caller]
-pub fn open_rw(path: impl AsRef<Path>) -> hdf5::File {
-    let path = path.as_ref();
+pub fn open_rw(path: impl AsRef<Path>) -> File {
+    patiently(|| File::open_rw(path.as_ref()))
+}
+
+/// Opens a file to add to it, or makes it; as patient as [`open_rw`].
+#[track_caller]
+pub fn append(path: impl AsRef<Path>) -> File {
+    patiently(|| File::append(path.as_ref()))
+}
+
+#[track_caller]
+fn patiently(open: impl Fn() -> hdf5::Result<File>) -> File {
     for _ in 0..100 {
-        if let Ok(file) = hdf5::File::open_rw(path) {
+        if let Ok(file) = open() {
             return file;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    hdf5::File::open_rw(path).unwrap()
+    open().unwrap()
 }
 
 /// An open result file.

@@ -1,11 +1,11 @@
 //! Lengths and masks that say something else, and trials of different length in what is no array: refused with a line that says what would be right.
 
 use hdf5::types::VarLenArray;
-use kpflow_tests::{kind_job, Job};
+use kpflow_tests::{append, kind_job, Job};
 use std::path::Path;
 
 fn numbers(path: &Path, name: &str, shape: &[usize], data: &[f64]) {
-    let file = hdf5::File::append(path).unwrap();
+    let file = append(path);
     let array = ndarray::ArrayD::from_shape_vec(shape.to_vec(), data.to_vec()).unwrap();
     file.new_dataset_builder().with_data(&array).create(name).unwrap();
 }

@@ -189,7 +189,8 @@ impl<T: Real> Setting<'_, '_, T> {
                 .with_lengths(self.lengths.as_deref())
         };
         // Of another size, perhaps: its exponent is its own.
-        let Exponent { k, lost } = Exponent::of(&plain(&*second));
+        let blocks = operator(a.operator, lin, self.engine, Coupling::PerTrajectory)?;
+        let Exponent { k, lost } = Exponent::of(&plain(&*blocks));
         self.lost.set(self.lost.get() || lost);
         let problem = |op, k: i32| plain(op).with_exponent(k);
         let known = |what: &str| {

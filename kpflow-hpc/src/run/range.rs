@@ -99,7 +99,8 @@ impl<T: Real> Setting<'_, '_, T> {
     /// k of the operator 2^-k A that problems are of. Collective.
     pub fn exponent(&self) -> i32 {
         let find = || {
-            let size = size(&self.plain(&self.all));
+            // The diagonal blocks are of the operator's size, and need no sum over ranks.
+            let size = size(&self.plain(&self.diagonal));
             // A product that is 0 where its factor's is not has vanished.
             let vanished = size == 0.0 && self.factor_size() > 0.0;
             let found = Exponent::from_size::<T>(size);
