@@ -41,7 +41,7 @@ pub(super) struct Setting<'a, 'l, T> {
     /// The operator.
     pub all: Boxed<'a, T>,
     /// Its block diagonal over trajectories.
-    diagonal: Boxed<'a, T>,
+    pub(super) diagonal: Boxed<'a, T>,
     /// How many steps each trajectory has of what the operator acts on, where they differ.
     pub lengths: Option<Vec<usize>>,
 }
