@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -108,80 +109,75 @@ def gpt2_small() -> Case:
     return Case("gpt2", {"heads": heads}, theta, state, {"inputs": ids}, constants)
 
 
-def bert_weights(sizes: dict[str, int], layers: int, d: int, intermediate: int) -> Weights:
-    theta = {f"embeddings.{k}_embeddings.weight": torch.randn(v, d) for k, v in sizes.items()}
-    theta |= norm("embeddings.LayerNorm", d)
-    for i in range(layers):
-        name = f"encoder.layer.{i}"
-        for part in ("self.query", "self.key", "self.value", "output.dense"):
-            theta |= linear(f"{name}.attention.{part}", d, d)
-        theta |= norm(f"{name}.attention.output.LayerNorm", d) | norm(f"{name}.output.LayerNorm", d)
-        theta |= linear(f"{name}.intermediate.dense", d, intermediate)
-        theta |= linear(f"{name}.output.dense", intermediate, d)
-    return theta
+@dataclass
+class Encoder:
+    """The sizes of a model of BERT's shape."""
+
+    layers: int
+    heads: int
+    d: int
+    intermediate: int
+    vocabulary: int
+    positions: int
+    types: int
+
+    def weights(self) -> Weights:
+        sizes = {"word": self.vocabulary, "position": self.positions, "token_type": self.types}
+        theta = {f"embeddings.{k}_embeddings.weight": torch.randn(v, self.d) for k, v in sizes.items()}
+        theta |= norm("embeddings.LayerNorm", self.d)
+        for i in range(self.layers):
+            name = f"encoder.layer.{i}"
+            for part in ("self.query", "self.key", "self.value", "output.dense"):
+                theta |= linear(f"{name}.attention.{part}", self.d, self.d)
+            theta |= norm(f"{name}.attention.output.LayerNorm", self.d) | norm(f"{name}.output.LayerNorm", self.d)
+            theta |= linear(f"{name}.intermediate.dense", self.d, self.intermediate)
+            theta |= linear(f"{name}.output.dense", self.intermediate, self.d)
+        return theta
+
+    def case(self, family: str, options: dict, theta: Weights, ids: Tensor, mask: Tensor, padding: int = -1) -> Case:
+        """A case of these weights, whose states are those of transformers' model of this family."""
+
+        def states(p: Weights) -> list[Tensor]:
+            return bert_states(p, ids, mask, self.layers, self.heads, padding)
+
+        if transformers is not None:
+            config = getattr(transformers, f"{family}Config")(
+                hidden_size=self.d,
+                num_attention_heads=self.heads,
+                num_hidden_layers=self.layers,
+                intermediate_size=self.intermediate,
+                vocab_size=self.vocabulary,
+                max_position_embeddings=self.positions,
+                type_vocab_size=self.types,
+                pad_token_id=max(padding, 0),
+                layer_norm_eps=1e-12,
+                attn_implementation="eager",
+            )
+            net = getattr(transformers, f"{family}Model")(config, add_pooling_layer=False).eval()
+            net.load_state_dict(theta)
+            with torch.no_grad():
+                theirs = net(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+                assert_same(torch.stack(states(theta)[::2]), torch.stack(theirs), family)
+
+        options = {"heads": self.heads} | options
+        data = {"inputs": ids, "mask": mask}
+        return Case("bert", options, theta, lambda p: torch.cat(states(p), -1), data)
 
 
 def bert_small() -> Case:
-    layers, heads, d, intermediate, vocabulary, positions = 2, 3, 12, 20, 11, 9
-    sizes = {"word": vocabulary, "position": positions, "token_type": 2}
-    theta = bert_weights(sizes, layers, d, intermediate)
-    ids = torch.randint(vocabulary, (2, 6))
+    encoder = Encoder(layers=2, heads=3, d=12, intermediate=20, vocabulary=11, positions=9, types=2)
+    theta = encoder.weights()
+    ids = torch.randint(encoder.vocabulary, (2, 6))
     mask = torch.ones(2, 6, dtype=torch.int64)
     mask[1, -2:] = 0  # no keys there, but states still
-
-    if transformers is not None:
-        config = transformers.BertConfig(
-            hidden_size=d,
-            num_attention_heads=heads,
-            num_hidden_layers=layers,
-            intermediate_size=intermediate,
-            vocab_size=vocabulary,
-            max_position_embeddings=positions,
-            attn_implementation="eager",
-        )
-        net = transformers.BertModel(config, add_pooling_layer=False).eval()
-        net.load_state_dict(theta)
-        with torch.no_grad():
-            theirs = net(ids, attention_mask=mask, output_hidden_states=True).hidden_states
-            ours = bert_states(theta, ids, mask, layers, heads)[::2]
-        assert_same(torch.stack(ours), torch.stack(theirs), "bert")
-
-    def state(p: Weights) -> Tensor:
-        return torch.cat(bert_states(p, ids, mask, layers, heads), -1)
-
-    return Case("bert", {"heads": heads}, theta, state, {"inputs": ids, "mask": mask})
+    return encoder.case("Bert", {}, theta, ids, mask)
 
 
 def roberta_small() -> Case:
-    layers, heads, d, intermediate, vocabulary, positions = 2, 2, 8, 12, 13, 10
-    sizes = {"word": vocabulary, "position": positions, "token_type": 1}
-    theta = bert_weights(sizes, layers, d, intermediate)
-    ids = torch.randint(2, vocabulary, (3, 6))
+    encoder = Encoder(layers=2, heads=2, d=8, intermediate=12, vocabulary=13, positions=10, types=1)
+    theta = encoder.weights()
+    ids = torch.randint(2, encoder.vocabulary, (3, 6))
     ids[1, -2:] = 1  # padding, which has a position of its own
     ids[2, 2] = 1  # and in the middle: those behind it count on
     mask = (ids != 1).to(torch.int64)
-
-    if transformers is not None:
-        config = transformers.RobertaConfig(
-            hidden_size=d,
-            num_attention_heads=heads,
-            num_hidden_layers=layers,
-            intermediate_size=intermediate,
-            vocab_size=vocabulary,
-            max_position_embeddings=positions,
-            type_vocab_size=1,
-            pad_token_id=1,
-            layer_norm_eps=1e-12,
-            attn_implementation="eager",
-        )
-        net = transformers.RobertaModel(config, add_pooling_layer=False).eval()
-        net.load_state_dict(theta)
-        with torch.no_grad():
-            theirs = net(ids, attention_mask=mask, output_hidden_states=True).hidden_states
-            ours = bert_states(theta, ids, mask, layers, heads, padding=1)[::2]
-        assert_same(torch.stack(ours), torch.stack(theirs), "roberta")
-
-    def state(p: Weights) -> Tensor:
-        return torch.cat(bert_states(p, ids, mask, layers, heads, padding=1), -1)
-
-    return Case("bert", {"heads": heads, "model_type": "roberta", "eps": 1e-12}, theta, state, {"inputs": ids, "mask": mask})
+    return encoder.case("Roberta", {"model_type": "roberta", "eps": 1e-12}, theta, ids, mask, padding=1)

@@ -1,20 +1,13 @@
 //! Trials of different length (`[data] lengths`, `mask`): every operator and quantity is that of the shorter trajectories, in all precisions and on any number of ranks;
 //! what says otherwise, or nothing, is refused or warned of. `reference.rs` has torch's values of the same cases.
 
-use kpflow_tests::{assert_all_near, assert_near, kind_job, kpflow, reference, Job, Results};
+use kpflow_tests::{assert_all_near, assert_near, kind_job, kpflow, reference, Job, Results, KINDS, OPERATORS};
 use std::path::Path;
 
 /// The cases of `make_kinds.py` whose trajectories have lengths.
-const CASES: [&str; 7] = [
-    "rnn_lengths",
-    "leaky_rnn_lengths",
-    "gru_lengths",
-    "gru_stacked_lengths",
-    "lstm_lengths",
-    "gru_bidirectional_lengths",
-    "lstm_stacked_bidirectional_lengths",
-];
-const OPERATORS: [&str; 3] = ["ntk", "parameter", "propagator_gram"];
+fn cases() -> impl Iterator<Item = &'static str> {
+    KINDS.into_iter().filter(|name| name.ends_with("_lengths"))
+}
 
 /// What a case's file says of its data.
 struct Case {
@@ -198,7 +191,7 @@ fn is_of_shorter_trajectories(case: &Case, ranks: usize, precision: &str, tolera
 
 #[test]
 fn every_recurrent_kind() {
-    for (i, name) in CASES.into_iter().enumerate() {
+    for (i, name) in cases().enumerate() {
         is_of_shorter_trajectories(&Case::open(name), 1 + i % 4, "f64", 1e-9);
     }
 }

@@ -1,7 +1,12 @@
 //! Operators whose squares leave the range of the floating-point numbers: their norms, ranks and
 //! spectra are those of the numbers themselves.
 
-use kpflow_tests::{assert_near, golden, reference, Job, Results};
+use kpflow_tests::{assert_near, golden, reference, Job, Results, TRACES};
+
+/// The methods that a trace of a recurrent net has.
+fn methods() -> impl Iterator<Item = &'static str> {
+    TRACES.into_iter().filter(|method| *method != "auto").chain(["exact"])
+}
 
 fn case(name: &str, model: &str, precision: &str) -> Job {
     let at = |file: &str| reference(&format!("data/numbers/{name}/{file}"));
@@ -44,17 +49,7 @@ fn networks_whose_inputs_are_huge_or_tiny() {
                 "alignment",
                 &format!("with = {:?}", reference(&format!("data/numbers/{name}/w.safetensors"))),
             );
-        for method in [
-            "exact",
-            "per_trajectory",
-            "per_trajectory_xnystrace",
-            "hutchinson",
-            "hutchpp",
-            "nystrompp",
-            "xtrace",
-            "xnystrace",
-            "one_sided",
-        ] {
+        for method in methods() {
             job = job.analysis(&format!("t_{method}"), "ntk", "trace", &format!("method = \"{method}\"\nrtol = 0.01"));
         }
         let found = job.run(1);
@@ -77,17 +72,7 @@ fn networks_whose_inputs_are_huge_or_tiny() {
         let sum: f64 = (0..n).map(|i| units[i * n + i]).sum();
         assert_near("the marginal's trace", sum, trace * scale, 0.2, trace * scale);
         assert!(found.read("units", "effective_rank")[0] >= 1.0);
-        for method in [
-            "exact",
-            "per_trajectory",
-            "per_trajectory_xnystrace",
-            "hutchinson",
-            "hutchpp",
-            "nystrompp",
-            "xtrace",
-            "xnystrace",
-            "one_sided",
-        ] {
+        for method in methods() {
             assert_value(name, &found, &format!("t_{method}"), trace * scale, 1e-6);
         }
         let (grid, density) = (found.read("density", "grid"), found.read("density", "density"));
