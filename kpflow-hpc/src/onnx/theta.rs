@@ -106,10 +106,13 @@ pub fn theta(path: &Path, model: &Model, patterns: &[String]) -> Result<Theta> {
             crate::load::require_finite(path, &format!("tensor {name}"), &array.shape, 0, &array.data)?;
         }
     }
-    let constants =
-        graph.node.iter().filter(|n| n.op_type.as_deref() == Some("Constant")).filter_map(|n| n.output.first());
-    let weights = constants.filter(|o| readers.as_weight(o)).cloned().collect();
+    let weights = constants(graph).filter(|o| readers.as_weight(o)).cloned().collect();
     Ok(Theta { initialisers, chosen, suspects, weights })
+}
+
+/// What the Constant nodes of a graph give, by name.
+fn constants(graph: &GraphProto) -> impl Iterator<Item = &String> {
+    graph.node.iter().filter(|n| n.op_type.as_deref() == Some("Constant")).filter_map(|n| n.output.first())
 }
 
 fn if_so(parameter: bool) -> Role {
@@ -131,30 +134,32 @@ fn choose(graph: &GraphProto, all: &mut [(String, Array, Role)], patterns: &[Str
         for (_, _, role) in all.iter_mut().filter(|(n, a, _)| a.element.is_float() && chosen(n, &alone)) {
             *role = Role::Parameter;
         }
-        let constants = graph.node.iter().filter(|n| n.op_type.as_deref() == Some("Constant"));
-        let outputs = constants.filter_map(|n| n.output.first());
-        within.extend(outputs.filter(|o| chosen(o, &alone)).cloned());
+        within.extend(constants(graph).filter(|o| chosen(o, &alone)).cloned());
     }
     within
 }
 
 /// What has no name of its own and is, number by number, a parameter that has one, is that parameter.
 fn same(all: &mut [(String, Array, Role)], suspects: &mut Suspects) {
-    let numbers = |a: &Array| a.data.iter().map(|x| x.to_bits()).collect::<Vec<u64>>();
+    let bits = |a: &Array, b: &Array| a.data.iter().map(|x| x.to_bits()).eq(b.data.iter().map(|x| x.to_bits()));
     let varied = |a: &Array| a.data.windows(2).any(|w| w[0] != w[1]);
-    let mut named: HashMap<Vec<u64>, String> = HashMap::new();
-    for (name, array, role) in all.iter() {
+    // By how many numbers there are: most differ in that, and none is copied.
+    let mut named: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (i, (name, array, role)) in all.iter().enumerate() {
         if *role == Role::Parameter && is_modules(name) && varied(array) {
-            named.entry(numbers(array)).or_insert_with(|| name.clone());
+            named.entry(array.data.len()).or_default().push(i);
         }
     }
-    for (name, array, role) in all.iter_mut() {
-        if *role == Role::Parameter && (anonymous(name) || is_operators(name)) {
-            if let Some(other) = named.get(&numbers(array)) {
-                suspects.forget(name);
-                suspects.say(name, format!("the numbers of {other}: taken for it"));
-                *role = Role::Same(other.clone());
-            }
+    for i in 0..all.len() {
+        let (name, array, role) = &all[i];
+        if *role != Role::Parameter || !(anonymous(name) || is_operators(name)) {
+            continue;
+        }
+        let alike = named.get(&array.data.len()).into_iter().flatten();
+        if let Some(other) = alike.map(|&j| &all[j]).find(|other| bits(&other.1, array)).map(|other| other.0.clone()) {
+            suspects.forget(name);
+            suspects.say(name, format!("the numbers of {other}: taken for it"));
+            all[i].2 = Role::Same(other);
         }
     }
 }
