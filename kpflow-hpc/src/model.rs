@@ -117,10 +117,9 @@ impl Given {
         let Self { arrays, initial, mask, tokens, trajectories, .. } = self;
         let network = network::<T>(job, arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
         for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
-            let Some(array) = arrays.get(slot).or(mask.as_ref()) else { continue };
-            if network.counted.is_some_and(|c| c.slot == slot) {
-                continue;
-            }
+            // Positions are made of the tokens: no array has them.
+            let given = !network.counted.is_some_and(|c| c.slot == slot);
+            let Some(array) = arrays.get(slot).or(mask.as_ref()).filter(|_| given) else { continue };
             if array.shape()[1..].iter().product::<usize>() != positions * width {
                 let what =
                     format!("has shape {:?}; a trajectory's part should be [{positions}, {width}]", array.shape());

@@ -33,17 +33,10 @@ const OTHERS: [(&str, &str); 10] = [
 ];
 
 impl Source<'_> {
-    /// The config.json beside a checkpoint; null where there is none.
-    pub(super) fn config(&self) -> serde_json::Value {
-        let text = std::fs::read_to_string(self.checkpoint.path().with_file_name("config.json"));
-        text.ok().and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default()
-    }
-
     /// Fails where config.json says of the model what it is not here: each key with the values that are right.
     pub(super) fn same_as_config(&self, right: &[(&str, &[serde_json::Value])]) -> Result<()> {
-        let config = self.config();
         for (key, values) in right {
-            if let Some(said) = config.get(key).filter(|said| !values.contains(said)) {
+            if let Some(said) = self.checkpoint.config().get(key).filter(|said| !values.contains(said)) {
                 let what = format!("is not what its config.json says: {key} = {said}; here it is {}", values[0]);
                 return Err(self.wrong(what));
             }
@@ -53,8 +46,7 @@ impl Source<'_> {
 
     /// The model that the job, or else config.json, says it is.
     fn model_type(&self) -> Option<String> {
-        let config = self.config();
-        let said = config.get("model_type").and_then(|t| t.as_str()).map(String::from);
+        let said = self.checkpoint.config().get("model_type").and_then(|t| t.as_str()).map(String::from);
         self.spec.model_type.clone().or(said)
     }
 
@@ -83,7 +75,7 @@ impl Source<'_> {
             return Err(self.wrong(format!("{what}. Export it to ONNX (scripts/export_torch.py)")));
         }
         self.model_is_one_of(&FAMILIES)?;
-        let padding = self.config().get("pad_token_id").and_then(|p| p.as_u64()).map_or(1, |p| p as usize);
+        let padding = self.checkpoint.config().get("pad_token_id").and_then(|p| p.as_u64()).map_or(1, |p| p as usize);
         match self.model_type() {
             Some(family) if ROBERTA.contains(&family.as_str()) => Ok(Positions::After { padding }),
             Some(_) => Ok(Positions::FromZero),

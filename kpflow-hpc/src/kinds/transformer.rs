@@ -25,7 +25,7 @@ struct Stream<'s, 'a, T> {
 
 impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
     fn new(source: &'s Source<'a>, positions: usize, width: usize, eps: f64) -> Result<Self> {
-        let json = source.config();
+        let json = source.checkpoint.config();
         let config = |keys: [&str; 2]| keys.iter().find_map(|key| json.get(key)?.as_f64());
         let heads = source.spec.heads.or(config(["num_attention_heads", "n_head"]).map(|h| h as usize));
         let heads =
@@ -260,7 +260,7 @@ pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     }
     if logits {
         // The head lies outside of the prefix that the stack has in Hugging Face's files.
-        let whole = source.checkpoint.whole()?;
+        let whole = source.checkpoint.whole();
         let inside = source.optional::<T>("lm_head.weight", &[vocabulary, d])?;
         let head = match (inside, whole.shape("lm_head.weight")) {
             (Some(head), _) => Some(head),
@@ -291,7 +291,7 @@ pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
         ("position_embedding_type", &["absolute".into()]),
         ("is_decoder", &[false.into()]),
     ])?;
-    let said = source.spec.eps.is_some() || !source.config().is_null();
+    let said = source.spec.eps.is_some() || !source.checkpoint.config().is_null();
     if matches!(positions, Positions::After { .. }) && !said {
         // Published ones have 1e-5, those of transformers' defaults 1e-12.
         return Err(source.wrong(

@@ -1,11 +1,12 @@
 //! Checkpoints: the tensors of a model behind a prefix, and which of them have been read.
 
+use super::numbers::numbers;
 use super::require_finite;
 use super::tensors::{Entry, Tensors};
 use crate::error::{some_of, Error, Result};
 use kpflow_core::Scalar;
 use safetensors::Dtype;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -22,6 +23,13 @@ pub struct Checkpoint {
     names: Vec<String>,
     /// The tensors that have been read, by their whole names: shared by all that read this file.
     read: Rc<RefCell<BTreeSet<String>>>,
+    config: OnceCell<serde_json::Value>,
+}
+
+/// The config.json that Hugging Face puts beside a checkpoint; null where there is none.
+pub fn config_beside(path: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(path.with_file_name("config.json"));
+    text.ok().and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default()
 }
 
 /// A tensor of a checkpoint.
@@ -38,11 +46,7 @@ pub struct Tensor<T> {
 impl Checkpoint {
     /// Opens a checkpoint, of one file or several, and checks that it is whole.
     pub fn open(path: &Path, prefix: &str) -> Result<Self> {
-        let tensors = Rc::new(Tensors::open(path)?);
-        Self::behind(path, prefix, tensors, Rc::default())
-    }
-
-    fn behind(path: &Path, prefix: &str, tensors: Rc<Tensors>, read: Rc<RefCell<BTreeSet<String>>>) -> Result<Self> {
+        let tensors = Tensors::open(path)?;
         let any = |start: &str| tensors.entries.keys().any(|n| n.starts_with(start));
         let inner: Vec<String> = tensors.inner.iter().map(|d| format!("{d}.")).collect();
         let inside: Vec<&String> = inner.iter().filter(|d| any(&format!("{d}{prefix}"))).collect();
@@ -61,8 +65,7 @@ impl Checkpoint {
         };
         let start = format!("{within}{prefix}");
         let behind = tensors.entries.keys().filter_map(|n| n.strip_prefix(&start));
-        let mut names: Vec<String> = behind.map(String::from).collect();
-        names.sort();
+        let names: Vec<String> = behind.map(String::from).collect();
         if names.is_empty() {
             let there: Vec<&str> = tensors.entries.keys().map(String::as_str).collect();
             let what = match prefix {
@@ -71,7 +74,9 @@ impl Checkpoint {
             };
             return Err(Error::input(path, what));
         }
-        Ok(Self { path: path.into(), prefix: prefix.into(), tensors, within, outline: false, names, read })
+        let (path, prefix, tensors) = (path.into(), prefix.into(), Rc::new(tensors));
+        let (read, config) = (Rc::default(), OnceCell::new());
+        Ok(Self { path, prefix, tensors, within, outline: false, names, read, config })
     }
 
     /// The same tensors without their numbers: all are zeros in memory that is never touched. For those who plan a run.
@@ -80,10 +85,9 @@ impl Checkpoint {
     }
 
     /// The same file with all of its tensors. What is read of it counts as read here.
-    pub fn whole(&self) -> Result<Self> {
-        let within = Self { names: Vec::new(), prefix: String::new(), ..self.clone() };
+    pub fn whole(&self) -> Self {
         let names = self.tensors.entries.keys().filter_map(|n| n.strip_prefix(self.within.as_str()));
-        Ok(Self { names: names.map(String::from).collect(), ..within })
+        Self { names: names.map(String::from).collect(), prefix: String::new(), ..self.clone() }
     }
 
     /// The numbers of a tensor in another order: number i is what was number `from(i)`.
@@ -97,6 +101,11 @@ impl Checkpoint {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What [`config_beside`] finds, read once.
+    pub fn config(&self) -> &serde_json::Value {
+        self.config.get_or_init(|| config_beside(&self.path))
     }
 
     /// What the format is called.
@@ -144,9 +153,7 @@ impl Checkpoint {
             Error::input(&self.path, format!("tensor {name} is of type {kind:?}; F16, BF16, F32 and F64 can be read"))
         };
         if self.outline {
-            if !matches!(entry.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64) {
-                return Err(unknown());
-            }
+            numbers::<T>(entry.dtype, &[]).ok_or_else(unknown)?;
             let data = vec![T::zero(); shape.iter().product()];
             return Ok(Some(Tensor { name, shape, data }));
         }

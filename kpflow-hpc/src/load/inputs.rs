@@ -3,14 +3,11 @@
 use super::format::{format_of, Format};
 use super::hdf5_array::{self, Dataset};
 use super::npy::Npy;
-use super::numbers::numbers_or_integers;
-use super::safetensors_file::not_safetensors;
-use super::{require_finite, zero_behind};
+use super::{require_finite, safetensors_file, zero_behind};
 use crate::error::{some_of, Error, Result};
 use crate::job::Source;
 use crate::spelling;
 use kpflow_core::Scalar;
-use safetensors::SafeTensors;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -110,18 +107,18 @@ impl Array {
 
 fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)> {
     let wrong = |m: String| Error::input(path, m);
-    let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(not_safetensors(path, &e)))?;
-    let mut names: Vec<&str> = tensors.names().into_iter().collect();
-    names.sort_unstable();
+    let tensors = safetensors_file::read(path, &mut spelling::open(path)?)?;
+    let names: Vec<&str> = tensors.entries.keys().map(String::as_str).collect();
     let name = match (name, &names[..]) {
         (Some(name), _) => name.trim_start_matches('/'),
         (None, [only]) => only,
         (None, _) => return Err(wrong(format!("has several tensors; name one as FILE:TENSOR of {}", some_of(&names)))),
     };
-    let view = tensors.tensor(name).map_err(|_| wrong(format!("has no tensor {name}; it has {}", some_of(&names))))?;
-    let kind = view.dtype();
-    let data = numbers_or_integers(kind, view.data())
+    let missing = || wrong(format!("has no tensor {name}; it has {}", some_of(&names)));
+    let entry = tensors.entries.get(name).ok_or_else(missing)?;
+    let kind = entry.dtype;
+    let data = tensors
+        .read_any(entry)?
         .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should hold numbers")))?;
-    Ok((format!("tensor {name}"), view.shape().to_vec(), Data::Memory(data)))
+    Ok((format!("tensor {name}"), entry.shape.clone(), Data::Memory(data)))
 }

@@ -17,7 +17,7 @@ pub mod shards;
 mod sources;
 mod tensors;
 
-pub use checkpoint::{Checkpoint, Tensor};
+pub use checkpoint::{config_beside, Checkpoint, Tensor};
 pub use element::{element, Element};
 pub use format::other as other_format;
 pub use inputs::Array;

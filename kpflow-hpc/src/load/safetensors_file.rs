@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path, file: &mut File) -> Result<Tensors> {
 }
 
 /// What is said of a file that is none of safetensors.
-pub(super) fn not_safetensors(path: &Path, e: &SafeTensorError) -> String {
+fn not_safetensors(path: &Path, e: &SafeTensorError) -> String {
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     match e {
         _ if ending == "onnx" => {

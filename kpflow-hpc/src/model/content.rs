@@ -66,7 +66,9 @@ impl<T: Real> Loaded<T> {
             let ends: Vec<u8> = self.lengths().into_iter().flatten().flat_map(|length| length.to_le_bytes()).collect();
             sums[3] = if ends.is_empty() { 0 } else { xxh3_64_with_seed(&ends, 1) };
         }
-        for (slot, all) in inputs.slots.iter().enumerate() {
+        // Positions that are made of the tokens say nothing of their own.
+        let made = |slot: &usize| self.network.counted.is_some_and(|c| c.slot == *slot);
+        for (slot, all) in inputs.slots.iter().enumerate().filter(|(slot, _)| !made(slot)) {
             let which = if slot < arrays { 1 } else { 3 };
             sums[which] = sums[which].wrapping_add(of(slot, all));
         }

@@ -7,6 +7,7 @@ use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::job::{Analysis, Job, Kind, Quantity, Source};
 use crate::journal::bytes;
+use crate::load::config_beside;
 use crate::model::Loaded;
 use crate::results::MadeOf;
 use std::cell::RefCell;
@@ -80,9 +81,8 @@ fn beside(job: &Job) -> Result<Vec<(&'static str, u64)>> {
     match job.model.kind {
         Kind::Onnx => Ok(vec![("graph", of_file(&job.model.weights)?)]),
         Kind::Transformer | Kind::Gpt2 | Kind::Bert => {
-            let text = std::fs::read_to_string(job.model.weights.with_file_name("config.json")).ok();
             // Its formatting is nothing; the order of its keys neither.
-            let read = text.and_then(|t| serde_json::from_str::<serde_json::Value>(&t).ok());
+            let read = Some(config_beside(&job.model.weights)).filter(|config| !config.is_null());
             Ok(read.map(|v| ("config.json", xxh3_64(v.to_string().as_bytes()))).into_iter().collect())
         }
         _ => Ok(Vec::new()),
