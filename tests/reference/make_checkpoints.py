@@ -11,6 +11,8 @@ half.bin          bfloat16 weights, as pytorch_model.bin has them
 legacy.pt         the format of torch before 1.6
 module.pt         a whole module
 script.pt         a TorchScript archive
+sparse.pt         a state_dict of which one matrix is sparse
+numbers.pt        a state_dict with a number of numpy's beside the weights
 code.pt           a pickle that would run a command if it were executed
 sharded-*, sharded.safetensors.index.json   the weights in two safetensors files
 """
@@ -24,6 +26,7 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -71,6 +74,9 @@ def main() -> None:
     torch.save({k: v.to(torch.bfloat16) for k, v in plain.items()}, OUT / "half.bin")
     torch.save(plain, OUT / "legacy.pt", _use_new_zipfile_serialization=False)
     torch.save(gru, OUT / "module.pt")
+    sparse = {k: v.to_sparse() if k == "weight_hh_l0" else v for k, v in plain.items()}
+    torch.save(sparse, OUT / "sparse.pt")
+    torch.save(plain | {"epoch": np.int64(3)}, OUT / "numbers.pt")
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(OUT / "script.pt"))
     with zipfile.ZipFile(OUT / "code.pt", "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps({"state_dict": Command()}, protocol=2))

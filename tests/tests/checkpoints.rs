@@ -18,6 +18,7 @@ fn every_form_of_the_same_weights() {
         ("nested.pt", "prefix = \"rnn.\""),
         ("nested.pt", "prefix = \"model_state_dict.rnn.\""),
         ("views.pth", ""),
+        ("numbers.pt", ""),
         ("two.pt", "prefix = \"actor.\""),
         ("lightning.ckpt", "prefix = \"model.rnn.\""),
         ("sharded.safetensors.index.json", "prefix = \"rnn.\""),
@@ -42,6 +43,7 @@ fn what_holds_no_plain_weights_is_refused() {
         ("two.pt", "", "has several models, actor, critic; say which, such as prefix = \"actor.\""),
         ("legacy.pt", "", "is a pickle as torch wrote it before version 1.6"),
         ("module.pt", "", "holds a whole object of torch.nn.modules.rnn.GRU, not tensors; save its state_dict()"),
+        ("sparse.pt", "", "has weight_hh_l0 as a torch._utils._rebuild_sparse_tensor, which is no plain tensor"),
         ("script.pt", "", "is a TorchScript archive; save torch.jit.load(FILE).state_dict()"),
         ("code.pt", "", "has no tensor; a checkpoint holds a state_dict"),
         (

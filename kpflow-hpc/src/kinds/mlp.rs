@@ -6,7 +6,7 @@
 //! writes; where they have one width, the step is the layer.
 
 use super::conv::batch_norm;
-use super::sequential::layers;
+use super::sequential::{layers, warning};
 use super::{dense, Source};
 use crate::error::Result;
 use crate::job::Module;
@@ -97,6 +97,9 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     }
     network.output(network.read(x));
     network.default_state(state, true);
+    if let Some(sentence) = warning(source, &layers) {
+        network.warn(sentence);
+    }
     Ok(network)
 }
 

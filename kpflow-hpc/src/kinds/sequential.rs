@@ -5,11 +5,30 @@
 
 use super::mlp::layer_names;
 use super::{number, Source};
-use crate::error::Result;
+use crate::error::{some_of, Result};
 use crate::job::Module;
 use kpflow_core::model::Activation;
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+/// What is said of a norm that its tensors alone tell.
+pub fn warning(source: &Source<'_>, layers: &[Layer]) -> Option<String> {
+    let all = layers.iter().flat_map(|l| l.before.iter().chain(&l.after));
+    let said = |name: &String| source.spec.modules.iter().any(|(n, _)| is_named(source, n, name));
+    let guessed = all.filter(|(name, module)| *module == Module::LayerNorm && !said(name));
+    let names: Vec<String> = guessed.map(|(name, _)| format!("{}{name}", source.spec.prefix)).collect();
+    let first = names.first()?;
+    Some(format!(
+        "{} of one axis with a bias: read as LayerNorm. A GroupNorm, or a BatchNorm without running statistics, has the same tensors \
+         and is another net; modules = {{ \"{first}\" = \"layernorm\" }} in [model] says that it is one",
+        some_of(&names)
+    ))
+}
+
+/// Whether a name of the job's `modules`, whole or behind the prefix, is a module's.
+fn is_named(source: &Source<'_>, said: &str, module: &str) -> bool {
+    said == module || said.strip_prefix(source.spec.prefix.as_str()) == Some(module)
+}
 
 /// A layer: what comes before its matrix, the matrix, and what follows up to the next layer.
 #[derive(Debug, PartialEq)]
@@ -175,7 +194,7 @@ fn number_of(stem: &str, name: &str) -> Option<usize> {
 fn module_of(source: &Source<'_>, module: &str) -> Result<Module> {
     let has = |tensor: &str| source.checkpoint.shape(&format!("{module}.{tensor}"));
     let whole = format!("{}{module}", source.spec.prefix);
-    let said = source.spec.modules.iter().find(|(name, _)| *name == whole || name == module);
+    let said = source.spec.modules.iter().find(|(name, _)| is_named(source, name, module));
     if let Some((_, module)) = said {
         return Ok(*module);
     }

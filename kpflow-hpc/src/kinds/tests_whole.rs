@@ -172,6 +172,9 @@ fn modules_of_a_sequential() {
     };
     file(&[0, 3], &norm("1"));
     assert_eq!(run("").unwrap().parameters(), 2 * 20 + 8);
+    // A GroupNorm has the same tensors: the user is told, until the job says what it is.
+    assert!(run("").unwrap().warnings()[0].starts_with("1 of one axis with a bias: read as LayerNorm. A GroupNorm"));
+    assert!(run("modules = { \"1\" = \"layernorm\" }").unwrap().warnings().is_empty());
     file(&[0, 4], &norm("2"));
     let said = line(run(""));
     assert!(

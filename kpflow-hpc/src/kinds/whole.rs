@@ -41,7 +41,7 @@ fn no_weights(kind: Kind) -> &'static [&'static str] {
 /// How weights are stored that are computed from others: what their names have, what made them, and how the plain weight is saved.
 const COMPUTED: [(&str, &str, &str); 15] = [
     (
-        "parametrizations.*.original*",
+        "parametrizations.*",
         "torch.nn.utils.parametrize (weight_norm, spectral_norm, orthogonal, …)",
         "torch.nn.utils.parametrize.remove_parametrizations(MODULE, \"weight\")",
     ),
@@ -71,15 +71,22 @@ fn matches(pattern: &str, name: &str) -> bool {
     wild.matches(name) || name.char_indices().any(|(i, c)| c == '.' && wild.matches(&name[i + 1..]))
 }
 
-/// Fails where weights are stored in parts from which a module computes them: before a kind looks for the plain ones.
+/// Fails where weights are stored in parts from which a module computes them, or in no plain tensor: before a kind looks for
+/// the plain ones.
 pub fn no_computed(source: &Source<'_>) -> Result<()> {
     let names = source.checkpoint.names().iter().filter(|n| !source.ignores(n));
     let found = names.filter_map(|n| Some((n, COMPUTED.iter().find(|c| matches(c.0, n))?))).next();
-    let Some((name, (_, what, how))) = found else { return Ok(()) };
-    let name = format!("{}{name}", source.spec.prefix);
-    let save = "and save the state_dict() again";
-    Err(source
-        .wrong(format!("has {name}, of {what}: a weight that is computed from others; bake it in by {how}, {save}")))
+    if let Some((name, (_, what, how))) = found {
+        let (name, save) = (format!("{}{name}", source.spec.prefix), "and save the state_dict() again");
+        let what = format!("has {name}, of {what}: a weight that is computed from others; bake it in by {how}, {save}");
+        return Err(source.wrong(what));
+    }
+    if let Some((name, class)) = source.checkpoint.others().find(|(name, _)| !source.ignores(name)) {
+        let name = format!("{}{name}", source.spec.prefix);
+        let what = "save a plain dense tensor in its place, or say ignore if it is no part of the model";
+        return Err(source.wrong(format!("has {name} as a {class}, which is no plain tensor; {what}")));
+    }
+    Ok(())
 }
 
 /// Fails where tensors behind the prefix have not been read.
@@ -145,6 +152,7 @@ mod tests {
             ("2.parametrizations.weight.original0", "torch.nn.utils.parametrize"),
             ("parametrizations.weight_hh_l0.original1", "torch.nn.utils.parametrize"),
             ("parametrizations.weight.original", "torch.nn.utils.parametrize"),
+            ("0.parametrizations.weight.0._u", "torch.nn.utils.parametrize"),
             ("0.weight_g", "weight_norm"),
             ("weight_hh_l0_g", "weight_norm"),
             ("0.weight_u", "spectral_norm"),

@@ -123,6 +123,12 @@ impl Checkpoint {
         &self.names
     }
 
+    /// What is behind the prefix and no tensor that can be read: its name, and its class.
+    pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        let start = self.full("");
+        self.tensors.others.iter().filter_map(move |(name, class)| Some((name.strip_prefix(&start)?, class.as_str())))
+    }
+
     /// The names behind the prefix that nobody has read.
     pub fn unread(&self) -> Vec<&str> {
         let read = self.read.borrow();
@@ -185,9 +191,6 @@ impl Checkpoint {
     pub fn required<T: Scalar>(&self, names: &[&str], shape: &[usize]) -> Result<Tensor<T>> {
         let Some(tensor) = self.tensor(names)? else {
             let what = names.iter().map(|n| format!("{}{n}", self.prefix)).collect::<Vec<_>>().join(" or ");
-            if let Some(class) = names.iter().find_map(|n| self.tensors.others.get(&self.full(n))) {
-                return Err(Error::input(&self.path, format!("has {what} as a {class}, which is no plain tensor")));
-            }
             let right = match self.other_prefix(names) {
                 Some(prefix) => format!("did you mean prefix = \"{prefix}\"?"),
                 None => format!("it has {}", some_of(&self.names)),

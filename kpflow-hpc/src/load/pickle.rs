@@ -316,6 +316,8 @@ impl Machine<'_> {
             ("collections.OrderedDict" | "collections.defaultdict" | "builtins.dict" | "collections.Counter", _) => {
                 self.dict(arguments)
             }
+            // A number of numpy's, as training loops note them.
+            ("numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar", _) => Value::Other,
             ("torch.Size" | "builtins.list" | "builtins.tuple" | "builtins.set", _) => first(Value::List(Vec::new())),
             ("torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", _)
             | ("torch.nn.parameter.Parameter" | "torch.nn.parameter.Buffer", [_, ..]) => first(Value::Other),
