@@ -35,8 +35,9 @@ const OTHERS: [(&str, &str); 10] = [
 impl Source<'_> {
     /// Fails where config.json says of the model what it is not here: each key with the values that are right.
     pub(super) fn same_as_config(&self, right: &[(&str, &[serde_json::Value])]) -> Result<()> {
+        let config = self.checkpoint.config()?;
         for (key, values) in right {
-            if let Some(said) = self.checkpoint.config().get(key).filter(|said| !values.contains(said)) {
+            if let Some(said) = config.get(key).filter(|said| !values.contains(said)) {
                 let what = format!("is not what its config.json says: {key} = {said}; here it is {}", values[0]);
                 return Err(self.wrong(what));
             }
@@ -45,14 +46,14 @@ impl Source<'_> {
     }
 
     /// The model that the job, or else config.json, says it is.
-    fn model_type(&self) -> Option<String> {
-        let said = self.checkpoint.config().get("model_type").and_then(|t| t.as_str()).map(String::from);
-        self.spec.model_type.clone().or(said)
+    fn model_type(&self) -> Result<Option<String>> {
+        let said = self.checkpoint.config()?.get("model_type").and_then(|t| t.as_str()).map(String::from);
+        Ok(self.spec.model_type.clone().or(said))
     }
 
     /// Fails if config.json names a model that this kind does not run.
     pub(super) fn model_is_one_of(&self, right: &[&str]) -> Result<()> {
-        match self.model_type().filter(|t| !right.contains(&t.as_str())) {
+        match self.model_type()?.filter(|t| !right.contains(&t.as_str())) {
             Some(other) => {
                 let kind = self.spec.kind.name();
                 let what = format!(
@@ -75,8 +76,8 @@ impl Source<'_> {
             return Err(self.wrong(format!("{what}. Export it to ONNX (scripts/export_torch.py)")));
         }
         self.model_is_one_of(&FAMILIES)?;
-        let padding = self.checkpoint.config().get("pad_token_id").and_then(|p| p.as_u64()).map_or(1, |p| p as usize);
-        match self.model_type() {
+        let padding = self.checkpoint.config()?.get("pad_token_id").and_then(|p| p.as_u64()).map_or(1, |p| p as usize);
+        match self.model_type()? {
             Some(family) if ROBERTA.contains(&family.as_str()) => Ok(Positions::After { padding }),
             Some(_) => Ok(Positions::FromZero),
             None => self.positions_by_tensors(),

@@ -122,6 +122,8 @@ fn families_are_told_apart() {
         let said = line(run(""));
         assert!(said.contains(&format!("is a model of type {other}, says its config.json")), "{said}");
     }
+    std::fs::write(&config, "{\"model_type\": \"roberta\",").unwrap();
+    assert!(line(run("")).contains("config.json: is not JSON (EOF while parsing"));
     std::fs::write(&config, "{\"model_type\": \"gpt_bigcode\"}").unwrap();
     std::fs::copy(reference("gpt2_small.safetensors"), &path).unwrap();
     let said = line(network(&path, "kind = \"gpt2\"\nheads = 3", &[5]));

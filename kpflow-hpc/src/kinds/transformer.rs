@@ -25,7 +25,7 @@ struct Stream<'s, 'a, T> {
 
 impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
     fn new(source: &'s Source<'a>, positions: usize, width: usize, eps: f64) -> Result<Self> {
-        let json = source.checkpoint.config();
+        let json = source.checkpoint.config()?;
         let config = |keys: [&str; 2]| keys.iter().find_map(|key| json.get(key)?.as_f64());
         let heads = source.spec.heads.or(config(["num_attention_heads", "n_head"]).map(|h| h as usize));
         let heads =
@@ -291,7 +291,7 @@ pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
         ("position_embedding_type", &["absolute".into()]),
         ("is_decoder", &[false.into()]),
     ])?;
-    let said = source.spec.eps.is_some() || !source.checkpoint.config().is_null();
+    let said = source.spec.eps.is_some() || !source.checkpoint.config()?.is_null();
     if matches!(positions, Positions::After { .. }) && !said {
         // Published ones have 1e-5, those of transformers' defaults 1e-12.
         return Err(source.wrong(

@@ -27,9 +27,16 @@ pub struct Checkpoint {
 }
 
 /// The config.json that Hugging Face puts beside a checkpoint; null where there is none.
-pub fn config_beside(path: &Path) -> serde_json::Value {
-    let text = std::fs::read_to_string(path.with_file_name("config.json"));
-    text.ok().and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default()
+///
+/// **Errors**: it is there and cannot be read: what it says would be left away.
+pub fn config_beside(path: &Path) -> Result<serde_json::Value> {
+    let path = path.with_file_name("config.json");
+    let right = "copy it again, or remove it";
+    match std::fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text).map_err(|e| Error::input(&path, format!("is not JSON ({e}); {right}"))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(serde_json::Value::Null),
+        Err(e) => Err(Error::input(&path, format!("cannot be read: {e}; {right}"))),
+    }
 }
 
 /// A tensor of a checkpoint.
@@ -104,8 +111,11 @@ impl Checkpoint {
     }
 
     /// What [`config_beside`] finds, read once.
-    pub fn config(&self) -> &serde_json::Value {
-        self.config.get_or_init(|| config_beside(&self.path))
+    pub fn config(&self) -> Result<&serde_json::Value> {
+        match self.config.get() {
+            Some(known) => Ok(known),
+            None => config_beside(&self.path).map(|found| self.config.get_or_init(|| found)),
+        }
     }
 
     /// What the format is called.

@@ -82,7 +82,7 @@ fn beside(job: &Job) -> Result<Vec<(&'static str, u64)>> {
         Kind::Onnx => Ok(vec![("graph", of_file(&job.model.weights)?)]),
         Kind::Transformer | Kind::Gpt2 | Kind::Bert => {
             // Its formatting is nothing; the order of its keys neither.
-            let read = Some(config_beside(&job.model.weights)).filter(|config| !config.is_null());
+            let read = Some(config_beside(&job.model.weights)?).filter(|config| !config.is_null());
             Ok(read.map(|v| ("config.json", xxh3_64(v.to_string().as_bytes()))).into_iter().collect())
         }
         _ => Ok(Vec::new()),
