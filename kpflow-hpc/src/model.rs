@@ -118,7 +118,7 @@ impl Given {
         let network = network::<T>(job, arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
         for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
             // Positions are made of the tokens: no array has them.
-            let given = !network.counted.is_some_and(|c| c.slot == slot);
+            let given = network.counted.is_none_or(|c| c.slot != slot);
             let Some(array) = arrays.get(slot).or(mask.as_ref()).filter(|_| given) else { continue };
             if array.shape()[1..].iter().product::<usize>() != positions * width {
                 let what =
