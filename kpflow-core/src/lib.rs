@@ -112,6 +112,6 @@ mod shape;
 
 pub use block::{BlockMut, BlockRef};
 pub use error::Error;
-pub use operator::LinearOperator;
+pub use operator::{LinearOperator, Properties};
 pub use scalar::Scalar;
 pub use shape::{Axis, Shape};

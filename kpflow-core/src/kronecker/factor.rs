@@ -97,6 +97,15 @@ impl<'a, T: Scalar> Factor<'a, T> {
         }
     }
 
+    /// The rank is at most this.
+    pub(super) fn rank_bound(&self) -> usize {
+        if self.scale == 0.0 {
+            0
+        } else {
+            self.rows.min(self.cols)
+        }
+    }
+
     /// Numbers of the dense matrix; 0 for an identity.
     pub(super) fn dense_len(&self) -> usize {
         if self.matrix.is_some() {

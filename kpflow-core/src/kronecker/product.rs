@@ -3,7 +3,7 @@
 use super::factors::{multiply, Factors};
 use super::Factor;
 use crate::machine::Kernel;
-use crate::operator::check;
+use crate::operator::{check, Properties};
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The Kronecker product `A ⊗ B ⊗ …` of any number of dense matrices and identities, as an operator that is never formed.
@@ -141,6 +141,16 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for Kronecker<'_, T, K> {
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         self.t().apply(x, y, scratch)
+    }
+    /// Symmetric, and so on, if all factors are; a dense factor is looked at, and not known to be positive semidefinite.
+    fn properties(&self) -> Properties {
+        let factors = || self.factors.iter();
+        Properties {
+            symmetric: factors().all(|f| f.require_symmetric().is_ok()),
+            positive_semidefinite: factors().all(|f| f.is_identity() && f.scale() >= 0.0),
+            block_diagonal: factors().take(self.groups()[0]).all(|f| f.is_identity()),
+            rank_bound: factors().map(|f| f.rank_bound()).product(),
+        }
     }
 }
 

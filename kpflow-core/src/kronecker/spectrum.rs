@@ -5,7 +5,7 @@ use super::{Factor, Kronecker};
 use crate::dense::{symmetric_eigen, LogDeterminant};
 use crate::error::{enough, length};
 use crate::machine::Kernel;
-use crate::operator::check;
+use crate::operator::{check, Properties};
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// How eigenvalues of the factors make one of the whole.
@@ -287,6 +287,16 @@ impl<T: Scalar, K: Kernel<T>, F: Fn(f64) -> f64> LinearOperator<T> for SpectralM
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         self.apply(x, y, scratch)
+    }
+    /// Looks at f of every eigenvalue.
+    fn properties(&self) -> Properties {
+        let values = || self.spectrum.values().map(&self.f);
+        Properties {
+            symmetric: true,
+            positive_semidefinite: values().all(|x| x >= 0.0),
+            block_diagonal: self.spectrum.vectors.properties().block_diagonal,
+            rank_bound: values().filter(|x| *x != 0.0).count(),
+        }
     }
 }
 

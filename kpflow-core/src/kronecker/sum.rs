@@ -3,7 +3,7 @@
 use super::factors::{multiply, Factors};
 use super::{spectrum, Factor, Rule, Spectrum};
 use crate::machine::Kernel;
-use crate::operator::check;
+use crate::operator::{check, Properties};
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The Kronecker sum `A ⊕ B ⊕ … = A ⊗ I ⊗ I + I ⊗ B ⊗ I + …` of any number of square matrices, as an operator that is never formed.
@@ -185,6 +185,16 @@ impl<T: Scalar, K: Kernel<T>> LinearOperator<T> for KroneckerSum<'_, T, K> {
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         self.t().apply(x, y, scratch)
+    }
+    /// Symmetric, and so on, if all terms are; a dense term is looked at, and not known to be positive semidefinite.
+    fn properties(&self) -> Properties {
+        let terms = || self.terms.iter();
+        Properties {
+            symmetric: terms().all(|f| f.require_symmetric().is_ok()),
+            positive_semidefinite: terms().all(|f| f.is_identity() && f.scale() >= 0.0),
+            block_diagonal: terms().take(self.terms.groups()[0]).all(|f| f.is_identity()),
+            rank_bound: self.size(),
+        }
     }
 }
 

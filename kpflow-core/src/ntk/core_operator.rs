@@ -2,12 +2,12 @@
 
 use crate::machine::{Gemm, Machine, MatMut, MatRef};
 use crate::model::{Form, Graph, Linearization, Site};
-use crate::operator::check;
+use crate::operator::{check, Properties};
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The Kronecker core `Σ_sites U Uᵀ` (a row of U a position, a 1 appended for a bias): the Gram matrix of what the weights read.
 ///
-/// **Shapes**: `[B, T, 1]` to itself, symmetric, positive semidefinite. **Cost**: 4·Σ n_in flops a position and vector, one sum of
+/// **Shapes**: `[B, T, 1]` to itself, symmetric, positive semidefinite, of a rank of at most Σ (n_in + 1). **Cost**: 4·Σ n_in flops a position and vector, one sum of
 /// m·Σ n_in numbers over processes.
 pub struct KroneckerCore<'a, T, M> {
     lin: &'a Linearization<'a, T>,
@@ -105,5 +105,11 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for KroneckerCore<'_, T, M> {
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         self.apply(x, y, scratch)
+    }
+    fn properties(&self) -> Properties {
+        let graph = self.lin.graph();
+        let bias = |site: &Site| usize::from(graph.weights()[site.weight].bias_parameters() > 0);
+        let rank_bound = sites(graph).map(|s| self.columns(&s) + bias(&s)).sum();
+        Properties { rank_bound, ..Properties::UNKNOWN }.semidefinite()
     }
 }

@@ -6,8 +6,8 @@ use super::side::Side;
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::{Machine, Slab};
 use crate::model::{Linearization, Mode, Sweep};
-use crate::operator::check;
 use crate::operator::display::{expression, Binds};
+use crate::operator::{check, Properties};
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The parameter Jacobian: `J = ∂F/∂θ` (immediate) or `P J = dz/dθ` (total).
@@ -136,5 +136,9 @@ impl<T: Scalar, M: Machine<T>> LinearOperator<T> for ParameterJacobian<'_, T, M>
         y.fill(T::zero());
         self.pairs(m, |theta, place| y[theta] = dw[place]);
         Ok(())
+    }
+    /// θ is the same on all processes, whatever each of them holds of the state.
+    fn properties(&self) -> Properties {
+        Properties { rank_bound: self.lin.graph().parameters(), ..Properties::UNKNOWN }
     }
 }

@@ -11,6 +11,7 @@ mod features;
 mod forms;
 mod gramian;
 mod jacobian;
+mod kernels;
 mod pairs;
 mod plan;
 mod sandwich;
@@ -27,9 +28,9 @@ pub use gramian::{
     propagator_gram_traces_scratch_len,
 };
 pub use jacobian::ParameterJacobian;
+pub use kernels::{Ntk, ParameterOperator};
 pub use pairs::PAIRS_TILE;
 pub use plan::scratch_len;
-pub use sandwich::{Ntk, ParameterOperator};
 pub use side::{Costs, Coupling, Exchange, Side};
 pub use state_map::{Constraint, Propagator};
 pub use waves::vectors_at_once;

@@ -1,4 +1,4 @@
-//! K and NTK: the Kronecker core between a sweep back and a sweep forward.
+//! What K and NTK are both: the Kronecker core between a sweep back and a sweep forward.
 
 use super::coupling::{accumulate, inject, per_trajectory, per_trajectory_len, Wave};
 use super::forms::{chunk_len, gram_block, uses};
@@ -6,8 +6,8 @@ use super::side::{gram_row, shares, Coupling, Side};
 use super::waves::{each_portion, run_wave, waves, Lanes};
 use crate::machine::{Gemm, Machine, MatMut, MatRef, Slab};
 use crate::model::{Coupled, Linearization, Mode, Sweep, Tile};
-use crate::operator::check;
-use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
+use crate::operator::{check, Properties};
+use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
 use core::cell::{Cell, RefCell};
 use core::ops::Range;
 
@@ -15,11 +15,11 @@ use core::ops::Range;
 const GRAM_COLUMNS: usize = 256;
 
 /// A (Σ_sites G ⊗ I) Aᵀ, where A is the immediate or the total map from site outputs to the state.
-struct Sandwich<'a, T, M> {
+pub(super) struct Sandwich<'a, T, M> {
     lin: &'a Linearization<'a, T>,
     machine: &'a M,
     mode: Mode,
-    coupling: Coupling,
+    pub coupling: Coupling,
     side: Side,
     /// Trajectories of all processes together.
     total: usize,
@@ -27,7 +27,17 @@ struct Sandwich<'a, T, M> {
     alone: bool,
 }
 
-impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
+impl<'a, T: Scalar, M: Machine<T>> Sandwich<'a, T, M> {
+    pub fn new(lin: &'a Linearization<'a, T>, machine: &'a M, mode: Mode, coupling: Coupling, side: Side) -> Self {
+        let total = machine.sum_count(lin.shape().trajectories);
+        let alone = machine.sum_count(1) == 1;
+        Self { lin, machine, mode, coupling, side: side.resolved(lin.graph()), total, alone }
+    }
+
+    pub fn shape(&self) -> Shape {
+        self.lin.shape()
+    }
+
     /// The sites on the Gram side.
     fn grams(&self) -> impl Iterator<Item = Coupled> + '_ {
         let graph = self.lin.graph();
@@ -110,12 +120,23 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
         }
     }
 
-    fn scratch_len(&self, m: usize) -> usize {
+    pub fn scratch_len(&self, m: usize) -> usize {
         let portions = self.shares(m).map(|share| self.lanes(share.len()).portions).max().unwrap_or(0);
         self.dw_len(m).saturating_add(portions.saturating_mul(self.lane_len(m)))
     }
 
-    fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
+    /// It is a Gram operator, of a Jacobian of n_θ columns, or of one a trajectory.
+    pub fn properties(&self) -> Properties {
+        let parameters = self.lin.graph().parameters();
+        let (block_diagonal, columns) = match self.coupling {
+            Coupling::All => (false, parameters),
+            Coupling::PerTrajectory => (true, parameters.saturating_mul(self.total)),
+        };
+        let states = self.lin.shape().per_trajectory().saturating_mul(self.total);
+        Properties { block_diagonal, rank_bound: columns.min(states), ..Properties::UNKNOWN }.semidefinite()
+    }
+
+    pub fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         let m = x.vectors();
         check(self.lin.shape(), self.lin.shape(), self.scratch_len(m), &x, &y, scratch)?;
         self.lin.require_values()?;
@@ -327,72 +348,4 @@ impl<T: Scalar, M: Machine<T>> Sandwich<'_, T, M> {
             at += self.lin.shape().trajectories * c.positions * row;
         }
     }
-}
-
-macro_rules! sandwich {
-    ($(#[$doc:meta])* $name:ident, $mode:expr, $symbol:literal) => {
-        $(#[$doc])*
-        pub struct $name<'a, T, M>(Sandwich<'a, T, M>);
-
-        impl<'a, T: Scalar, M: Machine<T>> $name<'a, T, M> {
-            /// Makes the operator on the [cheaper](Side::cheaper) side of each weight, all trajectories sharing their weights. Collective.
-            pub fn new(lin: &'a Linearization<'a, T>, machine: &'a M) -> Self {
-                let total = machine.sum_count(lin.shape().trajectories);
-                Self::with(lin, machine, Coupling::All, Side::cheaper(total, machine.sum_count(1)))
-            }
-            /// Makes the operator, or its block diagonal over trajectories, on the side asked for. Collective.
-            ///
-            /// [`Coupling::PerTrajectory`] takes the cheaper side for each weight by itself, whatever `side` is.
-            pub fn with(lin: &'a Linearization<'a, T>, machine: &'a M, coupling: Coupling, side: Side) -> Self {
-                let total = machine.sum_count(lin.shape().trajectories);
-                let alone = machine.sum_count(1) == 1;
-                let side = side.resolved(lin.graph());
-                Self(Sandwich { lin, machine, mode: $mode, coupling, side, total, alone })
-            }
-        }
-
-        impl<T, M> core::fmt::Display for $name<'_, T, M> {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.write_str(match self.0.coupling {
-                    Coupling::All => $symbol,
-                    Coupling::PerTrajectory => concat!("⊕", $symbol),
-                })
-            }
-        }
-
-        impl<T: Scalar, M: Machine<T>> LinearOperator<T> for $name<'_, T, M> {
-            fn domain(&self) -> Shape {
-                self.0.lin.shape()
-            }
-            fn codomain(&self) -> Shape {
-                self.0.lin.shape()
-            }
-            fn scratch_len(&self, vectors: usize) -> usize {
-                self.0.scratch_len(vectors)
-            }
-            fn apply(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
-                self.0.apply(x, y, scratch)
-            }
-            fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
-                self.0.apply(x, y, scratch)
-            }
-        }
-    };
-}
-
-sandwich! {
-    /// The parameter operator `K = J Jᵀ = Σ_sites D (G ⊗ I) Dᵀ`: what the weights can move at once.
-    ///
-    /// **Shapes**: `[B, T, N]` to itself, symmetric, positive semidefinite.
-    /// **Cost**: see [`Side`]; no state-to-state sweep. One sum of m·n_θ numbers over processes (weight side).
-    ParameterOperator, Mode::Immediate, "K"
-}
-
-sandwich! {
-    /// The global empirical neural tangent kernel `NTK = P K Pᵀ` on states.
-    ///
-    /// **Shapes**: `[B, T, N]` to itself, symmetric, positive semidefinite.
-    /// **Cost**: one sweep back, the Kronecker core, one sweep forward; one sum of m·n_θ numbers over processes (weight side)
-    /// or a gather of the site cotangents (Gram side); nothing for the block diagonal over trajectories.
-    Ntk, Mode::Total, "NTK"
 }

@@ -3,7 +3,7 @@
 use super::waves::{each_portion, run_wave, waves, Lanes};
 use crate::machine::Machine;
 use crate::model::{Linearization, Mode, Sweep};
-use crate::operator::check;
+use crate::operator::{check, Properties};
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// Applies a map from state to state, or its adjoint, tile by tile.
@@ -99,6 +99,10 @@ macro_rules! state_map {
             }
             fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
                 apply(self.lin, self.machine, $mode, true, x, y, scratch)
+            }
+            /// Of full rank: each is the other's inverse.
+            fn properties(&self) -> Properties {
+                Properties { block_diagonal: true, ..Properties::UNKNOWN }
             }
         }
     };

@@ -2,7 +2,7 @@
 //!
 //! One mechanism for all of them: each says where a number comes from ([`Moves::source`]); the adjoint puts it back there.
 
-use super::{check, LinearOperator};
+use super::{check, LinearOperator, Properties};
 use crate::error::length;
 use crate::{Axis, BlockMut, BlockRef, Error, Scalar, Shape};
 use core::fmt;
@@ -39,6 +39,8 @@ pub(super) trait Moves {
     fn to(&self) -> Shape;
     /// Where the output at (b, t, j) comes from.
     fn source(&self, to: [usize; 3]) -> Option<[usize; 3]>;
+    /// Whether no number leaves its trajectory.
+    fn keeps_trajectories(&self) -> bool;
 }
 
 /// Calls `f(place in a block of `to`, place in a block of `from`)` for every number that moves.
@@ -103,6 +105,9 @@ macro_rules! moves {
                 $crate::operator::axes::moves!(@backward $forward, self, x, y);
                 Ok(())
             }
+            fn properties(&self) -> Properties {
+                Properties { block_diagonal: self.keeps_trajectories(), ..Properties::UNKNOWN }
+            }
         }
     };
     (@forward gather, $map:expr, $x:expr, $y:expr) => { gather($map, $x, $y, false) };
@@ -159,6 +164,9 @@ impl Moves for Reshape {
         let (row, n) = (i / self.from.units, self.from.steps);
         Some([row / n, row % n, i % self.from.units])
     }
+    fn keeps_trajectories(&self) -> bool {
+        self.from.trajectories == self.to.trajectories
+    }
 }
 
 moves!(Reshape, gather);
@@ -211,6 +219,9 @@ impl Moves for PermuteAxes {
         self.order.iter().zip(to).for_each(|(axis, place)| from[*axis as usize] = place);
         Some(from)
     }
+    fn keeps_trajectories(&self) -> bool {
+        self.order[0] == Axis::Trajectory
+    }
 }
 
 moves!(PermuteAxes, gather);
@@ -258,6 +269,9 @@ impl Moves for TimeShift {
             by => t.checked_add(by.unsigned_abs()),
         };
         t.filter(|t| *t < self.shape.steps).map(|t| [b, t, j])
+    }
+    fn keeps_trajectories(&self) -> bool {
+        true
     }
 }
 
@@ -314,6 +328,9 @@ impl Moves for AxisSum {
     fn source(&self, mut to: [usize; 3]) -> Option<[usize; 3]> {
         to[self.axis as usize] = 0;
         Some(to)
+    }
+    fn keeps_trajectories(&self) -> bool {
+        self.axis != Axis::Trajectory
     }
 }
 

@@ -1,6 +1,6 @@
 //! Operators that are known without any other.
 
-use super::{check, LinearOperator};
+use super::{check, LinearOperator, Properties};
 use crate::error::length;
 use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
 use core::fmt;
@@ -42,6 +42,9 @@ impl<T: Scalar> LinearOperator<T> for Identity {
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         self.apply(x, y, scratch)
+    }
+    fn properties(&self) -> Properties {
+        Properties::IDENTITY
     }
 }
 
@@ -89,6 +92,15 @@ impl<T: Scalar> LinearOperator<T> for Zero {
         check(self.codomain, self.domain, 0, &x, &y, scratch)?;
         y.data().fill(T::zero());
         Ok(())
+    }
+    fn properties(&self) -> Properties {
+        let block_diagonal = self.domain.trajectories == self.codomain.trajectories;
+        let zero = Properties { block_diagonal, rank_bound: 0, ..Properties::UNKNOWN };
+        if self.domain == self.codomain {
+            zero.semidefinite()
+        } else {
+            zero
+        }
     }
 }
 
@@ -147,5 +159,8 @@ impl<T: Scalar> LinearOperator<T> for Diagonal<'_, T> {
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         self.apply(x, y, scratch)
+    }
+    fn properties(&self) -> Properties {
+        Properties { positive_semidefinite: self.diagonal.iter().all(|d| *d >= T::zero()), ..Properties::IDENTITY }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::axes::{gather, name, on_axis, scatter, with_axis};
 use super::display::{expression, Binds};
-use super::{check, LinearOperator, Restriction};
+use super::{check, LinearOperator, Properties, Restriction};
 use crate::error::same;
 use crate::{Axis, BlockMut, BlockRef, Error, Scalar, Shape};
 use core::fmt;
@@ -103,6 +103,15 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for BlockDiagonal<'_, A>
         check(self.codomain, self.domain, self.scratch_len(x.vectors()), &x, &y, scratch)?;
         self.each(true, x, y, |block, x, y| block.apply_adjoint(x, y, scratch))
     }
+    fn properties(&self) -> Properties {
+        let of_block = |a: &A| {
+            let own = a.properties();
+            let single = a.domain().trajectories == 1 && a.codomain().trajectories == 1;
+            Properties { block_diagonal: own.block_diagonal || single, ..own }
+        };
+        let nothing = Properties { rank_bound: 0, ..Properties::IDENTITY };
+        self.blocks.iter().map(of_block).fold(nothing, Properties::sum)
+    }
 }
 
 /// The sum of the diagonal blocks over an axis, `Σ_i e_iᵀ A e_i`, which is the [`PartialTrace`], or their mean, the [`PartialAverage`].
@@ -186,5 +195,14 @@ impl<T: Scalar, A: LinearOperator<T>, const AVERAGE: bool> LinearOperator<T> for
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         self.product(x, y, scratch, |a, x, y, scratch| a.apply_adjoint(x, y, scratch))
+    }
+    fn properties(&self) -> Properties {
+        let a = self.a.properties();
+        Properties {
+            // What is left of the axis of trajectories is a single one, whichever process holds it.
+            block_diagonal: a.block_diagonal && self.axis != Axis::Trajectory,
+            rank_bound: a.rank_bound.saturating_mul(on_axis(self.a.domain(), self.axis)),
+            ..a
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Operators made of two operators, composed by value so that a whole expression is one type.
 
 use super::display::{expression, product, Binds};
-use super::{check, LinearOperator};
+use super::{check, LinearOperator, Properties};
 use crate::error::same;
 use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
 use core::fmt;
@@ -21,6 +21,9 @@ impl<T: Scalar, A: LinearOperator<T> + ?Sized> LinearOperator<T> for &A {
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         (**self).apply_adjoint(x, y, scratch)
+    }
+    fn properties(&self) -> Properties {
+        (**self).properties()
     }
 }
 
@@ -88,6 +91,9 @@ impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>> LinearOperator<T> fo
         let (between, scratch) = scratch.split_at_mut(m * middle.len());
         self.a.apply_adjoint(x, BlockMut::of(middle, m, between), scratch)?;
         self.b.apply_adjoint(BlockRef::of(middle, m, between), y, scratch)
+    }
+    fn properties(&self) -> Properties {
+        Properties::product(self.a.properties(), self.b.properties())
     }
 }
 
@@ -175,5 +181,9 @@ impl<T: Scalar, A: LinearOperator<T>, B: LinearOperator<T>, const MINUS: bool> L
         self.b.apply_adjoint(x, BlockMut::of(self.domain(), m, other), scratch)?;
         add::<T, MINUS>(y.data(), other);
         Ok(())
+    }
+    fn properties(&self) -> Properties {
+        let sum = Properties::sum(self.a.properties(), self.b.properties());
+        Properties { positive_semidefinite: sum.positive_semidefinite && !MINUS, ..sum }
     }
 }

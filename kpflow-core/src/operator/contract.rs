@@ -16,10 +16,13 @@
 //! let mut matrix = [0.0; 9];
 //! contract::materialise(&op, &mut matrix, &mut work)?;
 //! assert_eq!(matrix, [5.0, 11.0, 17.0, 11.0, 25.0, 39.0, 17.0, 39.0, 61.0]);
+//! let mut work = vec![0.0; contract::claims_len::<f64>(&op)];
+//! assert!(contract::claims(&op, &matrix, &mut work)?.largest() < 1e-15); // a rank of 2, and no negative eigenvalue
 //! # Ok::<(), kpflow_core::Error>(())
 //! ```
 
 use super::LinearOperator;
+use crate::dense::{singular_values, symmetric_eigenvalues};
 use crate::error::{enough, length, same};
 use crate::probe::{dot, Probe};
 use crate::{BlockMut, BlockRef, Error, Scalar};
@@ -182,4 +185,76 @@ pub fn materialise<T: Scalar>(op: &dyn LinearOperator<T>, matrix: &mut [T], work
         ax.iter().enumerate().for_each(|(i, y)| matrix[i * columns + j] = *y);
     }
     Ok(())
+}
+
+/// How far an operator is from what it [says of itself](LinearOperator::properties), relative to its size; 0 for what it does not claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Claims {
+    /// The largest |A[i, j] − A[j, i]| / max |A|; infinite if A is not square.
+    pub symmetric: f64,
+    /// −λ/max |λ| of the smallest eigenvalue, where it is negative; infinite if A is not square.
+    pub positive_semidefinite: f64,
+    /// The largest |A[i, j]| / max |A| from one trajectory to another; infinite if the numbers of trajectories differ.
+    pub block_diagonal: f64,
+    /// σ_{r+1}/σ_1, where the rank's bound is r.
+    pub rank_bound: f64,
+}
+
+impl Claims {
+    /// The worst of them: a few units of precision where all claims hold.
+    pub fn largest(&self) -> f64 {
+        [self.positive_semidefinite, self.block_diagonal, self.rank_bound].into_iter().fold(self.symmetric, libm::fmax)
+    }
+}
+
+/// The numbers of work memory that [`claims`] needs.
+pub fn claims_len<T: Scalar>(op: &dyn LinearOperator<T>) -> usize {
+    let (n, k) = (op.domain().len(), op.codomain().len());
+    n.saturating_mul(k).saturating_add(n.max(k))
+}
+
+/// Measures how far an operator's dense form is from what the operator says of itself.
+///
+/// **Shapes**: `matrix` is the [dense form](materialise), `[codomain, domain]`; `work` [`claims_len`] numbers. **Cost**: no product; the eigenvalues of the dense
+/// form if it shall be positive semidefinite, its singular values if its rank shall be below both dimensions. **Errors**: a buffer that is not of its size, a number that is not finite.
+pub fn claims<T: Scalar>(op: &dyn LinearOperator<T>, matrix: &[T], work: &mut [f64]) -> Result<Claims, Error> {
+    let (said, from, to) = (op.properties(), op.domain(), op.codomain());
+    let (rows, cols) = (to.len(), from.len());
+    length(rows.saturating_mul(cols), matrix.len())?;
+    enough(claims_len(op), work.len())?;
+    let (values, a) = work.split_at_mut(rows.max(cols));
+    let a = &mut a[..rows * cols];
+    let largest = matrix.iter().fold(0.0, |most, x| libm::fmax(most, libm::fabs(x.f64())));
+    let places = || (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
+    let mut claims = Claims::default();
+    let square = from == to;
+    if (said.symmetric || said.positive_semidefinite) && !square {
+        (claims.symmetric, claims.positive_semidefinite) = (f64::INFINITY, f64::INFINITY);
+    } else if said.symmetric || said.positive_semidefinite {
+        let off = |(i, j): (usize, usize)| libm::fabs(matrix[i * cols + j].f64() - matrix[j * cols + i].f64());
+        claims.symmetric = relative(places().map(off).fold(0.0, libm::fmax), largest);
+    }
+    if said.positive_semidefinite && square {
+        places().for_each(|(i, j)| a[i * cols + j] = 0.5 * (matrix[i * cols + j].f64() + matrix[j * cols + i].f64()));
+        symmetric_eigenvalues(rows, a, &mut values[..rows])?;
+        let (most, least) =
+            values[..rows].iter().fold((0.0, 0.0), |(m, l), x| (libm::fmax(m, libm::fabs(*x)), libm::fmin(l, *x)));
+        claims.positive_semidefinite = relative(-least, most);
+    }
+    if said.block_diagonal && from.trajectories != to.trajectories {
+        claims.block_diagonal = f64::INFINITY;
+    } else if said.block_diagonal {
+        let elsewhere = |&(i, j): &(usize, usize)| i / to.per_trajectory() != j / from.per_trajectory();
+        let off = places().filter(elsewhere).map(|(i, j)| libm::fabs(matrix[i * cols + j].f64()));
+        claims.block_diagonal = relative(off.fold(0.0, libm::fmax), largest);
+    }
+    if said.rank_bound < rows.min(cols) {
+        // The singular values of the side with fewer rows.
+        let (short, long) = (rows.min(cols), rows.max(cols));
+        places()
+            .for_each(|(i, j)| a[if rows <= cols { i * long + j } else { j * long + i }] = matrix[i * cols + j].f64());
+        singular_values(short, long, a, &mut values[..short])?;
+        claims.rank_bound = relative(values[said.rank_bound], values[0]);
+    }
+    Ok(claims)
 }

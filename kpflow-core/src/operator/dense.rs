@@ -1,6 +1,6 @@
 //! Dense matrices as operators: on the whole space, or on one axis of it.
 
-use super::{axes::on_axis, check, LinearOperator};
+use super::{axes::on_axis, check, LinearOperator, Properties};
 use crate::error::length;
 use crate::machine::MatRef;
 use crate::{Axis, BlockMut, BlockRef, Error, Scalar, Shape};
@@ -154,5 +154,8 @@ impl<T: Scalar> LinearOperator<T> for OnAxis<'_, T> {
         check(self.codomain(), self.domain(), 0, &x, &y, scratch)?;
         self.product(self.matrix.t(), x, y);
         Ok(())
+    }
+    fn properties(&self) -> Properties {
+        Properties { block_diagonal: self.axis != Axis::Trajectory, ..Properties::UNKNOWN }
     }
 }

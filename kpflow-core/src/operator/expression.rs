@@ -2,7 +2,7 @@
 
 use super::{
     Adjoint, Compose, Deflated, Difference, Gram, LinearOperator, Named, Normal, PartialAverage, PartialTrace, Scaled,
-    Sum, SymmetricPart,
+    Sum, SymmetricPart, Within,
 };
 use crate::{Axis, BlockRef, Error, Scalar};
 
@@ -46,14 +46,11 @@ pub trait Expression: Sized {
     /// Makes `R A Rᵀ`: of a restriction R the block of A that belongs to the part, of P the operator P A Pᵀ.
     ///
     /// **Errors**: unless A is square and R reads what it writes.
-    fn within<T: Scalar, R: LinearOperator<T> + Clone>(
-        self,
-        r: R,
-    ) -> Result<Compose<R, Compose<Self, Adjoint<R>>>, Error>
+    fn within<T: Scalar, R: LinearOperator<T>>(self, r: R) -> Result<Within<R, Self>, Error>
     where
         Self: LinearOperator<T>,
     {
-        Compose::new(r.clone(), Compose::new(self, Adjoint(r))?)
+        Within::new(r, self)
     }
 
     /// Makes `A + B`.

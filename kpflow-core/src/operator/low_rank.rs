@@ -2,7 +2,7 @@
 
 use super::delegate::by_expression;
 use super::display::{expression, Binds};
-use super::{check, Difference, LinearOperator};
+use super::{check, Difference, LinearOperator, Properties};
 use crate::error::{length, same};
 use crate::probe::dot;
 use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
@@ -94,6 +94,16 @@ impl<T: Scalar> LinearOperator<T> for LowRank<'_, T> {
         check(self.codomain(), self.domain(), self.scratch_len(x.vectors()), &x, &y, scratch)?;
         self.product(&self.u, &self.v, x, y, scratch);
         Ok(())
+    }
+    /// Symmetric if U and V are the same numbers in memory.
+    fn properties(&self) -> Properties {
+        let symmetric = self.u.shape() == self.v.shape() && core::ptr::eq(self.u.data(), self.v.data());
+        Properties {
+            symmetric,
+            positive_semidefinite: symmetric && self.s.is_none_or(|s| s.iter().all(|s| *s >= T::zero())),
+            block_diagonal: false,
+            rank_bound: self.u.vectors(),
+        }
     }
 }
 

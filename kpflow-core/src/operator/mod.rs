@@ -4,10 +4,11 @@
 //! |---|---|
 //! | made of others | [`Compose`], [`Sum`], [`Difference`], [`Scaled`], [`Adjoint`], [`Gram`], [`Normal`], [`SymmetricPart`], [`Deflated`], [`BlockDiagonal`] |
 //! | moves numbers | [`Reshape`], [`PermuteAxes`], [`Restriction`], [`TimeShift`], [`AxisSum`], [`TrajectorySum`] |
-//! | smaller than what it is made of | [`PartialTrace`], [`PartialAverage`]; `R A Rᵀ` by [`Expression::within`] |
+//! | smaller than what it is made of | [`PartialTrace`], [`PartialAverage`]; `R A Rᵀ`, [`Within`] |
 //!
 //! [`Kronecker`](crate::kronecker) products and those of a [model](crate::ntk) are operators like these. Expressions are written with the methods of
-//! [`Expression`] and print themselves: `P ∘ K ∘ Pᵀ`. Who writes an operator checks it with [`contract`].
+//! [`Expression`] and print themselves: `P ∘ K ∘ Pᵀ`. What they are ([`Properties`]) follows from what they are made of. Who writes an operator checks it
+//! with [`contract`].
 
 mod axes;
 mod basic;
@@ -19,6 +20,7 @@ mod dense;
 pub(crate) mod display;
 mod expression;
 mod low_rank;
+mod properties;
 mod restriction;
 mod trajectory_sum;
 mod unary;
@@ -30,9 +32,10 @@ pub use compose::{Combination, Compose, Difference, Sum};
 pub use dense::{Dense, OnAxis};
 pub use expression::Expression;
 pub use low_rank::{Deflated, LowRank, Projection, RankOne};
+pub use properties::Properties;
 pub use restriction::{Restriction, Select};
 pub use trajectory_sum::TrajectorySum;
-pub use unary::{Adjoint, Gram, Named, Normal, Scaled, SymmetricPart};
+pub use unary::{Adjoint, Gram, Named, Normal, Scaled, SymmetricPart, Within};
 
 use crate::error::enough;
 use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
@@ -61,6 +64,15 @@ pub trait LinearOperator<T: Scalar> {
     ///
     /// **Errors**: as [`apply`](LinearOperator::apply), with domain and codomain exchanged.
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error>;
+
+    /// Says what is known of the operator without a product: whether it is symmetric, positive semidefinite, block diagonal, and its rank's bound.
+    ///
+    /// Unless the operator says more, its rank is at most the smaller dimension and nothing else is known. An operator whose vectors are spread over
+    /// processes has to say its own, for the dimensions are those of one process. **Cost**: no product; at most a look at each number that the operator is
+    /// given by. Not collective.
+    fn properties(&self) -> Properties {
+        Properties::between(self.domain(), self.codomain())
+    }
 }
 
 /// Checks the arguments of a product from `domain` to `codomain` that needs `needed` numbers of scratch: what every operator does first.

@@ -1,7 +1,7 @@
 //! From the whole state to a part of it.
 
 use super::axes::{gather, moves, on_axis, scatter, Moves};
-use super::{check, LinearOperator};
+use super::{check, LinearOperator, Properties};
 use crate::error::{at_most, below};
 use crate::{Axis, BlockMut, BlockRef, Error, Scalar, Shape};
 use core::fmt;
@@ -143,6 +143,9 @@ impl Moves for Restriction<'_> {
     fn source(&self, [b, t, j]: [usize; 3]) -> Option<[usize; 3]> {
         let [trajectories, steps, units] = &self.selects;
         Some([trajectories.place(b), steps.place(t), units.place(j)])
+    }
+    fn keeps_trajectories(&self) -> bool {
+        self.selects[0] == Select::All
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sum over trajectories, those of other processes included.
 
-use super::{check, LinearOperator};
+use super::{check, LinearOperator, Properties};
 use crate::machine::Reduce;
 use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
 use core::fmt;
@@ -65,5 +65,9 @@ impl<T: Scalar, R: Reduce<T>> LinearOperator<T> for TrajectorySum<'_, R> {
         self.reduce.sum(sum);
         y.data().chunks_mut(len.max(1)).for_each(|part| part.copy_from_slice(sum));
         Ok(())
+    }
+    /// T·N numbers are written in all, by whichever process.
+    fn properties(&self) -> Properties {
+        Properties { rank_bound: self.shape.per_trajectory(), ..Properties::UNKNOWN }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::delegate::by_expression;
 use super::display::{expression, product, Binds};
-use super::{Compose, LinearOperator, Sum};
+use super::{Compose, LinearOperator, Properties, Sum};
 use crate::error::same;
 use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
 use core::fmt;
@@ -57,6 +57,14 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Scaled<A, T> {
         y.data().iter_mut().for_each(|y| *y *= self.factor);
         Ok(())
     }
+    fn properties(&self) -> Properties {
+        let a = self.a.properties();
+        Properties {
+            positive_semidefinite: a.positive_semidefinite && self.factor >= T::zero(),
+            rank_bound: if self.factor == T::zero() { 0 } else { a.rank_bound },
+            ..a
+        }
+    }
 }
 
 /// The adjoint `Aᵀ`.
@@ -96,6 +104,9 @@ impl<T: Scalar, A: LinearOperator<T>> LinearOperator<T> for Adjoint<A> {
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Result<(), Error> {
         self.0.apply(x, y, scratch)
     }
+    fn properties(&self) -> Properties {
+        self.0.properties()
+    }
 }
 
 /// The Gram operator `A Aᵀ`, symmetric and positive semidefinite.
@@ -118,7 +129,11 @@ impl<A: fmt::Display> fmt::Display for Gram<A> {
     }
 }
 
-by_expression!([T: Scalar, A: LinearOperator<T>] Gram<A>, |self| Compose { a: &self.0, b: Adjoint(&self.0) });
+by_expression!(
+    [T: Scalar, A: LinearOperator<T>] Gram<A>,
+    |self| Compose { a: &self.0, b: Adjoint(&self.0) },
+    is Properties::congruence(self.0.properties(), Properties::IDENTITY)
+);
 
 /// The Gram operator on the other side, `Aᵀ A`: the normal equations', symmetric and positive semidefinite.
 ///
@@ -132,7 +147,58 @@ impl<A: fmt::Display> fmt::Display for Normal<A> {
     }
 }
 
-by_expression!([T: Scalar, A: LinearOperator<T>] Normal<A>, |self| Compose { a: Adjoint(&self.0), b: &self.0 });
+by_expression!(
+    [T: Scalar, A: LinearOperator<T>] Normal<A>,
+    |self| Compose { a: Adjoint(&self.0), b: &self.0 },
+    is Properties::congruence(self.0.properties(), Properties::IDENTITY)
+);
+
+/// An operator seen through another, `R A Rᵀ`: of a [`Restriction`](super::Restriction) R the block of A that belongs to the part; of P and K the NTK.
+///
+/// **Adjoint**: `R Aᵀ Rᵀ`. **Cost**: two products with R and one with A. **Scratch**: a block of A's domain and one of its codomain, and the largest
+/// of the factors' scratches. Symmetric and positive semidefinite if A is.
+///
+/// ```
+/// use kpflow_core::{operator::{Diagonal, Restriction, Select, Within}, LinearOperator, Shape};
+/// let shape = Shape::new(1, 1, 3);
+/// let r = Restriction::new(shape, [Select::All, Select::All, (1..3).into()])?;
+/// let part = Within::new(r, Diagonal::new(shape, &[5.0, 0.5, 2.0])?)?;
+/// assert_eq!((part.domain().len(), part.properties().positive_semidefinite), (2, true));
+/// # Ok::<(), kpflow_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Within<R, A> {
+    r: R,
+    a: A,
+}
+
+impl<R, A> Within<R, A> {
+    /// Makes `R A Rᵀ`.
+    ///
+    /// **Errors**: unless A is square and R reads what it writes.
+    pub fn new<T: Scalar>(r: R, a: A) -> Result<Self, Error>
+    where
+        R: LinearOperator<T>,
+        A: LinearOperator<T>,
+    {
+        same(a.domain(), r.domain())?;
+        same(r.domain(), a.codomain())?;
+        Ok(Self { r, a })
+    }
+}
+
+impl<R: fmt::Display, A: fmt::Display> fmt::Display for Within<R, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (r, a) = (&self.r, &self.a);
+        product(f, r, &Compose { a, b: Adjoint(r) })
+    }
+}
+
+by_expression!(
+    [T: Scalar, R: LinearOperator<T>, A: LinearOperator<T>] Within<R, A>,
+    |self| Compose { a: &self.r, b: Compose { a: &self.a, b: Adjoint(&self.r) } },
+    is Properties::congruence(self.r.properties(), self.a.properties())
+);
 
 /// The symmetric part `(A + Aᵀ)/2` of a square A; `xᵀAx = xᵀ sym(A) x`.
 ///
@@ -168,10 +234,14 @@ impl<A: fmt::Display> fmt::Display for SymmetricPart<A> {
     }
 }
 
-by_expression!([T: Scalar, A: LinearOperator<T>] SymmetricPart<A>, |self| Scaled::new(
-    T::of(0.5),
-    Sum { a: &self.0, b: Adjoint(&self.0) }
-));
+by_expression!(
+    [T: Scalar, A: LinearOperator<T>] SymmetricPart<A>,
+    |self| Scaled::new(T::of(0.5), Sum { a: &self.0, b: Adjoint(&self.0) }),
+    is {
+        let a = self.0.properties();
+        if a.symmetric { a } else { Properties { symmetric: true, ..Properties::sum(a, a) } }
+    }
+);
 
 /// An operator under a name: what an expression prints instead of its inside.
 ///

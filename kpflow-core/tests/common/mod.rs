@@ -119,6 +119,8 @@ pub fn assert_algebra<T: Scalar>(name: &str, op: &dyn LinearOperator<T>, toleran
     let (forward, backward) = (dense(op), dense(&adjoint));
     assert_transposed(name, op, &forward, &backward, tolerance);
     assert_dot(name, op, tolerance);
+    assert_claims(name, op, &forward, tolerance);
+    assert_claims(&back, &adjoint, &backward, tolerance);
     for (name, op, matrix) in [(&there, op, &forward), (&back, &adjoint as &dyn LinearOperator<T>, &backward)] {
         assert_dense_and_linear(name, op, matrix, tolerance);
         assert_block(name, op, tolerance);
@@ -134,6 +136,14 @@ fn assert_transposed<T: Scalar>(name: &str, op: &dyn LinearOperator<T>, a: &[T],
         let (x, y) = (a[i * columns + j].f64(), at[j * rows + i].f64());
         assert!((x - y).abs() <= tolerance * scale, "{name}: A[{i}, {j}] = {x}, Aᵀ[{j}, {i}] = {y}");
     }
+}
+
+/// What an operator says of itself is true of its dense form.
+fn assert_claims<T: Scalar>(name: &str, op: &dyn LinearOperator<T>, matrix: &[T], tolerance: f64) {
+    let mut work = vec![f64::NAN; contract::claims_len(op)];
+    let claims = contract::claims(op, matrix, &mut work).unwrap();
+    assert!(claims.largest() <= tolerance, "{name}: it is not what it says, {:?}: {claims:?}", op.properties());
+    assert!(!op.properties().positive_semidefinite || op.properties().symmetric, "{name}: semidefinite, not symmetric");
 }
 
 fn assert_dot<T: Scalar>(name: &str, op: &dyn LinearOperator<T>, tolerance: f64) {

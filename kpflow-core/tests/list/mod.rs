@@ -136,6 +136,13 @@ fn algebra<T: Scalar>(p: Shape, r: Shape, seed: u64, eye: &[f64], v: &mut impl V
     let half: Vec<f64> = plus(&t, &tt, 1.0).iter().map(|x| 0.5 * x).collect();
     v.visit("sym(A)", &square.symmetric_part().unwrap(), Some(half));
     v.visit("named", &a.named("W"), Some(m.clone()));
+    v.visit("R A Rᵀ", &square.within(a).unwrap(), Some(times(&times(&m, &t, [k, n, n]), &mt, [k, n, k])));
+    // What is symmetric, and semidefinite of no full rank, on the way through the algebra.
+    let normal = a.normal();
+    let carried = normal.scaled(T::of(2.0)).plus(square.within(square).unwrap().symmetric_part().unwrap()).unwrap();
+    let inner = times(&times(&t, &t, [n, n, n]), &tt, [n, n, n]);
+    let inner: Vec<f64> = plus(&inner, &transposed(&inner, n, n), 1.0).iter().map(|x| 0.5 * x).collect();
+    v.visit("2 Aᵀ A + sym(B B Bᵀ)", &carried, Some(plus(&inner, &times(&mt, &m, [n, k, n]), 2.0)));
     // An expression of several, one operand through a reference and one through a trait object.
     struct Object<'a, T>(&'a dyn LinearOperator<T>);
     let object = Object(&b);

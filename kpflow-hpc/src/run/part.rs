@@ -5,7 +5,7 @@ use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::Part;
 use kpflow_core::operator::{Expression, Restriction, Select, TrajectorySum};
-use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator, Properties, Shape};
 
 type Fitting = std::result::Result<(), kpflow_core::Error>;
 
@@ -94,5 +94,8 @@ impl<T: Real> LinearOperator<T> for OfPart<'_, T> {
     }
     fn apply_adjoint(&self, x: BlockRef<'_, T>, y: BlockMut<'_, T>, scratch: &mut [T]) -> Fitting {
         self.expression(|a| a.apply_adjoint(x, y, scratch))
+    }
+    fn properties(&self) -> Properties {
+        self.expression(|a| a.properties())
     }
 }
