@@ -2,32 +2,15 @@
 
 use crate::clock::{middle, repeated, Clock};
 use crate::rates::Rates;
+use crate::size::{numbers, Size};
 use kpflow_core::model::{Cell, GraphBuffer, Linearization, RecurrentWeights};
 use kpflow_core::ntk::{vectors_at_once, Ntk, ParameterOperator, Propagator};
 use kpflow_core::operator::Adjoint;
-use kpflow_core::probe::{Distribution, Probe};
-use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar};
 use kpflow_hpc::engine::{status_bytes, zeros, Engine, Real};
 use kpflow_hpc::error::fits;
 use kpflow_hpc::tiling;
 use serde_json::{json, Value};
-
-/// A size of a problem.
-#[derive(Clone, Copy, Debug)]
-pub struct Size {
-    pub hidden: usize,
-    pub trajectories: usize,
-    pub steps: usize,
-    pub inputs: usize,
-    pub block: usize,
-}
-
-/// The sizes that the bars are about.
-pub const SIZES: [Size; 3] = [
-    Size { hidden: 64, trajectories: 50, steps: 16, inputs: 10, block: 32 },
-    Size { hidden: 256, trajectories: 20, steps: 90, inputs: 10, block: 32 },
-    Size { hidden: 1024, trajectories: 8, steps: 50, inputs: 10, block: 32 },
-];
 
 pub const CELLS: [&str; 3] = ["rnn", "gru", "lstm"];
 
@@ -37,16 +20,6 @@ pub fn cell(name: &str) -> Cell {
         "lstm" => Cell::lstm(),
         _ => Cell::rnn(kpflow_core::model::Activation::Tanh),
     }
-}
-
-/// Gaussian numbers of standard deviation `scale`.
-pub fn numbers<T: Scalar>(count: usize, stream: u32, scale: f64) -> Vec<T> {
-    let mut x = zeros::<T>(count);
-    let shape = Shape::new(1, count, 1);
-    let probe = Probe { seed: 1, stream, distribution: Distribution::Gaussian };
-    fits(BlockMut::new(shape, 1, &mut x).and_then(|block| probe.fill(0, 0, block)));
-    x.iter_mut().for_each(|x| *x *= T::of(scale));
-    x
 }
 
 /// y = A x for a block of `m` vectors.

@@ -24,7 +24,7 @@ pub fn measure(engine: &Engine, name: &str, weights: &str, prefix: &str, clock: 
         let (shape, m) = (lin.shape(), loaded.block);
         let ntk = Ntk::new(lin, engine);
         let diagonal = Ntk::with(lin, engine, Coupling::PerTrajectory, Side::Weight);
-        let x = crate::case::numbers::<f64>(m * shape.len(), 5, 1.0);
+        let x = crate::size::numbers::<f64>(m * shape.len(), 5, 1.0);
         let (mut y, mut scratch) = (vec![0.0; x.len()], vec![0.0; ntk.scratch_len(m)]);
         let product = median(clock, || {
             crate::case::apply(&ntk, m, &x, &mut y, &mut scratch);

@@ -1,8 +1,9 @@
 //! How the time of a product grows with trajectories, steps, vectors and threads.
 
-use crate::case::{cell, with, Data, Size, SIZES};
+use crate::case::{cell, with, Data};
 use crate::clock::{middle, once, times, Clock};
 use crate::rates::peak;
+use crate::size::{Size, SIZES};
 use kpflow_core::machine::Tasks;
 use kpflow_core::ntk::{Coupling, Ntk, Side};
 use kpflow_core::LinearOperator;
@@ -14,7 +15,7 @@ fn seconds<T: Real>(engine: &Engine, size: Size, clock: Clock) -> Vec<f64> {
     let data = Data::<T>::new(&cell, size);
     with(engine, &cell, size, &data, |lin| {
         let ntk = Ntk::with(lin, engine, Coupling::All, Side::Weight);
-        let x = crate::case::numbers::<T>(size.block * lin.shape().len(), 5, 1.0);
+        let x = crate::size::numbers::<T>(size.block * lin.shape().len(), 5, 1.0);
         let (mut y, mut scratch) = (zeros::<T>(x.len()), zeros::<T>(ntk.scratch_len(size.block)));
         let m = size.block;
         times(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch))
@@ -41,7 +42,7 @@ pub fn gains<T: Real>(all: &Engine, one: &Engine, precision: &str, clock: Clock)
         with(all, &cell, size, &data, |shared| {
             with(one, &cell, size, &data, |alone| {
                 let ntk = [(shared, all), (alone, one)].map(|(lin, e)| Ntk::with(lin, e, Coupling::All, Side::Weight));
-                let x = crate::case::numbers::<T>(m * shared.shape().len(), 5, 1.0);
+                let x = crate::size::numbers::<T>(m * shared.shape().len(), 5, 1.0);
                 let mut y = zeros::<T>(lanes * share * shared.shape().len());
                 let mut scratch = ntk.each_ref().map(|ntk| zeros::<T>(ntk.scratch_len(m)));
                 let (x_len, y_len, own_len) =

@@ -11,14 +11,16 @@ mod lines;
 mod peers;
 mod rates;
 mod report;
+mod size;
 
-use case::{measure, CELLS, SIZES};
+use case::{measure, CELLS};
 use clap::{Parser, ValueEnum};
 use clock::Clock;
 use kpflow_hpc::blas;
 use kpflow_hpc::comm::Comm;
 use kpflow_hpc::engine::Engine;
 use serde_json::{json, Value};
+use size::SIZES;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -122,7 +124,7 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     }
     if wanted(Part::Peers) {
         let mut rows = Vec::new();
-        let paper = case::Size { hidden: 64, trajectories: 15, steps: 50, inputs: 10, block: 32 };
+        let paper = size::Size { hidden: 64, trajectories: 15, steps: 50, inputs: 10, block: 32 };
         for size in [paper, SIZES[1]] {
             for precision in ["f32", "f64"] {
                 let row = match precision {

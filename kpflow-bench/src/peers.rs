@@ -1,8 +1,9 @@
 //! The same products by others: PyTorch (`torch.func` and an explicit recurrence), curvlinops, neural-tangents. Same weights, same
 //! probes, and the answers are compared.
 
-use crate::case::{cell, with, Data, Size};
+use crate::case::{cell, with, Data};
 use crate::clock::{middle, times, Clock};
+use crate::size::Size;
 use kpflow_core::ntk::Ntk;
 use kpflow_core::{LinearOperator, Scalar};
 use kpflow_hpc::engine::{zeros, Engine, Real};
@@ -28,7 +29,7 @@ pub fn measure<T: Real>(engine: &Engine, size: Size, precision: &str, clock: Clo
     with(engine, &cell, size, &data, |lin| -> std::io::Result<()> {
         let (s, m) = (lin.shape(), size.block);
         let ntk = Ntk::new(lin, engine);
-        let x = crate::case::numbers::<T>(m * s.len(), 5, 1.0);
+        let x = crate::size::numbers::<T>(m * s.len(), 5, 1.0);
         let (mut y, mut scratch) = (zeros::<T>(x.len()), zeros::<T>(ntk.scratch_len(m)));
         crate::case::apply(&ntk, m, &x, &mut y, &mut scratch);
         let files: [(&str, &[T]); 7] = [

@@ -1,7 +1,7 @@
 //! The machine's own limit: how fast its matrix products are, on square matrices and at the sizes of the sweeps.
 
-use crate::case::{numbers, Size};
 use crate::clock::{median, Clock};
+use crate::size::{numbers, Size};
 use kpflow_core::machine::{Gemm, MatMut, MatRef, Tasks};
 use kpflow_hpc::blas::{self, Blas};
 use kpflow_hpc::engine::{zeros, Engine, Real};

@@ -2,8 +2,10 @@
 
 use super::check::{activate, check, require_memory};
 use super::error::BuildError;
-use super::graph::{Edge, Graph, Node, Operand, Scan, Segment, Variable, Watch, Weight, MAX_INPUTS, MAX_OUTPUTS};
-use super::link::{link, Link};
+use super::graph::Graph;
+use super::link::link;
+use super::node::{Link, Node, Segment, Weight, MAX_INPUTS, MAX_OUTPUTS};
+use super::variable::{Edge, Operand, Scan, Variable, Watch};
 use super::{Cluster, Form, Mixing};
 use crate::Scalar;
 

@@ -1,33 +1,10 @@
 //! What must hold of a graph before it runs, and which variables a sweep reaches.
 
 use super::error::BuildError;
-use super::graph::{Edge, Form, Node, Operand, Scan, Segment, Variable, Weight, MAX_INPUTS};
-use super::Flow;
+use super::flow::Flow;
+use super::node::{Form, Node, Segment, Weight, MAX_INPUTS};
+use super::variable::{Edge, Scan, Variable};
 use crate::Scalar;
-
-/// The operands that a node reads.
-pub(super) fn operands<'n, T>(node: &'n Node<'_, T>) -> &'n [Operand]
-where
-    T: Scalar,
-{
-    match node {
-        Node::Input { .. } | Node::Constant { .. } => &[],
-        Node::Site { input, .. } => core::slice::from_ref(input),
-        Node::Mixing { function, inputs, .. } => &inputs[..function.inputs()],
-        Node::Cluster { function, inputs, .. } => &inputs[..function.inputs()],
-    }
-}
-
-/// The variables that a node writes.
-pub(super) fn outputs<'n, T: Scalar>(node: &'n Node<'_, T>) -> &'n [usize] {
-    match node {
-        Node::Input { output, .. }
-        | Node::Constant { output, .. }
-        | Node::Site { output, .. }
-        | Node::Mixing { output, .. } => core::slice::from_ref(output),
-        Node::Cluster { function, outputs, .. } => &outputs[..function.outputs()],
-    }
-}
 
 /// Checks sizes, delays and that the watched variables fill the state.
 pub(super) fn check<T: Scalar>(
@@ -51,7 +28,7 @@ pub(super) fn check<T: Scalar>(
     }
     for segment in segments {
         let steps =
-            |node: usize| outputs(&nodes[node]).first().and_then(|&o| variables.get(o)).map_or(0, |v| v.positions);
+            |node: usize| nodes[node].outputs().first().and_then(|&o| variables.get(o)).map_or(0, |v| v.positions);
         for node in segment.nodes.clone() {
             check_node(variables, &nodes[node], segment.scan, weights, node)?;
             check_sum(variables, nodes, node)?;
@@ -90,9 +67,9 @@ pub(super) fn require_memory(variables: &[Variable], coefficients: usize) -> Res
 /// Only dense sites may write what another node has written, and nobody may watch or read it before the sum is whole.
 fn check_sum<T: Scalar>(variables: &[Variable], nodes: &[Node<'_, T>], index: usize) -> Result<(), BuildError> {
     let dense = |n: &Node<'_, T>| matches!(n, Node::Site { form: Form::Dense, .. });
-    for &o in outputs(&nodes[index]) {
-        let Some(first) = nodes[..index].iter().position(|n| outputs(n).contains(&o)) else { continue };
-        let early = nodes[first..index].iter().any(|n| operands(n).iter().any(|r| r.variable == o && !r.delayed));
+    for &o in nodes[index].outputs() {
+        let Some(first) = nodes[..index].iter().position(|n| n.outputs().contains(&o)) else { continue };
+        let early = nodes[first..index].iter().any(|n| n.operands().iter().any(|r| r.variable == o && !r.delayed));
         if !dense(&nodes[index]) || !dense(&nodes[first]) || variables[o].watch.is_some() || early {
             return Err(BuildError::Twice { node: index, first });
         }
@@ -109,9 +86,9 @@ fn check_node<T: Scalar>(
 ) -> Result<(), BuildError> {
     let variable =
         |v: usize| variables.get(v).ok_or(BuildError::Missing { node: index, there_are: variables.len(), found: v });
-    let output = outputs(node).first().copied().unwrap_or(usize::MAX);
+    let output = node.outputs().first().copied().unwrap_or(usize::MAX);
     let first = variable(output)?;
-    for operand in operands(node) {
+    for operand in node.operands() {
         let v = variable(operand.variable)?;
         // A mixing block goes across positions, but not where time runs through it.
         let across = matches!(node, Node::Mixing { .. }) && scan == Scan::Parallel;
@@ -149,14 +126,14 @@ fn check_node<T: Scalar>(
             }
         }
         Node::Cluster { .. } => {
-            operands(node).iter().try_for_each(|o| equal(index, first.width, o.width))?;
-            outputs(node).iter().try_for_each(|&o| {
+            node.operands().iter().try_for_each(|o| equal(index, first.width, o.width))?;
+            node.outputs().iter().try_for_each(|&o| {
                 equal(index, first.width, variable(o)?.width)?;
                 equal(index, first.positions, variable(o)?.positions)
             })
         }
         Node::Mixing { function, .. } => {
-            let (mut sizes, reads) = ([(0, 0); MAX_INPUTS], operands(node));
+            let (mut sizes, reads) = ([(0, 0); MAX_INPUTS], node.operands());
             let rows = |positions: usize| if scan == Scan::Parallel { positions } else { 1 };
             for (size, o) in sizes.iter_mut().zip(reads) {
                 *size = (rows(variables[o.variable].positions), o.width);
@@ -191,8 +168,8 @@ pub(super) fn activate<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, 
             for node in nodes {
                 let trained = matches!(node, Node::Site { weight, .. } if weights[*weight].parameters() > 0);
                 let source = trained && flow != Flow::State;
-                let reached = source || operands(node).iter().any(|o| flow.carries(&variables[o.variable]));
-                for &o in outputs(node) {
+                let reached = source || node.operands().iter().any(|o| flow.carries(&variables[o.variable]));
+                for &o in node.outputs() {
                     if reached && variables[o].active & flow.bit() == 0 {
                         variables[o].active |= flow.bit();
                         changed = true;

@@ -1,11 +1,13 @@
 //! Running a model forward once, and what is kept of it.
 
 use super::error::LinearizeError;
-use super::graph::{At, Form, Graph, Node, Operand};
+use super::graph::Graph;
 use super::inference::Forward;
 use super::mixing::Rows;
+use super::node::{Form, Node};
 use super::rest::Rest;
 use super::tile::Tile;
+use super::variable::{At, Operand};
 use crate::error::{length, same};
 use crate::machine::{Kernel, Tasks};
 use crate::{BlockMut, Error, Scalar, Shape};

@@ -1,8 +1,10 @@
 //! One tile's inference: what [`Linearization`](super::Linearization) keeps of it.
 
-use super::graph::{At, Edge, Form, Graph, Node, Operand, Variable, MAX_INPUTS, MAX_OUTPUTS};
+use super::graph::Graph;
 use super::mixing::{Rows, RowsMut};
+use super::node::{Form, Node, MAX_INPUTS, MAX_OUTPUTS};
 use super::rest::split;
+use super::variable::{At, Edge, Operand, Variable};
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
 use crate::Scalar;
 use core::ops::Range;

@@ -1,98 +1,14 @@
 //! What a finished graph knows about its sites: which share rows of values, which are summed, what the Kronecker core makes of them,
 //! and which passes of a sweep are the first to write.
 
-use super::check::{operands, outputs};
 use super::error::BuildError;
-use super::graph::{Form, Graph, Node, Operand, Scan, Segment, Variable, Weight};
+use super::flow::Flow;
+use super::node::{Coupled, Form, Link, Node, Segment, Weight};
 use super::panel::lay_out;
-use super::Flow;
+use super::variable::{Operand, Scan, Variable};
 use crate::Scalar;
 
-/// What the Kronecker core sees of one trained site, or of several whose inputs stand side by side and whose outputs are summed.
-///
-/// Its δW has a row for every column of u, then one for a bias that no column of ones stands for; each row `[vector][unit of s]`.
-#[derive(Clone, Copy, Debug)]
-pub struct Coupled {
-    pub form: Form,
-    /// The weight (the first of several).
-    pub weight: usize,
-    /// All that is read: of several sites, all of their columns, and the ones of their biases.
-    pub input: Operand,
-    /// s.
-    pub output: usize,
-    /// The units of s.
-    pub width: usize,
-    pub positions: usize,
-    /// Rows of δW for the columns of u (of an embedding, for those of s).
-    pub rows: usize,
-    /// Whether a last row of δW belongs to a bias that is not read as a column of ones.
-    pub bias: bool,
-    /// Numbers of δW of one vector before its own.
-    pub place: usize,
-    /// Units of δW: those of s, or of an embedding its rows.
-    pub units: usize,
-    /// Whether others have written s before it.
-    pub adds: bool,
-}
-
-impl Coupled {
-    /// Numbers of its δW for one vector.
-    pub fn len(&self) -> usize {
-        (self.rows + usize::from(self.bias)) * self.units
-    }
-}
-
-/// What the graph works out about a site when it is finished.
-#[derive(Clone, Copy, Debug)]
-pub struct Link {
-    /// Which sweeps forward find nothing in s yet: bit i for flow i.
-    pub(super) opens: u8,
-    /// Which sweeps back find nothing in u's cotangent yet.
-    pub(super) first: u8,
-    /// The δW that it is part of, and its first row there; `None` if it is not trained.
-    pub(super) coupled: Option<(Coupled, usize)>,
-    /// Whether no other site uses these rows of the weight.
-    once: bool,
-    /// The first site that does.
-    shares: Option<usize>,
-    /// The site that it is joined to, on its left.
-    left: Option<usize>,
-    /// Whether an inference finds nothing in s yet.
-    opens_values: bool,
-    /// Whether some site of the same sum is trained.
-    injected: bool,
-}
-
-impl Link {
-    /// Whether an inference finds nothing in s yet.
-    pub(super) fn opens_values(&self) -> bool {
-        self.opens_values
-    }
-    /// Whether a sweep forward finds nothing in s yet.
-    pub(super) fn opens(&self, flow: Flow) -> bool {
-        self.opens & flow.bit() != 0
-    }
-    /// Whether a sweep back finds nothing in u's cotangent yet.
-    pub(super) fn first(&self, flow: Flow) -> bool {
-        self.first & flow.bit() != 0
-    }
-    /// Whether a sweep from the sites finds perturbations in s: of this site's weight, or of another's in the same sum.
-    pub(super) fn sum_is_injected(&self) -> bool {
-        self.injected
-    }
-    pub(super) const NONE: Self = Self {
-        opens: 0,
-        first: 0,
-        coupled: None,
-        once: false,
-        shares: None,
-        left: None,
-        opens_values: false,
-        injected: false,
-    };
-}
-
-/// Works out everything that [`Link`] and [`Panel`](super::graph::Panel) hold; returns the numbers of a trajectory's values that are
+/// Works out everything that [`Link`] and [`Panel`](super::variable::Panel) hold; returns the numbers of a trajectory's values that are
 /// kept, and of all of them.
 pub(super) fn link<T: Scalar>(
     variables: &mut [Variable],
@@ -191,17 +107,10 @@ fn couple<T: Scalar>(
     Ok(())
 }
 
-fn link_of<'n, T>(node: &'n Node<'_, T>) -> Option<&'n Link> {
-    match node {
-        Node::Site { link, .. } if link.coupled.is_some() => Some(link),
-        _ => None,
-    }
-}
-
 /// Joins sites whose inputs stand side by side and whose outputs are one (one product for all of them), and gives everything its place.
 fn join<T: Scalar>(variables: &[Variable], nodes: &mut [Node<'_, T>]) {
     let dense = |node: &Node<'_, T>| {
-        let link = link_of(node).filter(|l| l.once)?;
+        let link = node.link().filter(|l| l.once)?;
         link.coupled.map(|(c, _)| c).filter(|c| c.form == Form::Dense && !c.bias)
     };
     for n in 0..nodes.len() {
@@ -213,18 +122,18 @@ fn join<T: Scalar>(variables: &[Variable], nodes: &mut [Node<'_, T>]) {
         }
     }
     let right =
-        |nodes: &[Node<'_, T>], n: usize| nodes.iter().position(|k| link_of(k).is_some_and(|l| l.left == Some(n)));
+        |nodes: &[Node<'_, T>], n: usize| nodes.iter().position(|k| k.link().is_some_and(|l| l.left == Some(n)));
     let mut used = 0;
     for head in 0..nodes.len() {
-        let Some(link) = link_of(&nodes[head]).filter(|l| l.left.is_none()) else { continue };
+        let Some(link) = nodes[head].link().filter(|l| l.left.is_none()) else { continue };
         let Some((mut all, _)) = link.coupled else { continue };
-        let heads = || nodes[..head].iter().filter_map(|n| link_of(n).filter(|l| l.left.is_none())?.coupled);
+        let heads = || nodes[..head].iter().filter_map(|n| n.link().filter(|l| l.left.is_none())?.coupled);
         all.adds = heads().any(|(c, _)| c.output == all.output);
-        let shared = link.shares.and_then(|k| link_of(&nodes[k])?.coupled);
+        let shared = link.shares.and_then(|k| nodes[k].link()?.coupled);
         all.place = shared.map_or(used, |(first, _)| first.place);
         let mut at = right(nodes, head);
         while let Some(n) = at {
-            let rows = link_of(&nodes[n]).and_then(|l| l.coupled).map_or(0, |(c, _)| c.rows);
+            let rows = nodes[n].link().and_then(|l| l.coupled).map_or(0, |(c, _)| c.rows);
             all.rows += rows;
             all.input.width += rows;
             at = right(nodes, n);
@@ -254,7 +163,7 @@ fn open<T: Scalar>(variables: &[Variable], nodes: &mut [Node<'_, T>], flow: Flow
         };
         let carried = nodes.iter().position(|node| of_output(node, true));
         let own = nodes.iter().position(|node| of_output(node, false)) == Some(n);
-        let trained = |node: &Node<'_, T>| of_output(node, false) && link_of(node).is_some();
+        let trained = |node: &Node<'_, T>| of_output(node, false) && node.link().is_some();
         let injected = nodes.iter().any(trained);
         let opens = carried.or_else(|| nodes.iter().position(|node| of_output(node, false))) == Some(n);
         if let Node::Site { link, .. } = &mut nodes[n] {
@@ -270,9 +179,9 @@ fn first<T: Scalar>(variables: &mut [Variable], nodes: &mut [Node<'_, T>], segme
     for segment in segments.iter().rev() {
         for delayed in if segment.scan == Scan::Parallel { &[false][..] } else { &[true, false] } {
             for n in segment.nodes.clone().rev() {
-                let passed = outputs(&nodes[n]).iter().any(|&o| variables[o].active & flow.bit() != 0);
-                for i in 0..if passed { operands(&nodes[n]).len() } else { 0 } {
-                    let o = operands(&nodes[n])[i];
+                let passed = nodes[n].outputs().iter().any(|&o| variables[o].active & flow.bit() != 0);
+                for i in 0..if passed { nodes[n].operands().len() } else { 0 } {
+                    let o = nodes[n].operands()[i];
                     if o.delayed != *delayed || !flow.carries(&variables[o.variable]) {
                         continue;
                     }
@@ -313,32 +222,4 @@ fn cover(v: &mut Variable, o: &Operand, mixing: bool, flow: Flow) -> bool {
     }
     v.cleared |= flow.bit();
     false
-}
-
-impl<'a, T: Scalar> Graph<'a, T> {
-    /// What the Kronecker core is made of: every trained site, those that are joined as one.
-    pub(crate) fn coupled(&self) -> impl Iterator<Item = Coupled> + Clone + 'a {
-        self.nodes.iter().filter_map(|n| link_of(n).filter(|l| l.left.is_none())?.coupled.map(|(c, _)| c))
-    }
-
-    /// The same, each part of δW once: the site of the first use.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = Coupled> + 'a {
-        let own = |l: &&Link| l.left.is_none() && l.shares.is_none();
-        self.nodes.iter().filter_map(move |n| link_of(n).filter(own)?.coupled.map(|(c, _)| c))
-    }
-
-    /// Calls `f(weight, first row of the weight, what its δW is part of, first row there)` for every trained weight or some rows of it.
-    pub(crate) fn each_weight(&self, mut f: impl FnMut(usize, usize, &Coupled, usize)) {
-        for node in self.nodes {
-            let Node::Site { weight, row, link, .. } = node else { continue };
-            if let (Some((c, at)), None) = (&link.coupled, link.shares) {
-                f(*weight, *row, c, *at);
-            }
-        }
-    }
-
-    /// Numbers of δW of one vector.
-    pub(crate) fn coupled_len(&self) -> usize {
-        self.parts().map(|c| c.len()).sum()
-    }
 }

@@ -1,31 +1,8 @@
 //! How the values of a graph's variables lie in memory.
 
-use super::check::{operands, outputs};
-use super::graph::{Form, Node, Variable, Weight};
+use super::node::{Form, Node, Weight};
+use super::variable::Variable;
 use crate::Scalar;
-
-/// How values of several variables share rows: what one weight site reads and what another one reads, side by side, are the input of one
-/// product for both.
-#[derive(Clone, Copy, Debug)]
-pub struct Panel {
-    /// The neighbours to the left and to the right.
-    pub left: Option<usize>,
-    pub right: Option<usize>,
-    /// How many rows below the left neighbour's first row its own first row lies; after the graph is finished, below the panel's.
-    pub shift: isize,
-    /// Numbers between rows, and the first of its own columns.
-    pub ld: usize,
-    pub column: usize,
-    /// Whether a column of ones follows its own: what a bias reads.
-    pub ones: bool,
-    /// Whether its values are read after the inference.
-    pub kept: bool,
-}
-
-impl Panel {
-    pub(super) const ALONE: Self =
-        Self { left: None, right: None, shift: 0, ld: 0, column: 0, ones: false, kept: false };
-}
 
 /// Lays out all values; returns the numbers of a trajectory's values that are kept, and of all of them.
 pub(super) fn lay_out<T: Scalar>(
@@ -60,8 +37,8 @@ fn untangle<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, T>]) {
         v
     };
     for node in nodes.iter().filter(|n| matches!(n, Node::Site { .. } | Node::Mixing { .. })) {
-        let own = outputs(node)[0];
-        if operands(node).iter().all(|o| root(variables, o.variable) != root(variables, own)) {
+        let own = node.outputs()[0];
+        if node.operands().iter().all(|o| root(variables, o.variable) != root(variables, own)) {
             continue;
         }
         let (left, right) = (variables[own].panel.left.take(), variables[own].panel.right.take());
@@ -79,7 +56,7 @@ fn keep<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, T>], weights: &
                 variables[input.variable].panel.kept = true;
             }
             Node::Mixing { output, .. } => {
-                operands(node).iter().for_each(|o| variables[o.variable].panel.kept = true);
+                node.operands().iter().for_each(|o| variables[o.variable].panel.kept = true);
                 variables[output].panel.kept = true;
             }
             _ => {}

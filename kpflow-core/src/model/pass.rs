@@ -1,8 +1,9 @@
 //! How sweeps pass mixing blocks: trajectory by trajectory, each seeing its rows wherever they lie in the work memory.
 
-use super::graph::{At, Operand, MAX_INPUTS};
 use super::mixing::{Mixing, Point, Rows, RowsMut};
+use super::node::MAX_INPUTS;
 use super::rest::split;
+use super::variable::{At, Operand};
 use super::Sweep;
 use crate::machine::Kernel;
 use crate::Scalar;

@@ -1,7 +1,8 @@
 //! How sweeps pass weight sites and unit-wise clusters. The first pass that writes a row overwrites it; the others add.
 
-use super::graph::{Form, Node, Operand, MAX_INPUTS, MAX_OUTPUTS};
+use super::node::{Form, Node, MAX_INPUTS, MAX_OUTPUTS};
 use super::rest::split;
+use super::variable::Operand;
 use super::Sweep;
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
 use crate::Scalar;

@@ -1,9 +1,10 @@
 //! One step of a recurrence as a small dense matrix.
 
-use super::check::operands;
 use super::forward::Linearization;
-use super::graph::{Edge, Form, Graph, Node, Operand, Scan};
+use super::graph::Graph;
+use super::node::{Form, Node};
 use super::rest::split;
+use super::variable::{Edge, Operand, Scan};
 use super::Flow;
 use crate::error::{below, enough, length};
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
@@ -12,9 +13,9 @@ use crate::{Error, Scalar};
 impl<T: Scalar> Graph<'_, T> {
     /// Whether the model is one recurrence forward in time whose state is read only at the step before.
     pub fn is_single_recurrence(&self) -> bool {
-        let reads_state = |n: &Node<'_, T>| operands(n).iter().any(|o| self.variables()[o.variable].watch.is_some());
+        let reads_state = |n: &Node<'_, T>| n.operands().iter().any(|o| self.variables()[o.variable].watch.is_some());
         let delayed_only = |n: &Node<'_, T>| {
-            operands(n).iter().all(|o| {
+            n.operands().iter().all(|o| {
                 let v = &self.variables()[o.variable];
                 o.delayed == (v.edge == Edge::First) && o.delayed == v.watch.is_some()
             })

@@ -1,8 +1,9 @@
 //! What is kept of a few trajectories.
 
-use super::graph::{At, Graph, Operand, Variable};
+use super::graph::Graph;
 use super::mixing::Rows;
 use super::rest::Rest;
+use super::variable::{At, Operand, Variable};
 use super::Flow;
 use crate::machine::MatRef;
 use crate::Scalar;

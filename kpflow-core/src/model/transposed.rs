@@ -1,6 +1,8 @@
 //! Weights of a scan, transposed once for all of its steps, where the machine's products with them are faster so.
 
-use super::graph::{Form, Graph, Node, Scan};
+use super::graph::Graph;
+use super::node::{Form, Node};
+use super::variable::Scan;
 use super::{Flow, Sweep};
 use crate::machine::{Kernel, MatRef};
 use crate::Scalar;

@@ -1,7 +1,7 @@
 //! Operators that act trajectory by trajectory, and the diagonal blocks of others.
 
-use super::axes::{gather, name, on_axis, scatter, with_axis};
 use super::display::{expression, Binds};
+use super::moves::{gather, name, on_axis, scatter, with_axis};
 use super::{check, LinearOperator, Properties, Restriction};
 use crate::error::same;
 use crate::{Axis, BlockMut, BlockRef, Error, Scalar, Shape};

@@ -1,6 +1,7 @@
 //! Dense matrices as operators: on the whole space, or on one axis of it.
 
-use super::{axes::on_axis, check, LinearOperator, Properties};
+use super::moves::{on_axis, with_axis};
+use super::{check, LinearOperator, Properties};
 use crate::error::length;
 use crate::machine::MatRef;
 use crate::{Axis, BlockMut, BlockRef, Error, Scalar, Shape};
@@ -140,7 +141,7 @@ impl<T: Scalar> LinearOperator<T> for OnAxis<'_, T> {
         self.domain
     }
     fn codomain(&self) -> Shape {
-        super::axes::with_axis(self.domain, self.axis, self.matrix.rows())
+        with_axis(self.domain, self.axis, self.matrix.rows())
     }
     fn scratch_len(&self, _vectors: usize) -> usize {
         0

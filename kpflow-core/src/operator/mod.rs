@@ -20,6 +20,7 @@ mod dense;
 pub(crate) mod display;
 mod expression;
 mod low_rank;
+mod moves;
 mod properties;
 mod restriction;
 mod trajectory_sum;

@@ -1,6 +1,6 @@
 //! From the whole state to a part of it.
 
-use super::axes::{gather, moves, on_axis, scatter, Moves};
+use super::moves::{distinct, gather, moves, on_axis, scatter, Moves};
 use super::{check, LinearOperator, Properties};
 use crate::error::{at_most, below};
 use crate::{Axis, BlockMut, BlockRef, Error, Scalar, Shape};
@@ -33,16 +33,6 @@ impl<'a> From<&'a [usize]> for Select<'a> {
     fn from(list: &'a [usize]) -> Self {
         Self::List(list)
     }
-}
-
-/// Fails if a list names something twice.
-pub(super) fn distinct<T: PartialEq>(list: &[T]) -> Result<(), Error> {
-    for (again, entry) in list.iter().enumerate() {
-        if let Some(first) = list[..again].iter().position(|e| e == entry) {
-            return Err(Error::Repeated { first, again });
-        }
-    }
-    Ok(())
 }
 
 impl Select<'_> {
