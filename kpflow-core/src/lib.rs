@@ -98,12 +98,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
 mod block;
 pub mod dense;
 mod error;
 pub mod kronecker;
 pub mod machine;
 pub mod model;
+#[cfg(feature = "alloc")]
+pub mod network;
 pub mod ntk;
 pub mod operator;
 pub mod probe;

@@ -11,7 +11,7 @@ use crate::engine::{require_memory, zeros, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
 use crate::load::{lengths, padding, Array};
-use crate::network::{Network, OwnedWeight};
+use crate::network::{FromFiles, OwnedWeight};
 use crate::sharing::Sharing;
 use crate::tiling;
 use kpflow_core::machine::Tasks;
@@ -26,7 +26,7 @@ use std::rc::Rc;
 pub struct Loaded<T> {
     /// The file of the weights.
     file: PathBuf,
-    network: Network<T>,
+    network: FromFiles<T>,
     inputs: Rc<Inputs<T>>,
     /// This rank's shape.
     pub shape: Shape,
@@ -61,7 +61,7 @@ pub struct Sizes {
 }
 
 /// The numbers of a network's weights.
-fn held<T: Real>(network: &Network<T>) -> usize {
+fn held<T: Real>(network: &FromFiles<T>) -> usize {
     network.weights().iter().flat_map(OwnedWeight::arrays).map(|a| a.len()).sum()
 }
 
@@ -107,13 +107,13 @@ impl Given {
     }
 
     /// The steps of all trajectories together.
-    fn steps<T: Real>(&self, network: &Network<T>) -> usize {
+    fn steps<T: Real>(&self, network: &FromFiles<T>) -> usize {
         let all = self.trajectories * network.state_shape().0;
         self.lengths.as_ref().map_or(all, |lengths| lengths.iter().sum())
     }
 
     /// The network of a job that reads these; of an `outline` the weights have sizes and no numbers.
-    pub fn network<T: Real>(&self, job: &Job, outline: bool) -> Result<Network<T>> {
+    pub fn network<T: Real>(&self, job: &Job, outline: bool) -> Result<FromFiles<T>> {
         let Self { arrays, initial, mask, tokens, trajectories, .. } = self;
         let network = network::<T>(job, arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
         for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
@@ -137,7 +137,7 @@ impl Given {
     }
 
     /// Reads these trajectories for a network, and lets go of what was held of the others.
-    fn read<T: Real>(mut self, network: &Network<T>, range: Range<usize>) -> Result<Inputs<T>> {
+    fn read<T: Real>(mut self, network: &FromFiles<T>, range: Range<usize>) -> Result<Inputs<T>> {
         let slots = read_inputs(network, &self, range.clone())?;
         let initial = self.initial.as_ref().map(|array| array.read_rows(range)).transpose()?;
         let all = self.arrays.iter().chain(&self.initial).chain(&self.mask);
@@ -160,7 +160,7 @@ pub struct Inputs<T> {
 pub struct Opened<T> {
     given: Given,
     /// The model.
-    pub network: Network<T>,
+    pub network: FromFiles<T>,
     /// Trajectories of all ranks.
     pub trajectories: usize,
 }
@@ -228,7 +228,7 @@ impl<T: Real> Loaded<T> {
         grid.agree(Self::of(job, network, inputs, engine, sharing))
     }
 
-    fn of(job: &Job, network: Network<T>, inputs: Rc<Inputs<T>>, engine: &Engine, sharing: Sharing) -> Result<Self> {
+    fn of(job: &Job, network: FromFiles<T>, inputs: Rc<Inputs<T>>, engine: &Engine, sharing: Sharing) -> Result<Self> {
         let (grid, trajectories) = (engine.grid(), inputs.given.trajectories);
         let range = shard(trajectories, grid.size(), grid.rank());
         let (steps, units) = network.state_shape();
@@ -269,7 +269,7 @@ impl<T: Real> Loaded<T> {
     }
 
     /// The model.
-    pub fn network(&self) -> &Network<T> {
+    pub fn network(&self) -> &FromFiles<T> {
         &self.network
     }
 

@@ -3,7 +3,7 @@
 use crate::comm::{shared_memory_left, Comm};
 use crate::engine::{Engine, Real};
 use crate::job::{Job, Kind};
-use crate::network::Network;
+use crate::network::FromFiles;
 
 /// Files of weights from this size on are held once a node.
 const WORTH_SHARING: u64 = 16 << 20;
@@ -37,7 +37,7 @@ impl Sharing {
     }
 
     /// Moves the weights to where all can read them, if they are shared. Collective.
-    pub fn share<T: Real>(&self, mut network: Network<T>) -> Network<T> {
+    pub fn share<T: Real>(&self, mut network: FromFiles<T>) -> FromFiles<T> {
         if self.shared {
             network.share(self.node);
         }

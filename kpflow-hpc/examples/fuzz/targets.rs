@@ -7,7 +7,7 @@ use kpflow_hpc::info;
 use kpflow_hpc::job::{self, Job, ModelSpec};
 use kpflow_hpc::kinds::{self, Source};
 use kpflow_hpc::load::{Array, Checkpoint};
-use kpflow_hpc::network::Network;
+use kpflow_hpc::network::FromFiles;
 use kpflow_hpc::onnx;
 use kpflow_hpc::results::read::{Results, TENSORS};
 use std::path::Path;
@@ -19,7 +19,7 @@ fn shapes(path: &Path) -> Vec<Vec<usize>> {
 }
 
 /// Runs what was read, if it is small enough to be run many times a second.
-fn run(network: Result<Network<f32>>, refused: &mut usize) {
+fn run(network: Result<FromFiles<f32>>, refused: &mut usize) {
     let network = match network {
         Ok(network) => network,
         Err(e) => return one_line(Err(e), refused),

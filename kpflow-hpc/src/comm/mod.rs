@@ -11,7 +11,7 @@ mod pieces;
 mod shared;
 
 pub use grid::Grid;
-pub use node::{Closed, Numbers, Window};
+pub use node::{Closed, Window};
 pub use pieces::{calls_of_piece, progress, UNDER_WAY};
 pub use shared::left as shared_memory_left;
 

@@ -1,7 +1,7 @@
 //! Memory that the processes of a node share.
 
 use super::{world, Comm, Number};
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
 impl Comm {
@@ -61,43 +61,9 @@ unsafe impl<T: Send> Send for Closed<T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Closed<T> {}
 
-/// A process's own numbers, or some that lie in shared memory.
-#[derive(Clone, Debug)]
-pub enum Numbers<T> {
-    /// Its own.
-    Own(Vec<T>),
-    /// Shared with the processes of its node.
-    Shared(Arc<Closed<T>>, Range<usize>),
-}
-
-impl<T> Deref for Numbers<T> {
-    type Target = [T];
-    fn deref(&self) -> &[T] {
-        match self {
-            Numbers::Own(numbers) => numbers,
-            // SAFETY: the memory has `len` numbers, lives as long as `closed`, and nobody writes there.
-            Numbers::Shared(closed, range) => unsafe {
-                &std::slice::from_raw_parts(closed.base, closed.len)[range.clone()]
-            },
-        }
-    }
-}
-
-impl<T> From<Vec<T>> for Numbers<T> {
-    fn from(numbers: Vec<T>) -> Self {
-        Numbers::Own(numbers)
-    }
-}
-
-impl<T: Clone> Numbers<T> {
-    /// The numbers, to be changed: those of shared memory are copied first.
-    pub fn to_mut(&mut self) -> &mut [T] {
-        if let Numbers::Shared(..) = self {
-            *self = Numbers::Own(self.to_vec());
-        }
-        match self {
-            Numbers::Own(numbers) => numbers,
-            Numbers::Shared(..) => &mut [],
-        }
+impl<T> AsRef<[T]> for Closed<T> {
+    fn as_ref(&self) -> &[T] {
+        // SAFETY: the memory has `len` numbers, lives as long as `self`, and nobody writes there.
+        unsafe { std::slice::from_raw_parts(self.base, self.len) }
     }
 }

@@ -10,7 +10,7 @@ use super::sequential::{layers, warning};
 use super::{dense, Source};
 use crate::error::Result;
 use crate::job::Module;
-use crate::network::{Network, OwnedWeight};
+use crate::network::{FromFiles, Network, OwnedWeight};
 use kpflow_core::model::functions::Arithmetic;
 use kpflow_core::model::mixing::{Normalize, Run};
 use kpflow_core::model::{Activation, Form, Scan};
@@ -66,7 +66,7 @@ pub(super) fn natural(name: &str) -> Vec<(String, usize)> {
 }
 
 /// Builds the network.
-pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
+pub fn build<T: Scalar>(source: &Source<'_>) -> Result<FromFiles<T>> {
     let layers = layers(source)?;
     let n_in = source.axis(&format!("{}.weight", layers[0].name), 1)?;
     let shape = source.input.unwrap_or(&[]);
@@ -97,6 +97,7 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
     }
     network.output(network.read(x));
     network.default_state(state, true);
+    let mut network = FromFiles::from(network);
     if let Some(sentence) = warning(source, &layers) {
         network.warn(sentence);
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::job::{Kind, ModelSpec};
 use crate::load::{Checkpoint, Tensor};
 use crate::network::select::StateChoice;
-use crate::network::{Network, OwnedWeight};
+use crate::network::{FromFiles, Network, OwnedWeight};
 use kpflow_core::model::Operand;
 use kpflow_core::Scalar;
 
@@ -36,14 +36,14 @@ pub struct Source<'a> {
 }
 
 /// Builds the network of a job's model, with the state, the readout and the parameters that the user chose.
-pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
+pub fn build<T: Scalar>(source: &Source<'_>) -> Result<FromFiles<T>> {
     let spec = source.spec;
     whole::no_computed(source)?;
     let mut network = match spec.kind {
-        Kind::Rnn | Kind::LeakyRnn | Kind::Gru | Kind::Lstm => recurrent::build(source)?,
+        Kind::Rnn | Kind::LeakyRnn | Kind::Gru | Kind::Lstm => recurrent::build(source)?.into(),
         Kind::Mlp => mlp::build(source)?,
-        Kind::Conv => conv::build(source)?,
-        Kind::NeuralOde => neural_ode::build(source)?,
+        Kind::Conv => conv::build(source)?.into(),
+        Kind::NeuralOde => neural_ode::build(source)?.into(),
         Kind::Transformer => transformer::plain(source)?,
         Kind::Gpt2 => transformer::gpt2(source)?,
         Kind::Bert => transformer::bert(source)?,
@@ -58,7 +58,7 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
 }
 
 /// Applies `state`, `readout` and `parameters`.
-pub fn choose<T: Scalar>(network: &mut Network<T>, spec: &ModelSpec) -> Result<()> {
+pub fn choose<T: Scalar>(network: &mut FromFiles<T>, spec: &ModelSpec) -> Result<()> {
     let wrong = |e: String| Error::input(&spec.weights, e);
     let choice = match &spec.readout {
         Some(name) => StateChoice::Names(vec![name.clone()]),

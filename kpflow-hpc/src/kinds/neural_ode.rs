@@ -7,11 +7,11 @@ use super::mlp::layer_names;
 use super::Source;
 use crate::error::Result;
 use crate::job::Solver;
-use crate::network::build::columns;
 use crate::network::Network;
 use kpflow_core::model::functions::{Arithmetic, RungeKutta4};
 use kpflow_core::model::mixing::Sparse;
 use kpflow_core::model::{Activation, Edge, Form, Operand, Scan, UnitWise, Unitwise};
+use kpflow_core::network::columns;
 use kpflow_core::Scalar;
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use super::{build, Source};
 use crate::error::Result;
 use crate::job::{Job, ModelSpec};
 use crate::load::Checkpoint;
-use crate::network::Network;
+use crate::network::FromFiles;
 use safetensors::tensor::TensorView;
 use safetensors::Dtype;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn spec(lines: &str) -> ModelSpec {
     Job::parse(Path::new("job.toml"), text).unwrap().model
 }
 
-fn network(path: &Path, lines: &str, input: &[usize]) -> Result<Network<f64>> {
+fn network(path: &Path, lines: &str, input: &[usize]) -> Result<FromFiles<f64>> {
     let spec = spec(lines);
     let checkpoint = Checkpoint::open(path, &spec.prefix)?;
     let source = Source {

@@ -6,7 +6,7 @@
 use super::hugging_face::Positions;
 use super::{dense, Source};
 use crate::error::Result;
-use crate::network::{Counted, Network, OwnedWeight};
+use crate::network::{Counted, FromFiles, Network, OwnedWeight};
 use kpflow_core::model::functions::{Activation, Arithmetic, SumThen};
 use kpflow_core::model::mixing::{Along, Normalize, Product, Softmax};
 use kpflow_core::model::{Form, Operand, Scan};
@@ -21,6 +21,8 @@ struct Stream<'s, 'a, T> {
     heads: usize,
     eps: f64,
     mask: Option<usize>,
+    /// The input that is made of the tokens, if there is one.
+    counted: Option<Counted>,
 }
 
 impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
@@ -36,7 +38,7 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
         let mut network = Network::default();
         network.segment(Scan::Parallel);
         let eps = source.spec.eps.or(config(["layer_norm_eps", "layer_norm_epsilon"])).unwrap_or(eps);
-        Ok(Self { source, network, positions, width, heads, eps, mask: None })
+        Ok(Self { source, network, positions, width, heads, eps, mask: None, counted: None })
     }
 
     /// Position p reads positions up to p.
@@ -120,17 +122,19 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
                 let rows = self.embedding(name, &(0..=steps + padding).collect::<Vec<_>>())?;
                 let slot = self.network.slots().len();
                 let (weight, index) = (self.network.weight(rows), self.network.input(slot, steps, 1));
-                self.network.counted = Some(Counted { slot, padding });
+                self.counted = Some(Counted { slot, padding });
                 let index = self.network.read(index);
                 Ok(self.network.site(Form::Embedding, weight, index))
             }
         }
     }
 
-    fn finish(mut self, state: Vec<usize>, output: usize) -> Network<T> {
+    fn finish(mut self, state: Vec<usize>, output: usize) -> FromFiles<T> {
         self.network.output(self.network.read(output));
         self.network.default_state(state, false);
-        self.network
+        let mut network = FromFiles::from(self.network);
+        network.counted = self.counted;
+        network
     }
 
     /// A block of `transformer` or `gpt2`: returns m and r.
@@ -197,7 +201,7 @@ impl Source<'_> {
 }
 
 /// `transformer`: pre-LayerNorm, causal, MLP with GELU (tanh); inputs `[B, T, d]` enter the residual stream.
-pub fn plain<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
+pub fn plain<T: Scalar>(source: &Source<'_>) -> Result<FromFiles<T>> {
     let layers = source.layers("blocks.", ".ln_1.weight")?;
     let d = source.axis("blocks.0.ln_1.weight", 0)?;
     let [steps, width] = source.input_shape(&format!("[B, T, {d}]"))?;
@@ -217,7 +221,7 @@ pub fn plain<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
 }
 
 /// `gpt2`: inputs are tokens `[B, T]`. `final` is the stream after ln_f; `logits`, if asked for, what lm_head (or wte) makes of it.
-pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
+pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<FromFiles<T>> {
     let layers = source.layers("h.", ".ln_1.weight")?;
     source.model_is_one_of(&["gpt2"])?;
     source.same_as_config(&[
@@ -281,7 +285,7 @@ pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
 }
 
 /// `bert` and its family: inputs are tokens `[B, T]`, all of type 0; a mask `[B, T]` says which of them may be read.
-pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
+pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<FromFiles<T>> {
     let layer = |l: usize, s: &str| format!("encoder.layer.{l}.{s}");
     let positions = source.positions()?;
     let layers = source.layers("encoder.layer.", ".attention.self.query.weight")?;

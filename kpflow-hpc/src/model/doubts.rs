@@ -4,7 +4,7 @@ use super::Loaded;
 use crate::engine::{zeros, Engine, Real};
 use crate::error::{Error, Result};
 use crate::job::{Analysis, Job, Operator};
-use crate::network::Network;
+use crate::network::{FromFiles, Network};
 use kpflow_core::model::{Linearization, LinearizeError};
 use kpflow_core::{BlockMut, Shape};
 
@@ -53,7 +53,7 @@ impl<T: Real> Loaded<T> {
 }
 
 /// Warns where K and P, if they are asked for, are not what they are taken for.
-pub(super) fn warn_of_indirect<T: Real>(network: &mut Network<T>, job: &Job) {
+pub(super) fn warn_of_indirect<T: Real>(network: &mut FromFiles<T>, job: &Job) {
     let asked = |a: &Analysis| !matches!(a.operator, Operator::Ntk | Operator::Core);
     if job.analyses.iter().any(asked) {
         if let Some(text) = network.indirect() {

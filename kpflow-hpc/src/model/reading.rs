@@ -8,7 +8,7 @@ use crate::job::{Job, Kind};
 use crate::kinds;
 use crate::load::{Array, Checkpoint};
 use crate::network::select::StateChoice;
-use crate::network::Network;
+use crate::network::FromFiles;
 use crate::onnx;
 use crate::progress;
 use std::ops::Range;
@@ -23,7 +23,7 @@ pub(super) fn network<T: Real>(
     tokens: &[usize],
     masked: bool,
     outline: bool,
-) -> Result<Network<T>> {
+) -> Result<FromFiles<T>> {
     if job.model.kind == Kind::Onnx {
         let names: Vec<Option<String>> = job.inputs.iter().map(|(name, _)| name.clone()).collect();
         let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape()[1..]).collect();
@@ -64,7 +64,7 @@ pub(super) fn whole_numbers(array: &Array) -> Result<Vec<usize>> {
 }
 
 /// This rank's part of all inputs, by slot.
-pub(super) fn read_inputs<T: Real>(network: &Network<T>, given: &Given, range: Range<usize>) -> Result<Vec<Vec<T>>> {
+pub(super) fn read_inputs<T: Real>(network: &FromFiles<T>, given: &Given, range: Range<usize>) -> Result<Vec<Vec<T>>> {
     let Given { arrays, tokens, mask, lengths, .. } = given;
     let (tokens, mask) = (tokens.as_deref(), mask.as_ref());
     let mut inputs = Vec::new();

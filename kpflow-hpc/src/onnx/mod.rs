@@ -25,7 +25,7 @@ mod theta;
 mod value;
 
 use crate::error::{Error, Result};
-use crate::network::Network;
+use crate::network::FromFiles;
 use element::Element;
 use file::Array;
 use kpflow_core::Scalar;
@@ -57,7 +57,7 @@ pub fn build<T: Scalar>(
     names: &[Option<String>],
     shapes: &[&[usize]],
     parameters: &[String],
-) -> Result<Network<T>> {
+) -> Result<FromFiles<T>> {
     let model = file::open(path)?;
     let theta = theta::theta(path, &model, parameters)?;
     // A parameter that is used in two ways, say as a matrix and squared, is a variable of its own from the beginning.
@@ -69,12 +69,16 @@ pub fn build<T: Scalar>(
                 Some(name) if free.insert(name.clone()) => {}
                 _ => return Err(e),
             },
-            Ok(()) => return Ok(reader.network),
+            Ok(warning) => {
+                let mut network = FromFiles::from(reader.network);
+                warning.into_iter().for_each(|sentence| network.warn(sentence));
+                return Ok(network);
+            }
         }
     }
 }
 
-/// Reads all of a model into `reader`.
+/// Reads all of a model into `reader`; returns what the user should know of θ.
 fn read<T: Scalar>(
     path: &Path,
     model: &file::Model,
@@ -82,7 +86,7 @@ fn read<T: Scalar>(
     (names, shapes): (&[Option<String>], &[&[usize]]),
     free: &HashSet<String>,
     reader: &mut Reader<T>,
-) -> Result<()> {
+) -> Result<Option<String>> {
     let wrong = |m: String| Error::input(path, m);
     let mut scope = Scope::new();
     for (name, array, role) in &theta.initialisers {
@@ -105,16 +109,14 @@ fn read<T: Scalar>(
     if !reader.has_parameters() {
         return Err(wrong(theta::without(&theta.initialisers, &reader.constants)));
     }
-    if let (None, Some(warning)) = (&model.parameters, theta.warning(&reader.constants)) {
-        reader.network.warn(warning);
-    }
+    let warning = theta.warning(&reader.constants).filter(|_| model.parameters.is_none());
     let outputs = outputs(path, &model.graph, reader, &scope)?;
     reader.network.output(reader.network.read(outputs[0]));
     match reader.states() {
         Some((states, turns)) => reader.network.default_state_of_turns(states, turns),
         None => reader.network.default_state(outputs, false),
     }
-    Ok(())
+    Ok(warning)
 }
 
 /// Adds the inputs of a graph, as the job gives them.

@@ -6,12 +6,12 @@ use crate::error::{fits, some_of, Error, Result};
 use crate::job::train::{wrong_model, TrainJob};
 use crate::kinds::recurrent::{add_layer, cell, Layer};
 use crate::load::Checkpoint;
-use crate::network::select::StateChoice;
 use crate::network::{Network, OwnedWeight};
 use crate::tasks::{Batch, Draw, Purpose, Sizes};
 use crate::tiling;
 use kpflow_core::machine::{Gemm, MatMut, MatRef, Tasks};
 use kpflow_core::model::{Linearization, Scan};
+use kpflow_core::network::State;
 use kpflow_core::ntk::ParameterJacobian;
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 
@@ -85,7 +85,7 @@ impl<T: Real> Model<T> {
         network.output(network.read(h));
         // The loss sees h alone: what an LSTM's c does to it is P's affair.
         network.default_state(vec![h], false);
-        network.watch(&StateChoice::Default).map_err(|e| wrong_model(job, e))?;
+        network.watch(State::Default).map_err(|e| wrong_model(job, e))?;
         Ok(Self { network, weights, sizes })
     }
 

@@ -1,10 +1,12 @@
 //! Building a network, node after node. Sizes follow from what is read; what does not fit is found when the graph is made.
 
 use super::{Network, OwnedNode, OwnedVariable, OwnedWeight, Runs};
-use kpflow_core::model::mixing::{Run, Sparse};
-use kpflow_core::model::{Cluster, Edge, Form, Mixing, Operand, Scan, UnitWise, Unitwise, MAX_INPUTS};
-use kpflow_core::Scalar;
-use std::sync::Arc;
+use crate::model::mixing::{Run, Sparse};
+use crate::model::{Cluster, Edge, Form, Mixing, Operand, Scan, UnitWise, Unitwise, MAX_INPUTS};
+use crate::Scalar;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 impl<T: Scalar> Network<T> {
     /// Adds a variable that nothing writes yet.

@@ -1,7 +1,9 @@
 //! Whether the parameters act on the watched variables at once, or through others that are not watched.
 
 use super::{Network, OwnedNode};
-use kpflow_core::Scalar;
+use crate::Scalar;
+use alloc::string::String;
+use alloc::vec;
 
 impl<T: Scalar> Network<T> {
     /// The first variable that is not watched and through which a weight acts on another weight's input or on a later step: then K and P
@@ -19,7 +21,7 @@ impl<T: Scalar> Network<T> {
                 }
                 if site || through.is_some() {
                     for &v in node.writes().iter().filter(|&&v| self.variables[v].watch.is_none()) {
-                        changed |= !std::mem::replace(&mut reached[v], true);
+                        changed |= !core::mem::replace(&mut reached[v], true);
                     }
                 }
             }
@@ -42,18 +44,5 @@ impl<T: Scalar> Network<T> {
                 _ => return "one without a name".into(),
             }
         }
-    }
-
-    /// What is to be said of K and P where the parameters act through more than the watched variables.
-    pub fn indirect(&self) -> Option<String> {
-        let through = self.acts_through()?;
-        let watched = self.watched();
-        let names: Vec<&str> = watched.iter().map(|w| w.name.as_str()).take(3).collect();
-        let more = if watched.len() > names.len() { ", …" } else { "" };
-        Some(format!(
-            "K and P are of the watched variables alone ({}{more}), and the parameters also act through others ({through}, …): K \
-             holds all that passes there, P nothing of it; [model] state = [\"…\"] watches more (the NTK is the same)",
-            names.join(", ")
-        ))
     }
 }

@@ -1,8 +1,12 @@
 //! Where a model leaves the numbers: the first variable that is not finite, or has no finite derivative, though all that it reads is.
 
 use super::{Network, OwnedNode};
-use kpflow_core::model::{Edge, Operand, Watch};
-use kpflow_core::Scalar;
+use crate::model::{Edge, Operand, Watch};
+use crate::Scalar;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
 
 impl<T: Scalar> Network<T> {
     /// The same model with every computed variable watched, one behind the other in a single step: for a look at all values.
