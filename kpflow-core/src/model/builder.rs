@@ -120,6 +120,11 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         self.used[2] += 1;
     }
 
+    /// The positions of a variable.
+    pub(super) fn positions(&self, variable: usize) -> usize {
+        self.variables.get(variable).map_or(0, |v| v.positions)
+    }
+
     /// Reads all columns of a variable, at the same position.
     pub fn read(&self, variable: usize) -> Operand {
         let width = self.variables.get(variable).map_or(0, |v| v.width);

@@ -69,6 +69,7 @@ mod sweep;
 mod tile;
 mod transposed;
 mod variable;
+mod wires;
 
 pub use builder::{GraphBuffer, GraphBuilder};
 pub use cluster::{Cluster, UnitWise, Unitwise};
@@ -82,7 +83,8 @@ pub use mixing::Mixing;
 pub(crate) use node::Coupled;
 pub use node::{Form, Node, Segment, Site, Weight, MAX_INPUTS, MAX_OUTPUTS};
 pub use real::{Dual, Real};
-pub use recurrent::{Cell, CellInputs, RecurrentWeights};
+pub use recurrent::{Cell, Layer, RecurrentWeights};
 pub(crate) use sweep::Sweep;
 pub(crate) use tile::Tile;
 pub use variable::{Edge, Operand, Scan, Variable, Watch};
+pub use wires::{Function, Wires};

@@ -1,9 +1,9 @@
 //! The recurrent cells as graphs: `rnn`, `leaky_rnn`, `gru`, `lstm`.
 
 use super::cells::{Gru, Leaky, Lstm};
+use super::wires::{Function, Wires};
 use super::{
-    Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, GraphBuilder, Operand, Scan, Unitwise, Watch, Weight,
-    MAX_INPUTS,
+    Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, Operand, Scan, Unitwise, Watch, Weight, MAX_INPUTS,
 };
 use crate::Scalar;
 
@@ -37,77 +37,116 @@ impl Cell {
     pub fn lstm() -> Self {
         Cell::Lstm(Unitwise(Lstm))
     }
+    /// What the cell is: its one entry.
+    fn entry<T: Scalar>(&self) -> Entry<'_, T> {
+        match self {
+            Cell::Rnn(f) => Entry { gates: 1, summed: 1, states: 1, memory: None, function: f, rate: None },
+            Cell::Leaky(f, phi) => {
+                Entry { gates: 1, summed: 1, states: 1, memory: Some(Memory::H), function: f, rate: Some(phi) }
+            }
+            Cell::Gru(f) => Entry { gates: 3, summed: 2, states: 1, memory: Some(Memory::H), function: f, rate: None },
+            Cell::Lstm(f) => Entry { gates: 4, summed: 4, states: 2, memory: Some(Memory::C), function: f, rate: None },
+        }
+    }
     /// The number of gates: rows of W_hh over H.
     pub fn gates(&self) -> usize {
-        match self {
-            Cell::Rnn(_) | Cell::Leaky(..) => 1,
-            Cell::Gru(_) => 3,
-            Cell::Lstm(_) => 4,
-        }
+        self.entry::<f64>().gates
     }
     /// How many of the gates, the first ones, act on W_ih x + W_hh h alone. A GRU's n takes the two apart.
     pub fn summed(&self) -> usize {
-        match self {
-            Cell::Gru(_) => 2,
-            _ => self.gates(),
-        }
+        self.entry::<f64>().summed
     }
     /// N over H: how many state variables a hidden unit has.
     pub fn states(&self) -> usize {
-        match self {
-            Cell::Lstm(_) => 2,
-            _ => 1,
-        }
+        self.entry::<f64>().states
+    }
+    /// The cell's function: h (and c) of the step from the gates and what it remembers.
+    pub fn function<T: Scalar>(&self) -> &dyn Cluster<T> {
+        self.entry().function.cluster()
     }
 }
 
-/// The variables that a cell's function reads.
+/// What a cell is made of: all that its wiring depends on.
+struct Entry<'c, T> {
+    /// Gates, in the order of the rows of W_ih and W_hh.
+    gates: usize,
+    /// How many of them, the first ones, act on W_ih x + W_hh h; of the others the function reads both apart.
+    summed: usize,
+    /// Variables of the state, of H units each: h and, of two, c.
+    states: usize,
+    /// Which of them the function reads of the step before, besides what the weights read.
+    memory: Option<Memory>,
+    /// The states from the summed gates, the others' two parts gate by gate, and what is remembered.
+    function: &'c dyn Function<T>,
+    /// φ, if the recurrent weights read φ(h) instead of h.
+    rate: Option<&'c dyn Function<T>>,
+}
+
+/// A state variable that a cell's function reads.
+#[derive(Clone, Copy)]
+enum Memory {
+    H,
+    C,
+}
+
+/// One layer to be wired: its weights, what it reads, and the variables that it writes.
 #[derive(Clone, Copy, Debug)]
-pub struct CellInputs {
-    /// W_ih x + b_ih + W_hh h + b_hh of the gates that are summed.
-    pub sum: usize,
-    /// W_ih x + b_ih and W_hh h + b_hh of the other gates, if there are any.
-    pub apart: Option<(usize, usize)>,
-    /// h, of which the step before is read.
-    pub h: usize,
-    /// The LSTM's c, of which the step before is read.
-    pub c: Option<usize>,
+pub struct Layer {
+    /// The weight W_ih, b_ih, `[gates·H, n_in]`.
+    pub ih: usize,
+    /// The weight W_hh, b_hh, `[gates·H, H]`.
+    pub hh: usize,
+    /// x, n_in wide.
+    pub input: Operand,
     /// H.
     pub hidden: usize,
+    /// The variable h, H wide, with an initial row.
+    pub h: usize,
+    /// The variable c of a cell of two states, H wide, with an initial row.
+    pub c: Option<usize>,
+    /// Whether time runs backward.
+    pub reverse: bool,
 }
 
 impl Cell {
-    /// What the cell's function reads, in the order of its arguments: the gates, and what it remembers.
-    pub fn reads(&self, inputs: CellInputs) -> impl Iterator<Item = Operand> {
-        let CellInputs { sum, apart, h, c, hidden: width } = inputs;
-        let gate =
-            move |variable, i: usize| Operand { variable, offset: i.saturating_mul(width), width, delayed: false };
-        let summed = (0..self.summed()).map(move |i| gate(sum, i));
-        let others = 0..self.gates() - self.summed();
-        let apart =
-            apart.into_iter().flat_map(move |(ih, hh)| others.clone().flat_map(move |i| [gate(ih, i), gate(hh, i)]));
-        let memory = match self {
-            Cell::Rnn(_) => None,
-            Cell::Leaky(..) | Cell::Gru(_) => Some(h),
-            Cell::Lstm(_) => c,
+    /// Adds one layer to a graph: the sites of both weights and the cell's function. Every cell is wired here, by whichever builder.
+    ///
+    /// What the input drives does not wait for time: all positions in one product.
+    pub fn wire<'a, T: Scalar>(&'a self, to: &mut impl Wires<'a, T>, layer: Layer) {
+        let Layer { ih, hh, input, hidden, h, c, reverse } = layer;
+        let Entry { gates, summed, memory, function, rate, .. } = self.entry();
+        let (first, others) = (hidden.saturating_mul(summed), hidden.saturating_mul(gates - summed));
+        let delayed = |variable: usize| Operand { variable, offset: 0, width: hidden, delayed: true };
+        to.begin(Scan::Parallel);
+        let driven = to.project(ih, 0, input, first);
+        let apart = (others > 0).then(|| to.project(ih, first, input, others));
+        to.begin(if reverse { Scan::Backward } else { Scan::Forward });
+        let before = rate.map_or(delayed(h), |phi| to.applied(phi, delayed(h)));
+        let sum = to.project_onto(hh, 0, before, (driven, input));
+        let apart = apart.map(|driven| (driven, to.project(hh, first, before, others)));
+        let gate = |variable: usize, i: usize| Operand {
+            variable,
+            offset: i.saturating_mul(hidden),
+            width: hidden,
+            delayed: false,
         };
-        summed.chain(apart).chain(memory.map(|variable| Operand { variable, offset: 0, width, delayed: true }))
-    }
-    /// The cell's function: h (and c) of the step from its arguments.
-    pub fn function<T: Scalar>(&self) -> &dyn Cluster<T> {
-        match self {
-            Cell::Rnn(f) => f,
-            Cell::Leaky(f, _) => f,
-            Cell::Gru(f) => f,
-            Cell::Lstm(f) => f,
+        let two = |(x, h): (usize, usize)| (0..gates - summed).flat_map(move |i| [gate(x, i), gate(h, i)]);
+        let remembered = memory.and_then(|memory| match memory {
+            Memory::H => Some(h),
+            Memory::C => c,
+        });
+        let all = (0..summed).map(|i| gate(sum, i)).chain(apart.into_iter().flat_map(two));
+        let (mut reads, mut count) = ([before; MAX_INPUTS], 0);
+        for read in all.chain(remembered.map(delayed)).take(MAX_INPUTS) {
+            (reads[count], count) = (read, count + 1);
         }
+        let writes = [h, c.unwrap_or(h)];
+        to.unit(function, &reads[..count], &writes[..1 + usize::from(c.is_some())]);
     }
-    /// φ of a leaky integrator, whose recurrent weights read φ(z) instead of z.
-    pub fn rate<T: Scalar>(&self) -> Option<&dyn Cluster<T>> {
-        match self {
-            Cell::Leaky(_, phi) => Some(phi),
-            _ => None,
-        }
+
+    /// What a layer above reads of this one: h, or φ(h) of a cell whose recurrent weights read that.
+    pub fn read_above<'a, T: Scalar>(&'a self, to: &mut impl Wires<'a, T>, h: Operand) -> Operand {
+        self.entry().rate.map_or(h, |phi| to.applied(phi, h))
     }
 }
 
@@ -141,42 +180,20 @@ impl Cell {
         buffer: &'s mut GraphBuffer<'a, T, 8>,
     ) -> Result<Graph<'s, T>, BuildError> {
         let RecurrentWeights { n_in, hidden, w_ih, w_hh, b_ih, b_hh } = weights;
-        let (gates, units) = (self.gates(), hidden.saturating_mul(self.states()));
+        let (rows, units) = (hidden.saturating_mul(self.gates()), hidden.saturating_mul(self.states()));
         let mut g = buffer.builder();
-        let ih = g.weight(Weight::new(w_ih, b_ih, hidden.saturating_mul(gates), n_in));
-        let hh = g.weight(Weight::new(w_hh, b_hh, hidden.saturating_mul(gates), hidden));
+        let ih = g.weight(Weight::new(w_ih, b_ih, rows, n_in));
+        let hh = g.weight(Weight::new(w_hh, b_hh, rows, hidden));
         let x = g.variable(steps, n_in, Edge::None, None);
-        let (summed, others) = (hidden.saturating_mul(self.summed()), hidden.saturating_mul(gates - self.summed()));
-        let sum = g.variable(steps, summed, Edge::None, None);
-        let mut other = || (others > 0).then(|| g.variable(steps, others, Edge::None, None));
-        let apart = other().zip(other());
-        let h = g.variable(steps, hidden, Edge::First, Some(Watch { offset: 0, stride: units }));
-        let c = matches!(self, Cell::Lstm(_))
-            .then(|| g.variable(steps, hidden, Edge::First, Some(Watch { offset: hidden, stride: units })));
-        let rate = self.rate().map(|phi| (phi, g.variable(steps, hidden, Edge::None, None)));
-        let (input, before) = (g.read(x), rate.map_or(g.delayed(h), |(_, r)| g.read(r)));
-        g.beside(before, input);
-        let sites = |g: &mut GraphBuilder<'_, 'a, T>, weight, read, apart: Option<usize>| {
-            g.site(weight, read, sum);
-            if let Some(apart) = apart {
-                g.site_rows(weight, summed, read, apart);
-            }
+        let mut state = |i: usize| {
+            let watch = Watch { offset: i.saturating_mul(hidden), stride: units };
+            g.variable(steps, hidden, Edge::First, Some(watch))
         };
-        // What the input drives does not wait for time: all positions in one product.
+        let (h, c) = (state(0), (self.states() == 2).then(|| state(1)));
         g.segment(Scan::Parallel);
         g.input(0, x);
-        sites(&mut g, ih, input, apart.map(|a| a.0));
-        g.segment(Scan::Forward);
-        if let Some((phi, r)) = rate {
-            g.cluster(phi, &[g.delayed(h)], &[r]);
-        }
-        sites(&mut g, hh, before, apart.map(|a| a.1));
-        let (mut reads, mut count) = ([before; MAX_INPUTS], 0);
-        for read in self.reads(CellInputs { sum, apart, h, c, hidden }) {
-            (reads[count], count) = (read, count + 1);
-        }
-        let writes = [h, c.unwrap_or(h)];
-        g.cluster(self.function(), &reads[..count], &writes[..self.states()]);
+        let input = g.read(x);
+        self.wire(&mut g, Layer { ih, hh, input, hidden, h, c, reverse: false });
         g.finish(steps, units)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Network, OwnedNode, OwnedVariable, OwnedWeight, Runs};
 use crate::model::mixing::{Run, Sparse};
-use crate::model::{Cluster, Edge, Form, Mixing, Operand, Scan, UnitWise, Unitwise, MAX_INPUTS};
+use crate::model::{Cluster, Edge, Form, Function, Mixing, Operand, Scan, UnitWise, Unitwise, Wires, MAX_INPUTS};
 use crate::Scalar;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -181,6 +181,29 @@ impl<T: Scalar> Network<T> {
         let width = reads.iter().map(|o| o.width).sum();
         let runs = columns(reads, positions);
         self.sparse(runs, reads, (positions, width))
+    }
+}
+
+impl<'a, T: Scalar> Wires<'a, T> for Network<T> {
+    fn begin(&mut self, scan: Scan) {
+        self.segment(scan);
+    }
+    fn project(&mut self, weight: usize, row: usize, read: Operand, width: usize) -> usize {
+        self.site_rows(weight, row, read, width)
+    }
+    /// Each site has a variable of its own, which may be watched; if it is not, they become one when the state is chosen.
+    fn project_onto(&mut self, weight: usize, row: usize, read: Operand, (s, _): (usize, Operand)) -> usize {
+        let other = self.read(s);
+        let own = self.site_rows(weight, row, read, other.width);
+        self.sum([self.read(own), other])
+    }
+    fn unit(&mut self, function: &'a dyn Function<T>, reads: &[Operand], writes: &[usize]) {
+        self.cluster_into(function.shared(), reads, writes);
+    }
+    fn applied(&mut self, function: &'a dyn Function<T>, read: Operand) -> Operand {
+        let y = self.variable(self.variables[read.variable].positions, read.width);
+        self.cluster_into(function.shared(), &[read], &[y]);
+        self.read(y)
     }
 }
 

@@ -7,9 +7,8 @@ use super::{number, Source};
 use crate::error::Result;
 use crate::job::Kind;
 use crate::network::{Network, OwnedWeight};
-use kpflow_core::model::{Activation, Cell, CellInputs, Cluster, Edge, Operand, Scan};
+use kpflow_core::model::{self, Activation, Cell, Edge, Operand, Scan};
 use kpflow_core::Scalar;
-use std::sync::Arc;
 
 /// The cell of a kind.
 pub fn cell(kind: Kind, activation: Option<Activation>, dt: Option<f64>) -> Cell {
@@ -19,15 +18,6 @@ pub fn cell(kind: Kind, activation: Option<Activation>, dt: Option<f64>) -> Cell
         Kind::LeakyRnn => Cell::leaky(activation, dt.unwrap_or(1.0)),
         Kind::Lstm => Cell::lstm(),
         _ => Cell::gru(),
-    }
-}
-
-fn function<T: Scalar>(cell: Cell) -> Arc<dyn Cluster<T> + Send> {
-    match cell {
-        Cell::Rnn(f) => Arc::new(f),
-        Cell::Leaky(f, _) => Arc::new(f),
-        Cell::Gru(f) => Arc::new(f),
-        Cell::Lstm(f) => Arc::new(f),
     }
 }
 
@@ -55,40 +45,15 @@ pub fn add_layer<T: Scalar>(
 ) -> (usize, Option<usize>) {
     let Layer { ih, hh, hidden, reverse, initial } = layer;
     let steps = network.size(input.variable).0;
-    let (edge, scan) = if reverse { (Edge::Last, Scan::Backward) } else { (Edge::First, Scan::Forward) };
-    let rows = cell.gates() * hidden;
-    let state = |network: &mut Network<T>, offset, name: &str| {
+    let mut state = |offset, name: &str| {
         let v = network.variable(steps, hidden);
-        network.initial_row(v, edge, offset);
+        network.initial_row(v, if reverse { Edge::Last } else { Edge::First }, offset);
         network.name(v, name);
         v
     };
-    let h = state(network, initial, names.0);
-    let c = (cell.states() == 2).then(|| state(network, initial + hidden, names.1));
-    // What the input drives does not wait for time: all positions in one product.
-    network.segment(Scan::Parallel);
-    let summed = cell.summed() * hidden;
-    let gates = |network: &mut Network<T>, weight, read| {
-        let sum = network.site_rows(weight, 0, read, summed);
-        let others = (rows > summed).then(|| network.site_rows(weight, summed, read, rows - summed));
-        (network.read(sum), others)
-    };
-    let (from_input, apart_input) = gates(network, ih, input);
-    network.segment(scan);
-    let before = match cell {
-        Cell::Leaky(_, phi) => {
-            let rate = network.variable(steps, hidden);
-            network.cluster_into(Arc::new(phi), &[network.delayed(h)], &[rate]);
-            network.read(rate)
-        }
-        _ => network.delayed(h),
-    };
-    let (from_state, apart_state) = gates(network, hh, before);
-    let sum = network.sum([from_state, from_input]);
-    let reads: Vec<Operand> =
-        cell.reads(CellInputs { sum, apart: apart_input.zip(apart_state), h, c, hidden }).collect();
-    let writes: Vec<usize> = [h].into_iter().chain(c).collect();
-    network.cluster_into(function(cell), &reads, &writes);
+    let h = state(initial, names.0);
+    let c = (cell.states() == 2).then(|| state(initial + hidden, names.1));
+    cell.wire(network, model::Layer { ih, hh, input, hidden, h, c, reverse });
     network.segment(Scan::Parallel);
     (h, c)
 }
@@ -150,15 +115,8 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
             let (h, c) = add_layer(&mut network, cell, layer, x, (&name("h"), &name("c")));
             initial += cell.states() * hidden;
             state.extend([h].into_iter().chain(c));
-            outputs.push(match cell {
-                Cell::Leaky(_, phi) if l + 1 < layers => {
-                    let (steps, width) = network.size(h);
-                    let rate = network.variable(steps, width);
-                    network.cluster_into(Arc::new(phi), &[network.read(h)], &[rate]);
-                    network.read(rate)
-                }
-                _ => network.read(h),
-            });
+            let recorded = network.read(h);
+            outputs.push(if l + 1 < layers { cell.read_above(&mut network, recorded) } else { recorded });
         }
         input = Some(match outputs[..] {
             [one] => one,
