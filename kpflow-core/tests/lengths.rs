@@ -8,7 +8,7 @@ use common::{assert_contract, dense, distance, norm, random};
 use kpflow_core::machine::Portable;
 use kpflow_core::model::{
     functions::SumThen, Activation, Cell, Edge, Graph, GraphBuffer, Linearization, LinearizeError, RecurrentWeights,
-    Scan, Unitwise, Watch, Weight,
+    Run, Scan, Unitwise, Watch, Weight,
 };
 use kpflow_core::ntk::{
     ntk_traces, ntk_traces_scratch_len, propagator_gram_traces, propagator_gram_traces_scratch_len, Constraint,
@@ -60,7 +60,8 @@ fn linearized<T: Scalar, R>(
     let mut scratch = vec![T::nan(); Linearization::scratch_len(graph, count, tile, &Portable)];
     let (arena, scratch) = (&mut arena, &mut scratch);
     let initial = Some(initial);
-    f(&Linearization::of_lengths(graph, &[inputs], initial, lengths, count, tile, arena, scratch, &Portable).unwrap())
+    let run = Run { inputs: &[inputs], initial, lengths, trajectories: count, tile };
+    f(&Linearization::of(graph, &run, arena, scratch, &Portable).unwrap())
 }
 
 /// A matrix per trajectory, its rows `[step][unit]`, and, of maps from the state, its columns too.
@@ -320,10 +321,12 @@ fn lengths_that_do_not_fit_are_refused() {
     let weights = RecurrentWeights { n_in, hidden: h, w_ih: &w_ih, w_hh: &w_hh, b_ih: None, b_hh: None };
     let mut buffer = GraphBuffer::default();
     let graph = cell.graph(weights, t, &mut buffer).unwrap();
+    let inputs = [&x[..]];
     for (lengths, trajectory) in [(&[3][..], 1), (&[3, 0], 1), (&[6, 3], 0), (&[1, 2, 3], 3)] {
         let mut arena = vec![0.0; Linearization::arena_len(&graph, 2)];
         let mut scratch = vec![0.0; Linearization::scratch_len(&graph, 2, 1, &Portable)];
-        let made = Linearization::of_lengths(&graph, &[&x], None, lengths, 2, 1, &mut arena, &mut scratch, &Portable);
+        let run = Run { lengths, ..Run::new(&inputs, 2) };
+        let made = Linearization::of(&graph, &run, &mut arena, &mut scratch, &Portable);
         let expected = LinearizeError::Lengths { expected: 2, found: lengths.len(), trajectory, steps: t };
         assert_eq!(made.err(), Some(expected));
         assert!(expected.to_string().contains("length"));

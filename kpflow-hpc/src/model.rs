@@ -15,7 +15,7 @@ use crate::network::{FromFiles, OwnedWeight};
 use crate::sharing::Sharing;
 use crate::tiling;
 use kpflow_core::machine::Tasks;
-use kpflow_core::model::Linearization;
+use kpflow_core::model::{Linearization, Run};
 use kpflow_core::{BlockMut, Shape};
 use reading::{network, read_inputs, whole_numbers};
 use std::ops::Range;
@@ -233,8 +233,8 @@ impl<T: Real> Loaded<T> {
         let range = shard(trajectories, grid.size(), grid.rank());
         let (steps, units) = network.state_shape();
         let shape = Shape::new(range.len(), steps, units);
-        let mut memory = network.memory();
-        let graph = network.graph(network.weights(), &mut memory).map_err(Error::run)?;
+        let graph = network.graph(network.weights()).map_err(Error::run)?;
+        let graph = graph.view();
         let block = job.block.unwrap_or(tiling::block(&graph));
         let groups = grid.probes();
         let tiling = tiling::tiling(&graph, block.div_ceil(groups), range.len(), engine.lanes(), grid.size() == 1);
@@ -297,8 +297,8 @@ impl<T: Real> Loaded<T> {
         engine: &Engine,
         f: impl FnOnce(&Linearization<'_, T>) -> R,
     ) -> Result<R> {
-        let mut memory = self.network.memory();
-        let graph = self.network.graph(weights, &mut memory).map_err(Error::run)?;
+        let graph = self.network.graph(weights).map_err(Error::run)?;
+        let graph = graph.view();
         let len = Linearization::arena_len(&graph, self.shape.trajectories);
         // The same answer on every rank: by the largest part that any of them has.
         let most = Linearization::arena_len(&graph, self.trajectories.div_ceil(engine.grid().size()));
@@ -310,7 +310,8 @@ impl<T: Real> Loaded<T> {
         let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, count, tile, engine)];
         let lengths = self.lengths().map_or(&[][..], |lengths| &lengths[self.first..self.first + count]);
         let (arena, scratch_of) = (&mut arena, &mut scratch);
-        let lin = Linearization::of_lengths(&graph, &inputs, initial, lengths, count, tile, arena, scratch_of, engine);
+        let run = Run { inputs: &inputs, initial, lengths, trajectories: count, tile };
+        let lin = Linearization::of(&graph, &run, arena, scratch_of, engine);
         drop(scratch);
         // A token is refused by the rank that reads it: the others must not wait for it.
         let lin = engine.grid().agree(lin.map_err(|e| self.refused(e)))?;

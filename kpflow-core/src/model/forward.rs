@@ -30,6 +30,28 @@ pub struct Linearization<'a, T> {
     memory: &'a [T],
 }
 
+/// What a model is run on.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'i, 'a, T> {
+    /// The inputs by slot, each `[B, positions, width]`.
+    pub inputs: &'i [&'i [T]],
+    /// The initial state `[B, N]`, or what [`initial_width`](Graph::initial_width) tells; zeros if `None`.
+    pub initial: Option<&'i [T]>,
+    /// The steps of each trajectory; none where all have all of them.
+    pub lengths: &'a [usize],
+    /// B.
+    pub trajectories: usize,
+    /// Trajectories whose numbers stand together and are carried at the same time: few enough that they fit a cache.
+    pub tile: usize,
+}
+
+impl<'i, T> Run<'i, '_, T> {
+    /// So many trajectories of all steps, from zeros, one by one.
+    pub const fn new(inputs: &'i [&'i [T]], trajectories: usize) -> Self {
+        Self { inputs, initial: None, lengths: &[], trajectories, tile: 1 }
+    }
+}
+
 impl<'a, T: Scalar> Linearization<'a, T> {
     /// The numbers of memory that [`new`](Linearization::new) needs.
     pub fn arena_len(graph: &Graph<'_, T>, trajectories: usize) -> usize {
@@ -58,27 +80,24 @@ impl<'a, T: Scalar> Linearization<'a, T> {
         scratch: &mut [T],
         machine: &M,
     ) -> Result<Self, LinearizeError> {
-        Self::of_lengths(graph, inputs, initial, &[], trajectories, tile, arena, scratch, machine)
+        let run = Run { inputs, initial, lengths: &[], trajectories, tile };
+        Self::of(graph, &run, arena, scratch, machine)
     }
 
-    /// The same where trajectory b has `lengths[b]` steps only (all of them if there are no lengths).
+    /// The same, where trajectory b may have [`lengths[b]`](Run::lengths) steps only.
     ///
     /// What is behind a trajectory's end is not read, and is no part of the state: the state is zero there, and every operator is that of the shorter trajectories,
     /// embedded, with rows and columns of zeros behind the ends. What runs backward in time begins at the trajectory's own end, with the initial state.
     /// **Errors**: also [`LinearizeError::Lengths`] unless there is a length from 1 to T for every trajectory, and all variables have T positions. A mixing block of the graph
     /// must keep positions apart, which is not checked.
-    #[allow(clippy::too_many_arguments)]
-    pub fn of_lengths<M: Kernel<T> + Tasks>(
+    pub fn of<M: Kernel<T> + Tasks>(
         graph: &Graph<'a, T>,
-        inputs: &[&[T]],
-        initial: Option<&[T]>,
-        lengths: &'a [usize],
-        trajectories: usize,
-        tile: usize,
+        run: &Run<'_, 'a, T>,
         arena: &'a mut [T],
         scratch: &mut [T],
         machine: &M,
     ) -> Result<Self, LinearizeError> {
+        let Run { inputs, initial, lengths, trajectories, tile } = *run;
         require_lengths(graph, lengths, trajectories)?;
         let tile = tile.clamp(1, trajectories.max(1));
         let needed = Self::arena_len(graph, trajectories);
@@ -138,7 +157,18 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     ) -> Result<Self, LinearizeError> {
         let needed = Self::arena_len(graph, trajectories);
         let memory = arena.get(..needed).ok_or(LinearizeError::Arena { needed, given: arena.len() })?;
-        Ok(Self { memory, ..Self::outline(graph, trajectories, tile) })
+        Ok(Self::over(graph, trajectories, tile, memory))
+    }
+
+    /// The same where the arena has its length.
+    pub(crate) fn over(graph: &Graph<'a, T>, trajectories: usize, tile: usize, memory: &'a [T]) -> Self {
+        Self { memory, ..Self::outline(graph, trajectories, tile) }
+    }
+
+    /// The same with the steps of each trajectory, which the values of the arena were made with.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn with_lengths(self, lengths: &'a [usize]) -> Self {
+        Self { lengths, ..self }
     }
 
     /// Fails if an embedding was asked for a row that it does not have. Tokens may be computed, so this is known after the run alone.
@@ -185,7 +215,7 @@ impl<'a, T: Scalar> Linearization<'a, T> {
     pub fn shape(&self) -> Shape {
         Shape::new(self.trajectories, self.graph.steps, self.graph.units)
     }
-    /// How many steps a trajectory has: T, unless the trajectories' own [lengths](Linearization::of_lengths) were given.
+    /// How many steps a trajectory has: T, unless the trajectories' own [lengths](Run::lengths) were given.
     pub fn steps_of(&self, trajectory: usize) -> usize {
         self.lengths.get(trajectory).copied().unwrap_or(self.graph.steps)
     }

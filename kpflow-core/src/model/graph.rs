@@ -22,6 +22,42 @@ pub struct Graph<'a, T> {
     pub(super) initial: usize,
 }
 
+/// All that a graph knows besides its parts, so that who owns these can make it again.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    steps: usize,
+    units: usize,
+    sizes: [usize; 4],
+    running: usize,
+    coefficients: usize,
+    initial: usize,
+    parts: [usize; 4],
+}
+
+#[cfg(feature = "alloc")]
+impl<'a, T: Scalar> Graph<'a, T> {
+    /// What [`of_parts`](Self::of_parts) needs.
+    pub(crate) fn all_sizes(&self) -> Sizes {
+        let Self { steps, units, sizes, running, coefficients, initial, .. } = *self;
+        let parts = [self.variables.len(), self.nodes.len(), self.segments.len(), self.weights.len()];
+        Sizes { steps, units, sizes, running, coefficients, initial, parts }
+    }
+
+    /// The graph that these parts have been, once finished.
+    pub(crate) fn of_parts(
+        variables: &'a [Variable],
+        nodes: &'a [Node<'a, T>],
+        segments: &'a [Segment],
+        weights: &'a [Weight<'a, T>],
+        of: &Sizes,
+    ) -> Self {
+        let Sizes { steps, units, sizes, running, coefficients, initial, parts: [v, n, s, w] } = *of;
+        let (variables, nodes, segments, weights) = (&variables[..v], &nodes[..n], &segments[..s], &weights[..w]);
+        Self { variables, nodes, segments, weights, steps, units, sizes, running, coefficients, initial }
+    }
+}
+
 impl<'a, T: Scalar> Graph<'a, T> {
     /// The numbers of a trajectory's initial state.
     pub fn initial_width(&self) -> usize {

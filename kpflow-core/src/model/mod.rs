@@ -76,9 +76,11 @@ pub use cluster::{Cluster, UnitWise, Unitwise};
 pub use error::{BuildError, LinearizeError};
 pub use flow::Flow;
 pub(crate) use flow::Mode;
-pub use forward::Linearization;
+pub use forward::{Linearization, Run};
 pub use functions::Activation;
 pub use graph::Graph;
+#[cfg(feature = "alloc")]
+pub(crate) use graph::Sizes;
 pub use mixing::Mixing;
 pub(crate) use node::Coupled;
 pub use node::{Form, Node, Segment, Site, Weight, MAX_INPUTS, MAX_OUTPUTS};

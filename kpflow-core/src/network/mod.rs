@@ -1,27 +1,60 @@
 //! A model as its owner holds it: an owned step graph, built node after node, from which the borrowed one is made.
 //!
-//! Variables have names, by which the state can be chosen ([`Network::watch`]) and found again ([`Network::watched`]).
+//! Variables have names, by which the state can be chosen ([`Network::watch`]) and found again ([`Network::watched`]). Nothing here runs a model or
+//! applies an operator otherwise than the borrowed [`Graph`](crate::model::Graph) and [`Linearization`](crate::model::Linearization) do: what is owned gives a view of itself.
+//!
+//! ```
+//! use kpflow_core::machine::Portable;
+//! use kpflow_core::model::{Activation, Cell, Edge, Layer, Run, Scan};
+//! use kpflow_core::network::{Network, OwnedWeight, State};
+//! use kpflow_core::{ntk::Ntk, BlockMut, BlockRef, LinearOperator};
+//! // A GRU of two units that reads one number a step, five steps long, and a layer with a tanh above it.
+//! let mut network = Network::<f64>::default();
+//! network.segment(Scan::Parallel);
+//! let x = network.input(0, 5, 1);
+//! let ih = network.weight(OwnedWeight::new("weight_ih", vec![0.3, -0.2, 0.5, 0.1, 0.7, -0.4], 6, 1));
+//! let hh = network.weight(OwnedWeight::new("weight_hh", vec![0.1; 12], 6, 2));
+//! let h = network.variable(5, 2);
+//! network.initial_row(h, Edge::First, 0);
+//! let input = network.read(x);
+//! Cell::gru().wire(&mut network, Layer { ih, hh, input, hidden: 2, h, c: None, reverse: false });
+//! network.segment(Scan::Parallel);
+//! let above = network.weight(OwnedWeight::new("above", vec![1.0, -1.0], 1, 2));
+//! let s = network.dense(above, network.read(h));
+//! let y = network.cluster(Activation::Tanh, [network.read(s)]);
+//! network.watch(State::Variables(&[h, y]))?;
+//!
+//! // Run on two trajectories, linearised; and a product with its NTK.
+//! let graph = network.graph(network.weights())?;
+//! let inputs: [&[f64]; 1] = [&[0.1, 0.4, -0.2, 0.3, 0.0, 1.0, 0.5, -0.7, 0.2, 0.9]];
+//! let lin = graph.linearize(&Run::new(&inputs, 2), &Portable)?;
+//! let (lin, machine) = (lin.view(), Portable);
+//! let ntk = Ntk::new(&lin, &machine);
+//! assert_eq!((ntk.domain().to_string(), ntk.properties().rank_bound), ("[2, 5, 3]".into(), 20));
+//! let (x, mut y, mut scratch) = ([1.0; 30], [0.0; 30], vec![0.0; ntk.scratch_len(1)]);
+//! ntk.apply(BlockRef::new(lin.shape(), 1, &x)?, BlockMut::new(lin.shape(), 1, &mut y)?, &mut scratch)?;
+//! assert!(x.iter().zip(&y).map(|(x, y)| x * y).sum::<f64>() > 0.0); // xᵀ NTK x
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod build;
 mod direct;
 mod finite;
+mod owned;
 mod state;
 mod weight;
 
 pub use build::columns;
+pub use owned::{OwnedGraph, OwnedLinearization};
 pub use state::{State, WatchError};
 pub use weight::{Numbers, OwnedWeight};
 
 use crate::model::functions::Arithmetic;
 use crate::model::mixing::Run;
-use crate::model::{
-    BuildError, Cluster, Edge, Form, Graph, GraphBuilder, Mixing, Node, Operand, Scan, Segment, Unitwise, Variable,
-    Watch, Weight,
-};
+use crate::model::{BuildError, Cluster, Edge, Form, GraphBuilder, Mixing, Operand, Scan, Unitwise, Watch, Weight};
 use crate::Scalar;
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// A variable: `positions` rows of `width` numbers a trajectory.
@@ -135,14 +168,6 @@ pub struct Watched {
     pub width: usize,
 }
 
-/// Memory for the core's graph of a network.
-pub struct GraphMemory<'a, T> {
-    variables: Vec<Variable>,
-    nodes: Vec<Node<'a, T>>,
-    segments: Vec<Segment>,
-    weights: Vec<Weight<'a, T>>,
-}
-
 impl<T: Scalar> Network<T> {
     /// The weights, in the order of θ.
     pub fn weights(&self) -> &[OwnedWeight<T>] {
@@ -204,24 +229,16 @@ impl<T: Scalar> Network<T> {
         self.weights.iter().map(OwnedWeight::parameters).sum()
     }
 
-    /// Memory in which [`graph`](Network::graph) builds.
-    pub fn memory<'a>(&self) -> GraphMemory<'a, T> {
-        GraphMemory {
-            variables: vec![Variable::EMPTY; self.variables.len()],
-            nodes: vec![Node::Input { slot: 0, output: 0 }; self.nodes.len()],
-            segments: vec![Segment { nodes: 0..0, scan: Scan::Parallel }; self.segments.len()],
-            weights: vec![Weight::new(&[], None, 0, 0); self.weights.len()],
-        }
+    /// Makes the graph, with these weights (this network's own, or others of the same sizes).
+    ///
+    /// **Errors**: [`BuildError`] if something in it does not fit, or the state that is watched does not fill the state.
+    pub fn graph<'a>(&'a self, weights: &'a [OwnedWeight<T>]) -> Result<OwnedGraph<'a, T>, BuildError> {
+        let [v, n, s] = [self.variables.len(), self.nodes.len(), self.segments.len()];
+        OwnedGraph::new([v, n, s, weights.len()], |g| self.write(weights, g), (self.steps, self.units))
     }
 
-    /// The core's graph with these weights (this network's own, or others of the same sizes).
-    pub fn graph<'s, 'a: 's>(
-        &'a self,
-        weights: &'a [OwnedWeight<T>],
-        memory: &'s mut GraphMemory<'a, T>,
-    ) -> Result<Graph<'s, T>, BuildError> {
-        let GraphMemory { variables, nodes, segments, weights: slots } = memory;
-        let mut g = GraphBuilder::new(variables, nodes, segments, slots);
+    /// Writes all of it with a builder.
+    fn write<'a>(&'a self, weights: &'a [OwnedWeight<T>], g: &mut GraphBuilder<'_, 'a, T>) {
         for v in &self.variables {
             let i = g.variable(v.positions, v.width, v.edge, v.watch);
             if let Some(offset) = v.initial {
@@ -252,6 +269,5 @@ impl<T: Scalar> Network<T> {
                 OwnedNode::Mixing { function, reads, output } => g.mixing(&**function, reads, *output),
             }
         }
-        g.finish(self.steps, self.units)
     }
 }

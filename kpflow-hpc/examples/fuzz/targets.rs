@@ -24,8 +24,8 @@ fn run(network: Result<FromFiles<f32>>, refused: &mut usize) {
         Ok(network) => network,
         Err(e) => return one_line(Err(e), refused),
     };
-    let mut memory = network.memory();
-    let Ok(graph) = network.graph(network.weights(), &mut memory) else { return };
+    let Ok(graph) = network.graph(network.weights()) else { return };
+    let graph = graph.view();
     let len = Linearization::arena_len(&graph, 1);
     if len.max(Linearization::scratch_len(&graph, 1, 1, &Portable)) > 1 << 20 {
         return;

@@ -24,8 +24,8 @@ impl<T: Real> Loaded<T> {
         let of = |all: &Vec<T>| all.len() / count * b..all.len() / count * (b + 1);
         let slots: Vec<&[T]> = self.inputs.slots.iter().map(|all| &all[of(all)]).collect();
         let initial = self.inputs.initial.as_ref().map(|all| &all[of(all)]);
-        let mut memory = network.memory();
-        let graph = network.graph(network.weights(), &mut memory).ok()?;
+        let graph = network.graph(network.weights()).ok()?;
+        let graph = graph.view();
         let mut arena = zeros::<T>(Linearization::arena_len(&graph, 1));
         let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, 1, 1, engine)];
         let lin = Linearization::new(&graph, &slots, initial, 1, 1, &mut arena, &mut scratch, engine).ok()?;

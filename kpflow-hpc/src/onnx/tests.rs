@@ -51,8 +51,8 @@ fn run(file: &Path, input: &[f64], shape: &[usize], engine: &Engine) -> Result<V
     let one: Vec<usize> = [&shape[..at], &shape[at + 1..]].concat();
     let mut network = build::<f64>(file, &[None], &[&one], &[]).map_err(|e| e.to_string())?;
     network.watch(&StateChoice::Names(vec!["out".into()]))?;
-    let mut memory = network.memory();
-    let graph = network.graph(network.weights(), &mut memory).map_err(|e| e.to_string())?;
+    let graph = network.graph(network.weights()).map_err(|e| e.to_string())?;
+    let graph = graph.view();
     let mut arena = vec![0.0; Linearization::arena_len(&graph, 1)];
     let mut scratch = vec![0.0; Linearization::scratch_len(&graph, 1, 1, engine)];
     let lin = Linearization::new(&graph, &[input], None, 1, 1, &mut arena, &mut scratch, engine);

@@ -149,8 +149,8 @@ pub(crate) fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) 
     }
     let network = Network::new(options.network.as_deref(), comm)?;
     let opened = Opened::<T>::open(job, true)?;
-    let mut memory = opened.network.memory();
-    let graph = opened.network.graph(opened.network.weights(), &mut memory).map_err(Error::run)?;
+    let graph = opened.network.graph(opened.network.weights()).map_err(Error::run)?;
+    let graph = graph.view();
     let block = job.block.unwrap_or(tiling::block(&graph));
     let setup = Setup { job, opened: &opened, graph, block };
     let speed = match options.gflops {

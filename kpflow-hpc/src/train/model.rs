@@ -10,7 +10,7 @@ use crate::network::{Network, OwnedWeight};
 use crate::tasks::{Batch, Draw, Purpose, Sizes};
 use crate::tiling;
 use kpflow_core::machine::{Gemm, MatMut, MatRef, Tasks};
-use kpflow_core::model::{Linearization, Scan};
+use kpflow_core::model::{Linearization, Run, Scan};
 use kpflow_core::network::State;
 use kpflow_core::ntk::ParameterJacobian;
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
@@ -134,15 +134,15 @@ impl<T: Real> Model<T> {
         let [cell @ .., readout] = &self.weights;
         let (rows, n_out, hidden) = (count * self.sizes.steps, readout.n_out, readout.n_in);
         let Memory { arena, work, state, error, output } = memory;
-        let mut graph = self.network.memory();
-        let graph = self.network.graph(cell, &mut graph).map_err(Error::run)?;
+        let graph = self.network.graph(cell).map_err(Error::run)?;
+        let graph = graph.view();
         let tile = tiling::tiling(&graph, 1, count, engine.lanes(), true).trajectories;
         arena.resize(Linearization::arena_len(&graph, count), T::zero());
         let needed = Linearization::scratch_len(&graph, count, tile, engine);
         work.resize(work.len().max(needed), T::zero());
         let (inputs, lengths) = ([&batch.inputs[..]], &batch.lengths[..]);
-        let lin = Linearization::of_lengths(&graph, &inputs, None, lengths, count, tile, arena, work, engine)
-            .map_err(Error::run)?;
+        let run = Run { inputs: &inputs, initial: None, lengths, trajectories: count, tile };
+        let lin = Linearization::of(&graph, &run, arena, work, engine).map_err(Error::run)?;
         let shape = Shape::new(count, self.sizes.steps, hidden);
         state.resize(shape.len(), T::zero());
         error.resize(shape.len(), T::zero());
