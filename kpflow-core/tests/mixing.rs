@@ -10,6 +10,7 @@ use kpflow_core::model::functions::{Activation, Arithmetic};
 use kpflow_core::model::mixing::{Along, LogSoftmax, LogSumExp, Normalize, Product, Run, Softmax, Sparse};
 use kpflow_core::model::{
     BuildError, Edge, Form, Graph, GraphBuffer, Linearization, LinearizeError, Mixing, Scan, Unitwise, Watch, Weight,
+    WeightId,
 };
 use kpflow_core::ntk::{Constraint, Coupling, Ntk, ParameterJacobian, ParameterOperator, Propagator};
 use kpflow_core::{BlockMut, LinearOperator, Scalar, Shape};
@@ -69,7 +70,7 @@ fn build<'s, 'a: 's, S: Scalar>(
     buffer: &'s mut GraphBuffer<'a, S, 32>,
 ) -> Result<Graph<'s, S>, BuildError> {
     let mut g = buffer.builder();
-    let w: Vec<usize> = WEIGHTS
+    let w: Vec<WeightId> = WEIGHTS
         .iter()
         .zip(weights)
         .map(|(&(n_out, n_in, bias), (matrix, b))| {

@@ -7,7 +7,7 @@ use common::numbers;
 use kpflow_core::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Portable, Reduce, Term};
 use kpflow_core::model::{
     Activation, Cell, Cluster, Edge, Form, GraphBuffer, Linearization, Operand, RecurrentWeights, Scan, Unitwise,
-    Watch, Weight,
+    VariableId, Watch, Weight, WeightId,
 };
 use kpflow_core::ntk::{
     ntk_traces, ntk_traces_scratch_len, propagator_gram_traces, propagator_gram_traces_scratch_len, Features,
@@ -228,7 +228,7 @@ proptest! {
         let mut buffer = GraphBuffer::<f64, 6>::default();
         let mut g = buffer.builder();
         for (kind, i, j, k, l) in nodes {
-            let read = Operand { variable: i, offset: j, width: k, delayed: l % 2 == 0 };
+            let read = Operand { variable: VariableId(i), offset: j, width: k, delayed: l % 2 == 0 };
             match kind {
                 0 => {
                     let edge = [Edge::None, Edge::First, Edge::Last][i % 3];
@@ -238,16 +238,16 @@ proptest! {
                     g.weight(Weight::new(cut(0), (i == 0).then_some(cut(1)), j, k));
                 }
                 2 => g.segment([Scan::Parallel, Scan::Forward, Scan::Backward][i % 3]),
-                3 => g.site_of([Form::Dense, Form::Gain, Form::Embedding][l % 3], i, read, j),
-                4 => g.cluster(&relu, &[read], &[l]),
+                3 => g.site_of([Form::Dense, Form::Gain, Form::Embedding][l % 3], WeightId(i), read, VariableId(j)),
+                4 => g.cluster(&relu, &[read], &[VariableId(l)]),
                 5 => {
-                    g.input(i, j);
-                    g.beside(g.read(k), g.delayed(l));
+                    g.input(i, VariableId(j));
+                    g.beside(g.read(VariableId(k)), g.delayed(VariableId(l)));
                 }
                 _ => {
-                    g.initial(i, j);
+                    g.initial(VariableId(i), j);
                     g.initial_width(k);
-                    g.constant(cut(2), l);
+                    g.constant(cut(2), VariableId(l));
                 }
             }
         }

@@ -4,8 +4,8 @@ use super::check::{activate, check, require_memory};
 use super::error::BuildError;
 use super::graph::Graph;
 use super::link::link;
-use super::node::{Link, Node, Segment, Weight, MAX_INPUTS, MAX_OUTPUTS};
-use super::variable::{Edge, Operand, Scan, Variable, Watch};
+use super::node::{Link, Node, Segment, Weight, WeightId, MAX_INPUTS, MAX_OUTPUTS};
+use super::variable::{Edge, Operand, Scan, Variable, VariableId, Watch};
 use super::{Cluster, Form, Mixing};
 use crate::Scalar;
 
@@ -21,7 +21,7 @@ impl<T: Scalar, const N: usize> Default for GraphBuffer<'_, T, N> {
     fn default() -> Self {
         Self {
             variables: [Variable::EMPTY; N],
-            nodes: [Node::Input { slot: 0, output: 0 }; N],
+            nodes: [Node::Input { slot: 0, output: VariableId(0) }; N],
             segments: core::array::from_fn(|_| Segment { nodes: 0..0, scan: Scan::Parallel }),
             weights: [Weight::new(&[], None, 0, 0); N],
         }
@@ -63,7 +63,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
     }
 
     /// Adds a variable and returns its number.
-    pub fn variable(&mut self, positions: usize, width: usize, edge: Edge, watch: Option<Watch>) -> usize {
+    pub fn variable(&mut self, positions: usize, width: usize, edge: Edge, watch: Option<Watch>) -> VariableId {
         let i = self.used[0];
         let given = self.variables.len();
         match self.variables.get_mut(i) {
@@ -71,12 +71,12 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
             None => self.fail(BuildError::Capacity { needed: i + 1, given }),
         }
         self.used[0] += 1;
-        i
+        VariableId(i)
     }
 
     /// Says where in a trajectory's row of the initial state a variable's initial row stands: without this, where it is watched.
-    pub fn initial(&mut self, variable: usize, offset: usize) {
-        if let Some(v) = self.variables.get_mut(variable) {
+    pub fn initial(&mut self, variable: VariableId, offset: usize) {
+        if let Some(v) = self.variables.get_mut(variable.0) {
             v.initial = Some(offset);
         }
     }
@@ -87,7 +87,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
     }
 
     /// Adds a weight and returns its number. θ is all weights in this order, each its matrix and then its bias.
-    pub fn weight(&mut self, weight: Weight<'a, T>) -> usize {
+    pub fn weight(&mut self, weight: Weight<'a, T>) -> WeightId {
         let i = self.used[3];
         let given = self.weights.len();
         match self.weights.get_mut(i) {
@@ -95,7 +95,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
             None => self.fail(BuildError::Capacity { needed: i + 1, given }),
         }
         self.used[3] += 1;
-        i
+        WeightId(i)
     }
 
     fn node(&mut self, node: Node<'a, T>) {
@@ -121,48 +121,48 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
     }
 
     /// The positions of a variable.
-    pub(super) fn positions(&self, variable: usize) -> usize {
-        self.variables.get(variable).map_or(0, |v| v.positions)
+    pub(super) fn positions(&self, variable: VariableId) -> usize {
+        self.variables.get(variable.0).map_or(0, |v| v.positions)
     }
 
     /// Reads all columns of a variable, at the same position.
-    pub fn read(&self, variable: usize) -> Operand {
-        let width = self.variables.get(variable).map_or(0, |v| v.width);
+    pub fn read(&self, variable: VariableId) -> Operand {
+        let width = self.variables.get(variable.0).map_or(0, |v| v.width);
         Operand { variable, offset: 0, width, delayed: false }
     }
 
     /// Reads all columns of a variable, at the position before in time.
-    pub fn delayed(&self, variable: usize) -> Operand {
+    pub fn delayed(&self, variable: VariableId) -> Operand {
         Operand { delayed: true, ..self.read(variable) }
     }
 
     /// Reads piece `i` of a variable that is cut into pieces of `width` columns.
-    pub fn piece(&self, variable: usize, i: usize, width: usize) -> Operand {
+    pub fn piece(&self, variable: VariableId, i: usize, width: usize) -> Operand {
         Operand { variable, offset: i.saturating_mul(width), width, delayed: false }
     }
 
     /// Adds fixed data.
-    pub fn input(&mut self, slot: usize, output: usize) {
+    pub fn input(&mut self, slot: usize, output: VariableId) {
         self.node(Node::Input { slot, output });
     }
 
     /// Adds fixed data `[positions, width]` that is the same for all trajectories.
-    pub fn constant(&mut self, data: &'a [T], output: usize) {
+    pub fn constant(&mut self, data: &'a [T], output: VariableId) {
         self.node(Node::Constant { data, output });
     }
 
     /// Adds a weight site `output = W input (+ b)`. Several into the same output are summed.
-    pub fn site(&mut self, weight: usize, input: Operand, output: usize) {
+    pub fn site(&mut self, weight: WeightId, input: Operand, output: VariableId) {
         self.site_rows(weight, 0, input, output);
     }
 
     /// Adds a site of the weight's rows from `row` on, as many as the output has columns.
-    pub fn site_rows(&mut self, weight: usize, row: usize, input: Operand, output: usize) {
+    pub fn site_rows(&mut self, weight: WeightId, row: usize, input: Operand, output: VariableId) {
         self.node(Node::Site { weight, row, form: Form::Dense, input, output, link: Link::NONE });
     }
 
     /// Adds a weight site of any form.
-    pub fn site_of(&mut self, form: Form, weight: usize, input: Operand, output: usize) {
+    pub fn site_of(&mut self, form: Form, weight: WeightId, input: Operand, output: VariableId) {
         self.node(Node::Site { weight, row: 0, form, input, output, link: Link::NONE });
     }
 
@@ -172,8 +172,8 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         let n = self.variables.len();
         let (l, r) = (left.variable, right.variable);
         if l == r
-            || l >= n
-            || r >= n
+            || l.0 >= n
+            || r.0 >= n
             || self.variables[l].panel.right.is_some()
             || self.variables[r].panel.left.is_some()
         {
@@ -193,7 +193,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
     }
 
     /// Adds a mixing block.
-    pub fn mixing(&mut self, function: &'a dyn Mixing<T>, reads: &[Operand], output: usize) {
+    pub fn mixing(&mut self, function: &'a dyn Mixing<T>, reads: &[Operand], output: VariableId) {
         if reads.len() != function.inputs() || reads.len() > MAX_INPUTS {
             let (expected, found) = (function.inputs().min(MAX_INPUTS), reads.len());
             return self.fail(BuildError::Size { node: self.used[1], expected, found });
@@ -204,7 +204,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
     }
 
     /// Adds a unit-wise cluster.
-    pub fn cluster(&mut self, function: &'a dyn Cluster<T>, reads: &[Operand], writes: &[usize]) {
+    pub fn cluster(&mut self, function: &'a dyn Cluster<T>, reads: &[Operand], writes: &[VariableId]) {
         let node = self.used[1];
         for (expected, found) in [(function.inputs(), reads.len()), (function.outputs(), writes.len())] {
             if expected != found {
@@ -218,9 +218,9 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         }
         let mut inputs = [Operand::default(); MAX_INPUTS];
         inputs[..reads.len()].copy_from_slice(reads);
-        let mut outputs = [0; MAX_OUTPUTS];
+        let mut outputs = [VariableId(0); MAX_OUTPUTS];
         outputs[..writes.len()].copy_from_slice(writes);
-        let first = self.variables.get(writes[0]).copied().unwrap_or(Variable::EMPTY);
+        let first = self.variables.get(writes[0].0).copied().unwrap_or(Variable::EMPTY);
         let coefficients = self.coefficients;
         let more = first.positions.saturating_mul(first.width).saturating_mul(reads.len() * writes.len());
         self.coefficients = self.coefficients.saturating_add(more);

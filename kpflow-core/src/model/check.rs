@@ -3,7 +3,7 @@
 use super::error::BuildError;
 use super::flow::Flow;
 use super::node::{Form, Node, Segment, Weight, MAX_INPUTS};
-use super::variable::{Edge, Scan, Variable};
+use super::variable::{Edge, Scan, Variable, VariableId};
 use crate::Scalar;
 
 /// Checks sizes, delays and that the watched variables fill the state.
@@ -28,7 +28,7 @@ pub(super) fn check<T: Scalar>(
     }
     for segment in segments {
         let steps =
-            |node: usize| nodes[node].outputs().first().and_then(|&o| variables.get(o)).map_or(0, |v| v.positions);
+            |node: usize| nodes[node].outputs().first().and_then(|&o| variables.get(o.0)).map_or(0, |v| v.positions);
         for node in segment.nodes.clone() {
             check_node(variables, &nodes[node], segment.scan, weights, node)?;
             check_sum(variables, nodes, node)?;
@@ -84,9 +84,10 @@ fn check_node<T: Scalar>(
     weights: &[Weight<'_, T>],
     index: usize,
 ) -> Result<(), BuildError> {
-    let variable =
-        |v: usize| variables.get(v).ok_or(BuildError::Missing { node: index, there_are: variables.len(), found: v });
-    let output = node.outputs().first().copied().unwrap_or(usize::MAX);
+    let variable = |v: VariableId| {
+        variables.get(v.0).ok_or(BuildError::Missing { node: index, there_are: variables.len(), found: v.0 })
+    };
+    let output = node.outputs().first().copied().unwrap_or(VariableId(usize::MAX));
     let first = variable(output)?;
     for operand in node.operands() {
         let v = variable(operand.variable)?;
@@ -104,13 +105,13 @@ fn check_node<T: Scalar>(
     }
     match node {
         Node::Input { .. } | Node::Constant { .. } if first.watch.is_some() => {
-            Err(BuildError::Watched { node: index, variable: output })
+            Err(BuildError::Watched { node: index, variable: output.0 })
         }
         Node::Input { .. } => Ok(()),
         Node::Constant { data, .. } => equal(index, first.positions.saturating_mul(first.width), data.len()),
         Node::Site { weight, row, form, input, .. } => {
-            let missing = BuildError::Missing { node: index, there_are: weights.len(), found: *weight };
-            let w = weights.get(*weight).ok_or(missing)?;
+            let missing = BuildError::Missing { node: index, there_are: weights.len(), found: weight.0 };
+            let w = weights.get(weight.0).ok_or(missing)?;
             equal(index, first.width.max(1), first.width)?;
             let end = row.saturating_add(first.width);
             let sizes = match form {

@@ -7,7 +7,7 @@ use super::mixing::Rows;
 use super::node::{Form, Node};
 use super::rest::Rest;
 use super::tile::Tile;
-use super::variable::{At, Operand};
+use super::variable::{At, Operand, VariableId};
 use crate::error::{length, same};
 use crate::machine::{Kernel, Tasks};
 use crate::{BlockMut, Error, Scalar, Shape};
@@ -181,7 +181,12 @@ impl<'a, T: Scalar> Linearization<'a, T> {
                 for (b, trajectory) in self.tile_range(i).enumerate() {
                     let token = |p: usize| tile.row(input, p, b)[0];
                     if let Some(token) = (0..positions).map(token).find(|&x| w.row(x).is_none()) {
-                        return Err(LinearizeError::Token { weight, trajectory, token: token.f64(), rows: w.n_out });
+                        return Err(LinearizeError::Token {
+                            weight: weight.0,
+                            trajectory,
+                            token: token.f64(),
+                            rows: w.n_out,
+                        });
                     }
                 }
             }
@@ -262,7 +267,8 @@ impl<'a, T: Scalar> Linearization<'a, T> {
                 for (k, v) in self.graph.variables.iter().enumerate() {
                     let Some(w) = v.watch else { continue };
                     for p in 0..v.positions {
-                        let row = tile.row(Operand { variable: k, offset: 0, width: v.width, delayed: false }, p, b);
+                        let variable = VariableId(k);
+                        let row = tile.row(Operand { variable, offset: 0, width: v.width, delayed: false }, p, b);
                         let to = &mut out.at(trajectory, 0)[w.offset + p * w.stride..][..v.width];
                         match tile.is_behind(p, b) {
                             true => to.fill(T::zero()),

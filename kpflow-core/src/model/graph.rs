@@ -1,8 +1,8 @@
 //! The step graph: the nodes that compute variables, and the order in which they do.
 
 use super::flow::Flow;
-use super::node::{Coupled, Form, Link, Node, Segment, Site, Weight};
-use super::variable::{At, Scan, Variable};
+use super::node::{Coupled, Form, Link, Node, Segment, Site, Weight, WeightId};
+use super::variable::{At, Scan, Variable, VariableId};
 use crate::Scalar;
 
 /// A model: a slice of nodes, and of everything that they refer to.
@@ -64,8 +64,8 @@ impl<'a, T: Scalar> Graph<'a, T> {
         self.initial
     }
     /// Whether perturbations of a flow reach a variable.
-    pub fn reaches(&self, flow: Flow, variable: usize) -> bool {
-        self.variables.get(variable).is_some_and(|v| v.active & flow.bit() != 0)
+    pub fn reaches(&self, flow: Flow, variable: VariableId) -> bool {
+        self.variables.get(variable.0).is_some_and(|v| v.active & flow.bit() != 0)
     }
     /// Flops of one product of NTK with one vector and trajectory: the weight sites' part of it, on the weight side.
     pub fn product_flops(&self) -> f64 {
@@ -151,7 +151,7 @@ impl<'a, T: Scalar> Graph<'a, T> {
     }
 
     /// Calls `f(weight, first row of the weight, what its δW is part of, first row there)` for every trained weight or some rows of it.
-    pub(crate) fn each_weight(&self, mut f: impl FnMut(usize, usize, &Coupled, usize)) {
+    pub(crate) fn each_weight(&self, mut f: impl FnMut(WeightId, usize, &Coupled, usize)) {
         for node in self.nodes {
             let Node::Site { weight, row, link, .. } = node else { continue };
             if let (Some((c, at)), None) = (&link.coupled, link.shares) {

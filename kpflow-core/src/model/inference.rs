@@ -2,9 +2,9 @@
 
 use super::graph::Graph;
 use super::mixing::{Rows, RowsMut};
-use super::node::{Form, Node, MAX_INPUTS, MAX_OUTPUTS};
+use super::node::{Form, Node, WeightId, MAX_INPUTS, MAX_OUTPUTS};
 use super::rest::split;
-use super::variable::{At, Edge, Operand, Variable};
+use super::variable::{At, Edge, Operand, Variable, VariableId};
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
 use crate::Scalar;
 use core::ops::Range;
@@ -60,7 +60,7 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
         }
     }
 
-    fn place(&self, variable: usize, p: usize, delayed: bool) -> usize {
+    fn place(&self, variable: VariableId, p: usize, delayed: bool) -> usize {
         self.graph.variables[variable].value_place(p, delayed, self.count)
     }
 
@@ -140,10 +140,10 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
 
     fn site(
         &mut self,
-        (weight, row): (usize, usize),
+        (weight, row): (WeightId, usize),
         form: Form,
         input: &Operand,
-        output: usize,
+        output: VariableId,
         range: Range<usize>,
         opens: bool,
     ) {

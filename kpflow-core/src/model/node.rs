@@ -1,15 +1,27 @@
 //! What a graph is made of: weights, and the nodes that use them or compute without.
 
 use super::flow::Flow;
-use super::variable::{Operand, Scan};
+use super::variable::{Operand, Scan, VariableId};
 use super::{Cluster, Mixing};
 use crate::Scalar;
-use core::ops::Range;
+use core::ops::{Index, Range};
 
 /// The most inputs that a unit-wise cluster may have.
 pub const MAX_INPUTS: usize = 12;
 /// The most outputs that a unit-wise cluster may have.
 pub const MAX_OUTPUTS: usize = 4;
+
+/// A weight of a graph, as its builder has numbered it: its place in θ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WeightId(pub usize);
+
+impl<'a, T> Index<WeightId> for [Weight<'a, T>] {
+    type Output = Weight<'a, T>;
+    #[inline]
+    fn index(&self, weight: WeightId) -> &Weight<'a, T> {
+        &self[weight.0]
+    }
+}
 
 /// A weight: a matrix `[n_out, n_in]` in PyTorch's layout and, perhaps, a bias `[n_out]`; each of the two may be trained or frozen.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +89,7 @@ pub enum Form {
 #[derive(Clone, Copy, Debug)]
 pub struct Site {
     /// Which weight.
-    pub weight: usize,
+    pub weight: WeightId,
     /// The first row of the weight that is used; how many follows from the width of s.
     pub row: usize,
     /// How it acts.
@@ -85,7 +97,7 @@ pub struct Site {
     /// u.
     pub input: Operand,
     /// s, all columns of the variable.
-    pub output: usize,
+    pub output: VariableId,
     /// The positions of a trajectory at which it acts.
     pub positions: usize,
 }
@@ -97,11 +109,11 @@ pub struct Site {
 pub struct Coupled {
     pub form: Form,
     /// The weight (the first of several).
-    pub weight: usize,
+    pub weight: WeightId,
     /// All that is read: of several sites, all of their columns, and the ones of their biases.
     pub input: Operand,
     /// s.
-    pub output: usize,
+    pub output: VariableId,
     /// The units of s.
     pub width: usize,
     pub positions: usize,
@@ -183,19 +195,19 @@ pub enum Node<'a, T> {
         /// Which of the inputs given to the linearisation.
         slot: usize,
         /// The variable that it fills.
-        output: usize,
+        output: VariableId,
     },
     /// Fixed data that is the same for all trajectories.
     Constant {
         /// `[positions, width]`.
         data: &'a [T],
         /// The variable that it fills.
-        output: usize,
+        output: VariableId,
     },
     /// A weight site, the same weight at every position. Dense sites of the same output are summed.
     Site {
         /// Which weight.
-        weight: usize,
+        weight: WeightId,
         /// The first of its rows that are used.
         row: usize,
         /// How it acts.
@@ -203,7 +215,7 @@ pub enum Node<'a, T> {
         /// u.
         input: Operand,
         /// s, all columns of the variable.
-        output: usize,
+        output: VariableId,
         /// What follows from the graph around it.
         link: Link,
     },
@@ -214,7 +226,7 @@ pub enum Node<'a, T> {
         /// Its inputs, of which `function.inputs()` count.
         inputs: [Operand; MAX_INPUTS],
         /// Its output variables, of which `function.outputs()` count.
-        outputs: [usize; MAX_OUTPUTS],
+        outputs: [VariableId; MAX_OUTPUTS],
         /// Its coefficients' place in a trajectory's memory.
         coefficients: usize,
         /// Which sweeps back find nothing yet in the cotangent of each input.
@@ -227,7 +239,7 @@ pub enum Node<'a, T> {
         /// Its inputs, of which `function.inputs()` count.
         inputs: [Operand; MAX_INPUTS],
         /// Its output, all columns of the variable.
-        output: usize,
+        output: VariableId,
     },
 }
 
@@ -243,7 +255,7 @@ impl<T: Scalar> Node<'_, T> {
     }
 
     /// The variables that the node writes.
-    pub(super) fn outputs(&self) -> &[usize] {
+    pub(super) fn outputs(&self) -> &[VariableId] {
         match self {
             Node::Input { output, .. }
             | Node::Constant { output, .. }

@@ -1,7 +1,7 @@
 //! How the values of a graph's variables lie in memory.
 
 use super::node::{Form, Node, Weight};
-use super::variable::Variable;
+use super::variable::{Variable, VariableId};
 use crate::Scalar;
 
 /// Lays out all values; returns the numbers of a trajectory's values that are kept, and of all of them.
@@ -30,7 +30,7 @@ fn ones<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, T>], weights: &
 
 /// Takes out of its panel what a site or a mixing block writes while it reads from the same panel: it borrows all rows at once.
 fn untangle<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, T>]) {
-    let root = |variables: &[Variable], mut v: usize| {
+    let root = |variables: &[Variable], mut v: VariableId| {
         while let Some(left) = variables[v].panel.left {
             v = left;
         }
@@ -69,7 +69,7 @@ fn keep<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, T>], weights: &
 fn panels(variables: &mut [Variable]) -> (usize, usize) {
     let (mut used, mut kept) = (0, 0);
     for keeps in [true, false] {
-        for root in 0..variables.len() {
+        for root in (0..variables.len()).map(VariableId) {
             if variables[root].panel.left.is_none() && panel_keeps(variables, root) == keeps {
                 used += panel(variables, root, used);
             }
@@ -79,7 +79,7 @@ fn panels(variables: &mut [Variable]) -> (usize, usize) {
     (kept, used)
 }
 
-fn panel_keeps(variables: &[Variable], root: usize) -> bool {
+fn panel_keeps(variables: &[Variable], root: VariableId) -> bool {
     let mut at = Some(root);
     while let Some(v) = at.map(|i| &variables[i]) {
         if v.panel.kept {
@@ -91,7 +91,7 @@ fn panel_keeps(variables: &[Variable], root: usize) -> bool {
 }
 
 /// Lays out one panel from `place` on and returns its numbers.
-fn panel(variables: &mut [Variable], root: usize, place: usize) -> usize {
+fn panel(variables: &mut [Variable], root: VariableId, place: usize) -> usize {
     let (mut at, mut columns, mut shift, mut low, mut high) = (Some(root), 0, 0, 0, 0);
     while let Some(i) = at {
         let v = &mut variables[i];

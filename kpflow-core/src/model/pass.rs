@@ -3,7 +3,7 @@
 use super::mixing::{Mixing, Point, Rows, RowsMut};
 use super::node::MAX_INPUTS;
 use super::rest::split;
-use super::variable::{At, Operand};
+use super::variable::{At, Operand, VariableId};
 use super::Sweep;
 use crate::machine::Kernel;
 use crate::Scalar;
@@ -18,7 +18,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
     }
 
     /// Calls `f(b, the point of linearisation in trajectory b)` for every trajectory.
-    fn points(&self, inputs: &[Operand], output: usize, at: &At, mut f: impl FnMut(usize, &Point<'_, T>)) {
+    fn points(&self, inputs: &[Operand], output: VariableId, at: &At, mut f: impl FnMut(usize, &Point<'_, T>)) {
         for b in 0..self.tile.count {
             let mut x = [Rows::new(&[][..], 0, 0, 1, (0, 0)); MAX_INPUTS];
             for (x, o) in x.iter_mut().zip(inputs) {
@@ -34,7 +34,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         &self,
         function: &dyn Mixing<T>,
         inputs: &[Operand],
-        output: usize,
+        output: VariableId,
         at: &At,
         work: &mut [T],
     ) {
@@ -62,7 +62,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         &self,
         function: &dyn Mixing<T>,
         inputs: &[Operand],
-        output: usize,
+        output: VariableId,
         at: &At,
         work: &mut [T],
     ) {

@@ -3,7 +3,8 @@
 use super::cells::{Gru, Leaky, Lstm};
 use super::wires::{Function, Wires};
 use super::{
-    Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, Operand, Scan, Unitwise, Watch, Weight, MAX_INPUTS,
+    Activation, BuildError, Cluster, Edge, Graph, GraphBuffer, Operand, Scan, Unitwise, VariableId, Watch, Weight,
+    WeightId, MAX_INPUTS,
 };
 use crate::Scalar;
 
@@ -93,17 +94,17 @@ enum Memory {
 #[derive(Clone, Copy, Debug)]
 pub struct Layer {
     /// The weight W_ih, b_ih, `[gates·H, n_in]`.
-    pub ih: usize,
+    pub ih: WeightId,
     /// The weight W_hh, b_hh, `[gates·H, H]`.
-    pub hh: usize,
+    pub hh: WeightId,
     /// x, n_in wide.
     pub input: Operand,
     /// H.
     pub hidden: usize,
     /// The variable h, H wide, with an initial row.
-    pub h: usize,
+    pub h: VariableId,
     /// The variable c of a cell of two states, H wide, with an initial row.
-    pub c: Option<usize>,
+    pub c: Option<VariableId>,
     /// Whether time runs backward.
     pub reverse: bool,
 }
@@ -116,7 +117,7 @@ impl Cell {
         let Layer { ih, hh, input, hidden, h, c, reverse } = layer;
         let Entry { gates, summed, memory, function, rate, .. } = self.entry();
         let (first, others) = (hidden.saturating_mul(summed), hidden.saturating_mul(gates - summed));
-        let delayed = |variable: usize| Operand { variable, offset: 0, width: hidden, delayed: true };
+        let delayed = |variable: VariableId| Operand { variable, offset: 0, width: hidden, delayed: true };
         to.begin(Scan::Parallel);
         let driven = to.project(ih, 0, input, first);
         let apart = (others > 0).then(|| to.project(ih, first, input, others));
@@ -124,13 +125,13 @@ impl Cell {
         let before = rate.map_or(delayed(h), |phi| to.applied(phi, delayed(h)));
         let sum = to.project_onto(hh, 0, before, (driven, input));
         let apart = apart.map(|driven| (driven, to.project(hh, first, before, others)));
-        let gate = |variable: usize, i: usize| Operand {
+        let gate = |variable: VariableId, i: usize| Operand {
             variable,
             offset: i.saturating_mul(hidden),
             width: hidden,
             delayed: false,
         };
-        let two = |(x, h): (usize, usize)| (0..gates - summed).flat_map(move |i| [gate(x, i), gate(h, i)]);
+        let two = |(x, h): (VariableId, VariableId)| (0..gates - summed).flat_map(move |i| [gate(x, i), gate(h, i)]);
         let remembered = memory.and_then(|memory| match memory {
             Memory::H => Some(h),
             Memory::C => c,

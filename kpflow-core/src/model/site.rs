@@ -2,7 +2,7 @@
 
 use super::node::{Form, Node, MAX_INPUTS, MAX_OUTPUTS};
 use super::rest::split;
-use super::variable::Operand;
+use super::variable::{Operand, VariableId};
 use super::Sweep;
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
 use crate::Scalar;
@@ -13,7 +13,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         &self,
         node: usize,
         input: &Operand,
-        output: usize,
+        output: VariableId,
         range: Range<usize>,
         work: &mut [T],
     ) {
@@ -54,7 +54,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
     pub(super) fn cluster_tangent(
         &self,
         inputs: &[Operand],
-        output: usize,
+        output: VariableId,
         first: usize,
         arity: usize,
         place: usize,
@@ -88,7 +88,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         &self,
         node: &Node<'_, T>,
         input: &Operand,
-        output: usize,
+        output: VariableId,
         range: Range<usize>,
         work: &mut [T],
     ) {
@@ -120,7 +120,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
     pub(super) fn cluster_cotangent(
         &self,
         input: &Operand,
-        outputs: &[usize],
+        outputs: &[VariableId],
         (i, ni): (usize, usize),
         first: bool,
         place: usize,

@@ -4,7 +4,7 @@ use super::forward::Linearization;
 use super::graph::Graph;
 use super::node::{Form, Node};
 use super::rest::split;
-use super::variable::{Edge, Operand, Scan};
+use super::variable::{Edge, Operand, Scan, VariableId};
 use super::Flow;
 use crate::error::{below, enough, length};
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
@@ -51,9 +51,9 @@ impl<T: Scalar> Graph<'_, T> {
     }
 
     /// Where a variable's tangents of this step (or of the one before) begin in the work memory.
-    fn step_place(&self, variable: usize, delayed: bool) -> usize {
+    fn step_place(&self, variable: VariableId, delayed: bool) -> usize {
         let v = &self.variables()[variable];
-        (self.step_columns(variable) + if delayed { v.width } else { 0 }) * self.units()
+        (self.step_columns(variable.0) + if delayed { v.width } else { 0 }) * self.units()
     }
 }
 
@@ -100,11 +100,11 @@ impl<T: Scalar> Linearization<'_, T> {
         work.fill(T::zero());
         for (i, v) in graph.variables().iter().enumerate() {
             let Some(w) = v.watch else { continue };
-            let place = graph.step_place(i, true);
+            let place = graph.step_place(VariableId(i), true);
             (0..v.width).for_each(|j| work[place + (w.offset + j) * v.width + j] = T::one());
         }
         let tile = self.view(b / self.tile());
-        let active = |v: usize| graph.variables()[v].active & Flow::State.bit() != 0;
+        let active = |v: VariableId| graph.variables()[v].active & Flow::State.bit() != 0;
         for segment in graph.segments().iter().filter(|s| s.scan == Scan::Forward) {
             for node in &graph.nodes()[segment.nodes.clone()] {
                 match *node {
@@ -143,7 +143,7 @@ impl<T: Scalar> Linearization<'_, T> {
         // The tangents lie a row an input unit: A is their transpose.
         for (i, v) in graph.variables().iter().enumerate() {
             let Some(w) = v.watch else { continue };
-            let place = graph.step_place(i, false);
+            let place = graph.step_place(VariableId(i), false);
             for column in 0..n {
                 for j in 0..v.width {
                     a[(w.offset + j) * n + column] = work[place + column * v.width + j];

@@ -4,7 +4,7 @@ use super::flow::{Flow, Mode};
 use super::graph::Graph;
 use super::node::Node;
 use super::tile::Tile;
-use super::variable::{Edge, Operand};
+use super::variable::{Edge, Operand, VariableId};
 use crate::machine::{Kernel, Slab};
 use crate::Scalar;
 use core::ops::Range;
@@ -66,7 +66,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         self.tile.count * self.vectors
     }
 
-    pub(super) fn place(&self, variable: usize, p: usize, delayed: bool) -> usize {
+    pub(super) fn place(&self, variable: VariableId, p: usize, delayed: bool) -> usize {
         self.tile.place(variable, self.mode.flow(), p, delayed) * self.rows()
     }
 
@@ -87,6 +87,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     pub fn tangent(&self, x: &[T], mut y: Slab<'_, '_, T>, work: &mut [T]) {
         let y = &mut y;
         for (i, v) in self.tile.graph.variables.iter().enumerate() {
+            let i = VariableId(i);
             if !self.active(i) {
                 continue;
             }
@@ -120,7 +121,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
         });
     }
 
-    pub(super) fn active(&self, variable: usize) -> bool {
+    pub(super) fn active(&self, variable: VariableId) -> bool {
         self.tile.graph.variables[variable].active & self.mode.flow().bit() != 0
     }
 
@@ -133,7 +134,14 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     }
 
     /// What happens to the tangent of a watched variable: see [`Mode`].
-    fn watch_tangent(&self, variable: usize, range: Range<usize>, x: &[T], y: &mut Slab<'_, '_, T>, work: &mut [T]) {
+    fn watch_tangent(
+        &self,
+        variable: VariableId,
+        range: Range<usize>,
+        x: &[T],
+        y: &mut Slab<'_, '_, T>,
+        work: &mut [T],
+    ) {
         if !self.active(variable) {
             // No trained weight is before it.
             return self.watch(variable, range, |at, _, width| at.of(y, width).fill(T::zero()));
@@ -164,7 +172,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     }
 
     /// Calls `f(place in the state blocks, place in work, width)` for every watched row of `variable`.
-    fn watch(&self, variable: usize, range: Range<usize>, mut f: impl FnMut(Watched, usize, usize)) {
+    fn watch(&self, variable: VariableId, range: Range<usize>, mut f: impl FnMut(Watched, usize, usize)) {
         let graph = &self.tile.graph;
         let v = &graph.variables[variable];
         let Some(w) = v.watch else { return };
@@ -229,7 +237,14 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
     }
 
     /// What happens to the cotangent of a watched variable: see [`Mode`].
-    fn watch_cotangent(&self, variable: usize, range: Range<usize>, x: &[T], y: &mut Slab<'_, '_, T>, work: &mut [T]) {
+    fn watch_cotangent(
+        &self,
+        variable: VariableId,
+        range: Range<usize>,
+        x: &[T],
+        y: &mut Slab<'_, '_, T>,
+        work: &mut [T],
+    ) {
         if !self.active(variable) {
             return;
         }

@@ -3,7 +3,7 @@
 use super::graph::Graph;
 use super::mixing::Rows;
 use super::rest::Rest;
-use super::variable::{At, Operand, Variable};
+use super::variable::{At, Operand, Variable, VariableId};
 use super::Flow;
 use crate::machine::MatRef;
 use crate::Scalar;
@@ -39,13 +39,13 @@ impl<'a, T: Scalar> Tile<'a, T> {
     }
     /// A row's place among the tangents of a flow, in columns of one trajectory and one vector.
     #[inline]
-    pub(super) fn place(&self, variable: usize, flow: Flow, p: usize, delayed: bool) -> usize {
+    pub(super) fn place(&self, variable: VariableId, flow: Flow, p: usize, delayed: bool) -> usize {
         let v = &self.graph.variables[variable];
         v.place[1 + flow as usize] + v.row(p, delayed) * v.width
     }
     /// Where a variable's tangents of all positions lie in the work memory of a sweep of `vectors` vectors,
     /// without the initial row: a matrix of `positions · trajectories` rows of `vectors · width` columns.
-    pub(crate) fn span(&self, variable: usize, flow: Flow, vectors: usize) -> Range<usize> {
+    pub(crate) fn span(&self, variable: VariableId, flow: Flow, vectors: usize) -> Range<usize> {
         let v = &self.graph.variables[variable];
         let rows = self.count * vectors;
         let start = self.place(variable, flow, 0, false) * rows;

@@ -1,6 +1,25 @@
 //! Variables: what a model computes, where it stands in memory and in time, and what reads of it.
 
-use core::ops::Range;
+use core::ops::{Index, IndexMut, Range};
+
+/// A variable of a graph, as its builder has numbered it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VariableId(pub usize);
+
+impl Index<VariableId> for [Variable] {
+    type Output = Variable;
+    #[inline]
+    fn index(&self, variable: VariableId) -> &Variable {
+        &self[variable.0]
+    }
+}
+
+impl IndexMut<VariableId> for [Variable] {
+    #[inline]
+    fn index_mut(&mut self, variable: VariableId) -> &mut Variable {
+        &mut self[variable.0]
+    }
+}
 
 /// Whether a variable has one more row, before its first position or after its last: what a delay reads there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +127,7 @@ impl Variable {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Operand {
     /// The variable.
-    pub variable: usize,
+    pub variable: VariableId,
     /// The first column.
     pub offset: usize,
     /// The number of columns.
@@ -122,8 +141,8 @@ pub struct Operand {
 #[derive(Clone, Copy, Debug)]
 pub struct Panel {
     /// The neighbours to the left and to the right.
-    pub left: Option<usize>,
-    pub right: Option<usize>,
+    pub left: Option<VariableId>,
+    pub right: Option<VariableId>,
     /// How many rows below the left neighbour's first row its own first row lies; after the graph is finished, below the panel's.
     pub shift: isize,
     /// Numbers between rows, and the first of its own columns.

@@ -1,6 +1,7 @@
 //! Whether the parameters act on the watched variables at once, or through others that are not watched.
 
 use super::{Network, OwnedNode};
+use crate::model::VariableId;
 use crate::Scalar;
 use alloc::string::String;
 use alloc::vec;
@@ -14,14 +15,14 @@ impl<T: Scalar> Network<T> {
         loop {
             let mut changed = false;
             for node in &self.nodes {
-                let through = node.reads().iter().find(|o| reached[o.variable]);
+                let through = node.reads().iter().find(|o| reached[o.variable.0]);
                 let site = matches!(node, OwnedNode::Site { weight, .. } if self.weights[*weight].parameters() > 0);
                 if let Some(o) = through.filter(|o| site || o.delayed) {
                     return Some(self.called(o.variable));
                 }
                 if site || through.is_some() {
                     for &v in node.writes().iter().filter(|&&v| self.variables[v].watch.is_none()) {
-                        changed |= !core::mem::replace(&mut reached[v], true);
+                        changed |= !core::mem::replace(&mut reached[v.0], true);
                     }
                 }
             }
@@ -32,7 +33,7 @@ impl<T: Scalar> Network<T> {
     }
 
     /// The name of a variable, or of the nearest before it that has one.
-    pub(super) fn called(&self, variable: usize) -> String {
+    pub(super) fn called(&self, variable: VariableId) -> String {
         let mut at = variable;
         loop {
             if !self.variables[at].name.is_empty() {

@@ -1,7 +1,7 @@
 //! Where a model leaves the numbers: the first variable that is not finite, or has no finite derivative, though all that it reads is.
 
 use super::{Network, OwnedNode};
-use crate::model::{Edge, Operand, Watch};
+use crate::model::{Edge, Operand, VariableId, Watch};
 use crate::Scalar;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -34,9 +34,9 @@ impl<T: Scalar> Network<T> {
     pub fn leaves_numbers(&self, state: &[T], slots: &[&[T]]) -> Option<String> {
         let values = self.values(state, slots);
         for node in &self.nodes {
-            let reads_finite = node.reads().iter().all(|o| values[o.variable].iter().all(|x| x.is_finite()));
+            let reads_finite = node.reads().iter().all(|o| values[o.variable.0].iter().all(|x| x.is_finite()));
             let Some(&output) = node.writes().first().filter(|_| reads_finite) else { continue };
-            if let Some(x) = values[output].iter().find(|x| !x.is_finite()) {
+            if let Some(x) = values[output.0].iter().find(|x| !x.is_finite()) {
                 return match node {
                     OwnedNode::Input { .. } | OwnedNode::Constant { .. } => None,
                     _ => Some(format!("{} gives {x}", self.made_by(output))),
@@ -66,8 +66,8 @@ impl<T: Scalar> Network<T> {
         }
         for node in &self.nodes {
             match node {
-                OwnedNode::Input { slot, output } => values[*output] = slots.get(*slot).copied().unwrap_or(&[]),
-                OwnedNode::Constant { data, output } => values[*output] = data,
+                OwnedNode::Input { slot, output } => values[output.0] = slots.get(*slot).copied().unwrap_or(&[]),
+                OwnedNode::Constant { data, output } => values[output.0] = data,
                 _ => {}
             }
         }
@@ -83,18 +83,18 @@ impl<T: Scalar> Network<T> {
             (true, _) => p.checked_sub(1),
         };
         let at = row.map(|row| row * v.width + o.offset + j);
-        at.and_then(|at| values[o.variable].get(at).copied()).unwrap_or(T::zero())
+        at.and_then(|at| values[o.variable.0].get(at).copied()).unwrap_or(T::zero())
     }
 
     /// Says that the variables from `first` on are a node's.
-    pub fn label(&mut self, first: usize, node: String) {
-        if first < self.variables.len() {
+    pub fn label(&mut self, first: VariableId, node: String) {
+        if first.0 < self.variables.len() {
             self.labels.push((first, node));
         }
     }
 
     /// What made a variable, for people.
-    fn made_by(&self, variable: usize) -> String {
+    fn made_by(&self, variable: VariableId) -> String {
         let label = self.labels.iter().filter(|(first, _)| *first <= variable).max_by_key(|(first, _)| *first);
         label.map_or_else(|| format!("variable {}", self.called(variable)), |(_, node)| node.clone())
     }

@@ -51,11 +51,14 @@ pub use weight::{Numbers, OwnedWeight};
 
 use crate::model::functions::Arithmetic;
 use crate::model::mixing::Run;
-use crate::model::{BuildError, Cluster, Edge, Form, GraphBuilder, Mixing, Operand, Scan, Unitwise, Watch, Weight};
+use crate::model::{
+    BuildError, Cluster, Edge, Form, GraphBuilder, Mixing, Operand, Scan, Unitwise, VariableId, Watch, Weight, WeightId,
+};
 use crate::Scalar;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::{Index, IndexMut};
 
 /// A variable: `positions` rows of `width` numbers a trajectory.
 #[derive(Clone, Debug)]
@@ -68,15 +71,42 @@ struct OwnedVariable {
     watch: Option<Watch>,
 }
 
+impl Index<VariableId> for Vec<OwnedVariable> {
+    type Output = OwnedVariable;
+    fn index(&self, variable: VariableId) -> &OwnedVariable {
+        &self[variable.0]
+    }
+}
+
+impl IndexMut<VariableId> for Vec<OwnedVariable> {
+    fn index_mut(&mut self, variable: VariableId) -> &mut OwnedVariable {
+        &mut self[variable.0]
+    }
+}
+
+impl<T> Index<WeightId> for Vec<OwnedWeight<T>> {
+    type Output = OwnedWeight<T>;
+    fn index(&self, weight: WeightId) -> &OwnedWeight<T> {
+        &self[weight.0]
+    }
+}
+
+impl<T> Index<WeightId> for [OwnedWeight<T>] {
+    type Output = OwnedWeight<T>;
+    fn index(&self, weight: WeightId) -> &OwnedWeight<T> {
+        &self[weight.0]
+    }
+}
+
 /// A node, owned.
 #[derive(Clone)]
 enum OwnedNode<T> {
-    Input { slot: usize, output: usize },
-    Constant { data: Vec<T>, output: usize },
-    Site { weight: usize, row: usize, form: Form, input: Operand, output: usize },
-    Sum { reads: [Operand; 2], output: usize },
-    Cluster { function: Arc<dyn Cluster<T> + Send>, reads: Vec<Operand>, writes: Vec<usize> },
-    Mixing { function: Arc<dyn Mixing<T> + Send>, reads: Vec<Operand>, output: usize },
+    Input { slot: usize, output: VariableId },
+    Constant { data: Vec<T>, output: VariableId },
+    Site { weight: WeightId, row: usize, form: Form, input: Operand, output: VariableId },
+    Sum { reads: [Operand; 2], output: VariableId },
+    Cluster { function: Arc<dyn Cluster<T> + Send>, reads: Vec<Operand>, writes: Vec<VariableId> },
+    Mixing { function: Arc<dyn Mixing<T> + Send>, reads: Vec<Operand>, output: VariableId },
 }
 
 impl<T> OwnedNode<T> {
@@ -88,7 +118,7 @@ impl<T> OwnedNode<T> {
             OwnedNode::Cluster { reads, .. } | OwnedNode::Mixing { reads, .. } => reads,
         }
     }
-    fn writes(&self) -> &[usize] {
+    fn writes(&self) -> &[VariableId] {
         match self {
             OwnedNode::Input { output, .. }
             | OwnedNode::Constant { output, .. }
@@ -115,7 +145,7 @@ pub struct Network<T> {
     steps: usize,
     units: usize,
     /// The kind's own state, in order.
-    default_state: Vec<usize>,
+    default_state: Vec<VariableId>,
     /// What a readout reads.
     output: Option<Operand>,
     /// Numbers of a trajectory's initial state.
@@ -129,7 +159,7 @@ pub struct Network<T> {
     /// The turns that are the steps of the state that was chosen.
     turns: Option<usize>,
     /// The first variable of each node of the graph that this was read from, and what the node is called.
-    labels: Vec<(usize, String)>,
+    labels: Vec<(VariableId, String)>,
 }
 
 impl<T> Default for Network<T> {

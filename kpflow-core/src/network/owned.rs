@@ -2,7 +2,8 @@
 
 use crate::machine::{Kernel, Tasks};
 use crate::model::{
-    BuildError, Graph, GraphBuilder, Linearization, LinearizeError, Node, Run, Scan, Segment, Sizes, Variable, Weight,
+    BuildError, Graph, GraphBuilder, Linearization, LinearizeError, Node, Run, Scan, Segment, Sizes, Variable,
+    VariableId, Weight,
 };
 use crate::Scalar;
 use alloc::vec;
@@ -27,7 +28,7 @@ impl<'a, T: Scalar> OwnedGraph<'a, T> {
         (steps, units): (usize, usize),
     ) -> Result<Self, BuildError> {
         let mut variables = vec![Variable::EMPTY; variables];
-        let mut nodes = vec![Node::Input { slot: 0, output: 0 }; nodes];
+        let mut nodes = vec![Node::Input { slot: 0, output: VariableId(0) }; nodes];
         let mut segments = vec![Segment { nodes: 0..0, scan: Scan::Parallel }; segments];
         let mut weights = vec![Weight::new(&[], None, 0, 0); weights];
         let mut builder = GraphBuilder::new(&mut variables, &mut nodes, &mut segments, &mut weights);

@@ -5,7 +5,7 @@
 
 use super::forms::uses;
 use crate::error::length;
-use crate::model::{Coupled, Form, Graph, Linearization, Node, Tile};
+use crate::model::{Coupled, Form, Graph, Linearization, Node, Tile, VariableId};
 use crate::probe::dot;
 use crate::{Error, Scalar};
 use core::ops::Range;
@@ -193,17 +193,17 @@ fn inputs_len<T: Scalar>(graph: &Graph<'_, T>) -> usize {
     graph.coupled().map(|s| input_len(&s)).sum()
 }
 
-fn watched<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = usize> + 'g {
-    (0..graph.variables().len()).filter(|&v| graph.variables()[v].watch.is_some())
+fn watched<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Item = VariableId> + 'g {
+    (0..graph.variables().len()).map(VariableId).filter(|&v| graph.variables()[v].watch.is_some())
 }
 
-fn unit_of<T: Scalar>(graph: &Graph<'_, T>, variable: usize) -> usize {
+fn unit_of<T: Scalar>(graph: &Graph<'_, T>, variable: VariableId) -> usize {
     graph.variables()[variable].watch.map_or(0, |w| w.offset)
 }
 
 /// Whether all that reads the site's output is clusters that write the state, at the same step.
 fn reaches_unitwise<T: Scalar>(graph: &Graph<'_, T>, site: &Coupled) -> bool {
-    let layout = |v: usize| {
+    let layout = |v: VariableId| {
         let v = &graph.variables()[v];
         v.watch.is_some_and(|w| w.stride == graph.units() && w.offset + v.width <= graph.units())
     };

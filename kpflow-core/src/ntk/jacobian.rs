@@ -41,7 +41,7 @@ impl<'a, T: Scalar, M: Machine<T>> ParameterJacobian<'a, T, M> {
         let n = graph.parameters();
         graph.each_weight(|w, row, c, at| {
             let weight = &graph.weights()[w];
-            let before: usize = graph.weights()[..w].iter().map(|w| w.parameters()).sum();
+            let before: usize = graph.weights()[..w.0].iter().map(|w| w.parameters()).sum();
             let (columns, matrix) = (weight.columns(), weight.matrix_parameters());
             for vectors in chunks(m, chunk_len(m)) {
                 let per_row = vectors.len() * c.units;

@@ -9,7 +9,7 @@ use crate::job::{Layer, Window};
 use crate::network::{Network, OwnedWeight};
 use kpflow_core::model::functions::{Arithmetic, MaxOf, MultiplyAdd};
 use kpflow_core::model::mixing::Run;
-use kpflow_core::model::{Form, Operand, Scan};
+use kpflow_core::model::{Form, Operand, Scan, VariableId, WeightId};
 use kpflow_core::Scalar;
 
 /// The most numbers that the patches of a map may have.
@@ -19,7 +19,7 @@ const MOST: usize = 1 << 27;
 #[derive(Clone, Copy)]
 pub struct Map {
     /// Its variable: `height · width` positions of `channels` columns; after `flatten` one position.
-    pub variable: usize,
+    pub variable: VariableId,
     /// C.
     pub channels: usize,
     /// H.
@@ -76,7 +76,7 @@ pub fn patches<T: Scalar>(network: &mut Network<T>, map: Map, window: &Window, g
 }
 
 /// The sites of a convolution on its patches, one weight a group, and their outputs side by side.
-pub fn convolved<T: Scalar>(network: &mut Network<T>, patches: Map, weights: &[usize]) -> Map {
+pub fn convolved<T: Scalar>(network: &mut Network<T>, patches: Map, weights: &[WeightId]) -> Map {
     let mut outputs = Vec::new();
     for (g, &weight) in weights.iter().enumerate() {
         let input = network.piece(patches.variable, g, network.weights()[weight].n_in);
@@ -95,7 +95,7 @@ pub fn convolved<T: Scalar>(network: &mut Network<T>, patches: Map, weights: &[u
 }
 
 /// The weights of the groups of a convolution, from `[C_out, C_in / groups, kh, kw]` to the columns of a patch.
-fn grouped<T: Scalar>(network: &mut Network<T>, weight: OwnedWeight<T>, places: usize, groups: usize) -> Vec<usize> {
+fn grouped<T: Scalar>(network: &mut Network<T>, weight: OwnedWeight<T>, places: usize, groups: usize) -> Vec<WeightId> {
     let (out, columns) = (weight.n_out / groups, weight.n_in);
     let per = columns / places;
     let part = |g: usize| {
@@ -129,7 +129,7 @@ pub fn max_pool<T: Scalar>(network: &mut Network<T>, map: Map, window: &Window) 
 }
 
 /// The largest of several operands, unit by unit; of equal ones the first.
-pub fn largest<T: Scalar>(network: &mut Network<T>, mut parts: Vec<Operand>) -> usize {
+pub fn largest<T: Scalar>(network: &mut Network<T>, mut parts: Vec<Operand>) -> VariableId {
     while parts.len() > 1 {
         let next = |network: &mut Network<T>, part: &[Operand]| match *part {
             [a] => a,
@@ -177,7 +177,13 @@ pub fn mean_pool<T: Scalar>(network: &mut Network<T>, map: Map, w: &Window, coun
 }
 
 /// BatchNorm in inference, without its gain: the fixed (x − μ)/√(σ² + eps).
-pub fn batch_norm<T: Scalar>(network: &mut Network<T>, variable: usize, mean: &[T], variance: &[T], eps: f64) -> usize {
+pub fn batch_norm<T: Scalar>(
+    network: &mut Network<T>,
+    variable: VariableId,
+    mean: &[T],
+    variance: &[T],
+    eps: f64,
+) -> VariableId {
     let (positions, channels) = network.size(variable);
     let scale: Vec<T> = variance.iter().map(|v| (*v + T::of(eps)).sqrt().recip()).collect();
     let shift: Vec<T> = mean.iter().zip(&scale).map(|(m, s)| -*m * *s).collect();
@@ -187,7 +193,7 @@ pub fn batch_norm<T: Scalar>(network: &mut Network<T>, variable: usize, mean: &[
 }
 
 /// PyTorch's order `[C, H, W]` in one position from pixels of channels, or back.
-pub fn flatten<T: Scalar>(network: &mut Network<T>, map: Map, back: bool) -> usize {
+pub fn flatten<T: Scalar>(network: &mut Network<T>, map: Map, back: bool) -> VariableId {
     let (pixels, channels) = (map.height * map.width, map.channels);
     let run = |i: usize| {
         let (pixel, channel) = (i % pixels, i / pixels);

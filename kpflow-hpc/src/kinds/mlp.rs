@@ -13,7 +13,7 @@ use crate::job::Module;
 use crate::network::{FromFiles, Network, OwnedWeight};
 use kpflow_core::model::functions::Arithmetic;
 use kpflow_core::model::mixing::{Normalize, Run};
-use kpflow_core::model::{Activation, Form, Scan};
+use kpflow_core::model::{Activation, Form, Scan, VariableId};
 use kpflow_core::Scalar;
 use safetensors::Dtype;
 
@@ -108,10 +108,10 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<FromFiles<T>> {
 fn apply<T: Scalar>(
     network: &mut Network<T>,
     source: &Source<'_>,
-    x: usize,
+    x: VariableId,
     name: &str,
     module: Module,
-) -> Result<usize> {
+) -> Result<VariableId> {
     let (input, width) = (network.read(x), network.size(x).1);
     // torch's norms add 1e-5 unless told otherwise, but RMSNorm the smallest step of its numbers.
     let smallest = match source.checkpoint.dtype(&format!("{name}.weight")) {
@@ -142,7 +142,7 @@ fn apply<T: Scalar>(
 }
 
 /// The trained gain and bias of a norm, where it has them.
-fn gain<T: Scalar>(network: &mut Network<T>, source: &Source<'_>, y: usize, name: &str) -> Result<usize> {
+fn gain<T: Scalar>(network: &mut Network<T>, source: &Source<'_>, y: VariableId, name: &str) -> Result<VariableId> {
     if source.checkpoint.shape(&format!("{name}.weight")).is_none() {
         return Ok(y);
     }
@@ -152,7 +152,7 @@ fn gain<T: Scalar>(network: &mut Network<T>, source: &Source<'_>, y: usize, name
 }
 
 /// max(x, 0) + a min(x, 0), with one slope a or one a unit; at 0 its derivative is a, as torch's.
-fn prelu<T: Scalar>(network: &mut Network<T>, source: &Source<'_>, x: usize, name: &str) -> Result<usize> {
+fn prelu<T: Scalar>(network: &mut Network<T>, source: &Source<'_>, x: VariableId, name: &str) -> Result<VariableId> {
     let (input, width) = (network.read(x), network.size(x).1);
     let negative = network.cluster(Activation::Clip(f64::NEG_INFINITY, 0.0), [input]);
     let read = network.read(negative);

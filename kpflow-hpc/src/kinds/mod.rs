@@ -16,7 +16,7 @@ use crate::job::{Kind, ModelSpec};
 use crate::load::{Checkpoint, Tensor};
 use crate::network::select::StateChoice;
 use crate::network::{FromFiles, Network, OwnedWeight};
-use kpflow_core::model::Operand;
+use kpflow_core::model::{Operand, VariableId};
 use kpflow_core::Scalar;
 
 /// What a network is built from: a checkpoint and the inputs.
@@ -193,7 +193,7 @@ fn number(text: &str) -> Option<usize> {
 }
 
 /// The weight that an operand's site has.
-fn dense<T: Scalar>(network: &mut Network<T>, weight: OwnedWeight<T>, input: Operand) -> usize {
+fn dense<T: Scalar>(network: &mut Network<T>, weight: OwnedWeight<T>, input: Operand) -> VariableId {
     let weight = network.weight(weight);
     network.dense(weight, input)
 }

@@ -10,14 +10,14 @@ use crate::job::Solver;
 use crate::network::Network;
 use kpflow_core::model::functions::{Arithmetic, RungeKutta4};
 use kpflow_core::model::mixing::Sparse;
-use kpflow_core::model::{Activation, Edge, Form, Operand, Scan, UnitWise, Unitwise};
+use kpflow_core::model::{Activation, Edge, Form, Operand, Scan, UnitWise, Unitwise, WeightId};
 use kpflow_core::network::columns;
 use kpflow_core::Scalar;
 use std::sync::Arc;
 
 /// The vector field, stage after stage.
 struct Field {
-    weights: Vec<usize>,
+    weights: Vec<WeightId>,
     widths: Vec<usize>,
     steps: usize,
     activation: Activation,

@@ -7,7 +7,7 @@ use super::{number, Source};
 use crate::error::Result;
 use crate::job::Kind;
 use crate::network::{Network, OwnedWeight};
-use kpflow_core::model::{self, Activation, Cell, Edge, Operand, Scan};
+use kpflow_core::model::{self, Activation, Cell, Edge, Operand, Scan, VariableId, WeightId};
 use kpflow_core::Scalar;
 
 /// The cell of a kind.
@@ -24,9 +24,9 @@ pub fn cell(kind: Kind, activation: Option<Activation>, dt: Option<f64>) -> Cell
 /// One layer in one direction.
 pub struct Layer {
     /// The weight W_ih, b_ih.
-    pub ih: usize,
+    pub ih: WeightId,
     /// The weight W_hh, b_hh.
-    pub hh: usize,
+    pub hh: WeightId,
     /// The hidden units.
     pub hidden: usize,
     /// Whether time runs backward.
@@ -42,7 +42,7 @@ pub fn add_layer<T: Scalar>(
     layer: Layer,
     input: Operand,
     names: (&str, &str),
-) -> (usize, Option<usize>) {
+) -> (VariableId, Option<VariableId>) {
     let Layer { ih, hh, hidden, reverse, initial } = layer;
     let steps = network.size(input.variable).0;
     let mut state = |offset, name: &str| {

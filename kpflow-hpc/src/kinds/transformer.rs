@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::network::{Counted, FromFiles, Network, OwnedWeight};
 use kpflow_core::model::functions::{Activation, Arithmetic, SumThen};
 use kpflow_core::model::mixing::{Along, Normalize, Product, Softmax};
-use kpflow_core::model::{Form, Operand, Scan};
+use kpflow_core::model::{Form, Operand, Scan, VariableId};
 use kpflow_core::Scalar;
 
 /// What the blocks of a model share.
@@ -20,7 +20,7 @@ struct Stream<'s, 'a, T> {
     width: usize,
     heads: usize,
     eps: f64,
-    mask: Option<usize>,
+    mask: Option<VariableId>,
     /// The input that is made of the tokens, if there is one.
     counted: Option<Counted>,
 }
@@ -48,7 +48,7 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
         self.mask = Some(self.network.constant(mask, t, t));
     }
 
-    fn norm(&mut self, name: &str, x: usize) -> Result<usize> {
+    fn norm(&mut self, name: &str, x: VariableId) -> Result<VariableId> {
         let (group, eps) = (self.width, self.eps);
         let input = self.network.read(x);
         let y = self.network.mixing(Normalize { group, eps, centered: true }, &[input]);
@@ -58,13 +58,13 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
         Ok(self.network.site(Form::Gain, gain, input))
     }
 
-    fn linear(&mut self, name: &str, input: Operand, n_out: usize) -> Result<usize> {
+    fn linear(&mut self, name: &str, input: Operand, n_out: usize) -> Result<VariableId> {
         let weight = self.source.linear(name, n_out, input.width)?;
         Ok(dense(&mut self.network, weight, input))
     }
 
     /// softmax(q kᵀ / √d + mask) v, head by head.
-    fn attention(&mut self, [q, k, v]: [Operand; 3], name: String) -> Result<usize> {
+    fn attention(&mut self, [q, k, v]: [Operand; 3], name: String) -> Result<VariableId> {
         let wrong = |s: &Source<'_>| s.wrong("queries, keys and values do not fit");
         let (groups, along) = (self.heads, [Along::Columns; 3]);
         let scores = self.network.mixing(Product { groups, along, transposed: true }, &[q, k]);
@@ -79,12 +79,12 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
         self.network.mixing(Product { groups, along, transposed: false }, &reads).ok_or_else(|| wrong(self.source))
     }
 
-    fn add(&mut self, a: usize, b: usize) -> usize {
+    fn add(&mut self, a: VariableId, b: VariableId) -> VariableId {
         let reads = [self.network.read(a), self.network.read(b)];
         self.network.cluster(Arithmetic::Add, reads)
     }
 
-    fn named(&mut self, v: usize, name: String) -> usize {
+    fn named(&mut self, v: VariableId, name: String) -> VariableId {
         self.network.name(v, name);
         v
     }
@@ -102,7 +102,7 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
     }
 
     /// Looks up one row for each position: `at[p]` is the place among the rows held.
-    fn look_up(&mut self, weight: OwnedWeight<T>, at: impl Fn(usize) -> usize) -> usize {
+    fn look_up(&mut self, weight: OwnedWeight<T>, at: impl Fn(usize) -> usize) -> VariableId {
         let data = (0..self.positions).map(|p| T::of(at(p) as f64)).collect();
         let (index, weight) = (self.network.constant(data, self.positions, 1), self.network.weight(weight));
         let index = self.network.read(index);
@@ -110,7 +110,7 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
     }
 
     /// Each token's row of the table of positions.
-    fn place(&mut self, name: &str, positions: Positions) -> Result<usize> {
+    fn place(&mut self, name: &str, positions: Positions) -> Result<VariableId> {
         let steps = self.positions;
         match positions {
             Positions::FromZero => {
@@ -129,7 +129,7 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
         }
     }
 
-    fn finish(mut self, state: Vec<usize>, output: usize) -> FromFiles<T> {
+    fn finish(mut self, state: Vec<VariableId>, output: VariableId) -> FromFiles<T> {
         self.network.output(self.network.read(output));
         self.network.default_state(state, false);
         let mut network = FromFiles::from(self.network);
@@ -138,10 +138,10 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
     }
 
     /// A block of `transformer` or `gpt2`: returns m and r.
-    fn pre_norm(&mut self, l: usize, x: usize, names: &PreNorm, transposed: bool) -> Result<[usize; 2]> {
+    fn pre_norm(&mut self, l: usize, x: VariableId, names: &PreNorm, transposed: bool) -> Result<[VariableId; 2]> {
         let (d, block) = (self.width, names.block);
         let name = |s: &str| format!("{}{l}.{s}", block);
-        let layer = |this: &mut Self, part: &str, input: usize, n_out: usize| -> Result<usize> {
+        let layer = |this: &mut Self, part: &str, input: VariableId, n_out: usize| -> Result<VariableId> {
             let input = this.network.read(input);
             if transposed {
                 let weight = this.source.conv1d(&name(part), n_out, input.width)?;

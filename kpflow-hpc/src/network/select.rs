@@ -2,6 +2,7 @@
 
 use super::{FromFiles, OwnedWeight};
 use crate::error::some_of;
+use kpflow_core::model::VariableId;
 use kpflow_core::network::State;
 use kpflow_core::Scalar;
 use wildmatch::WildMatch;
@@ -85,7 +86,7 @@ impl<T: Scalar> FromFiles<T> {
         self.network.watch(state).map_err(|e| e.to_string())
     }
 
-    fn by_name(&self, patterns: &[String]) -> Result<Vec<usize>, String> {
+    fn by_name(&self, patterns: &[String]) -> Result<Vec<VariableId>, String> {
         let names: Vec<String> = self.named().map(|(_, name)| name.into()).collect();
         for pattern in patterns {
             let alone = [pattern.trim_start_matches('!').to_string()];

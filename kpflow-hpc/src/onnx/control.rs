@@ -4,6 +4,7 @@ use super::element::Element;
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::{run, Context, Node, Scope};
+use kpflow_core::model::VariableId;
 use kpflow_core::Scalar;
 use rten_onnx::onnx::GraphProto;
 
@@ -79,7 +80,7 @@ fn unroll_loop<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
     let mut going = n.optional(1)?.map(|v| known(v).ok_or(fixed)).transpose()?.unwrap_or(1.0) != 0.0;
     let mut carried = n.inputs_from(2)?;
     let mut collected: Vec<Vec<Value>> = Vec::new();
-    let (mut history, before) = (Vec::new(), reader.network.len());
+    let (mut history, before) = (Vec::new(), reader.network.next());
     let mut turn = 0;
     while going && (turn as f64) < most {
         if turn == TURNS {
@@ -110,7 +111,7 @@ fn unroll_loop<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
 }
 
 /// The variables of a loop's floating-point states after a turn.
-fn states<T: Scalar>(reader: &Reader<T>, carried: &[Value]) -> Vec<Option<usize>> {
+fn states<T: Scalar>(reader: &Reader<T>, carried: &[Value]) -> Vec<Option<VariableId>> {
     let state = |v: &Value| match v {
         Value::Computed(c) if c.element.is_float() && !reader.network.is_data(c.variable) => Some(c.variable),
         _ => None,
@@ -119,19 +120,19 @@ fn states<T: Scalar>(reader: &Reader<T>, carried: &[Value]) -> Vec<Option<usize>
 }
 
 /// Remembers the states of a loop: those that are computed anew at every turn, each of one size, and changed by weights.
-fn keep<T: Scalar>(reader: &mut Reader<T>, first: usize, history: Vec<Vec<Option<usize>>>) {
+fn keep<T: Scalar>(reader: &mut Reader<T>, first: VariableId, history: Vec<Vec<Option<VariableId>>>) {
     // A loop without weights of its own, variables from `first` on, is no recurrent net.
     let weights = reader.depth == 0 && reader.network.has_weights_from(first);
     let Some(last) = history.last().filter(|_| weights) else { return };
-    let numbers = |v: usize| reader.network.size(v);
+    let numbers = |v: VariableId| reader.network.size(v);
     let kept = |i: usize| {
-        let all: Option<Vec<usize>> = history.iter().map(|turn| turn[i]).collect();
+        let all: Option<Vec<VariableId>> = history.iter().map(|turn| turn[i]).collect();
         all.filter(|all| {
             let anew = all.windows(2).all(|w| w[0] != w[1] && numbers(w[0]) == numbers(w[1]));
             anew && all.last().is_some_and(|&v| reader.network.depends_on_weights(v))
         })
     };
-    let columns: Vec<Vec<usize>> = (0..last.len()).filter_map(kept).collect();
+    let columns: Vec<Vec<VariableId>> = (0..last.len()).filter_map(kept).collect();
     let turns = (0..history.len()).map(|t| columns.iter().map(|c| c[t]).collect()).collect();
     reader.loops.push(turns);
 }
@@ -158,7 +159,7 @@ fn unroll_scan<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
     }
     let mut carried = all[..first].to_vec();
     let mut collected: Vec<Vec<Value>> = Vec::new();
-    let (mut history, before) = (Vec::new(), reader.network.len());
+    let (mut history, before) = (Vec::new(), reader.network.next());
     for turn in 0..turns {
         let mut inputs = carried.clone();
         for (i, v) in all[first..].iter().enumerate() {

@@ -6,7 +6,7 @@ use super::reader::{Op, Reader};
 use super::shapes::impossible;
 use super::value::{self, each_index, Moves, Origin, Value};
 use super::Node;
-use kpflow_core::model::{Form, Real, UnitWise};
+use kpflow_core::model::{Form, Real, UnitWise, WeightId};
 use kpflow_core::Scalar;
 
 /// A computed index that may count from the end, of so many rows.
@@ -97,7 +97,7 @@ fn embedding<T: Scalar>(reader: &mut Reader<T>, table: &Value, indices: &Value) 
 /// The rows of a table that indices from 0 name.
 fn embedded<T: Scalar>(
     reader: &mut Reader<T>,
-    weight: usize,
+    weight: WeightId,
     indices: &Value,
     (width, element): (usize, Element),
 ) -> Op<Value> {

@@ -6,7 +6,7 @@ use super::value::{self, Value};
 use super::Node;
 use crate::job::Window;
 use crate::kinds::conv::{batch_norm, convolved, max_pool, mean_pool, patches, Map};
-use kpflow_core::model::Form;
+use kpflow_core::model::{Form, VariableId};
 use kpflow_core::Scalar;
 
 /// A map `[1, C, (H,) W]` as pixels of channels, and its shape.
@@ -179,7 +179,7 @@ pub(super) fn batch<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value
     if mean.data.len() != c || variance.data.len() != c || c == 0 {
         return Err(format!("has {} moments for {c} channels", mean.data.len()));
     }
-    let gained = |reader: &mut Reader<T>, variable: usize| {
+    let gained = |reader: &mut Reader<T>, variable: VariableId| {
         let eps = n.float("epsilon", 1e-5);
         let u = batch_norm(&mut reader.network, variable, &numbers(mean), &numbers(variance), eps);
         let (weight, input) = (reader.weight(scale, Some(bias), c, 1)?, reader.network.read(u));

@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::network::FromFiles;
 use element::Element;
 use file::Array;
+use kpflow_core::model::VariableId;
 use kpflow_core::Scalar;
 use node::Node;
 use reader::{Op, Reader};
@@ -159,7 +160,12 @@ fn give_inputs<T: Scalar>(
 }
 
 /// The variables of a graph's outputs. An input that is handed through is no state.
-fn outputs<T: Scalar>(path: &Path, graph: &GraphProto, reader: &mut Reader<T>, scope: &Scope) -> Result<Vec<usize>> {
+fn outputs<T: Scalar>(
+    path: &Path,
+    graph: &GraphProto,
+    reader: &mut Reader<T>,
+    scope: &Scope,
+) -> Result<Vec<VariableId>> {
     let wrong = |m: String| Error::input(path, m);
     let mut outputs = Vec::new();
     for output in &graph.output {
@@ -259,7 +265,7 @@ fn run<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, graph: &GraphPr
         let name = node.name.clone().filter(|n| !n.is_empty()).unwrap_or(format!("number {i}"));
         let kind = node.op_type.as_deref().unwrap_or_default();
         let wrong = |e: String| Error::input(context.path, format!("node {name} ({kind}) {e}"));
-        let known = reader.network.len();
+        let known = reader.network.next();
         let label = format!("node {name} ({kind})");
         let outputs = match node.domain.as_deref().unwrap_or_default() {
             "" | "ai.onnx" | "com.microsoft" => {

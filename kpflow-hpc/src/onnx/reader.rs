@@ -5,7 +5,7 @@ use super::file::Array;
 use super::value::{expand, Computed, Moves, Origin, Place, Value, View};
 use crate::network::{Network, OwnedWeight};
 use kpflow_core::model::mixing::Run;
-use kpflow_core::model::{Mixing, Operand, MAX_INPUTS};
+use kpflow_core::model::{Mixing, Operand, VariableId, WeightId, MAX_INPUTS};
 use kpflow_core::Scalar;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -41,17 +41,17 @@ pub struct Reader<T> {
     pub network: Network<T>,
     pub(super) parameters: Vec<Parameter>,
     /// Weights by their matrix and bias.
-    weights: HashMap<(Key, Key), usize>,
+    weights: HashMap<(Key, Key), WeightId>,
     /// Parameters that are variables.
-    pub(super) free: HashMap<Key, usize>,
+    pub(super) free: HashMap<Key, VariableId>,
     /// Variables that are sums of squares.
-    pub(super) squares: HashSet<usize>,
+    pub(super) squares: HashSet<VariableId>,
     /// Constants that could be parameters, if the user named them.
     pub(super) constants: Vec<String>,
     /// The parameter that was used in two ways.
     pub(super) conflict: Option<String>,
     /// For each loop its turns, and the states of each.
-    pub(super) loops: Vec<Vec<Vec<usize>>>,
+    pub(super) loops: Vec<Vec<Vec<VariableId>>>,
     /// How many loops are around what is read.
     pub(super) depth: usize,
 }
@@ -87,15 +87,15 @@ impl<T: Scalar> Reader<T> {
     }
 
     /// The states of the loops of the graph, turn after turn, and how many turns: where all have the same, and the weights act on them.
-    pub fn states(&self) -> Option<(Vec<usize>, usize)> {
+    pub fn states(&self) -> Option<(Vec<VariableId>, usize)> {
         let turns = self.loops.first()?.len();
         let moved =
-            |l: &&Vec<Vec<usize>>| l.last().is_some_and(|s| s.iter().any(|&v| self.network.depends_on_weights(v)));
-        let loops: Vec<&Vec<Vec<usize>>> = self.loops.iter().filter(moved).collect();
+            |l: &&Vec<Vec<VariableId>>| l.last().is_some_and(|s| s.iter().any(|&v| self.network.depends_on_weights(v)));
+        let loops: Vec<&Vec<Vec<VariableId>>> = self.loops.iter().filter(moved).collect();
         if loops.is_empty() || loops.iter().any(|l| l.len() != turns) {
             return None;
         }
-        let states: Vec<usize> =
+        let states: Vec<VariableId> =
             (0..turns).flat_map(|t| loops.iter().flat_map(move |l| l[t].iter().copied())).collect();
         let mut seen = HashSet::new();
         states.iter().all(|v| seen.insert(*v)).then_some((states, turns))
@@ -132,7 +132,7 @@ impl<T: Scalar> Reader<T> {
     }
 
     /// A weight `[n_out, n_in]`, trained where it is made of parameters; the same one if it was asked for before.
-    pub fn weight(&mut self, matrix: &Value, bias: Option<&Value>, n_out: usize, n_in: usize) -> Op<usize> {
+    pub fn weight(&mut self, matrix: &Value, bias: Option<&Value>, n_out: usize, n_in: usize) -> Op<WeightId> {
         fn places(v: Option<&Value>) -> &[Place] {
             match v {
                 Some(Value::Parameter(v)) => &v.places,
@@ -187,7 +187,7 @@ impl<T: Scalar> Reader<T> {
     }
 
     /// Whatever it is, as a variable.
-    pub fn variable(&mut self, value: &Value) -> Op<usize> {
+    pub fn variable(&mut self, value: &Value) -> Op<VariableId> {
         let width = value.shape().last().copied().unwrap_or(1).max(1);
         let positions = value.shape().iter().product::<usize>() / width;
         match value {
@@ -227,12 +227,12 @@ impl<T: Scalar> Reader<T> {
     }
 
     /// A computed tensor of this shape that is a variable, of floating-point numbers.
-    pub fn computed(&self, shape: Vec<usize>, variable: usize) -> Value {
+    pub fn computed(&self, shape: Vec<usize>, variable: VariableId) -> Value {
         Value::Computed(Computed { shape, variable, element: Element::Float })
     }
 
     /// A sparse map that moves single numbers, put together to runs.
-    fn sparse(&mut self, inputs: &[usize], from: &[Origin], size: (usize, usize)) -> usize {
+    fn sparse(&mut self, inputs: &[VariableId], from: &[Origin], size: (usize, usize)) -> VariableId {
         let widths: Vec<usize> = inputs.iter().map(|&v| self.network.size(v).1.max(1)).collect();
         let mut runs: Vec<Run<T>> = Vec::new();
         let mut next = None;
@@ -253,7 +253,7 @@ impl<T: Scalar> Reader<T> {
     }
 
     /// A block reads a limited number of variables: of more, some at a time are put one behind the other in a row.
-    fn joined(&mut self, variables: Vec<usize>, from: Vec<Origin>) -> (Vec<usize>, Vec<Origin>) {
+    fn joined(&mut self, variables: Vec<VariableId>, from: Vec<Origin>) -> (Vec<VariableId>, Vec<Origin>) {
         if variables.len() <= MAX_INPUTS {
             return (variables, from);
         }
@@ -300,7 +300,7 @@ impl<T: Scalar> Reader<T> {
                 return Ok(Value::Parameter(View { shape, places }));
             }
         }
-        let variables = inputs.iter().map(|v| self.variable(v)).collect::<Op<Vec<usize>>>()?;
+        let variables = inputs.iter().map(|v| self.variable(v)).collect::<Op<Vec<VariableId>>>()?;
         let (variables, from) = self.joined(variables, from);
         let width = shape.last().copied().unwrap_or(1).max(1);
         let size = (from.len() / width, width);

@@ -6,6 +6,7 @@
 use super::element::Element;
 use super::file::count;
 pub use super::file::Array;
+use kpflow_core::model::VariableId;
 
 /// The number of a parameter and a place in it.
 pub type Place = (u32, u32);
@@ -25,7 +26,7 @@ pub struct Computed {
     /// Its shape.
     pub shape: Vec<usize>,
     /// The variable.
-    pub variable: usize,
+    pub variable: VariableId,
     /// The type of its numbers.
     pub element: Element,
 }
