@@ -4,7 +4,7 @@
 //! linear operator `NTK = P K Pᵀ`, with the propagator `P = (I − ∂F/∂z)⁻¹` and the parameter operator `K = J Jᵀ`,
 //! `J = ∂F/∂θ`. This crate applies these operators to blocks of vectors without forming any of them.
 //!
-//! No standard library, no allocation, no unsafe code; generic over `f32` and `f64`, over the matrix kernel and over
+//! No standard library, no allocation (but what the feature `alloc` adds: [a builder that owns what it builds](#6-memory-of-its-own)), no unsafe code; generic over `f32` and `f64`, over the matrix kernel and over
 //! the communication between processes ([`machine`]). What does not fit is an [`Error`] with both numbers in it, never a panic.
 //!
 //! # From `I ⊗ A` to `NTK = P K Pᵀ`
@@ -93,6 +93,31 @@
 //! let (error, mut step) = ([0.0, 0.0, 0.0, 0.0, 1.0, 0.0], [0.0; 6]); // ∂L/∂z at the last step
 //! ntk.apply(BlockRef::new(lin.shape(), 1, &error)?, BlockMut::new(lin.shape(), 1, &mut step)?, &mut scratch)?;
 //! assert!(step[4] > 0.0); // δz = −η NTK ∂L/∂z goes against the error
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # 6. Memory of its own
+//!
+//! With the feature `alloc` a `network::Network` is built node after node, run and linearised without lent memory; the operators are the same.
+#![cfg_attr(feature = "alloc", doc = "```")]
+#![cfg_attr(not(feature = "alloc"), doc = "```ignore")]
+//! use kpflow_core::{machine::Portable, model::{Activation, Run, Scan}, network::{Network, OwnedWeight, State}};
+//! use kpflow_core::{ntk::Ntk, BlockMut, BlockRef, LinearOperator};
+//! let mut network = Network::<f64>::default();
+//! network.segment(Scan::Parallel);
+//! let x = network.input(0, 1, 2);
+//! let first = network.weight(OwnedWeight::new("first", vec![0.5, -0.3, 0.2, 0.8], 2, 2));
+//! let s = network.dense(first, network.read(x));
+//! let a = network.cluster(Activation::Tanh, [network.read(s)]);
+//! network.watch(State::Variables(&[a]))?;
+//! let graph = network.graph(network.weights())?;
+//! let inputs: [&[f64]; 1] = [&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]]; // three trajectories
+//! let lin = graph.linearize(&Run::new(&inputs, 3), &Portable)?;
+//! let lin = lin.view();
+//! let ntk = Ntk::new(&lin, &Portable);
+//! let (mut y, mut scratch) = ([0.0; 6], vec![0.0; ntk.scratch_len(1)]);
+//! ntk.apply(BlockRef::new(lin.shape(), 1, &[1.0; 6])?, BlockMut::new(lin.shape(), 1, &mut y)?, &mut scratch)?;
+//! assert_eq!(ntk.properties().rank_bound, 4); // as many as there are parameters
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![no_std]
