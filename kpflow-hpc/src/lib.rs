@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: job → model and inputs → linearisation → operator → estimator → results.
 
+pub mod analysis;
 pub mod blas;
 pub mod check;
 pub mod cli;
