@@ -4,6 +4,7 @@ mod analysis;
 mod keys;
 mod model;
 mod names;
+mod said;
 mod section;
 pub mod stages;
 pub mod train;
@@ -11,6 +12,7 @@ pub mod train;
 pub use analysis::{Analysis, Part};
 pub use model::{Layer, ModelSpec, Module, Solver, Window};
 pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
+pub use said::{Said, Value};
 pub use stages::{Alignments, Stage};
 
 use crate::error::{Error, Result};
