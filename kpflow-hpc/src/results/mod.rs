@@ -136,6 +136,19 @@ pub struct Record<T> {
     pub arrays: Vec<(&'static str, Vec<usize>, Vec<f64>)>,
 }
 
+impl<T> Record<T> {
+    /// The numbers of a list or an array; none if it is not there.
+    pub fn list(&self, name: &str) -> &[f64] {
+        let array = || self.arrays.iter().find(|a| a.0 == name).map(|a| &a.2);
+        match name {
+            "eigenvalues" => self.eigenvalues.as_ref(),
+            "residuals" => self.residuals.as_ref(),
+            _ => array(),
+        }
+        .map_or(&[], Vec::as_slice)
+    }
+}
+
 /// What the rank that needed most of it has needed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {

@@ -76,11 +76,11 @@ pub(super) fn remove_of(results: &Path, analysis: &str) {
     for file in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
         // Names may hold dots: "a" must not take what is of "a.b".
-        let of = |tensor: &&str| {
+        let of = |tensor: &str| {
             let rank = name.strip_prefix(&format!("{analysis}.{tensor}.")).and_then(|n| n.strip_suffix(".h5"));
             rank.is_some_and(|r| r.bytes().all(|b| b.is_ascii_digit()))
         };
-        if super::read::TENSORS.iter().any(of) {
+        if crate::analysis::tensors().iter().any(|o| of(o.name)) {
             let _ = std::fs::remove_file(file.path());
         }
     }
