@@ -138,17 +138,6 @@ pub fn operator(name: &str) -> String {
     }
 }
 
-/// What a quantity is called.
-pub fn quantity(name: &str) -> String {
-    match name {
-        "frobenius" => "Frobenius norm".into(),
-        "norm" => "spectral norm".into(),
-        "log_det" => "log det".into(),
-        "lyapunov" => "largest Lyapunov exponent".into(),
-        other => other.replace('_', " "),
-    }
-}
-
 /// A name of a file: letters, digits, `_`, `-`, `.` and nothing else.
 pub fn file_name(text: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "_-.".contains(c) { c } else { '_' };
