@@ -21,6 +21,7 @@ pub mod outputs;
 pub mod shown;
 mod singular_triplets;
 mod stable_rank;
+pub mod tables;
 mod trace;
 
 pub use alignment::ALIGNMENT;
@@ -201,6 +202,7 @@ pub fn with_key(key: &Key) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+    use std::path::{Path, PathBuf};
 
     #[test]
     fn what_a_quantity_names_it_has() {
@@ -218,6 +220,23 @@ mod tests {
             named.chain([line]).for_each(|other| assert!(q.output(other).is_some(), "{name} has no {other}"));
             let names: HashSet<_> = q.outputs.iter().map(|o| o.name).collect();
             assert_eq!(names.len(), q.outputs.len(), "{name}");
+        }
+    }
+
+    /// The Rust files of a directory.
+    fn files(directory: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().path());
+        let all = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+        all.filter(|path| path.extension().is_some_and(|e| e == "rs")).collect()
+    }
+
+    #[test]
+    fn who_shows_a_quantity_does_not_know_its_name() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        for path in files(&src.join("report")).into_iter().chain([src.join("compare.rs")]) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let found = ALL.iter().find(|q| text.contains(&format!("\"{}\"", q.name)));
+            assert_eq!(found, None, "{}: ask the quantity for what it has, not for its name", path.display());
         }
     }
 
