@@ -37,3 +37,4 @@ pub mod spelling;
 pub mod tasks;
 pub mod tiling;
 pub mod train;
+pub mod words;

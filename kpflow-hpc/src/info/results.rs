@@ -4,9 +4,9 @@ use super::{table, thousands, Told};
 use crate::analysis::Quantity;
 use crate::error::Result;
 use crate::journal::directory_of;
-use crate::plan::seconds;
 use crate::results::read::{Analysis, Results};
 use crate::spelling::number_of;
+use crate::words::seconds;
 use serde_json::json;
 use std::path::Path;
 

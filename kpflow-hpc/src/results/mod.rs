@@ -16,10 +16,11 @@ pub use lock::Lock;
 pub use made_of::MadeOf;
 pub use parts::Parts;
 pub use past::Past;
-pub use place::{is_result, replaceable, utc};
+pub use place::{is_result, replaceable};
 
 use crate::error::{Kind, Result};
 use crate::network::Watched;
+use crate::words::utc;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type};
 use ndarray::{ArrayD, IxDyn};
