@@ -20,6 +20,7 @@ pub use place::{is_result, replaceable};
 
 use crate::error::{Kind, Result};
 use crate::network::Watched;
+use crate::replace::settle;
 use crate::words::utc;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type};
@@ -379,12 +380,7 @@ impl ResultFile {
         }
         let file = if keep { hdf5::File::open_rw(&copy) } else { hdf5::File::create(&copy) }.map_err(|e| wrong(&e))?;
         edit(&file).and_then(|()| file.close()).map_err(|e| wrong(&e))?;
-        let sync = std::fs::File::open(&copy).and_then(|f| f.sync_all());
-        sync.and_then(|()| std::fs::rename(&copy, &self.path)).map_err(|e| wrong(&e))?;
-        // The new name outlives a power cut once its directory is on disk; not every file system can be asked for that.
-        let directory = self.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let _ = std::fs::File::open(directory).and_then(|d| d.sync_all());
-        Ok(())
+        settle(&copy, &self.path).map_err(|e| wrong(&e))
     }
 }
 

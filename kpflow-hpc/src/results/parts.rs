@@ -2,6 +2,7 @@
 
 use super::{resolved, ResultFile};
 use crate::error::{Error, Result};
+use crate::replace::settle;
 use hdf5::plist::DatasetCreateBuilder;
 use hdf5::{Group, H5Type, Hyperslab, SliceOrIndex};
 use std::ops::Range;
@@ -54,8 +55,7 @@ pub fn write<T: H5Type>(
     std::fs::File::create(&copy).map_err(|e| wrong(&e))?;
     let file = hdf5::File::create(&copy).map_err(|e| wrong(&e))?;
     super::array(&file, tensor, &shape, data).and_then(|()| file.close()).map_err(|e| wrong(&e))?;
-    let sync = std::fs::File::open(&copy).and_then(|f| f.sync_all());
-    sync.and_then(|()| std::fs::rename(&copy, &path)).map_err(|e| wrong(&e))
+    settle(&copy, &path).map_err(|e| wrong(&e))
 }
 
 /// Removes the parts of what was in a result file's place.
