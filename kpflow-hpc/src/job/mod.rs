@@ -15,6 +15,7 @@ pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
 pub use said::{Said, Value};
 pub use stages::{Alignments, Stage};
 
+use crate::comm::MOST_RANKS;
 use crate::error::{Error, Result};
 use crate::spelling::unreadable;
 use section::{article, Section};
@@ -233,9 +234,6 @@ fn checkpoint(s: &Section<'_>) -> Result<Option<f64>> {
         },
     }
 }
-
-/// Ranks along either side of a grid.
-pub const MOST_RANKS: usize = 1 << 20;
 
 fn grid(s: &Section<'_>) -> Result<Option<[usize; 2]>> {
     match s.get("grid") {
