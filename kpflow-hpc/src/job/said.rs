@@ -1,7 +1,7 @@
 //! What an `[[analysis]]` says by its keys, each checked by what is known of the key.
 
 use super::section::Section;
-use super::{source, Axis, Source};
+use super::{Axis, Source};
 use crate::analysis::keys::{Kind, Unsaid, COMMON};
 use crate::analysis::{with_key, Key, Quantity};
 use crate::error::Result;
@@ -181,7 +181,7 @@ fn read(s: &Section<'_>, directory: &Path, key: &Key) -> Result<Option<Value>> {
             s.text(name)?.map(|word| s.word(name, word, &words).map(Value::Word)).transpose()?
         }
         Kind::Axes => axes(s, key)?.map(Value::Axes),
-        Kind::File => s.text(name)?.map(|text| Value::File(source(directory, text))),
+        Kind::File => s.text(name)?.map(|text| Value::File(Source::named(directory, text))),
         Kind::Window => match s.integers(name)? {
             Some(list) if !matches!(list[..], [first, end] if first < end) => {
                 return Err(s.error(format!("{name} is [first, end], the steps from first to before end")));

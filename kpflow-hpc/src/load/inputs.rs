@@ -5,11 +5,32 @@ use super::hdf5_array::{self, Dataset};
 use super::npy::Npy;
 use super::{require_finite, safetensors_file, zero_behind};
 use crate::error::{some_of, Error, Result};
-use crate::job::Source;
 use crate::spelling;
 use kpflow_core::Scalar;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// A file and, perhaps, the dataset in it: `FILE[:DATASET]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// The dataset or tensor in it.
+    pub dataset: Option<String>,
+}
+
+impl Source {
+    /// What a text names; relative to a directory.
+    pub fn named(directory: &Path, text: &str) -> Self {
+        // A path may hold a colon itself: only what follows the last one, behind a name with an ending, is a dataset.
+        match text.rsplit_once(':') {
+            Some((file, dataset)) if file.contains('.') && !dataset.is_empty() => {
+                Source { path: directory.join(file), dataset: Some(dataset.into()) }
+            }
+            _ => Source { path: directory.join(text), dataset: None },
+        }
+    }
+}
 
 enum Data {
     Hdf5(Dataset),

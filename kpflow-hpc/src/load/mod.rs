@@ -20,7 +20,7 @@ mod tensors;
 pub use checkpoint::{config_beside, Checkpoint, Tensor};
 pub use element::{element, Element};
 pub use format::other as other_format;
-pub use inputs::Array;
+pub use inputs::{Array, Source};
 pub use lengths::zero_behind;
 pub use npy::header as npy_header;
 
