@@ -4,7 +4,7 @@ use super::matrices::named_cells;
 use super::{Figure, Group, Stage};
 use crate::analysis::shown::Picture;
 use crate::analysis::ALIGNMENT;
-use crate::report::raster::Colors;
+use crate::report::cells::Colors;
 use crate::report::text;
 
 /// A matrix [S, S] for every operator whose alignments between stages are in the files.
