@@ -1,6 +1,7 @@
 //! What the user brings: checkpoints and inputs.
 
 mod checkpoint;
+mod checkpoint_file;
 mod element;
 mod format;
 mod hdf5_array;
