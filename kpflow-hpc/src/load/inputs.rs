@@ -3,7 +3,7 @@
 use super::format::{format_of, Format};
 use super::hdf5_array::{self, Dataset};
 use super::npy::Npy;
-use super::{require_finite, safetensors_file, zero_behind};
+use super::{require_finite, safetensors_file};
 use crate::error::{some_of, Error, Result};
 use crate::spelling;
 use kpflow_core::Scalar;
@@ -142,4 +142,12 @@ fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)>
         .read_any(entry)?
         .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should hold numbers")))?;
     Ok((format!("tensor {name}"), entry.shape.clone(), Data::Memory(data)))
+}
+
+/// Sets to zero what is behind the end of trajectories of these lengths, `[b][step][…]` of so many steps each.
+pub fn zero_behind<T: Scalar>(data: &mut [T], steps: usize, lengths: &[usize]) {
+    let row = data.len() / (lengths.len() * steps).max(1);
+    for (part, length) in data.chunks_mut((steps * row).max(1)).zip(lengths) {
+        part[length * row..].fill(T::zero());
+    }
 }

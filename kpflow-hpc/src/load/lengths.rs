@@ -2,18 +2,9 @@
 
 use super::{Array, Source};
 use crate::error::Result;
-use kpflow_core::Scalar;
 
 /// Rows of a mask that are read at a time.
 const ROWS: usize = 1024;
-
-/// Sets to zero what is behind the end of trajectories of these lengths, `[b][step][…]` of so many steps each.
-pub fn zero_behind<T: Scalar>(data: &mut [T], steps: usize, lengths: &[usize]) {
-    let row = data.len() / (lengths.len() * steps).max(1);
-    for (part, length) in data.chunks_mut((steps * row).max(1)).zip(lengths) {
-        part[length * row..].fill(T::zero());
-    }
-}
 
 /// The steps of each trajectory of some inputs, where lengths or a recurrent model's mask say them.
 pub fn of_inputs(inputs: &Array, lengths: Option<&Source>, mask: Option<Array>) -> Result<Option<Vec<usize>>> {

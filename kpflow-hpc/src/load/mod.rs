@@ -21,8 +21,7 @@ mod tensors;
 pub use checkpoint::{config_beside, Checkpoint, Tensor};
 pub use element::{element, Element};
 pub use format::other as other_format;
-pub use inputs::{Array, Source};
-pub use lengths::zero_behind;
+pub use inputs::{zero_behind, Array, Source};
 pub use npy::header as npy_header;
 
 use crate::error::{Error, Result};
