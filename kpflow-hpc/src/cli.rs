@@ -218,7 +218,7 @@ pub struct Train {
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Demo {
     /// Which one; without it, all are listed
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(crate::demo::NAMES))]
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(crate::tasks::names()))]
     pub name: Option<String>,
     /// Where it is written [default: a directory of its name]
     #[arg(value_name = "DIRECTORY")]
@@ -230,7 +230,7 @@ pub struct Demo {
 
 /// Two numbers with an x between them.
 fn grid(text: &str) -> std::result::Result<[usize; 2], String> {
-    let number = |t: &str| t.trim().parse().ok().filter(|&n| n > 0 && n <= crate::job::MOST_RANKS);
+    let number = |t: &str| t.trim().parse().ok().filter(|&n| n > 0 && n <= crate::comm::MOST_RANKS);
     let sides = text.split_once(['x', '×']).and_then(|(t, p)| Some([number(t)?, number(p)?]));
     sides.ok_or_else(|| "a grid is two numbers of ranks, trajectories × probes: 4x2".into())
 }

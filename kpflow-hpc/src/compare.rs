@@ -3,6 +3,8 @@
 //! Estimates agree within four combined standard errors, eigenvalues within the bounds of their residuals, all else to rounding:
 //! 10⁻⁹ of the largest number beside it (10⁻⁴ if a run was in f32).
 
+use crate::analysis;
+use crate::analysis::outputs::Compared;
 use crate::cli;
 use crate::comm::Comm;
 use crate::error::{some_of, Error, Result};
@@ -19,6 +21,8 @@ pub struct Row {
     pub analysis: String,
     /// What of it.
     pub what: String,
+    /// Which value of a spectrum, from 1; 0 of all else.
+    pub place: usize,
     /// In the first file.
     pub a: f64,
     /// In the second.
@@ -112,33 +116,21 @@ fn pair(x: &Analysis, y: &Analysis, rounding: f64) -> std::result::Result<Vec<Ro
     let mut add = |what: &str, list: Option<Row>| {
         rows.extend(list.map(|r| Row { analysis: x.name.clone(), what: what.into(), ..r }));
     };
-    for (name, error) in [
-        ("value", "standard_error"),
-        ("effective_rank", "effective_rank_error"),
-        ("zero_mass", "zero_mass_error"),
-        ("predicted_decrease", ""),
-    ] {
-        if let (Some(p), Some(q)) = (x.scalar(name), y.scalar(name)) {
-            let errors = [x, y].map(|a| a.scalar(error).unwrap_or(0.0));
-            // The norm's error is a bound by its residual: four of it are not called for, and do no harm.
-            add(name, Some(row(p, q, combined(errors, rounding * p.abs().max(q.abs())), SIGMAS)));
-        }
-    }
-    for (name, errors) in [("matrix", "standard_errors"), ("traces", "trace_errors"), ("exponents", "")] {
+    for output in analysis::outputs_of(&x.quantity) {
+        let (name, error) = (output.name, output.error.unwrap_or_default());
         let (Some(p), Some(q)) = (x.array(name), y.array(name)) else { continue };
-        if p.shape != q.shape {
-            return Err(format!("has {name} {:?} in one, {:?} in the other", p.shape, q.shape));
-        }
-        add(name, worst(&p.data, &q.data, [x.list(errors), y.list(errors)], rounding));
-    }
-    for name in ["eigenvalues", "singular_values"] {
-        // Those of an estimated marginal are of its matrix, which is compared by itself.
-        if x.quantity != "marginal" {
-            let all = spectrum(x, y, name, rounding);
-            for (i, r) in all.into_iter().enumerate() {
-                let letter = if name == "eigenvalues" { 'λ' } else { 'σ' };
-                add(&format!("{letter}_{}", i + 1), Some(r));
+        match output.compared {
+            Compared::No => {}
+            Compared::Spectrum(letter) => {
+                for (i, r) in spectrum(x, y, name, rounding).into_iter().enumerate() {
+                    add(&format!("{letter}_{}", i + 1), Some(Row { place: i + 1, ..r }));
+                }
             }
+            Compared::Estimate if p.shape != q.shape => {
+                return Err(format!("has {name} {:?} in one, {:?} in the other", p.shape, q.shape));
+            }
+            // A norm's error is a bound by its residual: four of it are not called for, and do no harm.
+            Compared::Estimate => add(name, worst(&p.data, &q.data, [x.list(error), y.list(error)], rounding)),
         }
     }
     Ok(rows)
@@ -154,7 +146,7 @@ fn row(a: f64, b: f64, error: f64, limit: f64) -> Row {
         _ if error.is_infinite() => 0.0,
         _ => apart / error,
     };
-    Row { analysis: String::new(), what: String::new(), a, b, error, distance, limit }
+    Row { analysis: String::new(), what: String::new(), place: 0, a, b, error, distance, limit }
 }
 
 fn combined([a, b]: [f64; 2], rounding: f64) -> f64 {
@@ -204,8 +196,7 @@ fn table(options: &cli::Compare, found: &Comparison) {
     println!("{:wide$}  {:>18}  {:>18}  {:>12}  apart", "quantity", heads[0], heads[1], "error");
     let mut hidden = 0;
     for r in &found.rows {
-        let number = r.what.split_once('_').and_then(|(l, n)| matches!(l, "λ" | "σ").then(|| n.parse().ok()).flatten());
-        if r.agrees() && number.is_some_and(|n: usize| n > LEADING) {
+        if r.agrees() && r.place > LEADING {
             hidden += 1;
             continue;
         }

@@ -1,7 +1,7 @@
 //! What a command says on standard error while it works: lines for people, or one JSON object a line (`--log json`).
 
 use crate::error::Error;
-use crate::results::utc;
+use crate::words::utc;
 use serde_json::{json, Map, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;

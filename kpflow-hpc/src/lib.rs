@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: job → model and inputs → linearisation → operator → estimator → results.
 
+pub mod analysis;
 pub mod blas;
 pub mod check;
 pub mod cli;
@@ -36,3 +37,4 @@ pub mod spelling;
 pub mod tasks;
 pub mod tiling;
 pub mod train;
+pub mod words;

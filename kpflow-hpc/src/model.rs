@@ -99,7 +99,9 @@ impl Given {
                 return Err(other.error(what));
             }
         }
-        let lengths = lengths::of_job(job, first, &mut mask)?;
+        // The mask of a recurrent model is its lengths, and nothing else.
+        let ends = if job.model.kind.is_recurrent() { mask.take() } else { None };
+        let lengths = lengths::of_inputs(first, job.lengths.as_ref(), ends)?;
         // Which rows of an embedding are held depends on the tokens of all trajectories: they are read once, here.
         let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
         let tokens = arrays.first().filter(|_| reads_tokens).map(whole_numbers).transpose()?;

@@ -3,7 +3,7 @@
 //! A thread of its own speaks, so that what takes long without a word of its own (reading, a closed form, one large product) is seen to go on.
 
 use crate::events;
-use crate::plan::seconds;
+use crate::words::seconds;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::io::IsTerminal;

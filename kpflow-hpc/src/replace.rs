@@ -68,14 +68,25 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = std::fs::remove_file(&copy);
         let mut file = File::options().write(true).create_new(true).open(&copy)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&copy, path)
+        drop(file);
+        settle(&copy, path)
     };
     write().map_err(|e| {
         let _ = std::fs::remove_file(&copy);
         let message = format!("cannot be written: {e}; its directory must exist, be writable and have room");
         Error { file: Some(path.into()), ..Error::run(message) }
     })
+}
+
+/// Moves a file that is whole to its place, once all of it is on disk.
+pub fn settle(copy: &Path, path: &Path) -> std::io::Result<()> {
+    File::open(copy)?.sync_all()?;
+    std::fs::rename(copy, path)?;
+    // The new name outlives a power cut once its directory is on disk; not every file system can be
+    // asked for that.
+    let directory = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = File::open(directory).and_then(|d| d.sync_all());
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Every quantity of every operator by every method, on small models of three kinds: a number, or
 //! one plain line before anything runs.
 
+use kpflow_hpc::analysis::{Output, Quantity};
 use kpflow_hpc::cli::{parse_from, Command};
 use kpflow_hpc::comm::Comm;
 use kpflow_hpc::command::perform;
 use kpflow_hpc::error::{Error, Kind};
-use kpflow_hpc::job::{Job, Method, Operator, Quantity};
+use kpflow_hpc::job::{self, Job, Method, Operator};
 use kpflow_hpc::results::read::Results;
 use std::path::{Path, PathBuf};
 
@@ -47,18 +48,21 @@ fn walk(case: &str, model: &str) {
         golden(&format!("{case}.h5")).display()
     );
     let mut legal = Vec::new();
-    for &(quantity, q) in Quantity::ALL {
+    for &(quantity, q) in job::Quantity::ALL {
         for &(operator, o) in Operator::ALL {
             for &(method, _) in Method::ALL {
                 let name = format!("{quantity}.{operator}.{method}");
                 let with = match q {
-                    Quantity::Alignment => format!("with = {:?}\n", golden(&format!("{case}.other.safetensors"))),
-                    Quantity::Learnability => format!("with = \"{}:/e\"\n", signal.display()),
-                    Quantity::Marginal => "axis = \"unit\"\n".into(),
+                    job::Quantity::Alignment => format!("with = {:?}\n", golden(&format!("{case}.other.safetensors"))),
+                    job::Quantity::Learnability => format!("with = \"{}:/e\"\n", signal.display()),
+                    job::Quantity::Marginal => "axis = \"unit\"\n".into(),
                     _ => String::new(),
                 };
                 let rest = if o.symmetric() { "count = 2\n" } else { "count = 1\n" };
-                let counts = matches!(q, Quantity::Eigenpairs | Quantity::SingularTriplets | Quantity::Learnability);
+                let counts = matches!(
+                    q,
+                    job::Quantity::Eigenpairs | job::Quantity::SingularTriplets | job::Quantity::Learnability
+                );
                 let rest = if counts { rest } else { "" };
                 let table = format!(
                     "[[analysis]]\nname = \"{name}\"\noperator = \"{operator}\"\nquantity = \"{quantity}\"\nmethod = \"{method}\"\n\
@@ -91,7 +95,25 @@ fn walk(case: &str, model: &str) {
     for a in &found.analyses {
         let numbers: Vec<f64> = a.arrays().flat_map(|(_, x)| x.data.clone()).collect();
         assert!(!numbers.is_empty() && numbers.iter().all(|x| !x.is_nan()), "{case} {}: {:?}", a.name, a.value());
+        written(&at("results.h5"), &a.name, a.described().unwrap());
     }
+}
+
+/// Asserts that the file has of an analysis what its quantity says, and nothing else.
+#[track_caller]
+fn written(results: &Path, name: &str, quantity: &Quantity) {
+    let file = hdf5::File::open(results).unwrap();
+    let group = file.group(&format!("analysis/{name}")).unwrap();
+    let there = group.member_names().unwrap();
+    for dataset in &there {
+        let output =
+            quantity.output(dataset).unwrap_or_else(|| panic!("{name} has {dataset}, unknown to its quantity"));
+        assert_eq!(group.dataset(dataset).unwrap().ndim(), output.dimensions.len(), "{name}: {dataset}");
+    }
+    // An exact method has no history.
+    let missing = |o: &&Output| o.asked.is_none() && o.name != "history" && !there.iter().any(|d| d == o.name);
+    let missing: Vec<&str> = quantity.outputs.iter().filter(missing).map(|o| o.name).collect();
+    assert!(missing.is_empty(), "{name} lacks {missing:?}");
 }
 
 #[test]
@@ -150,20 +172,20 @@ fn positive(directory: &Path, power: i32, signal: f64) -> String {
 #[test]
 fn every_number_is_of_its_degree_at_any_scale() {
     let mut tables = String::new();
-    for &(quantity, q) in Quantity::ALL {
+    for &(quantity, q) in job::Quantity::ALL {
         for &(operator, o) in Operator::ALL.iter().filter(|o| matches!(o.1, Operator::Ntk | Operator::Parameter)) {
             for &(method, m) in Method::ALL {
-                let legal =
-                    q.methods(o).is_ok_and(|l| l.contains(&m)) && !matches!(q, Quantity::LogDet | Quantity::Lyapunov);
+                let legal = q.methods(o).is_ok_and(|l| l.contains(&m))
+                    && !matches!(q, job::Quantity::LogDet | job::Quantity::Lyapunov);
                 // K alone has a closed form of its norm.
                 if !legal {
                     continue;
                 }
                 let rest = match q {
-                    Quantity::Alignment => "with = \"w.safetensors\"\n",
-                    Quantity::Learnability => "with = \"x.h5:/e\"\ncount = 3\n",
-                    Quantity::Marginal => "axis = \"unit\"\n",
-                    Quantity::Eigenpairs => "count = 3\n",
+                    job::Quantity::Alignment => "with = \"w.safetensors\"\n",
+                    job::Quantity::Learnability => "with = \"x.h5:/e\"\ncount = 3\n",
+                    job::Quantity::Marginal => "axis = \"unit\"\n",
+                    job::Quantity::Eigenpairs => "count = 3\n",
                     _ => "",
                 };
                 tables += &format!(

@@ -9,7 +9,7 @@ use kpflow_hpc::kinds::{self, Source};
 use kpflow_hpc::load::{Array, Checkpoint};
 use kpflow_hpc::network::FromFiles;
 use kpflow_hpc::onnx;
-use kpflow_hpc::results::read::{Results, TENSORS};
+use kpflow_hpc::results::read::Results;
 use std::path::Path;
 
 /// The shapes of a graph's inputs without their first axis, as far as they are written down.
@@ -95,11 +95,12 @@ pub fn read(kind: &str, path: &Path, refused: &mut usize) {
         "job" => one_line(Job::read(path).map(drop), refused),
         "npy" => one_line(array(path), refused),
         _ => {
-            let tensors = |r: Results| {
-                let all = r.analyses.iter().flat_map(|a| TENSORS.map(|t| (a.name.clone(), t)));
+            let tensors = kpflow_hpc::analysis::tensors();
+            let every = |r: Results| {
+                let all = r.analyses.iter().flat_map(|a| tensors.iter().map(|t| (a.name.clone(), t.name)));
                 all.for_each(|(a, t)| one_line(r.tensor(&a, t).map(drop), &mut 0));
             };
-            one_line(Results::open(path).map(tensors), refused);
+            one_line(Results::open(path).map(every), refused);
             one_line(array(path), &mut 0);
         }
     }

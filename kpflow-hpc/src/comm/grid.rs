@@ -27,6 +27,9 @@ impl From<Comm> for Grid {
     }
 }
 
+/// Ranks along either side of a grid, at most.
+pub const MOST_RANKS: usize = 1 << 20;
+
 /// Vectors of a block where a job leaves it open, when processes are divided.
 const BLOCK: usize = 16;
 /// A product with few vectors is slow: as if it had so many more.

@@ -10,7 +10,7 @@ mod node;
 mod pieces;
 mod shared;
 
-pub use grid::Grid;
+pub use grid::{Grid, MOST_RANKS};
 pub use node::{Closed, Window};
 pub use pieces::{calls_of_piece, progress, UNDER_WAY};
 pub use shared::left as shared_memory_left;

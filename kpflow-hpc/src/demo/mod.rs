@@ -35,15 +35,13 @@ macro_rules! demo {
     };
 }
 
-const DEMOS: [Demo; 4] = [
+/// A demo of each task, by which the command line knows them.
+const DEMOS: [Demo; tasks::ALL.len()] = [
     demo!("flip_flop", "an rnn that remembers three signs", [0, 100, 500, 3000]),
     demo!("memory_pro", "a gru that remembers an angle", [0, 900, 1000, 1200]),
     demo!("line_attractor", "an rnn that adds up pulses", [0, 100, 500, 2000]),
     demo!("low_rank_forecast", "an lstm that forecasts a linear system", [0, 100, 500, 2000]),
 ];
-
-/// The names of all demos.
-pub const NAMES: [&str; 4] = ["flip_flop", "memory_pro", "line_attractor", "low_rank_forecast"];
 
 /// Writes a demo, or lists all. Collective: one process writes.
 pub fn demo(options: &cli::Demo, comm: Comm) -> Result<()> {
@@ -173,7 +171,7 @@ mod tests {
     #[test]
     fn demos_are_small_and_what_they_say() {
         let mut bytes = 0;
-        for (demo, name) in DEMOS.iter().zip(NAMES) {
+        for (demo, name) in DEMOS.iter().zip(tasks::names()) {
             let job = training(demo).unwrap();
             assert_eq!(demo.name, name);
             let TrainData::Task(task, _) = &job.data else { panic!() };

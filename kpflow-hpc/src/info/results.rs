@@ -1,17 +1,19 @@
 //! A result file: what has been found so far.
 
 use super::{table, thousands, Told};
+use crate::analysis::Quantity;
 use crate::error::Result;
 use crate::journal::directory_of;
-use crate::plan::seconds;
 use crate::results::read::{Analysis, Results};
 use crate::spelling::number_of;
+use crate::words::seconds;
 use serde_json::json;
 use std::path::Path;
 
 /// A value and its error, or the largest of several.
 fn value(a: &Analysis) -> String {
-    let several = [a.list("eigenvalues"), a.list("singular_values")].into_iter().find(|v| !v.is_empty());
+    let leading = a.described().and_then(Quantity::leading);
+    let several = leading.map(|list| a.list(list.name)).filter(|v| !v.is_empty());
     match (a.value(), a.standard_error(), several) {
         (Some(v), Some(e), _) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
         (Some(v), ..) => format!("{v:.12e}"),

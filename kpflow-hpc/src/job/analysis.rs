@@ -1,7 +1,9 @@
 //! `[[analysis]]`: what to find out.
 
+use super::said::Said;
 use super::section::Section;
-use super::{source, Axis, Method, Operator, Quantity, Source};
+use super::{Axis, Method, Operator, Quantity, Source};
+use crate::analysis::{keys, Key};
 use crate::error::{Error, Result};
 use std::ops::Range;
 use std::path::Path;
@@ -39,56 +41,51 @@ pub struct Analysis {
     pub learning_rate: f64,
     /// σ² of log det(I + A/σ²).
     pub noise: f64,
+    /// All that the job says by keys, of which the fields above are a part.
+    pub said: Said,
 }
 
 impl Analysis {
+    /// An analysis by what the job says of it.
+    pub fn new(name: String, operator: Operator, quantity: Quantity, method: Method, said: Said) -> Self {
+        let window = said.numbers(&keys::WINDOW).and_then(|w| Some(*w.first()?..*w.last()?));
+        let units = said.numbers(&keys::UNITS).map(<[usize]>::to_vec);
+        Self {
+            name,
+            operator,
+            part: Part { window, units, average: said.truth(&keys::AVERAGE) },
+            quantity,
+            method,
+            forward: said.word(&keys::SIDE) == Some("forward"),
+            rtol: said.number(&keys::RTOL).unwrap_or(0.0),
+            max_matvecs: said.whole(&keys::MAX_MATVECS).unwrap_or(1),
+            count: said.whole(&keys::COUNT).unwrap_or(1),
+            vectors: said.truth(&keys::VECTORS),
+            axes: said.axes(&keys::AXES).unwrap_or_default().to_vec(),
+            with: said.file(&keys::WITH).cloned(),
+            with_stage: None,
+            learning_rate: said.number(&keys::LEARNING_RATE).unwrap_or(1.0),
+            noise: said.number(&keys::NOISE).unwrap_or(1.0),
+            said,
+        }
+    }
+
     /// The keys that its numbers depend on, and what they say. Files count by what is in them,
     /// which is not here; a name is none.
     pub fn keys(&self) -> Vec<(&'static str, String)> {
-        let Self {
-            name: _,
-            operator,
-            part: Part { window, units, average },
-            quantity,
-            method,
-            forward,
-            rtol,
-            max_matvecs,
-            count,
-            vectors,
-            axes,
-            with: _,
-            with_stage: _,
-            learning_rate,
-            noise,
-        } = self;
+        let Self { operator, quantity, method, .. } = self;
         let mut all = vec![
             ("operator", operator.name().to_string()),
             ("quantity", quantity.name().into()),
             ("method", method.name().into()),
-            ("rtol", rtol.to_string()),
-            ("max_matvecs", max_matvecs.to_string()),
-            ("average", average.to_string()),
         ];
-        all.extend(window.as_ref().map(|w| ("window", format!("[{}, {}]", w.start, w.end))));
-        all.extend(units.as_ref().map(|u| ("units", format!("{u:?}"))));
-        let only = [
-            ("count", count.to_string()),
-            ("vectors", vectors.to_string()),
-            ("axes", format!("{axes:?}")),
-            ("learning_rate", learning_rate.to_string()),
-            ("noise", noise.to_string()),
-            ("side", if *forward { "forward" } else { "reverse" }.into()),
-        ];
-        let means = |name: &str| KEYS.iter().any(|(key, of)| *key == name && of.contains(quantity));
-        all.extend(only.into_iter().filter(|(name, _)| means(name)));
+        all.extend(self.said.words());
         all
     }
 
     /// Whether its error falls as the root of the products, as that of a mean does.
     pub fn sampled(&self) -> bool {
-        use Quantity::{Alignment, Blocks, EffectiveRank, Frobenius, Marginal, StableRank, Trace};
-        matches!(self.quantity, Alignment | Blocks | EffectiveRank | Frobenius | Marginal | StableRank | Trace)
+        self.quantity.described().sampled
     }
 }
 
@@ -109,18 +106,6 @@ impl Part {
         *self == Self::default()
     }
 }
-
-/// Keys that mean something for some quantities only.
-const KEYS: [(&str, &[Quantity]); 8] = [
-    ("count", &[Quantity::Eigenpairs, Quantity::SingularTriplets, Quantity::Learnability]),
-    ("vectors", &[Quantity::Eigenpairs, Quantity::SingularTriplets, Quantity::Marginal]),
-    ("axis", &[Quantity::Marginal]),
-    ("axes", &[Quantity::Marginal]),
-    ("with", &[Quantity::Alignment, Quantity::Learnability]),
-    ("learning_rate", &[Quantity::Learnability]),
-    ("noise", &[Quantity::LogDet]),
-    ("side", &[Quantity::Trace]),
-];
 
 pub(super) fn analyses(path: &Path, directory: &Path, root: &Section<'_>) -> Result<Vec<Analysis>> {
     let wrong = || root.error("analysis is a list of [[analysis]] tables");
@@ -149,9 +134,9 @@ pub(super) fn analyses(path: &Path, directory: &Path, root: &Section<'_>) -> Res
 }
 
 fn analysis(path: &Path, directory: &Path, label: &str, table: &toml::Table) -> Result<Analysis> {
-    let mut keys = vec!["name", "operator", "quantity", "method", "rtol", "max_matvecs", "window", "units", "average"];
-    keys.extend(KEYS.iter().map(|k| k.0));
-    let s = Section::new(path, label, table, &keys)?;
+    let mut known = vec!["name", "operator", "quantity", "method"];
+    known.extend(keys::all().flat_map(Key::names));
+    let s = Section::new(path, label, table, &known)?;
     let name = s.required_text("name")?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if name.is_empty() || !name.chars().all(legal) || name.chars().all(|c| c == '.') {
@@ -168,94 +153,23 @@ fn analysis(path: &Path, directory: &Path, label: &str, table: &toml::Table) -> 
         let what = format!("method = \"{}\" is not for the {} of {}", method.name(), quantity.name(), operator.name());
         return Err(s.error(format!("{what}; it is one of {}", list.join(", "))));
     }
-    if let Some((key, of)) = KEYS.iter().find(|(key, of)| s.has(key) && !of.contains(&quantity)) {
-        let of = of.iter().map(|q| q.name()).collect::<Vec<_>>().join(", ");
-        return Err(s.error(format!("{key} means nothing for quantity = \"{}\"; it is for {of}", quantity.name())));
-    }
-    let with = s.text("with")?.map(|text| source(directory, text));
-    if with.is_none() && matches!(quantity, Quantity::Alignment | Quantity::Learnability) {
-        return Err(s.missing("with"));
-    }
-    let forward = s.choice("side", false, &[("reverse", false), ("forward", true)])?;
-    if s.has("side") && method != Method::OneSided {
-        return Err(s.error("side is for method = \"one_sided\""));
-    }
-    let rtol = s.number("rtol")?.unwrap_or(1e-3);
-    if !(0.0..1.0).contains(&rtol) {
-        return Err(s.error(format!("rtol = {rtol} is not a tolerance; it is 0 or more, and less than 1: 0.05 is 5 %")));
-    }
-    Ok(Analysis {
-        name: name.into(),
-        operator,
-        part: part(&s, operator, quantity, method)?,
-        quantity,
-        method,
-        forward,
-        rtol,
-        max_matvecs: s.integer("max_matvecs", 1)?.unwrap_or(1000),
-        count: s.integer("count", 1)?.unwrap_or(20),
-        vectors: s.boolean("vectors")?.unwrap_or(false),
-        axes: axes(&s, quantity)?,
-        with,
-        with_stage: None,
-        learning_rate: positive(&s, "learning_rate")?,
-        noise: positive(&s, "noise")?,
-    })
+    let said = Said::read(&s, directory, quantity.described(), method.name())?;
+    let analysis = Analysis::new(name.into(), operator, quantity, method, said);
+    check_part(&s, &analysis)?;
+    Ok(analysis)
 }
 
-/// A number above 0; 1 if there is none.
-fn positive(s: &Section<'_>, key: &str) -> Result<f64> {
-    match s.number(key)?.unwrap_or(1.0) {
-        x if x > 0.0 && x.is_finite() => Ok(x),
-        x => Err(s.error(format!("{key} = {x} is not a positive number"))),
+/// Fails where a part of the state is asked for that there is none of.
+fn check_part(s: &Section<'_>, analysis: &Analysis) -> Result<()> {
+    let Analysis { operator, quantity, method, part, .. } = analysis;
+    if part.is_all() {
+        return Ok(());
     }
-}
-
-fn axes(s: &Section<'_>, quantity: Quantity) -> Result<Vec<Axis>> {
-    if quantity != Quantity::Marginal {
-        return Ok(Vec::new());
-    }
-    let words = match (s.text("axis")?, s.strings("axes")?) {
-        (Some(_), list) if !list.is_empty() => return Err(s.error("axis and axes are two ways to say one thing")),
-        (Some(one), _) => vec![one.to_string()],
-        (None, list) if list.is_empty() => return Err(s.missing("axis")),
-        (None, list) => list,
-    };
-    let mut axes = Vec::new();
-    for word in &words {
-        let axis = s.word("axis", word, Axis::ALL)?;
-        if axes.contains(&axis) || words.len() > 2 {
-            return Err(s.error("axes are one or two different ones of trajectory, time and unit"));
-        }
-        axes.push(axis);
-    }
-    Ok(axes)
-}
-
-/// `window`, `units` and `average`.
-fn part(s: &Section<'_>, operator: Operator, quantity: Quantity, method: Method) -> Result<Part> {
-    let window = match s.integers("window")?.as_deref() {
-        None => None,
-        Some(&[first, end]) if first < end => Some(first..end),
-        Some(_) => return Err(s.error("window is [first, end], the steps from first to before end")),
-    };
-    let units = s.integers("units")?;
-    if let Some(list) = &units {
-        let mut sorted = list.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        if list.is_empty() || sorted.len() < list.len() {
-            return Err(s.error("units is a list of different units, at least one"));
-        }
-    }
-    let part = Part { window, units, average: s.boolean("average")?.unwrap_or(false) };
-    let whole =
-        matches!(quantity, Quantity::Blocks | Quantity::Lyapunov | Quantity::Learnability | Quantity::Alignment);
-    if !part.is_all() && (whole || !operator.symmetric() || operator == Operator::Core) {
+    if quantity.described().whole || !operator.symmetric() || *operator == Operator::Core {
         let what = format!("the {} of {}", quantity.name(), operator.name());
         return Err(s.error(format!("window, units and average are not for {what}")));
     }
-    if !part.is_all() && matches!(method, Method::Exact | Method::OneSided) {
+    if matches!(method, Method::Exact | Method::OneSided) {
         return Err(s.error(format!(
             "method = \"{}\" is for all of the state, without window, units and average",
             method.name()
@@ -264,5 +178,5 @@ fn part(s: &Section<'_>, operator: Operator, quantity: Quantity, method: Method)
     if part.average && matches!(method, Method::PerTrajectory | Method::PerTrajectoryXnystrace) {
         return Err(s.error("an average over trajectories has one trajectory; take hutchinson or xnystrace"));
     }
-    Ok(part)
+    Ok(())
 }

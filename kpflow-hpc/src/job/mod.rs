@@ -4,28 +4,23 @@ mod analysis;
 mod keys;
 mod model;
 mod names;
+mod said;
 mod section;
 pub mod stages;
 pub mod train;
 
+pub use crate::load::Source;
 pub use analysis::{Analysis, Part};
-pub use model::{Layer, ModelSpec, Module, Solver, Window};
+pub use model::{Layer, ModelSpec, Module, Solver, Window, FAMILIES};
 pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
+pub use said::{Said, Value};
 pub use stages::{Alignments, Stage};
 
+use crate::comm::MOST_RANKS;
 use crate::error::{Error, Result};
 use crate::spelling::unreadable;
 use section::{article, Section};
 use std::path::{Path, PathBuf};
-
-/// A file and, perhaps, the dataset in it: `FILE[:DATASET]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The file.
-    pub path: PathBuf,
-    /// The dataset or tensor in it.
-    pub dataset: Option<String>,
-}
 
 /// A whole job.
 #[derive(Clone, Debug)]
@@ -93,7 +88,7 @@ impl Job {
         let data = Section::new(path, "[data]", data, &keys)?;
         let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid", "alignments"])?;
         let output = Section::new(path, "[output]", output, &["file", "state", "checkpoint", "parts"])?;
-        let source = |text: &str| source(&directory, text);
+        let source = |text: &str| Source::named(&directory, text);
         let (model, stages) = model::model_spec(path, &directory, model)?;
         if compute.has("alignments") && stages.is_empty() {
             return Err(compute.error("alignments is for a training run, whose weights are a pattern or a list"));
@@ -157,23 +152,13 @@ fn table(path: &Path, text: &str) -> Result<toml::Table> {
     })
 }
 
-fn source(directory: &Path, text: &str) -> Source {
-    // A path may hold a colon itself: only what follows the last one, behind a name with an ending, is a dataset.
-    match text.rsplit_once(':') {
-        Some((file, dataset)) if file.contains('.') && !dataset.is_empty() => {
-            Source { path: directory.join(file), dataset: Some(dataset.into()) }
-        }
-        _ => Source { path: directory.join(text), dataset: None },
-    }
-}
-
 /// `inputs`: one array, or a table of them by name.
 fn inputs(data: &Section<'_>, directory: &Path, kind: Kind) -> Result<Vec<(Option<String>, Source)>> {
     match data.get("inputs") {
         None if kind == Kind::NeuralOde => Ok(Vec::new()),
         Some(toml::Value::Table(table)) if kind == Kind::Onnx => {
             let one = |(name, value): (&String, &toml::Value)| match value.as_str() {
-                Some(text) => Ok((Some(name.clone()), source(directory, text))),
+                Some(text) => Ok((Some(name.clone()), Source::named(directory, text))),
                 None => Err(data.error(format!("inputs.{name} is {}; it is a string", article(value.type_str())))),
             };
             table.iter().map(one).collect()
@@ -181,7 +166,7 @@ fn inputs(data: &Section<'_>, directory: &Path, kind: Kind) -> Result<Vec<(Optio
         Some(toml::Value::Table(_)) => {
             Err(data.error("inputs by name are for kind = \"onnx\"; for others it is a string, FILE[:DATASET]"))
         }
-        _ => Ok(vec![(None, source(directory, data.required_text("inputs")?))]),
+        _ => Ok(vec![(None, Source::named(directory, data.required_text("inputs")?))]),
     }
 }
 
@@ -231,9 +216,6 @@ fn checkpoint(s: &Section<'_>) -> Result<Option<f64>> {
         },
     }
 }
-
-/// Ranks along either side of a grid.
-pub const MOST_RANKS: usize = 1 << 20;
 
 fn grid(s: &Section<'_>) -> Result<Option<[usize; 2]>> {
     match s.get("grid") {

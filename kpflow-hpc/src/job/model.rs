@@ -290,9 +290,12 @@ pub(super) fn model_spec(path: &Path, directory: &Path, table: &toml::Table) -> 
     Ok((spec, stages))
 }
 
+/// The models of BERT's shape that run.
+pub const FAMILIES: [&str; 7] = ["bert", "electra", "ernie", "roberta", "xlm-roberta", "camembert", "data2vec-text"];
+
 /// The family of a Hugging Face checkpoint.
 fn model_type(s: &Section<'_>) -> Result<Option<String>> {
-    let words: Vec<(&str, &str)> = crate::kinds::FAMILIES.iter().map(|f| (*f, *f)).collect();
+    let words: Vec<(&str, &str)> = FAMILIES.map(|f| (f, f)).to_vec();
     let said = s.text("model_type")?.map(|word| s.word("model_type", word, &words));
     said.transpose().map(|family| family.map(String::from))
 }

@@ -1,5 +1,7 @@
 //! The words of the job file and what they mean.
 
+use crate::analysis;
+
 /// Makes an enum of words: `ALL` pairs each word with its meaning.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
@@ -172,6 +174,28 @@ impl Operator {
 }
 
 impl Quantity {
+    /// Everything else that is known of it.
+    pub fn described(self) -> &'static analysis::Quantity {
+        match self {
+            Quantity::Trace => &analysis::TRACE,
+            Quantity::Frobenius => &analysis::FROBENIUS,
+            Quantity::EffectiveRank => &analysis::EFFECTIVE_RANK,
+            Quantity::StableRank => &analysis::STABLE_RANK,
+            Quantity::EntropyRank => &analysis::ENTROPY_RANK,
+            Quantity::LogDet => &analysis::LOG_DET,
+            Quantity::Norm => &analysis::NORM,
+            Quantity::Eigenpairs => &analysis::EIGENPAIRS,
+            Quantity::SingularTriplets => &analysis::SINGULAR_TRIPLETS,
+            Quantity::Density => &analysis::DENSITY,
+            Quantity::Marginal => &analysis::MARGINAL,
+            Quantity::Matrix => &analysis::MATRIX,
+            Quantity::Blocks => &analysis::BLOCKS,
+            Quantity::Alignment => &analysis::ALIGNMENT,
+            Quantity::Learnability => &analysis::LEARNABILITY,
+            Quantity::Lyapunov => &analysis::LYAPUNOV,
+        }
+    }
+
     /// The methods that there are for it, or why there are none.
     pub fn methods(self, operator: Operator) -> Result<&'static [Method], &'static str> {
         use Method::*;

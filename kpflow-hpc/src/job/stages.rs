@@ -1,7 +1,8 @@
 //! Training runs: `weights` that are several checkpoints, each a stage of which every analysis is made.
 
 use super::section::Section;
-use super::{Analysis, Job, Method, Operator, Part, Quantity, Source};
+use super::{Analysis, Job, Method, Operator, Quantity, Said, Source, Value};
+use crate::analysis::{self, keys};
 use crate::error::{some_of, Error, Result};
 use crate::load::shards;
 use std::cmp::Ordering;
@@ -246,24 +247,16 @@ impl Job {
     }
 
     fn alignment(&self, operator: Operator, stage: &Stage) -> Analysis {
+        let mut said = Said::nothing(&analysis::ALIGNMENT);
         let of = self.analyses.iter().filter(|a| a.operator == operator);
-        Analysis {
-            name: Self::alignment_name(operator, stage),
-            operator,
-            part: Part::default(),
-            quantity: Quantity::Alignment,
-            method: Method::Auto,
-            forward: false,
-            rtol: ALIGNMENT_RTOL,
-            max_matvecs: of.map(|a| a.max_matvecs).max().unwrap_or(1000),
-            count: 1,
-            vectors: false,
-            axes: Vec::new(),
-            with: Some(Source { path: stage.weights.clone(), dataset: None }),
-            with_stage: Some(stage.name.clone()),
-            learning_rate: 1.0,
-            noise: 1.0,
+        said.set(&keys::RTOL, Value::Number(ALIGNMENT_RTOL));
+        if let Some(most) = of.map(|a| a.max_matvecs).max() {
+            said.set(&keys::MAX_MATVECS, Value::Whole(most));
         }
+        said.set(&keys::WITH, Value::File(Source { path: stage.weights.clone(), dataset: None }));
+        let name = Self::alignment_name(operator, stage);
+        let one = Analysis::new(name, operator, Quantity::Alignment, Method::Auto, said);
+        Analysis { with_stage: Some(stage.name.clone()), ..one }
     }
 
     /// What an error of one stage says: which it is.

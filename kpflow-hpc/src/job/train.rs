@@ -1,7 +1,7 @@
 //! The job file of a training, TRAIN.toml.
 
 use super::section::Section;
-use super::{read, source, table, Kind, Precision, Source};
+use super::{read, table, Kind, Precision, Source};
 use crate::error::{Error, Result};
 use crate::tasks::{self, Task};
 use kpflow_core::model::Activation;
@@ -274,7 +274,7 @@ fn task(path: &Path, table: &Table, seed: u64) -> Result<TrainData> {
 
 fn files(path: &Path, directory: &Path, table: &Table) -> Result<TrainData> {
     let s = Section::new(path, "[data]", table, &["inputs", "targets", "mask", "lengths"])?;
-    let source = |text: &str| source(directory, text);
+    let source = |text: &str| Source::named(directory, text);
     Ok(TrainData::Files {
         inputs: source(s.required_text("inputs")?),
         targets: source(s.required_text("targets")?),

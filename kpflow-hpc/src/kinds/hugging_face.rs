@@ -2,6 +2,7 @@
 
 use super::Source;
 use crate::error::{some_of, Result};
+use crate::job::FAMILIES;
 
 /// How the tokens of a model count their positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +15,6 @@ pub enum Positions {
 
 /// Of the families below those whose positions count behind the padding token's number.
 const ROBERTA: [&str; 4] = ["roberta", "xlm-roberta", "camembert", "data2vec-text"];
-
-/// The models of BERT's shape that run, as the job may name them.
-pub const FAMILIES: [&str; 7] = ["bert", "electra", "ernie", "roberta", "xlm-roberta", "camembert", "data2vec-text"];
 
 /// Tensors that only models have which look like BERT and are not: what their names hold, and the model.
 const OTHERS: [(&str, &str); 10] = [

@@ -9,8 +9,6 @@ mod sequential;
 mod transformer;
 mod whole;
 
-pub use hugging_face::FAMILIES;
-
 use crate::error::{Error, Result};
 use crate::job::{Kind, ModelSpec};
 use crate::load::{Checkpoint, Tensor};

@@ -1,8 +1,8 @@
 //! Checkpoints: the tensors of a model behind a prefix, and which of them have been read.
 
 use super::numbers::numbers;
-use super::require_finite;
 use super::tensors::{Entry, Tensors};
+use super::{require_finite, shards};
 use crate::error::{some_of, Error, Result};
 use kpflow_core::Scalar;
 use safetensors::Dtype;
@@ -53,7 +53,7 @@ pub struct Tensor<T> {
 impl Checkpoint {
     /// Opens a checkpoint, of one file or several, and checks that it is whole.
     pub fn open(path: &Path, prefix: &str) -> Result<Self> {
-        let tensors = Tensors::open(path)?;
+        let tensors = shards::open(path)?;
         let any = |start: &str| tensors.entries.keys().any(|n| n.starts_with(start));
         let inner: Vec<String> = tensors.inner.iter().map(|d| format!("{d}.")).collect();
         let inside: Vec<&String> = inner.iter().filter(|d| any(&format!("{d}{prefix}"))).collect();

@@ -8,7 +8,7 @@ use hdf5::{Hyperslab, LinkType, LocationType, SliceOrIndex};
 use hdf5_sys::h5d::H5Dread;
 use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5s::H5S_ALL;
-use std::ffi::{c_uint, CStr, CString};
+use std::ffi::CString;
 use std::ops::Range;
 use std::path::Path;
 
@@ -86,31 +86,11 @@ impl Dataset {
 
 /// What else there is to do where compressed numbers cannot be read.
 fn hint(set: &hdf5::Dataset) -> String {
-    let names: Vec<String> = filters(set).into_iter().map(|(_, name)| name).collect();
+    let names: Vec<String> = sources::filters(set).into_iter().map(|(_, name)| name).collect();
     match names.is_empty() {
         true => String::new(),
         false => format!(" (filters: {}); {}", names.join(", "), sources::REPACK),
     }
-}
-
-/// The filters of a dataset: number, and the name that the file has of it.
-pub(super) fn filters(set: &hdf5::Dataset) -> Vec<(i32, String)> {
-    use hdf5_sys::h5p::{H5Pget_filter2, H5Pget_nfilters};
-    let Ok(plist) = set.dcpl() else { return Vec::new() };
-    // SAFETY: the list lives as long as the calls; the name's buffer is as long as they are told.
-    hdf5::sync::sync(|| unsafe {
-        let count = H5Pget_nfilters(plist.id()).max(0);
-        let one = |i: i32| {
-            let (mut flags, mut values, mut config): (c_uint, usize, c_uint) = (0, 0, 0);
-            let mut name = [0u8; 128];
-            let (none, at) = (std::ptr::null_mut(), name.as_mut_ptr().cast());
-            let id =
-                H5Pget_filter2(plist.id(), i as c_uint, &mut flags, &mut values, none, name.len() - 1, at, &mut config);
-            let name = CStr::from_bytes_until_nul(&name).map_or(String::new(), |n| n.to_string_lossy().into_owned());
-            (id, name)
-        };
-        (0..count).map(one).collect()
-    })
 }
 
 /// What is said of a dataset that a file does not have.

@@ -3,13 +3,34 @@
 use super::format::{format_of, Format};
 use super::hdf5_array::{self, Dataset};
 use super::npy::Npy;
-use super::{require_finite, safetensors_file, zero_behind};
+use super::{require_finite, safetensors_file};
 use crate::error::{some_of, Error, Result};
-use crate::job::Source;
 use crate::spelling;
 use kpflow_core::Scalar;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// A file and, perhaps, the dataset in it: `FILE[:DATASET]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// The dataset or tensor in it.
+    pub dataset: Option<String>,
+}
+
+impl Source {
+    /// What a text names; relative to a directory.
+    pub fn named(directory: &Path, text: &str) -> Self {
+        // A path may hold a colon itself: only what follows the last one, behind a name with an ending, is a dataset.
+        match text.rsplit_once(':') {
+            Some((file, dataset)) if file.contains('.') && !dataset.is_empty() => {
+                Source { path: directory.join(file), dataset: Some(dataset.into()) }
+            }
+            _ => Source { path: directory.join(text), dataset: None },
+        }
+    }
+}
 
 enum Data {
     Hdf5(Dataset),
@@ -121,4 +142,12 @@ fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)>
         .read_any(entry)?
         .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should hold numbers")))?;
     Ok((format!("tensor {name}"), entry.shape.clone(), Data::Memory(data)))
+}
+
+/// Sets to zero what is behind the end of trajectories of these lengths, `[b][step][…]` of so many steps each.
+pub fn zero_behind<T: Scalar>(data: &mut [T], steps: usize, lengths: &[usize]) {
+    let row = data.len() / (lengths.len() * steps).max(1);
+    for (part, length) in data.chunks_mut((steps * row).max(1)).zip(lengths) {
+        part[length * row..].fill(T::zero());
+    }
 }

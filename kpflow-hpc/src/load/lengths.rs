@@ -1,27 +1,16 @@
 //! Trials of different length: how many steps each trajectory has.
 
-use super::Array;
+use super::{Array, Source};
 use crate::error::Result;
-use crate::job::Job;
-use kpflow_core::Scalar;
 
 /// Rows of a mask that are read at a time.
 const ROWS: usize = 1024;
 
-/// Sets to zero what is behind the end of trajectories of these lengths, `[b][step][…]` of so many steps each.
-pub fn zero_behind<T: Scalar>(data: &mut [T], steps: usize, lengths: &[usize]) {
-    let row = data.len() / (lengths.len() * steps).max(1);
-    for (part, length) in data.chunks_mut((steps * row).max(1)).zip(lengths) {
-        part[length * row..].fill(T::zero());
-    }
-}
-
-/// The steps of each trajectory of a job's inputs, if it says so: by lengths, or of a recurrent model by a mask, which is then taken.
-pub fn of_job(job: &Job, inputs: &Array, mask: &mut Option<Array>) -> Result<Option<Vec<usize>>> {
+/// The steps of each trajectory of some inputs, where lengths or a recurrent model's mask say them.
+pub fn of_inputs(inputs: &Array, lengths: Option<&Source>, mask: Option<Array>) -> Result<Option<Vec<usize>>> {
     // Inputs of another form are refused for that.
     let &[trajectories, steps, ..] = inputs.shape() else { return Ok(None) };
-    let mask = if job.model.kind.is_recurrent() { mask.take() } else { None };
-    match (&job.lengths, mask) {
+    match (lengths, mask) {
         (Some(source), _) => of_numbers(&Array::open(source)?, trajectories, steps).map(Some),
         (None, Some(mask)) => of_mask(&mask, trajectories, steps).map(Some),
         (None, None) => Ok(None),

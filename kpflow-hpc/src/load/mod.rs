@@ -1,6 +1,7 @@
 //! What the user brings: checkpoints and inputs.
 
 mod checkpoint;
+mod checkpoint_file;
 mod element;
 mod format;
 mod hdf5_array;
@@ -20,8 +21,7 @@ mod tensors;
 pub use checkpoint::{config_beside, Checkpoint, Tensor};
 pub use element::{element, Element};
 pub use format::other as other_format;
-pub use inputs::Array;
-pub use lengths::zero_behind;
+pub use inputs::{zero_behind, Array, Source};
 pub use npy::header as npy_header;
 
 use crate::error::{Error, Result};

@@ -1,6 +1,7 @@
 //! Checkpoints in several files: Hugging Face's `NAME-00001-of-00002.safetensors` (or `.bin`), with or without their
 //! `NAME.safetensors.index.json`.
 
+use super::checkpoint_file::{self, Found};
 use super::tensors::Tensors;
 use crate::error::{some_of, Error, Result};
 use std::collections::BTreeMap;
@@ -45,8 +46,19 @@ fn numbered(path: &Path) -> Option<(String, usize, usize, String)> {
     (1..=count).contains(&number).then(|| (stem.into(), number, count, ending.into()))
 }
 
+/// Opens a checkpoint of any format: one file, one of a set, or their index.
+pub fn open(path: &Path) -> Result<Tensors> {
+    if let Some(files) = set_of(path)? {
+        return join(path, files, None);
+    }
+    match checkpoint_file::open(path)? {
+        Found::Tensors(tensors) => Ok(tensors),
+        Found::Index => index(path),
+    }
+}
+
 /// The tensors of an index: each in the file that it names.
-pub fn index(path: &Path) -> Result<Tensors> {
+fn index(path: &Path) -> Result<Tensors> {
     let wrong = |what: String| Error::input(path, what);
     let size = std::fs::metadata(path).map_err(|e| wrong(format!("cannot be read: {e}")))?.len();
     if size > MOST {
@@ -73,14 +85,17 @@ pub fn index(path: &Path) -> Result<Tensors> {
 }
 
 /// The tensors of several files as those of one checkpoint; of an index, those that it names and where it says.
-pub fn join(path: &Path, files: Vec<PathBuf>, index: Option<&BTreeMap<String, PathBuf>>) -> Result<Tensors> {
+fn join(path: &Path, files: Vec<PathBuf>, index: Option<&BTreeMap<String, PathBuf>>) -> Result<Tensors> {
     let mut all = Tensors::of(path, BTreeMap::new());
     all.files = files;
     for (number, file) in all.files.clone().iter().enumerate() {
         if !file.exists() {
             return Err(Error::input(path, format!("names {}, which is not there", shown(file))));
         }
-        let one = Tensors::open_one(file)?;
+        // An index that names itself would be followed for ever.
+        let Found::Tensors(one) = checkpoint_file::open(file)? else {
+            return Err(Error::input(path, format!("names {}, which is an index and no tensors", shown(file))));
+        };
         all.format = one.format;
         all.notes.extend(one.notes);
         all.others.extend(one.others);

@@ -2,12 +2,13 @@
 //! What is missing of them libhdf5 reads as zeros, or
 //! fails at with words of its own.
 
-use super::hdf5_array::filters;
 use crate::error::{Error, Result};
 use crate::hdf5_file::{self, Hdf5File};
 use hdf5::dataset::Layout;
 use hdf5_sys::h5d::{H5D_space_status_t, H5Dget_space_status};
+use hdf5_sys::h5p::{H5Pget_filter2, H5Pget_nfilters};
 use hdf5_sys::h5z::{H5Z_filter_t, H5Zfilter_avail};
+use std::ffi::{c_uint, CStr};
 use std::path::{Path, PathBuf};
 
 /// What to do with a filter that is not there.
@@ -39,6 +40,25 @@ const FILTERS: [(H5Z_filter_t, &str); 20] = [
 
 /// Virtual datasets of virtual datasets: how deep.
 const DEPTH: usize = 8;
+
+/// The filters of a dataset: number, and the name that the file has of it.
+pub(super) fn filters(set: &hdf5::Dataset) -> Vec<(i32, String)> {
+    let Ok(plist) = set.dcpl() else { return Vec::new() };
+    // SAFETY: the list lives as long as the calls; the name's buffer is as long as they are told.
+    hdf5::sync::sync(|| unsafe {
+        let count = H5Pget_nfilters(plist.id()).max(0);
+        let one = |i: i32| {
+            let (mut flags, mut values, mut config): (c_uint, usize, c_uint) = (0, 0, 0);
+            let mut name = [0u8; 128];
+            let (none, at) = (std::ptr::null_mut(), name.as_mut_ptr().cast());
+            let id =
+                H5Pget_filter2(plist.id(), i as c_uint, &mut flags, &mut values, none, name.len() - 1, at, &mut config);
+            let name = CStr::from_bytes_until_nul(&name).map_or(String::new(), |n| n.to_string_lossy().into_owned());
+            (id, name)
+        };
+        (0..count).map(one).collect()
+    })
+}
 
 /// Fails unless all is there that a dataset's numbers are made of; gives what the user should know
 /// of the rest.

@@ -1,9 +1,8 @@
 //! The tensors of a checkpoint, whatever files they are in: names, types, shapes and places. Numbers are read when they are asked for.
 
 use super::numbers::{numbers, numbers_or_integers};
-use super::{pytorch, safetensors_file, shards};
 use crate::error::{Error, Result};
-use crate::{progress, spelling};
+use crate::progress;
 use kpflow_core::Scalar;
 use safetensors::Dtype;
 use std::collections::{BTreeMap, HashMap};
@@ -49,34 +48,6 @@ impl Tensors {
     pub fn of(path: &Path, entries: BTreeMap<String, Entry>) -> Self {
         let (files, others, inner, notes) = (vec![path.into()], BTreeMap::new(), Vec::new(), HashMap::new());
         Self { files, entries, others, inner, notes, format: "safetensors" }
-    }
-
-    /// Opens a checkpoint of any format by what is in it: safetensors, `torch.save`, or either in several files.
-    pub fn open(path: &Path) -> Result<Self> {
-        if let Some(files) = shards::set_of(path)? {
-            return shards::join(path, files, None);
-        }
-        Self::open_one(path)
-    }
-
-    /// Opens one file: what lies in several is joined by who calls this.
-    pub(super) fn open_one(path: &Path) -> Result<Self> {
-        let mut file = spelling::open(path)?;
-        let mut start = [0; 8];
-        let mut read = 0;
-        while let Ok(n @ 1..) = file.read(&mut start[read..]) {
-            read += n;
-        }
-        let wrong = |what: String| Error::input(path, what);
-        // A safetensors file may begin so too, with the length of its header: that has bytes which are 0.
-        if start[0] == b'{' && !start[..read].contains(&0) {
-            return shards::index(path);
-        }
-        if pytorch::is_pytorch(&start[..read]) {
-            return pytorch::read(path, &start[..read]).map_err(wrong);
-        }
-        file.rewind().map_err(|e| wrong(format!("cannot be read: {e}")))?;
-        safetensors_file::read(path, &mut file)
     }
 
     /// Reads a tensor's numbers in C order; `None` if their type is none of floating point.

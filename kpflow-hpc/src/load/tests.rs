@@ -1,5 +1,4 @@
-use super::Array;
-use crate::job::Source;
+use super::{Array, Source};
 use safetensors::tensor::TensorView;
 use safetensors::Dtype;
 use std::path::{Path, PathBuf};

@@ -144,10 +144,10 @@ impl<T: Scalar> Reader<T> {
         let y = self.of_numbers(op, a, b)?.typed(element);
         match (element, &y) {
             // Few bits overflow; of many, and computed, it is not looked for.
-            (Element::Integer { bits, .. }, Value::Known(_)) if bits < 64 => super::element::cast(self, &y, element),
+            (Element::Integer { bits, .. }, Value::Known(_)) if bits < 64 => super::cast::cast(self, &y, element),
             (Element::Integer { bits, signed }, _) if bits <= 16 => {
                 let all = y.typed(Element::LONG);
-                super::element::cast(self, &all, Element::Integer { bits, signed })
+                super::cast::cast(self, &all, Element::Integer { bits, signed })
             }
             _ => Ok(y),
         }

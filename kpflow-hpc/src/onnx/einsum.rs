@@ -1,6 +1,6 @@
 //! `Einsum` of one or two tensors: axes moved so that it is one product of matrices.
 
-use super::layers::{matmul, permuted};
+use super::products::{matmul, permuted};
 use super::reader::{Op, Reader};
 use super::reduce::summed;
 use super::value::Value;

@@ -3,11 +3,15 @@
 use super::element::Element;
 use super::file::Array;
 use super::reader::{Op, Reader};
-use super::shapes::impossible;
 use super::value::{self, each_index, Moves, Origin, Value};
 use super::Node;
 use kpflow_core::model::{Form, Real, UnitWise, WeightId};
 use kpflow_core::Scalar;
+
+/// What is said of a tensor that something cannot be done with.
+pub(super) fn impossible(what: &str, shape: &[usize]) -> String {
+    format!("{what} a tensor of shape {shape:?}, which it cannot")
+}
 
 /// A computed index that may count from the end, of so many rows.
 struct FromEnd(f64);

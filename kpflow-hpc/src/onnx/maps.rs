@@ -1,6 +1,6 @@
 //! Convolutions, pooling and BatchNormalization: on maps `[1, C, (H,) W]`, inside as pixels of channels.
 
-use super::layers::{permuted, swapped};
+use super::products::{permuted, swapped};
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::Node;

@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod attributes;
+mod cast;
 mod control;
 mod einsum;
 mod element;
@@ -15,6 +16,7 @@ mod logic;
 mod maps;
 mod node;
 mod operators;
+mod products;
 mod reader;
 mod recurrent;
 mod reduce;

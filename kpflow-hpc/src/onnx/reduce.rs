@@ -1,8 +1,9 @@
 //! Reductions over axes.
 
-use super::element::{cast, Element};
+use super::cast::cast;
+use super::element::Element;
 use super::file::Array;
-use super::layers::{matmul, permuted};
+use super::products::{matmul, permuted};
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::Node;

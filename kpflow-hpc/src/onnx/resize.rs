@@ -1,7 +1,7 @@
 //! `Resize` to the nearest pixel, `DepthToSpace` and `SpaceToDepth`.
 
 use super::file::Array;
-use super::layers::permuted;
+use super::products::permuted;
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::Node;

@@ -1,17 +1,15 @@
 //! Operators that move numbers about, or that are about shapes.
 
-use super::element::{cast, Element};
+use super::cast::cast;
+use super::element::Element;
 use super::file::{count, Array, MOST};
-use super::layers::{last, matmul};
+use super::gather::impossible;
+use super::products::{last, matmul};
 use super::reader::{Op, Reader};
 use super::value::{self, each_index, Moves, Origin, Range, Value};
 use super::{Context, Node};
 use kpflow_core::Scalar;
 use rten_onnx::onnx::DataType;
-
-pub(super) fn impossible(what: &str, shape: &[usize]) -> String {
-    format!("{what} a tensor of shape {shape:?}, which it cannot")
-}
 
 /// Applies a node of this kind; `None` if it is of another.
 pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Node<'_>) -> Op<Option<Vec<Value>>> {

@@ -15,7 +15,7 @@ mod walk;
 pub use ledger::Spending;
 pub use network::Network;
 pub use speed::Speed;
-pub use table::{of_run, of_run_json, seconds};
+pub use table::{of_run, of_run_json};
 
 use crate::cli;
 use crate::comm::{Comm, Grid};

@@ -3,6 +3,7 @@
 use super::{Column, Plan, Planned};
 use crate::results::table::aligned;
 use crate::spelling::{number_of, plural};
+use crate::words::seconds;
 use serde_json::{json, Value};
 use std::fmt::Write;
 
@@ -24,17 +25,6 @@ fn bytes(x: f64) -> String {
         _ => (x / 1024.0, "KiB"),
     };
     format!("{value:.1} {unit}")
-}
-
-/// A duration in the unit that suits it.
-pub fn seconds(x: f64) -> String {
-    match x {
-        _ if x >= 2.0 * 86400.0 => format!("{:.1} d", x / 86400.0),
-        _ if x >= 7200.0 => format!("{:.1} h", x / 3600.0),
-        _ if x >= 120.0 => format!("{:.1} min", x / 60.0),
-        _ if x >= 0.1 => format!("{x:.1} s"),
-        _ => format!("{:.1} ms", x * 1e3),
-    }
 }
 
 /// Least to most.

@@ -1,7 +1,7 @@
 //! Drawing a plot as SVG.
 
+use super::cells;
 use super::plot::{thin, Axis, Image, Layer, Plot, Point, Scale};
-use super::raster;
 use super::scale::{axes, Placed};
 use super::style::Ink;
 use plotters::coord::Shift;
@@ -85,7 +85,7 @@ pub fn draw(plot: &Plot) -> Drawing {
         [0.0; 4]
     });
     if let Some(image) = &plot.image {
-        let ([x, y, w, h], data) = (place, raster::data_uri(image));
+        let ([x, y, w, h], data) = (place, cells::data_uri(image));
         let tag = format!(
             "<image x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" \
              style=\"image-rendering:pixelated\" href=\"{data}\"/>\n"

@@ -1,6 +1,8 @@
 //! `kpflow report`: result files as one page of pictures and tables, which needs nothing but itself.
 
 mod bitmap;
+mod cells;
+mod colors;
 mod draw;
 mod figure;
 mod figures;

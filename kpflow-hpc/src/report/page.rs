@@ -4,7 +4,8 @@ use super::draw::Drawing;
 use super::figure::Figure;
 use super::figures::{groups, Group, Section, Stage};
 use super::style::{sheet, Ink};
-use super::text::{bytes, count, digits, escape, operator, quantity, time, with_error};
+use super::text::{bytes, count, digits, escape, operator, time, with_error};
+use crate::analysis::shown::{Number, Row};
 use crate::results::read::{Analysis, Results};
 use std::fmt::Write;
 
@@ -160,35 +161,19 @@ fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
             )
         })
     };
-    let value = |a: &Analysis| with_error(a.value(), a.standard_error());
-    let item = |name: &'static str| move |a: &Analysis| a.list(name).first().map_or(String::new(), |x| digits(*x, 7));
-    let scalar =
-        |name: &'static str, error: &'static str| move |a: &Analysis| with_error(a.scalar(name), a.scalar(error));
-    let all = match group.quantity {
-        "eigenpairs" => vec![row("λ₁", &item("eigenvalues"))],
-        "singular_triplets" => vec![row("σ₁", &item("singular_values"))],
-        "marginal" => vec![
-            row("trace of the marginal", &value),
-            row("effective rank of the marginal", &scalar("effective_rank", "effective_rank_error")),
-        ],
-        "matrix" => vec![row("trace", &value), row("effective rank", &scalar("effective_rank", ""))],
-        "density" => {
-            vec![row("trace", &value), row("share of eigenvalues that are 0", &scalar("zero_mass", "zero_mass_error"))]
+    let number = |r: &Row, a: &Analysis| {
+        let error = group.output(r.of).and_then(|o| o.error).unwrap_or_default();
+        match (r.number, a.list(r.of)) {
+            (Number::Scalar, _) => with_error(a.scalar(r.of), a.scalar(error)),
+            (Number::First, list) => list.first().map_or(String::new(), |x| digits(*x, 7)),
+            (Number::Only, [one]) => with_error(Some(*one), a.list(error).first().copied()),
+            (Number::Only, _) => String::new(),
         }
-        "blocks" => {
-            let one = |a: &Analysis| match a.list("matrix") {
-                [norm] => with_error(Some(*norm), a.list("standard_errors").first().copied()),
-                _ => String::new(),
-            };
-            vec![row("trace", &value), row("Frobenius norm", &one)]
-        }
-        "learnability" => vec![
-            row("learnability", &value),
-            row("predicted decrease of the loss, a step,", &scalar("predicted_decrease", "")),
-        ],
-        other => vec![row(&quantity(other), &value)],
     };
-    all.into_iter().flatten().collect()
+    match group.known {
+        Some(quantity) => quantity.rows.iter().filter_map(|r| row(r.what, &|a| number(r, a))).collect(),
+        None => row(&group.title_of_quantity(), &|a| with_error(a.value(), a.standard_error())).into_iter().collect(),
+    }
 }
 
 /// What the runs needed: a row a property, a column a file.

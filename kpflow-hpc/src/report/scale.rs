@@ -1,6 +1,7 @@
 //! Axes as plotters wants them: where a number is, where the ticks are and what they say.
 
 use super::plot::{Axis, Layer, Scale};
+use super::text::raised;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use std::ops::Range;
 
@@ -152,18 +153,6 @@ pub fn power(x: f64) -> String {
         _ if (mantissa - 1.0).abs() < 1e-6 => format!("10{}", raised(exponent)),
         _ => format!("{}·10{}", plain(mantissa, 0.1), raised(exponent)),
     }
-}
-
-/// An exponent as raised digits.
-pub fn raised(n: i32) -> String {
-    let digit = |c: char| match c {
-        '-' => '⁻',
-        '1' => '¹',
-        '2' => '²',
-        '3' => '³',
-        c => char::from_u32('⁰' as u32 + c.to_digit(10).unwrap_or(0)).unwrap_or(c),
-    };
-    n.to_string().chars().map(digit).collect()
 }
 
 /// A number as fine as a step asks for.

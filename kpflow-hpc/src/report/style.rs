@@ -56,7 +56,7 @@ impl Ink {
     pub fn rgb(self) -> [u8; 3] {
         match self {
             // Neither end, which one of the papers would swallow.
-            Self::Order(at) => super::raster::viridis(0.12 + 0.70 * f64::from(at) / 255.0),
+            Self::Order(at) => super::colors::viridis(0.12 + 0.70 * f64::from(at) / 255.0),
             // Not quite those of the paper, which follow the scheme.
             Self::Black => [0x10, 0x10, 0x10],
             Self::White => [0xfd, 0xfd, 0xfd],

@@ -1,7 +1,5 @@
 //! Numbers and names as words.
 
-use super::scale::raised;
-
 /// Text as HTML and SVG take it; what no XML may hold is left out.
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -43,6 +41,18 @@ fn decimals(x: f64, last: i32) -> String {
     }
     let mantissa = x / 10f64.powi(exponent);
     format!("{mantissa:.*}·10{}", (last + exponent).clamp(0, 12) as usize, raised(exponent)).replace('-', "−")
+}
+
+/// An exponent as raised digits.
+pub fn raised(n: i32) -> String {
+    let digit = |c: char| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        c => char::from_u32('⁰' as u32 + c.to_digit(10).unwrap_or(0)).unwrap_or(c),
+    };
+    n.to_string().chars().map(digit).collect()
 }
 
 /// A number for the key of a picture.
@@ -135,17 +145,6 @@ pub fn operator(name: &str) -> String {
         "core" => "Σ U Uᵀ".into(),
         "constraint" => "P⁻¹".into(),
         other => other.into(),
-    }
-}
-
-/// What a quantity is called.
-pub fn quantity(name: &str) -> String {
-    match name {
-        "frobenius" => "Frobenius norm".into(),
-        "norm" => "spectral norm".into(),
-        "log_det" => "log det".into(),
-        "lyapunov" => "largest Lyapunov exponent".into(),
-        other => other.replace('_', " "),
     }
 }
 

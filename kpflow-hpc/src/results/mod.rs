@@ -16,10 +16,12 @@ pub use lock::Lock;
 pub use made_of::MadeOf;
 pub use parts::Parts;
 pub use past::Past;
-pub use place::{is_result, replaceable, utc};
+pub use place::{is_result, replaceable};
 
 use crate::error::{Kind, Result};
 use crate::network::Watched;
+use crate::replace::settle;
+use crate::words::utc;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type};
 use ndarray::{ArrayD, IxDyn};
@@ -134,6 +136,19 @@ pub struct Record<T> {
     pub computed: usize,
     /// Further arrays of numbers: name, shape, numbers.
     pub arrays: Vec<(&'static str, Vec<usize>, Vec<f64>)>,
+}
+
+impl<T> Record<T> {
+    /// The numbers of a list or an array; none if it is not there.
+    pub fn list(&self, name: &str) -> &[f64] {
+        let array = || self.arrays.iter().find(|a| a.0 == name).map(|a| &a.2);
+        match name {
+            "eigenvalues" => self.eigenvalues.as_ref(),
+            "residuals" => self.residuals.as_ref(),
+            _ => array(),
+        }
+        .map_or(&[], Vec::as_slice)
+    }
 }
 
 /// What the rank that needed most of it has needed.
@@ -365,12 +380,7 @@ impl ResultFile {
         }
         let file = if keep { hdf5::File::open_rw(&copy) } else { hdf5::File::create(&copy) }.map_err(|e| wrong(&e))?;
         edit(&file).and_then(|()| file.close()).map_err(|e| wrong(&e))?;
-        let sync = std::fs::File::open(&copy).and_then(|f| f.sync_all());
-        sync.and_then(|()| std::fs::rename(&copy, &self.path)).map_err(|e| wrong(&e))?;
-        // The new name outlives a power cut once its directory is on disk; not every file system can be asked for that.
-        let directory = self.path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let _ = std::fs::File::open(directory).and_then(|d| d.sync_all());
-        Ok(())
+        settle(&copy, &self.path).map_err(|e| wrong(&e))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{resolved, ResultFile};
 use crate::error::{Error, Result};
+use crate::replace::settle;
 use hdf5::plist::DatasetCreateBuilder;
 use hdf5::{Group, H5Type, Hyperslab, SliceOrIndex};
 use std::ops::Range;
@@ -54,8 +55,7 @@ pub fn write<T: H5Type>(
     std::fs::File::create(&copy).map_err(|e| wrong(&e))?;
     let file = hdf5::File::create(&copy).map_err(|e| wrong(&e))?;
     super::array(&file, tensor, &shape, data).and_then(|()| file.close()).map_err(|e| wrong(&e))?;
-    let sync = std::fs::File::open(&copy).and_then(|f| f.sync_all());
-    sync.and_then(|()| std::fs::rename(&copy, &path)).map_err(|e| wrong(&e))
+    settle(&copy, &path).map_err(|e| wrong(&e))
 }
 
 /// Removes the parts of what was in a result file's place.
@@ -76,11 +76,11 @@ pub(super) fn remove_of(results: &Path, analysis: &str) {
     for file in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
         // Names may hold dots: "a" must not take what is of "a.b".
-        let of = |tensor: &&str| {
+        let of = |tensor: &str| {
             let rank = name.strip_prefix(&format!("{analysis}.{tensor}.")).and_then(|n| n.strip_suffix(".h5"));
             rank.is_some_and(|r| r.bytes().all(|b| b.is_ascii_digit()))
         };
-        if super::read::TENSORS.iter().any(of) {
+        if crate::analysis::tensors().iter().any(|o| of(o.name)) {
             let _ = std::fs::remove_file(file.path());
         }
     }

@@ -1,10 +1,9 @@
-//! Whether a result file can be written where it should be, and when it was.
+//! Whether a result file can be written where it should be.
 
 use crate::error::{Error, Kind, Result};
 use crate::hdf5_file;
 use crate::replace::{self, Own};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The error of a file that cannot be written.
 pub(super) fn unwritable(path: &Path, e: &str, kind: Kind) -> Error {
@@ -46,17 +45,4 @@ pub fn is_result(path: &Path) -> Result<bool> {
     }
     let file = hdf5_file::open(path, "")?;
     Ok(hdf5_file::text_attribute(&file, "format").is_ok_and(|f| f == "kpflow-results"))
-}
-
-/// A time as ISO 8601 in UTC; days to dates by Hinnant's `civil_from_days`.
-pub fn utc(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, s) = ((seconds / 86400) as i64 + 719_468, seconds % 86400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let m = (5 * day + 2) / 153;
-    let (date, month) = (day - (153 * m + 2) / 5 + 1, if m < 10 { m + 3 } else { m - 9 });
-    let year = year + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z", s / 3600, s / 60 % 60, s % 60)
 }

@@ -1,6 +1,8 @@
 //! Numbers of result files as a person reads them, and the table of a training run.
 
-use crate::job::{Job, Quantity, Stage};
+use crate::analysis::outputs::Compared;
+use crate::analysis::{self, Output, Quantity};
+use crate::job::{Job, Stage};
 use hdf5::{File, Group};
 
 /// A number down to the decimal place `last` (2: hundredths).
@@ -29,10 +31,10 @@ pub fn value(analysis: &Group) -> Option<String> {
     })
 }
 
-/// The largest eigenvalue, or singular value, of an analysis.
-fn largest(analysis: &Group) -> Option<String> {
-    let values = |name: &str| analysis.dataset(name).ok()?.read_raw::<f64>().ok()?.first().copied();
-    values("eigenvalues").or(values("singular_values")).map(|v| number(v, place(v, 6)))
+/// The first number of a list of an analysis.
+fn first(analysis: &Group, list: &Output) -> Option<String> {
+    let first = analysis.dataset(list.name).ok()?.read_raw::<f64>().ok()?.first().copied();
+    first.map(|v| number(v, place(v, 6)))
 }
 
 /// Rows of words, right-aligned but for the first `left` columns.
@@ -58,10 +60,13 @@ pub fn stages(job: &Job) -> String {
     let columns: Vec<(String, &str)> = job
         .analyses
         .iter()
-        .map(|a| match a.quantity {
-            Quantity::Eigenpairs => (format!("{} λ_1", a.name), a.name.as_str()),
-            Quantity::SingularTriplets => (format!("{} σ_1", a.name), a.name.as_str()),
-            _ => (a.name.clone(), a.name.as_str()),
+        .map(|a| {
+            let leading = a.quantity.described().leading().map(|list| list.compared);
+            let head = match leading {
+                Some(Compared::Spectrum(letter)) => format!("{} {letter}_1", a.name),
+                Some(Compared::Estimate | Compared::No) | None => a.name.clone(),
+            };
+            (head, a.name.as_str())
         })
         .collect();
     let mut rows: Vec<Vec<String>> = Vec::new();
@@ -71,7 +76,7 @@ pub fn stages(job: &Job) -> String {
         let group = |name: &str| file.as_ref().and_then(|f| f.group(name).ok());
         let mut row = vec![stage.name.clone()];
         row.extend(columns.iter().map(|(_, name)| {
-            let cell = group(name).and_then(|g| largest_or_value(&g));
+            let cell = group(name).and_then(|g| leading_or_value(&g));
             cell.unwrap_or_else(|| "-".into())
         }));
         let to = |other: Option<&Stage>, operator| {
@@ -94,9 +99,11 @@ pub fn stages(job: &Job) -> String {
     aligned(&rows.into_iter().map(kept).collect::<Vec<_>>(), 1)
 }
 
-fn largest_or_value(analysis: &Group) -> Option<String> {
-    match analysis.link_exists("residuals") && !analysis.link_exists("value") {
-        true => largest(analysis),
-        false => value(analysis),
+fn leading_or_value(analysis: &Group) -> Option<String> {
+    let name = analysis.attr("quantity").and_then(|a| a.read_scalar()).ok();
+    let quantity = name.and_then(|name| analysis::named(&crate::hdf5_file::text(&name)));
+    match quantity.and_then(Quantity::leading) {
+        Some(list) => first(analysis, list),
+        None => value(analysis),
     }
 }

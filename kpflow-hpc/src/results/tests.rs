@@ -26,12 +26,6 @@ fn header() -> Header {
 }
 
 #[test]
-fn dates() {
-    assert_eq!(utc(header().started), "2024-02-29T12:34:56Z");
-    assert_eq!(utc(UNIX_EPOCH), "1970-01-01T00:00:00Z");
-}
-
-#[test]
 fn written_read_and_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.h5");

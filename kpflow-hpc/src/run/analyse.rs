@@ -112,7 +112,9 @@ pub(super) fn analyse<'a, T: Real>(
         let most = loaded.trajectories.div_ceil(engine.grid().size()) * loaded.shape.per_trajectory();
         let shared = memos.of(analysis, most);
         let before = shared.map_or(0, Shared::computed);
-        let (scale, lost, powers) = (Cell::new(0), Cell::new(false), told_degrees(analysis));
+        let sampled = matches!(analysis.method, Method::Hutchinson | Method::OneSided);
+        let powers = analysis.quantity.described().told_degrees(sampled);
+        let (scale, lost) = (Cell::new(0), Cell::new(false));
         let told = |m: usize, value: f64, error: f64| {
             let [value, error] = [(value, powers[0]), (error, powers[1])].map(|(x, d)| times_power(x, d * scale.get()));
             progress(m, value, error);
@@ -278,19 +280,6 @@ pub(super) fn require_finite<T: Real>(stop: StopReason, value: f64) -> Result<()
         return Err(Error::run(format!("the operator's products leave the range: {}", beyond::<T>())));
     }
     Ok(())
-}
-
-/// How often the value and the error that an estimate tells on its way have the operator as a
-/// factor.
-fn told_degrees(a: &Analysis) -> [i32; 2] {
-    let sampled = matches!(a.method, Method::Hutchinson | Method::OneSided);
-    match a.quantity {
-        Quantity::Alignment | Quantity::EntropyRank | Quantity::LogDet => [0, 0],
-        Quantity::EffectiveRank if sampled => [0, 0],
-        // Their error is a ratio.
-        Quantity::Eigenpairs | Quantity::SingularTriplets | Quantity::Norm | Quantity::Learnability => [1, 0],
-        _ => [1, 1],
-    }
 }
 
 /// Whether an operator has closed forms, and which.

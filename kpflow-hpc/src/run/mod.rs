@@ -295,7 +295,7 @@ fn analyses<T: Real>(
         record.quantity = analysis.quantity.name().into();
         record.with_stage.clone_from(&analysis.with_stage);
         record.seconds = clock.elapsed().as_secs_f64();
-        let said = told::line(&analysis.name, analysis.quantity, &record);
+        let said = told::line(&analysis.name, analysis.quantity.described(), &record);
         let event = told::finished(&analysis.name, &record);
         grid.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
         if voice.0 {

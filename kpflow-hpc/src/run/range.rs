@@ -9,6 +9,7 @@
 //! with a random vector, and what is found is scaled back here.
 
 use super::analyse::Setting;
+use crate::analysis::outputs::Degree;
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::estimate::{beyond, times_power, Estimate, Problem, StopReason, SKETCHES};
@@ -85,16 +86,6 @@ pub(super) fn restored(e: Estimate, k: i32) -> Estimate {
     Estimate { value, standard_error: up(e.standard_error), matvecs: e.matvecs, stop, history }
 }
 
-/// The degree of an array of a result: how often its numbers have the operator as a factor.
-fn degree(array: &str) -> i32 {
-    match array {
-        "matrix" | "standard_errors" | "eigenvalues" | "singular_values" | "traces" | "trace_errors" | "grid"
-        | "width" => 1,
-        "density" | "density_errors" | "time_constants" => -1,
-        _ => 0,
-    }
-}
-
 impl<T: Real> Setting<'_, '_, T> {
     /// k of the operator 2^-k A that problems are of. Collective.
     pub fn exponent(&self) -> i32 {
@@ -150,15 +141,18 @@ impl<T: Real> Setting<'_, '_, T> {
             r.history.iter_mut().for_each(|h| h[1..].iter_mut().for_each(up));
         }
         r.eigenvalues.iter_mut().flatten().for_each(up);
+        let quantity = self.analysis.quantity.described();
+        let degree = |name: &str| quantity.output(name).map_or(Degree::Power(0), |o| o.degree);
         for (name, _, numbers) in &mut r.arrays {
-            let degree = degree(name);
-            numbers.iter_mut().for_each(|x| *x = times_power(*x, degree * k));
-            if *name == "log10_grid" {
-                numbers.iter_mut().for_each(|x| *x += f64::from(k) * std::f64::consts::LOG10_2);
+            match degree(name) {
+                Degree::Power(degree) => numbers.iter_mut().for_each(|x| *x = times_power(*x, degree * k)),
+                Degree::Log10 => {
+                    numbers.iter_mut().for_each(|x| *x += f64::from(k) * std::f64::consts::LOG10_2);
+                }
             }
         }
         let numbers = r.value.iter().chain(r.eigenvalues.iter().flatten());
-        let mut numbers = numbers.chain(r.arrays.iter().filter(|a| degree(a.0) == 1).flat_map(|a| &a.2));
+        let mut numbers = numbers.chain(r.arrays.iter().filter(|a| degree(a.0) == Degree::Power(1)).flat_map(|a| &a.2));
         match numbers.any(|x| x.is_infinite()) {
             true => Err(Error::run(format!("a number of the result is out of range: {}", beyond::<T>()))),
             false => Ok(r),

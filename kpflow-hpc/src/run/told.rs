@@ -1,11 +1,13 @@
 //! What a run says of itself: the fields of its events, and what a dry run tells.
 
 use super::made_of::Making;
+use crate::analysis::shown::Line;
+use crate::analysis::Quantity;
 use crate::cli;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::events::{self, Voice};
-use crate::job::{Job, Quantity};
+use crate::job::Job;
 use crate::model::Loaded;
 use crate::plan;
 use crate::results::{Header, Past, Record, ResultFile, Spent};
@@ -158,32 +160,28 @@ pub(super) fn before_it_runs(e: Error, job: &Job) -> Error {
 }
 
 /// What a person reads of one analysis.
-pub(super) fn line<T>(name: &str, quantity: Quantity, r: &Record<T>) -> String {
+pub(super) fn line<T>(name: &str, quantity: &Quantity, r: &Record<T>) -> String {
     let few = |values: &[f64]| {
         let first: Vec<String> = values.iter().take(5).map(|v| format!("{v:.6e}")).collect();
         format!("{}{}", first.join(" "), if values.len() > 5 { " …" } else { "" })
     };
     let residuals = || r.residuals.iter().flatten().fold(0.0, |a: f64, &b| a.max(b));
-    let array = |name: &str| r.arrays.iter().find(|a| a.0 == name);
     let number = |v: f64| match r.standard_error {
         Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
         _ => format!("{v:.12e}"),
     };
-    let value = match (quantity, &r.eigenvalues, r.value) {
-        (Quantity::Eigenpairs, Some(values), _) => format!("{} (residuals ≤ {:.1e})", few(values), residuals()),
-        (Quantity::SingularTriplets, ..) => {
-            let values = array("singular_values").map_or(String::new(), |a| few(&a.2));
-            format!("{values} (residuals ≤ {:.1e})", residuals())
+    let value = r.value.map_or(String::new(), number);
+    let value = match quantity.line {
+        Line::Value => value,
+        Line::Words(words) => format!("{words} {value}"),
+        Line::Leading(list) => format!("{} (residuals ≤ {:.1e})", few(r.list(list)), residuals()),
+        Line::Matrix(name) => {
+            let shape = r.arrays.iter().find(|a| a.0 == name).map_or(&[][..], |a| &a.1);
+            format!("a matrix {shape:?} of trace {value}")
         }
-        (Quantity::Density, _, Some(v)) => format!("a density of trace {}", number(v)),
-        (_, _, Some(v)) => match array("matrix") {
-            Some((_, shape, _)) => format!("a matrix {shape:?} of trace {}", number(v)),
-            None => number(v),
-        },
-        _ => String::new(),
     };
     let Record { operator, method, matvecs, computed, seconds, status, .. } = r;
     let new = if computed == matvecs { String::new() } else { format!(" ({computed} of them new)") };
-    let quantity = quantity.name();
+    let quantity = quantity.name;
     format!("{name}: {operator} {quantity} ({method}) = {value}; {matvecs} products{new}, {seconds:.2} s, {status}")
 }

@@ -89,6 +89,11 @@ pub struct Description {
 pub const ALL: [&Description; 4] =
     [&flip_flop::DESCRIPTION, &memory_pro::DESCRIPTION, &line_attractor::DESCRIPTION, &low_rank_forecast::DESCRIPTION];
 
+/// The names of all tasks.
+pub fn names() -> [&'static str; ALL.len()] {
+    ALL.map(|task| task.name)
+}
+
 /// Inputs `[B, T, n_in]`, targets `[B, T, n_out]` and mask `[B, T]` of some trajectories.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch<T> {

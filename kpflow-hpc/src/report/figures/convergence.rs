@@ -1,6 +1,8 @@
 //! How estimates came to their values.
 
 use super::{curves, Figure, Group};
+use crate::analysis::shown::Picture;
+use crate::analysis::History;
 use crate::report::plot::{Axis, Layer, Scale};
 use crate::report::style::Ink;
 
@@ -8,12 +10,15 @@ use crate::report::style::Ink;
 const WIDE: f64 = 1.96;
 
 /// The figure of an analysis with a history of at least two steps.
-pub fn figures(group: &Group<'_>) -> Vec<Figure> {
+pub fn figures(group: &Group<'_>, _: &Picture) -> Vec<Figure> {
     if group.members.iter().all(|m| m.2.history.len() < 2) {
         return Vec::new();
     }
-    let residual = matches!(group.quantity, "eigenpairs" | "singular_triplets" | "norm" | "learnability");
-    vec![if residual { residuals(group) } else { values(group) }]
+    vec![match group.known.map(|q| q.history) {
+        Some(History::Residuals) => residuals(group, false),
+        Some(History::Bound) => residuals(group, true),
+        Some(History::Estimate { .. }) | None => values(group),
+    }]
 }
 
 fn values(group: &Group<'_>) -> Figure {
@@ -62,32 +67,33 @@ fn values(group: &Group<'_>) -> Figure {
     }
     Figure {
         name: group.file("convergence"),
-        title: group.title(&format!("Convergence: {}", crate::report::text::quantity(group.quantity))),
+        title: group.title(&format!("Convergence: {}", group.title_of_quantity())),
         caption: format!("{first} Bands: 95 % (±1.96 standard errors), cut at the picture's edge."),
         plot: curves(group, products(group), y, layers),
         table: None,
     }
 }
 
-fn residuals(group: &Group<'_>) -> Figure {
+/// The third of each step: the largest residual of pairs, or the bound that it gives.
+fn residuals(group: &Group<'_>, bound: bool) -> Figure {
     let mut layers = group.each(|ink, _, a| {
         let points: Vec<_> = a.history.iter().map(|h| (h[0], h[2])).collect();
         let dots = if points.len() <= 40 { points.clone() } else { Vec::new() };
         vec![Layer::line(points, ink), Layer::Dots { points: dots, ink, radius: 2.0, ring: false }]
     });
     let asked = group.members.iter().filter_map(|m| m.2.options.get("rtol")).find_map(toml::Value::as_float);
-    let mut caption = match group.quantity {
-        "norm" => "The bound of the error that the residual gives.",
-        _ => "The largest residual of the pairs that are asked for, as it was estimated on the way.",
+    let mut caption = match bound {
+        true => "The bound of the error that the residual gives.",
+        false => "The largest residual of the pairs that are asked for, as it was estimated on the way.",
     }
     .to_string();
-    if let Some(asked) = asked.filter(|a| *a > 0.0 && group.quantity != "norm") {
+    if let Some(asked) = asked.filter(|a| *a > 0.0 && !bound) {
         layers.push(Layer::Rule { at: asked, vertical: false, ink: Ink::Faint });
         caption += " Dashed: what was asked for.";
     }
     Figure {
         name: group.file("convergence"),
-        title: group.title(&format!("Convergence: {}", crate::report::text::quantity(group.quantity))),
+        title: group.title(&format!("Convergence: {}", group.title_of_quantity())),
         caption,
         plot: curves(group, products(group), Axis::new("residual", Scale::Log), layers),
         table: None,

@@ -1,17 +1,19 @@
-//! An error signal against the modes; Lyapunov exponents.
+//! An error signal against the modes.
 
 use super::{counted, curves, index, Figure, Group};
+use crate::analysis::learnability::{ENERGIES, TIME_CONSTANTS};
+use crate::analysis::outputs::EIGENVALUES;
+use crate::analysis::shown::Picture;
 use crate::report::figure::Table;
 use crate::report::plot::{Axis, Layer, Scale};
-use crate::report::style::Ink;
 use crate::report::text;
 
 /// More modes than this are not drawn.
 const MODES: usize = 60;
 
 /// The figures of a learnability.
-pub fn figures(group: &Group<'_>) -> Vec<Figure> {
-    if group.quantity != "learnability" || group.members.iter().all(|m| m.2.list("energies").is_empty()) {
+pub fn figures(group: &Group<'_>, _: &Picture) -> Vec<Figure> {
+    if group.members.iter().all(|m| m.2.list(ENERGIES.name).is_empty()) {
         return Vec::new();
     }
     let count = group.members.len().max(1) as f64;
@@ -20,7 +22,7 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
     let energies = group.each(|ink, _, a| {
         let shift = (at - (count - 1.0) / 2.0) * width;
         at += 1.0;
-        let bars = counted(a.list("energies")).into_iter().take(MODES).map(|p| (p.0 + shift, p.1));
+        let bars = counted(a.list(ENERGIES.name)).into_iter().take(MODES).map(|p| (p.0 + shift, p.1));
         vec![Layer::Bars { points: bars.collect(), ink, width: width * 0.92 }]
     });
     let found: Vec<_> = group
@@ -28,17 +30,18 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
         .iter()
         .map(|(_, s, a)| {
             let label = if group.stages > 1 { format!("{} ", s.label) } else { String::new() };
-            format!("{label}{} %", text::digits(100.0 * a.list("energies").iter().sum::<f64>(), 3))
+            format!("{label}{} %", text::digits(100.0 * a.list(ENERGIES.name).iter().sum::<f64>(), 3))
         })
         .take(8)
         .collect();
     let times = group.each(|ink, _, a| {
-        let points: Vec<_> = counted(a.list("time_constants")).into_iter().take(MODES).filter(|p| p.1 > 0.0).collect();
+        let points: Vec<_> =
+            counted(a.list(TIME_CONSTANTS.name)).into_iter().take(MODES).filter(|p| p.1 > 0.0).collect();
         vec![Layer::Line { points: points.clone(), ink, width: 1.0, alpha: 0.7 }, Layer::dots(points, ink)]
     });
     vec![
         Figure {
-            name: group.file("energies"),
+            name: group.file(ENERGIES.name),
             title: group.title("The error signal in the modes"),
             caption: format!("(v · e)² / ‖e‖² of each mode v; together {}.", found.join(", ")),
             plot: curves(
@@ -63,38 +66,12 @@ pub fn figures(group: &Group<'_>) -> Vec<Figure> {
 
 /// λ, share and time constant of each mode, where there is one file.
 fn table(group: &Group<'_>) -> Option<Table> {
-    let [(_, _, a)] = group.members[..] else { return group.table("mode", "energies") };
-    let lists = ["eigenvalues", "energies", "time_constants"].map(|l| a.list(l));
+    let [(_, _, a)] = group.members[..] else { return group.table("mode", ENERGIES.name) };
+    let lists = [EIGENVALUES.name, ENERGIES.name, TIME_CONSTANTS.name].map(|l| a.list(l));
     let row = |i: usize| {
         let cells = lists.iter().map(|l| l.get(i).map_or(String::new(), |x| text::digits(*x, 5)));
         std::iter::once((i + 1).to_string()).chain(cells).collect::<Vec<_>>()
     };
     let heads = ["mode", "eigenvalue", "share of the error signal", "time constant"].map(String::from).to_vec();
     Some(Table { heads, rows: (0..lists[1].len().min(MODES)).map(row).collect() })
-}
-
-/// The exponents of every trajectory, and their means.
-pub fn lyapunov(group: &Group<'_>) -> Vec<Figure> {
-    if group.quantity != "lyapunov" || group.members.iter().all(|m| m.2.array("exponents").is_none()) {
-        return Vec::new();
-    }
-    let mut layers = vec![Layer::Rule { at: 0.0, vertical: false, ink: Ink::Faint }];
-    layers.extend(group.each(|ink, _, a| {
-        let Some((b, n, data)) = a.matrix("exponents") else { return Vec::new() };
-        let row = |i: usize| &data[i * n..(i + 1) * n];
-        let each = (0..b.min(32)).map(|i| Layer::Line { points: counted(row(i)), ink, width: 1.0, alpha: 0.25 });
-        let mean: Vec<f64> = (0..n).map(|j| (0..b).map(|i| row(i)[j]).sum::<f64>() / b.max(1) as f64).collect();
-        let points = counted(&mean);
-        let dots = if n <= 130 { points.clone() } else { Vec::new() };
-        each.chain([Layer::line(points, ink), Layer::Dots { points: dots, ink, radius: 2.0, ring: false }]).collect()
-    }));
-    vec![Figure {
-        name: group.file("lyapunov"),
-        title: group.title("Lyapunov exponents"),
-        caption: "A step, largest first: the mean over trajectories, and pale each trajectory by itself (32 at most). Above 0 \
-                  neighbouring states part. A direction that is lost altogether has −∞, which is not drawn."
-            .into(),
-        plot: curves(group, index("number"), Axis::new("exponent", Scale::Linear), layers),
-        table: None,
-    }]
 }

@@ -1,9 +1,12 @@
 //! Marginals, blocks and whole matrices: curves of modes, and coloured cells.
 
 use super::{Figure, Group, Stage};
+use crate::analysis::outputs::{EIGENVALUES, MATRIX, STANDARD_ERRORS};
+use crate::analysis::shown::Picture;
+use crate::analysis::BLOCKS;
+use crate::report::cells::{image, shrink, Colors};
 use crate::report::figure::Table;
 use crate::report::plot::{Axis, Layer, Plot, Scale};
-use crate::report::raster::{image, shrink, Colors};
 use crate::report::style::Ink;
 use crate::report::text;
 use crate::results::read::Analysis;
@@ -16,10 +19,7 @@ const SHARE: f64 = 1e-3;
 const WRITTEN: usize = 8;
 
 /// The figures of a marginal.
-pub fn marginals(group: &Group<'_>) -> Vec<Figure> {
-    if group.quantity != "marginal" {
-        return Vec::new();
-    }
+pub fn marginals(group: &Group<'_>, _: &Picture) -> Vec<Figure> {
     let (shown, omitted) = group.shown();
     let mut figures = Vec::new();
     for (_, stage, a) in shown {
@@ -29,17 +29,18 @@ pub fn marginals(group: &Group<'_>) -> Vec<Figure> {
     figures
 }
 
-/// The figures of blocks between variables and of whole matrices.
-pub fn blocks(group: &Group<'_>) -> Vec<Figure> {
+/// The figures of blocks between variables.
+pub fn blocks(group: &Group<'_>, _: &Picture) -> Vec<Figure> {
     let (shown, omitted) = group.shown();
-    let make = |(_, stage, a): (usize, &Stage, &Analysis)| match group.quantity {
-        "blocks" => block(group, stage, a, &omitted),
-        "matrix" => {
-            let (rows, columns, data) = a.matrix("matrix")?;
-            let name = "flat index (b · T + t) · N + j";
-            Some(cells(group, stage, ("The matrix", "matrix"), [name; 2], (rows, columns, data), &omitted))
-        }
-        _ => None,
+    shown.into_iter().filter_map(|(_, stage, a)| block(group, stage, a, &omitted)).collect()
+}
+
+/// The figures of whole matrices.
+pub fn whole(group: &Group<'_>, _: &Picture) -> Vec<Figure> {
+    let (shown, omitted) = group.shown();
+    let name = "flat index (b · T + t) · N + j";
+    let make = |(_, stage, a): (usize, &Stage, &Analysis)| {
+        Some(cells(group, stage, ("The matrix", MATRIX.name), [name; 2], a.matrix(MATRIX.name)?, &omitted))
     };
     shown.into_iter().filter_map(make).collect()
 }
@@ -57,7 +58,7 @@ fn name_of(group: &Group<'_>, stage: &Stage, what: &str) -> Vec<String> {
 /// Onto which axes, as words; by the size where the job does not say.
 fn onto(stage: &Stage, a: &Analysis) -> (String, String) {
     let axes = a.axes();
-    let size = a.matrix("matrix").map_or(0, |m| m.0);
+    let size = a.matrix(MATRIX.name).map_or(0, |m| m.0);
     let by_size = || {
         let axis = ["trajectory", "time", "unit"].into_iter().zip(stage.results.shape).find(|x| x.1 == size);
         axis.map_or("part".to_string(), |x| x.0.to_string())
@@ -87,7 +88,7 @@ fn first_step(a: &Analysis, axis: &str) -> f64 {
 /// The leading modes as curves.
 fn modes(group: &Group<'_>, stage: &Stage, a: &Analysis, omitted: &str) -> Option<Figure> {
     let (rows, d, data) = a.matrix("modes")?;
-    let values = a.list("eigenvalues");
+    let values = a.list(EIGENVALUES.name);
     let (sum, (axis, title)) = (values.iter().sum::<f64>(), onto(stage, a));
     let first = first_step(a, &axis);
     let mut layers = Vec::new();
@@ -123,8 +124,8 @@ fn modes(group: &Group<'_>, stage: &Stage, a: &Analysis, omitted: &str) -> Optio
 
 fn marginal(group: &Group<'_>, stage: &Stage, a: &Analysis, omitted: &str) -> Option<Figure> {
     let (axis, title) = onto(stage, a);
-    let words = (format!("Marginal over {axis}"), "matrix");
-    Some(cells(group, stage, (&words.0, words.1), [title.as_str(); 2], a.matrix("matrix")?, omitted))
+    let words = (format!("Marginal over {axis}"), MATRIX.name);
+    Some(cells(group, stage, (&words.0, words.1), [title.as_str(); 2], a.matrix(MATRIX.name)?, omitted))
 }
 
 /// A matrix as coloured cells.
@@ -160,10 +161,10 @@ fn cells(
 /// ‖A_ab‖_F of the variables.
 fn block(group: &Group<'_>, stage: &Stage, a: &Analysis, omitted: &str) -> Option<Figure> {
     // A state of one variable has one block, whose norm the table of numbers has.
-    let (rows, columns, data) = a.matrix("matrix").filter(|m| m.0 > 1)?;
+    let (rows, columns, data) = a.matrix(MATRIX.name).filter(|m| m.0 > 1)?;
     let name = |i: usize| stage.results.variables.get(i).map_or(format!("{}", i + 1), |v| v.name.clone());
     let names: Vec<String> = (0..rows).map(name).collect();
-    let errors = a.list("standard_errors");
+    let errors = a.list(STANDARD_ERRORS.name);
     let cell = |i: usize| text::with_error(data.get(i).copied(), errors.get(i).copied());
     let table = (0..rows).map(|i| {
         let trace = text::with_error(a.list("traces").get(i).copied(), a.list("trace_errors").get(i).copied());
@@ -180,7 +181,7 @@ fn block(group: &Group<'_>, stage: &Stage, a: &Analysis, omitted: &str) -> Optio
         plot.y = Axis::new("variable", Scale::Whole).over(over(rows).0, over(rows).1).down();
     }
     Some(Figure {
-        name: name_of(group, stage, "blocks"),
+        name: name_of(group, stage, BLOCKS.name),
         title: title_of(group, stage, "Blocks between variables"),
         caption: format!("‖A_ab‖_F between the variables of the state; the colours are logarithmic.{omitted}"),
         plot,

@@ -7,18 +7,19 @@ mod alignment;
 mod convergence;
 mod density;
 mod learnability;
+mod lyapunov;
 mod matrices;
 mod spectra;
 mod stages;
-
-pub use alignment::alignments;
-pub use stages::glance;
 
 use super::figure::{Figure, Table};
 use super::plot::{Axis, Layer, Plot, Scale};
 use super::style::Ink;
 use super::text;
+use crate::analysis::shown::Picture;
+use crate::analysis::{Output, Quantity};
 use crate::results::read::{Analysis, Results};
+use std::collections::BTreeMap;
 
 /// A result file in the report.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Group<'a> {
     pub operator: &'a str,
     /// Its quantity.
     pub quantity: &'a str,
+    /// What is known of the quantity; nothing where another version wrote it.
+    pub known: Option<&'static Quantity>,
     /// Cells on a side of a heat map, at most.
     pub cells: usize,
     /// How many files there are in all.
@@ -75,6 +78,7 @@ pub fn groups(stages: &[Stage]) -> Vec<Group<'_>> {
                     name,
                     operator,
                     quantity,
+                    known: a.described(),
                     stages: stages.len(),
                     cells: CELLS,
                     members: Vec::new(),
@@ -84,52 +88,115 @@ pub fn groups(stages: &[Stage]) -> Vec<Group<'_>> {
             groups[at].members.push((i, stage, a));
         }
     }
-    let pictures =
-        |g: &Group<'_>| if matches!(g.quantity, "marginal" | "matrix") { g.members.len().min(MATRICES) } else { 0 };
-    let pictures: usize = groups.iter().map(pictures).sum();
+    let large = |g: &&Group<'_>| g.pictures().iter().any(Picture::is_large);
+    let pictures: usize = groups.iter().filter(large).map(|g| g.members.len().min(MATRICES)).sum();
     // As many cells in all as eight large pictures have.
     let side = (CELLS as f64 * (8.0 / pictures.max(8) as f64).sqrt()) as usize;
     groups.iter_mut().for_each(|g| g.cells = side.max(32));
     groups
 }
 
+/// The sections of the page, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Glance,
+    Spectra,
+    Densities,
+    Marginals,
+    Matrices,
+    Alignment,
+    Learnability,
+    Lyapunov,
+    Convergence,
+}
+
+impl Part {
+    /// Its heading, and what a reader should know.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Glance => ("At a glance", ""),
+            Self::Spectra => ("Spectra", ""),
+            Self::Densities => ("Densities", "Of the eigenvalues that are not 0, smoothed; the integral is 1."),
+            Self::Marginals => (
+                "Over time, trajectories and units",
+                "Marginals: partial traces of the operator. Their leading modes say where in the task learning moves the state together.",
+            ),
+            Self::Matrices => ("Blocks and whole matrices", ""),
+            Self::Alignment => (
+                "Alignment between stages",
+                "⟨A, B⟩_F / (‖A‖_F ‖B‖_F) of the operators at two stages: 1 where they are the same up to a factor.",
+            ),
+            Self::Learnability => {
+                ("Learnability", "What gradient descent can do about an error signal, mode by mode.")
+            }
+            Self::Lyapunov => ("Lyapunov exponents", ""),
+            Self::Convergence => ("Convergence", "Estimates as products were spent."),
+        }
+    }
+}
+
+/// How a picture is drawn.
+enum Draw {
+    /// One analysis by itself.
+    Each(fn(&Group<'_>, &Picture) -> Vec<Figure>),
+    /// All analyses that have the picture together; it has a section of its own.
+    Together(fn(&[Stage], &[Group<'_>]) -> Vec<Figure>),
+}
+
+/// Where a picture stands, and what draws it.
+fn drawn(picture: &Picture) -> (Part, Draw) {
+    match picture {
+        Picture::OverStages { .. } => (Part::Glance, Draw::Together(stages::glance)),
+        Picture::Spectrum { .. } => (Part::Spectra, Draw::Each(spectra::spectrum)),
+        Picture::Energy { .. } => (Part::Spectra, Draw::Each(spectra::energy)),
+        Picture::Residuals => (Part::Spectra, Draw::Each(spectra::residuals)),
+        Picture::Density => (Part::Densities, Draw::Each(density::figures)),
+        Picture::Modes => (Part::Marginals, Draw::Each(matrices::marginals)),
+        Picture::Cells => (Part::Matrices, Draw::Each(matrices::whole)),
+        Picture::Blocks => (Part::Matrices, Draw::Each(matrices::blocks)),
+        Picture::BetweenStages => (Part::Alignment, Draw::Together(alignment::alignments)),
+        Picture::ErrorSignal => (Part::Learnability, Draw::Each(learnability::figures)),
+        Picture::Exponents => (Part::Lyapunov, Draw::Each(lyapunov::figures)),
+        Picture::Convergence => (Part::Convergence, Draw::Each(convergence::figures)),
+    }
+}
+
 /// All figures, by sections; sections without figures are left out.
 pub fn sections(stages: &[Stage]) -> Vec<Section> {
     let groups = groups(stages);
-    let of = |title, lead, make: &dyn Fn(&Group<'_>) -> Vec<Figure>| Section {
-        title,
-        lead,
-        figures: groups.iter().flat_map(make).collect(),
+    let mut parts: BTreeMap<Part, Vec<Figure>> = BTreeMap::new();
+    for (group, picture) in groups.iter().flat_map(|g| g.pictures().iter().map(move |p| (g, p))) {
+        let (part, draw) = drawn(picture);
+        match draw {
+            Draw::Each(draw) => parts.entry(part).or_default().extend(draw(group, picture)),
+            Draw::Together(draw) => {
+                parts.entry(part).or_insert_with(|| draw(stages, &groups));
+            }
+        }
+    }
+    let section = |(part, figures): (Part, Vec<Figure>)| {
+        let (title, lead) = part.words();
+        Section { title, lead, figures }
     };
-    let first = Section { title: "At a glance", lead: "", figures: glance(stages, &groups) };
-    let alignment = Section {
-        title: "Alignment between stages",
-        lead: "⟨A, B⟩_F / (‖A‖_F ‖B‖_F) of the operators at two stages: 1 where they are the same up to a factor.",
-        figures: alignments(stages, &groups),
-    };
-    let sections = [
-        first,
-        of("Spectra", "", &|g| spectra::figures(g)),
-        of("Densities", "Of the eigenvalues that are not 0, smoothed; the integral is 1.", &|g| density::figures(g)),
-        of(
-            "Over time, trajectories and units",
-            "Marginals: partial traces of the operator. Their leading modes say where in the task learning moves the state together.",
-            &|g| matrices::marginals(g),
-        ),
-        of("Blocks and whole matrices", "", &|g| matrices::blocks(g)),
-        alignment,
-        of(
-            "Learnability",
-            "What gradient descent can do about an error signal, mode by mode.",
-            &|g| learnability::figures(g),
-        ),
-        of("Lyapunov exponents", "", &|g| learnability::lyapunov(g)),
-        of("Convergence", "Estimates as products were spent.", &|g| convergence::figures(g)),
-    ];
-    sections.into_iter().filter(|s| !s.figures.is_empty()).collect()
+    parts.into_iter().filter(|p| !p.1.is_empty()).map(section).collect()
 }
 
 impl<'a> Group<'a> {
+    /// The figures of its quantity.
+    pub fn pictures(&self) -> &'static [Picture] {
+        self.known.map_or(&[Picture::Convergence], |q| q.figures)
+    }
+
+    /// What its quantity is called.
+    pub fn title_of_quantity(&self) -> String {
+        self.known.map_or_else(|| self.quantity.replace('_', " "), |q| q.title.into())
+    }
+
+    /// What is known of one of its datasets.
+    pub fn output(&self, name: &str) -> Option<&'static Output> {
+        self.known?.output(name)
+    }
+
     /// The colour of a file.
     pub fn ink(&self, stage: usize) -> Ink {
         Ink::of(stage, self.stages)
@@ -189,16 +256,16 @@ impl<'a> Group<'a> {
 
 impl Stage {
     /// The value of the analysis of this operator and quantity of the whole state, if there is one.
-    pub fn value_of(&self, operator: &str, quantity: &str) -> Option<f64> {
+    pub fn value_of(&self, operator: &str, quantity: &Quantity) -> Option<f64> {
         self.whole(operator, quantity)?.value().filter(|v| v.is_finite())
     }
     /// Half of its interval of 95 %, by its value; 0 if there is none.
-    pub fn error_of(&self, operator: &str, quantity: &str) -> f64 {
+    pub fn error_of(&self, operator: &str, quantity: &Quantity) -> f64 {
         let relative = |a: &Analysis| Some(1.96 * a.standard_error()? / a.value()?.abs());
         self.whole(operator, quantity).and_then(relative).filter(|e| e.is_finite()).unwrap_or(0.0)
     }
-    fn whole(&self, operator: &str, quantity: &str) -> Option<&Analysis> {
-        let fits = |a: &&Analysis| a.operator == operator && a.quantity == quantity && !is_part(a);
+    fn whole(&self, operator: &str, quantity: &Quantity) -> Option<&Analysis> {
+        let fits = |a: &&Analysis| a.operator == operator && a.quantity == quantity.name && !is_part(a);
         self.results.analyses.iter().find(fits)
     }
 }

@@ -1,34 +1,21 @@
 //! Eigenvalues and singular values, the energy in the leading ones, and residuals.
 
 use super::{counted, curves, index, is_part, Figure, Group};
+use crate::analysis::outputs::{EFFECTIVE_RANK as RANK, EIGENVALUES, RESIDUALS};
+use crate::analysis::shown::Picture;
+use crate::analysis::{EFFECTIVE_RANK, TRACE};
 use crate::report::plot::{Axis, Layer, Scale};
 use crate::report::style::Ink;
 
 /// More points than this are a curve without dots.
 const DOTS: usize = 130;
 
-/// The figures of a spectrum.
-pub fn figures(group: &Group<'_>) -> Vec<Figure> {
-    let (list, word) = match group.quantity {
-        "singular_triplets" => ("singular_values", "singular value"),
-        "eigenpairs" | "matrix" | "marginal" => ("eigenvalues", "eigenvalue"),
-        _ => return Vec::new(),
-    };
+/// Values on a logarithmic axis; their residuals as error bars, and rings where those leave less than two digits.
+pub fn spectrum(group: &Group<'_>, picture: &Picture) -> Vec<Figure> {
+    let Picture::Spectrum { values: list, word } = *picture else { return Vec::new() };
     if group.members.iter().all(|m| m.2.list(list).is_empty()) {
         return Vec::new();
     }
-    let mut figures = vec![spectrum(group, list, word)];
-    if list == "eigenvalues" {
-        figures.extend(energy(group));
-    }
-    if group.quantity != "marginal" && group.members.iter().any(|m| m.2.list("residuals").iter().any(|r| *r > 0.0)) {
-        figures.push(residuals(group));
-    }
-    figures
-}
-
-/// Values on a logarithmic axis; their residuals as error bars, and rings where those leave less than two digits.
-fn spectrum(group: &Group<'_>, list: &str, word: &str) -> Figure {
     let mut small = 0;
     let layers = group.each(|ink, _, a| {
         let values = a.list(list);
@@ -58,20 +45,17 @@ fn spectrum(group: &Group<'_>, list: &str, word: &str) -> Figure {
     if small > 0 {
         caption += &format!(" {small} of no more than 10⁻¹² of the largest are not shown.");
     }
-    Figure {
+    vec![Figure {
         name: group.file("spectrum"),
         title: group.title(&format!("Spectrum{}", onto(group))),
         caption,
         plot: curves(group, index("number"), Axis::new(word, Scale::Log), layers),
         table: group.table("number", list),
-    }
+    }]
 }
 
-/// Onto what a marginal is.
+/// Onto what a marginal is; nothing for what is none.
 fn onto(group: &Group<'_>) -> String {
-    if group.quantity != "marginal" {
-        return String::new();
-    }
     let axes = group.members.first().map(|m| m.2.axes()).unwrap_or_default();
     if axes.is_empty() {
         String::new()
@@ -81,20 +65,22 @@ fn onto(group: &Group<'_>) -> String {
 }
 
 /// The share of the trace in the leading eigenvalues.
-fn energy(group: &Group<'_>) -> Option<Figure> {
+pub fn energy(group: &Group<'_>, picture: &Picture) -> Vec<Figure> {
+    let Picture::Energy { all: has_all } = *picture else { return Vec::new() };
+    if group.members.iter().all(|m| m.2.list(EIGENVALUES.name).is_empty()) {
+        return Vec::new();
+    }
     let (mut whole, mut vague) = (true, 0.0f64);
     let mut ranks = Vec::new();
     let mut layers = Vec::new();
     for (i, stage, a) in &group.members {
-        let (values, ink) = (a.list("eigenvalues"), group.ink(*i));
+        let (values, ink) = (a.list(EIGENVALUES.name), group.ink(*i));
         let all: f64 = values.iter().sum();
-        let trace = match group.quantity {
-            "eigenpairs" => stage.value_of(group.operator, "trace").filter(|_| !is_part(a)),
-            _ => Some(all),
-        };
+        let of_file = |quantity| stage.value_of(group.operator, quantity).filter(|_| !is_part(a));
+        let trace = if has_all { Some(all) } else { of_file(&TRACE) };
         whole &= trace.is_some();
-        if group.quantity == "eigenpairs" {
-            vague = vague.max(stage.error_of(group.operator, "trace"));
+        if !has_all {
+            vague = vague.max(stage.error_of(group.operator, &TRACE));
         }
         let total = trace.unwrap_or(all);
         if !(total > 0.0 && total.is_finite()) {
@@ -111,17 +97,14 @@ fn energy(group: &Group<'_>) -> Option<Figure> {
         if dots {
             layers.push(Layer::Dots { points, ink, radius: 2.0, ring: false });
         }
-        let rank = match group.quantity {
-            "eigenpairs" => stage.value_of(group.operator, "effective_rank").filter(|_| !is_part(a)),
-            _ => a.scalar("effective_rank"),
-        };
+        let rank = if has_all { a.scalar(RANK.name) } else { of_file(&EFFECTIVE_RANK) };
         if let Some(rank) = rank.filter(|r| r.is_finite()) {
             layers.push(Layer::Rule { at: rank, vertical: true, ink });
             ranks.push((stage.label.as_str(), rank));
         }
     }
     if layers.is_empty() {
-        return None;
+        return Vec::new();
     }
     let of = if whole { "of the trace" } else { "of the sum of those found" };
     let mut caption = format!("The share {of} in the k leading eigenvalues.");
@@ -136,18 +119,22 @@ fn energy(group: &Group<'_>) -> Option<Figure> {
         caption += &format!(" Dashed: the effective rank, {}.", say.collect::<Vec<_>>().join(", "));
     }
     let y = Axis::new(format!("share {of}"), Scale::Linear).with_zero();
-    Some(Figure {
+    vec![Figure {
         name: group.file("energy"),
         title: group.title(&format!("Cumulative energy{}", onto(group))),
         caption,
         plot: curves(group, Axis::new("k", Scale::Whole).with_zero(), y, layers),
         table: None,
-    })
+    }]
 }
 
-fn residuals(group: &Group<'_>) -> Figure {
+/// Residuals, where any is above 0.
+pub fn residuals(group: &Group<'_>, _: &Picture) -> Vec<Figure> {
+    if !group.members.iter().any(|m| m.2.list(RESIDUALS.name).iter().any(|r| *r > 0.0)) {
+        return Vec::new();
+    }
     let mut layers = group.each(|ink, _, a| {
-        let points: Vec<_> = counted(a.list("residuals")).into_iter().filter(|p| p.1 > 0.0).collect();
+        let points: Vec<_> = counted(a.list(RESIDUALS.name)).into_iter().filter(|p| p.1 > 0.0).collect();
         vec![Layer::dots(points, ink)]
     });
     let asked = group.members.iter().filter_map(|m| m.2.options.get("rtol")).find_map(toml::Value::as_float);
@@ -156,11 +143,11 @@ fn residuals(group: &Group<'_>) -> Figure {
         layers.push(Layer::Rule { at: asked, vertical: false, ink: Ink::Faint });
         caption += " Dashed: what was asked for.";
     }
-    Figure {
-        name: group.file("residuals"),
+    vec![Figure {
+        name: group.file(RESIDUALS.name),
         title: group.title("Residuals"),
         caption,
         plot: curves(group, index("number"), Axis::new("residual", Scale::Log), layers),
-        table: group.table("number", "residuals"),
-    }
+        table: group.table("number", RESIDUALS.name),
+    }]
 }

@@ -1,24 +1,13 @@
 //! What changes over the stages of a training, at a glance.
 
 use super::{Figure, Group, Stage};
+use crate::analysis::shown::Picture;
 use crate::report::plot::{Axis, Layer, Plot, Scale};
 use crate::report::style::Ink;
 use crate::report::text;
 
 /// With more stages than this bars become a curve.
 const BARS: usize = 12;
-/// Scalars that are drawn over stages, the first the widest.
-const QUANTITIES: [&str; 9] = [
-    "effective_rank",
-    "stable_rank",
-    "entropy_rank",
-    "trace",
-    "frobenius",
-    "norm",
-    "log_det",
-    "learnability",
-    "lyapunov",
-];
 
 /// The effective rank over the files, and the other scalars; nothing for one file.
 pub fn glance(stages: &[Stage], groups: &[Group<'_>]) -> Vec<Figure> {
@@ -31,8 +20,16 @@ pub fn glance(stages: &[Stage], groups: &[Group<'_>]) -> Vec<Figure> {
     shown.iter().enumerate().map(figure).collect()
 }
 
-fn place(group: &Group<'_>) -> Option<usize> {
-    QUANTITIES.iter().position(|q| *q == group.quantity)
+/// How early it is drawn, and how to read it; nothing where it is not.
+fn over_stages(group: &Group<'_>) -> Option<(u8, &'static str)> {
+    group.pictures().iter().find_map(|picture| {
+        let Picture::OverStages { place, reading } = *picture else { return None };
+        Some((place, reading))
+    })
+}
+
+fn place(group: &Group<'_>) -> Option<u8> {
+    over_stages(group).map(|(place, _)| place)
 }
 
 /// Stage, value and standard error, where there is a value.
@@ -72,7 +69,7 @@ fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
             lift: 0.0,
         });
     }
-    let quantity = text::quantity(group.quantity);
+    let quantity = group.title_of_quantity();
     let names = Scale::Names(stages.iter().map(|s| s.label.clone()).collect());
     let mut y = Axis::new(quantity.clone(), Scale::Linear).with_zero();
     // Room for the numbers above the bars.
@@ -88,25 +85,22 @@ fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
     Figure {
         name: vec![String::new(), group.name.into(), "over-stages".into()],
         title: format!("{} of {} over the stages ({})", capital(&quantity), text::operator(group.operator), group.name),
-        caption: caption(stages, &values, group.quantity),
+        caption: caption(stages, &values, over_stages(group).map_or("", |(_, reading)| reading)),
         plot: Plot { x: Axis::new("", names), y, layers, wide, ..Plot::default() },
         table: None,
     }
 }
 
 /// From the first to the last, in words.
-fn caption(stages: &[Stage], values: &[(usize, f64, f64)], quantity: &str) -> String {
+fn caption(stages: &[Stage], values: &[(usize, f64, f64)], reading: &str) -> String {
     let say = |v: &(usize, f64, f64)| format!("{} {}", stages[v.0].label, text::with_error(Some(v.1), Some(v.2)));
     let line = match values {
         [first, .., last] if values.len() > 5 => format!("From {} to {}.", say(first), say(last)),
         few => format!("{}.", few.iter().map(say).collect::<Vec<_>>().join(" → ")),
     };
-    let what = match quantity {
-        "effective_rank" => " The effective rank, the squared trace over the squared Frobenius norm, says in about how many directions learning moves the state.",
-        _ => "",
-    };
+    let space = if reading.is_empty() { "" } else { " " };
     let bars = if values.iter().any(|v| v.2 > 0.0) { " Error bars: 95 %." } else { "" };
-    format!("{line}{bars}{what}")
+    format!("{line}{bars}{space}{reading}")
 }
 
 fn capital(text: &str) -> String {

@@ -5,6 +5,7 @@
 
 mod reader;
 
+use crate::analysis;
 use crate::error::{Error, Result};
 use crate::hdf5_file::{self, Hdf5File};
 use hdf5::types::VarLenUnicode;
@@ -14,8 +15,6 @@ use std::path::{Path, PathBuf};
 
 /// The newest format that this program reads.
 const VERSION: i64 = 1;
-/// Tensors [k, B, T, N].
-pub const TENSORS: [&str; 3] = ["eigenvectors", "left_vectors", "right_vectors"];
 
 /// Numbers in C order and their shape.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -119,6 +118,10 @@ pub struct Results {
 }
 
 impl Analysis {
+    /// What is known of its quantity; nothing where another version wrote it.
+    pub fn described(&self) -> Option<&'static analysis::Quantity> {
+        analysis::named(&self.quantity)
+    }
     /// A scalar, or nothing.
     pub fn scalar(&self, name: &str) -> Option<f64> {
         self.arrays.get(name)?.data.first().copied().filter(|_| self.arrays[name].shape.is_empty())
@@ -234,7 +237,8 @@ impl Results {
         let place = format!("/analysis/{analysis}");
         let wrong = || Error::input(&self.path, format!("has no {place}/{name}; ask for it with vectors = true"));
         let group = file.group(&place).map_err(|_| wrong())?;
-        Reader { group: &group, place: &place, path: &self.path }.array(name, 4)?.ok_or_else(wrong)
+        let axes = analysis::tensors().iter().find(|o| o.name == name).ok_or_else(wrong)?.dimensions.len();
+        Reader { group: &group, place: &place, path: &self.path }.array(name, axes)?.ok_or_else(wrong)
     }
 
     /// What the file is called in tables and legends: its stage, or its name.

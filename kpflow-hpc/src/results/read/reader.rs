@@ -1,6 +1,7 @@
 //! Attributes and arrays of one group, checked.
 
-use super::{Analysis, Array, TENSORS};
+use super::{Analysis, Array};
+use crate::analysis;
 use crate::error::{Error, Result};
 use crate::hdf5_file;
 use hdf5::types::{TypeDescriptor, VarLenUnicode};
@@ -14,47 +15,6 @@ pub(super) const MOST: usize = 1 << 26;
 /// No list of texts that is read is longer.
 const MOST_TEXTS: usize = 1000;
 
-/// Arrays of an analysis that are read at once: name, and how many axes it has. Those of the state's size are not among them.
-const ARRAYS: [(&str, usize); 26] = [
-    ("value", 0),
-    ("standard_error", 0),
-    ("effective_rank", 0),
-    ("effective_rank_error", 0),
-    ("predicted_decrease", 0),
-    ("width", 0),
-    ("zero_mass", 0),
-    ("zero_mass_error", 0),
-    ("zero_mass_bound", 0),
-    ("history", 2),
-    ("eigenvalues", 1),
-    ("singular_values", 1),
-    ("residuals", 1),
-    ("energies", 1),
-    ("time_constants", 1),
-    ("traces", 1),
-    ("trace_errors", 1),
-    ("grid", 1),
-    ("density", 1),
-    ("density_errors", 1),
-    ("log10_grid", 1),
-    ("log10_density", 1),
-    ("matrix", 2),
-    ("standard_errors", 2),
-    ("modes", 2),
-    ("exponents", 2),
-];
-/// Arrays that have as many numbers as another, where both are there.
-const SAME: [(&str, &str); 9] = [
-    ("residuals", "eigenvalues"),
-    ("residuals", "singular_values"),
-    ("energies", "eigenvalues"),
-    ("time_constants", "eigenvalues"),
-    ("trace_errors", "traces"),
-    ("density", "grid"),
-    ("density_errors", "grid"),
-    ("log10_density", "log10_grid"),
-    ("standard_errors", "matrix"),
-];
 /// A group of a file, which says in its errors where it is.
 pub(super) struct Reader<'a> {
     pub group: &'a Group,
@@ -109,12 +69,16 @@ impl Reader<'_> {
 
     pub fn analysis(&self, name: &str) -> Result<Analysis> {
         let mut arrays = BTreeMap::new();
-        for (name, axes) in ARRAYS {
-            if let Some(array) = self.array(name, axes)? {
-                arrays.insert(name, array);
+        // Whatever any quantity has: what another version wrote of this one is read too.
+        for output in analysis::outputs().filter(|o| !o.is_tensor()) {
+            if arrays.contains_key(output.name) {
+                continue;
+            }
+            if let Some(array) = self.array(output.name, output.dimensions.len())? {
+                arrays.insert(output.name, array);
             }
         }
-        for (a, b) in SAME {
+        for (a, b) in analysis::outputs().filter_map(|o| Some((o.name, o.like?))) {
             if let (Some(x), Some(y)) = (arrays.get(a), arrays.get(b)) {
                 if x.shape != y.shape {
                     let what = format!(
@@ -130,7 +94,7 @@ impl Reader<'_> {
             let what = format!("{}/history is {:?}; it should be [steps, 3]", self.place, history.shape);
             return Err(Error::input(self.path, what));
         }
-        let tensor = |&name: &&'static str| Some((name, self.group.dataset(name).ok()?.shape()));
+        let tensor = |o: &analysis::Output| Some((o.name, self.group.dataset(o.name).ok()?.shape()));
         Ok(Analysis {
             name: name.into(),
             operator: self.text("operator")?,
@@ -144,7 +108,7 @@ impl Reader<'_> {
             seconds: self.number("seconds")?,
             with_stage: self.text("with_stage").ok(),
             history: history.data.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect(),
-            tensors: TENSORS.iter().filter_map(tensor).collect(),
+            tensors: analysis::tensors().into_iter().filter_map(tensor).collect(),
             options: toml::Table::new(),
             arrays,
         })

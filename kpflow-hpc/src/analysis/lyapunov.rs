@@ -1,0 +1,40 @@
+//! Lyapunov exponents.
+
+use super::outputs::Dimension::{Trajectory, Unit};
+use super::outputs::{Compared, Output, PLAIN, STANDARD_ERROR, VALUE};
+use super::shown::{Line, Picture, Row};
+use super::{History, Quantity};
+
+/// The exponents.
+pub const EXPONENTS: Output = Output {
+    name: "exponents",
+    dimensions: &[Trajectory, Unit],
+    unit: "1/step",
+    compared: Compared::Estimate,
+    meaning: "Largest first within a trajectory; −inf for a direction that is lost altogether.",
+    ..PLAIN
+};
+
+/// Lyapunov exponents.
+pub const LYAPUNOV: Quantity = Quantity {
+    name: "lyapunov",
+    title: "largest Lyapunov exponent",
+    formula: "log|diag R| / (T−1), QR = A_{T−1} … A_1",
+    about: "How fast neighbouring states part, a step: above 0 they do, below 0 they meet.",
+    keys: &[],
+    whole: true,
+    outputs: &[
+        Output {
+            unit: "1/step",
+            meaning: "The mean over trajectories of the largest exponent; −inf if a trajectory loses all directions.",
+            ..VALUE
+        },
+        STANDARD_ERROR,
+        EXPONENTS,
+    ],
+    history: History::of_degree(0),
+    sampled: false,
+    line: Line::Value,
+    rows: &[Row::value("largest Lyapunov exponent")],
+    figures: &[Picture::OverStages { place: 8, reading: "" }, Picture::Exponents],
+};

@@ -1,0 +1,251 @@
+//! What can be asked of an operator: one file a quantity, which says all that is known of it.
+//!
+//! Plain data. The job's keys and their checks, the reader of result files, `compare`, the report,
+//! what a run prints, and the tables of JOB.md and RESULTS.md are made of it.
+
+mod alignment;
+mod blocks;
+pub mod density;
+mod effective_rank;
+mod eigenpairs;
+mod entropy_rank;
+mod frobenius;
+pub mod keys;
+pub mod learnability;
+mod log_det;
+pub mod lyapunov;
+mod marginal;
+mod matrix;
+mod norm;
+pub mod outputs;
+pub mod shown;
+mod singular_triplets;
+mod stable_rank;
+pub mod tables;
+mod trace;
+
+pub use alignment::ALIGNMENT;
+pub use blocks::BLOCKS;
+pub use density::DENSITY;
+pub use effective_rank::EFFECTIVE_RANK;
+pub use eigenpairs::EIGENPAIRS;
+pub use entropy_rank::ENTROPY_RANK;
+pub use frobenius::FROBENIUS;
+pub use keys::Key;
+pub use learnability::LEARNABILITY;
+pub use log_det::LOG_DET;
+pub use lyapunov::LYAPUNOV;
+pub use marginal::MARGINAL;
+pub use matrix::MATRIX;
+pub use norm::NORM;
+pub use outputs::Output;
+pub use singular_triplets::SINGULAR_TRIPLETS;
+pub use stable_rank::STABLE_RANK;
+pub use trace::TRACE;
+
+use shown::{Line, Picture, Row};
+
+/// Everything that is known of a quantity.
+pub struct Quantity {
+    /// What the job file calls it.
+    pub name: &'static str,
+    /// What a reader calls it.
+    pub title: &'static str,
+    /// What it is, of the operator A.
+    pub formula: &'static str,
+    /// What it tells, in a sentence or two.
+    pub about: &'static str,
+    /// The job's keys that mean something for it, beside [`keys::COMMON`].
+    pub keys: &'static [&'static Key],
+    /// Whether it is of all of the state only, never of a part.
+    pub whole: bool,
+    /// What the result file has of it.
+    pub outputs: &'static [Output],
+    /// What its history holds.
+    pub history: History,
+    /// Whether its error falls as the root of the products, as that of a mean does.
+    pub sampled: bool,
+    /// What a run prints of it.
+    pub line: Line,
+    /// Its rows in the report's table of numbers.
+    pub rows: &'static [Row],
+    /// Its figures in the report.
+    pub figures: &'static [Picture],
+}
+
+/// Every quantity.
+pub const ALL: &[&Quantity] = &[
+    &TRACE,
+    &FROBENIUS,
+    &EFFECTIVE_RANK,
+    &STABLE_RANK,
+    &ENTROPY_RANK,
+    &LOG_DET,
+    &NORM,
+    &EIGENPAIRS,
+    &SINGULAR_TRIPLETS,
+    &DENSITY,
+    &MARGINAL,
+    &MATRIX,
+    &BLOCKS,
+    &ALIGNMENT,
+    &LEARNABILITY,
+    &LYAPUNOV,
+];
+
+/// What an estimate tells on its way, and leaves in the history: products, a value, an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// A value and its standard error.
+    Estimate {
+        /// How often they have the operator as a factor.
+        degree: i32,
+        /// The same where the method is Hutchinson's or one-sided.
+        sampled: i32,
+    },
+    /// The largest eigenvalue, and the largest residual by its value.
+    Residuals,
+    /// The largest eigenvalue, and the bound of its error by its residual.
+    Bound,
+}
+
+impl History {
+    /// An estimate of this degree by every method.
+    const fn of_degree(degree: i32) -> Self {
+        Self::Estimate { degree, sampled: degree }
+    }
+}
+
+impl Quantity {
+    /// What the result file has of it by this name.
+    pub fn output(&self, name: &str) -> Option<&'static Output> {
+        self.outputs.iter().find(|o| o.name == name)
+    }
+
+    /// Whether a key of the job means something for it.
+    pub fn has(&self, key: &Key) -> bool {
+        self.keys.iter().any(|k| k.name == key.name)
+    }
+
+    /// How often the value and the error that are told on the way have the operator as a factor;
+    /// `sampled`: by Hutchinson's method or a one-sided one.
+    pub fn told_degrees(&self, sampled: bool) -> [i32; 2] {
+        match self.history {
+            History::Estimate { sampled: degree, .. } if sampled => [degree; 2],
+            History::Estimate { degree, .. } => [degree; 2],
+            // The error is a ratio.
+            History::Residuals | History::Bound => [1, 0],
+        }
+    }
+
+    /// The list whose first number stands for it, where it has no value.
+    pub fn leading(&self) -> Option<&'static Output> {
+        match self.line {
+            Line::Leading(list) => self.output(list),
+            Line::Value | Line::Words(_) | Line::Matrix(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Quantity {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Quantity {}
+
+impl std::fmt::Debug for Quantity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// The quantity of a name; none where another version wrote the name.
+pub fn named(name: &str) -> Option<&'static Quantity> {
+    ALL.iter().copied().find(|q| q.name == name)
+}
+
+/// Everything that a result file may have of any quantity, a name as often as quantities have it.
+pub fn outputs() -> impl Iterator<Item = &'static Output> {
+    ALL.iter().flat_map(|q| q.outputs)
+}
+
+/// What a result file may have of a quantity of this name: its own, or, where the name is another
+/// version's, each name that any has.
+pub fn outputs_of(quantity: &str) -> Vec<&'static Output> {
+    named(quantity).map_or_else(|| distinct(outputs()), |q| q.outputs.iter().collect())
+}
+
+/// Every output of the state's size, each name once.
+pub fn tensors() -> Vec<&'static Output> {
+    distinct(outputs().filter(|o| o.is_tensor()))
+}
+
+/// The first of each name.
+fn distinct(outputs: impl Iterator<Item = &'static Output>) -> Vec<&'static Output> {
+    let mut all: Vec<&Output> = Vec::new();
+    for output in outputs {
+        if all.iter().all(|o| o.name != output.name) {
+            all.push(output);
+        }
+    }
+    all
+}
+
+/// The names of the quantities that a key means something for.
+pub fn with_key(key: &Key) -> Vec<&'static str> {
+    ALL.iter().filter(|q| q.has(key)).map(|q| q.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::path::{Path, PathBuf};
+
+    #[test]
+    fn what_a_quantity_names_it_has() {
+        assert_eq!(ALL.iter().map(|q| q.name).collect::<HashSet<_>>().len(), ALL.len());
+        for q in ALL {
+            let name = q.name;
+            assert!(!q.outputs.is_empty() && !q.title.is_empty() && q.about.ends_with('.'), "{name}");
+            let drawn = |p: &Picture| if let Picture::Spectrum { values, .. } = *p { Some(values) } else { None };
+            let named = q.outputs.iter().flat_map(|o| [o.error, o.like]).flatten();
+            let named = named.chain(q.rows.iter().map(|r| r.of)).chain(q.figures.iter().filter_map(drawn));
+            let line = match q.line {
+                Line::Value | Line::Words(_) => "value",
+                Line::Leading(list) | Line::Matrix(list) => list,
+            };
+            named.chain([line]).for_each(|other| assert!(q.output(other).is_some(), "{name} has no {other}"));
+            let names: HashSet<_> = q.outputs.iter().map(|o| o.name).collect();
+            assert_eq!(names.len(), q.outputs.len(), "{name}");
+        }
+    }
+
+    /// The Rust files of a directory.
+    fn files(directory: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().path());
+        let all = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+        all.filter(|path| path.extension().is_some_and(|e| e == "rs")).collect()
+    }
+
+    #[test]
+    fn who_shows_a_quantity_does_not_know_its_name() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        for path in files(&src.join("report")).into_iter().chain([src.join("compare.rs")]) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let found = ALL.iter().find(|q| text.contains(&format!("\"{}\"", q.name)));
+            assert_eq!(found, None, "{}: ask the quantity for what it has, not for its name", path.display());
+        }
+    }
+
+    #[test]
+    fn an_array_of_one_name_has_one_number_of_axes() {
+        for a in outputs() {
+            for b in outputs().filter(|b| b.name == a.name) {
+                assert_eq!(a.dimensions.len(), b.dimensions.len(), "{}", a.name);
+            }
+        }
+    }
+}
