@@ -7,7 +7,7 @@ use kpflow_core::model::{Cell, GraphBuffer, Linearization, RecurrentWeights};
 use kpflow_core::ntk::{vectors_at_once, Ntk, ParameterOperator, Propagator};
 use kpflow_core::operator::Adjoint;
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar};
-use kpflow_hpc::engine::{status_bytes, zeros, Engine, Real};
+use kpflow_hpc::engine::{status_bytes, Engine, Real};
 use kpflow_hpc::error::fits;
 use kpflow_hpc::tiling;
 use serde_json::{json, Value};
@@ -77,8 +77,8 @@ pub fn with<T: Real, R>(
     let lanes = kpflow_core::machine::Tasks::lanes(engine);
     let tiling = tiling::tiling(&graph, size.block, size.trajectories, lanes, true);
     let tile = tiling.trajectories;
-    let mut arena = zeros::<T>(Linearization::arena_len(&graph, size.trajectories));
-    let mut scratch = zeros::<T>(Linearization::scratch_len(&graph, size.trajectories, tile, engine));
+    let mut arena = vec![T::zero(); Linearization::arena_len(&graph, size.trajectories)];
+    let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, size.trajectories, tile, engine)];
     let inputs = [&data.inputs[..]];
     let lin = Linearization::new(&graph, &inputs, None, size.trajectories, tile, &mut arena, &mut scratch, engine);
     drop(scratch);
@@ -101,7 +101,7 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
     with(engine, &cell, size, &data, |lin| {
         let shape = lin.shape();
         let x = numbers::<T>(m * shape.len(), 5, 1.0);
-        let mut y = zeros::<T>(x.len());
+        let mut y = vec![T::zero(); x.len()];
         let (vectors, _) = vectors_at_once(m, threads, true, lin.at_once());
         let part = Clock { seconds: clock.seconds / ROUNDS as f64 };
         let limits = || Rates::measure::<T>(engine, size, gates, (lin.tile(), vectors), part);
@@ -120,7 +120,7 @@ pub fn measure<T: Real>(engine: &Engine, name: &str, size: Size, precision: &str
                 continue;
             }
             let scratch_len = op.scratch_len(m);
-            let mut scratch = zeros::<T>(scratch_len);
+            let mut scratch = vec![T::zero(); scratch_len];
             // The limits measured in between have memory of their own.
             reset_peak();
             let mut once = || apply(&**op, m, &x, &mut y, &mut scratch);

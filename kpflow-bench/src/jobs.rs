@@ -3,9 +3,10 @@
 use crate::clock::{median, Clock};
 use kpflow_core::ntk::{Coupling, Ntk, Side};
 use kpflow_core::LinearOperator;
+use kpflow_estimate::{self as estimate, Budget, Problem};
+use kpflow_hpc::closed::{self, Closed};
 use kpflow_hpc::engine::Engine;
 use kpflow_hpc::error::Result;
-use kpflow_hpc::estimate::{self, Budget, Closed, Problem};
 use kpflow_hpc::job::Job;
 use kpflow_hpc::model::Loaded;
 use serde_json::{json, Value};
@@ -35,7 +36,7 @@ pub fn measure(engine: &Engine, name: &str, weights: &str, prefix: &str, clock: 
             engine: &'p Engine,
             (trajectories, block): (usize, usize),
             quiet: &'p dyn Fn(usize, f64, f64),
-        ) -> Problem<'p, f64> {
+        ) -> Problem<'p, f64, Engine> {
             Problem::new(op, engine, (0, trajectories), 1, block, quiet)
         }
         let (size, mut rows) = ((shape.trajectories, m), Vec::new());
@@ -45,8 +46,8 @@ pub fn measure(engine: &Engine, name: &str, weights: &str, prefix: &str, clock: 
                 "product_seconds": product, "found": found,
             }));
         };
-        let truth = estimate::exact_trace(lin, engine, Closed::Ntk)?.value;
-        let seconds = median(clock, || drop(estimate::exact_trace(lin, engine, Closed::Ntk)));
+        let truth = closed::exact_trace(lin, engine, Closed::Ntk)?.value;
+        let seconds = median(clock, || drop(closed::exact_trace(lin, engine, Closed::Ntk)));
         row("exact trace", seconds, json!({ "value": truth }));
         let budget = Budget { rtol: 0.01, max_matvecs: 3000 };
         let run = || estimate::per_trajectory_xnystrace(&problem(&diagonal, engine, size, &quiet), &budget);
@@ -56,7 +57,7 @@ pub fn measure(engine: &Engine, name: &str, weights: &str, prefix: &str, clock: 
         row("trace to 1 %", seconds, json!({ "value": found.value, "error": error, "products": found.matvecs }));
         let budget = Budget { rtol: 1e-6, max_matvecs: 3000 };
         let run = || estimate::block_krylov(&problem(&ntk, engine, size, &quiet), &budget, 20);
-        let found = run();
+        let found = run()?;
         let seconds = median(clock, || drop(run()));
         let worst = found.residuals.iter().copied().fold(0.0, f64::max);
         row("20 eigenpairs to 1e-6", seconds, json!({ "worst_residual": worst, "products": found.matvecs }));

@@ -7,7 +7,7 @@ use crate::size::{Size, SIZES};
 use kpflow_core::machine::Tasks;
 use kpflow_core::ntk::{Coupling, Ntk, Side};
 use kpflow_core::LinearOperator;
-use kpflow_hpc::engine::{zeros, Engine, Real};
+use kpflow_hpc::engine::{Engine, Real};
 use serde_json::{json, Value};
 
 fn seconds<T: Real>(engine: &Engine, size: Size, clock: Clock) -> Vec<f64> {
@@ -16,7 +16,7 @@ fn seconds<T: Real>(engine: &Engine, size: Size, clock: Clock) -> Vec<f64> {
     with(engine, &cell, size, &data, |lin| {
         let ntk = Ntk::with(lin, engine, Coupling::All, Side::Weight);
         let x = crate::size::numbers::<T>(size.block * lin.shape().len(), 5, 1.0);
-        let (mut y, mut scratch) = (zeros::<T>(x.len()), zeros::<T>(ntk.scratch_len(size.block)));
+        let (mut y, mut scratch) = (vec![T::zero(); x.len()], vec![T::zero(); ntk.scratch_len(size.block)]);
         let m = size.block;
         times(clock, || crate::case::apply(&ntk, m, &x, &mut y, &mut scratch))
     })
@@ -43,11 +43,11 @@ pub fn gains<T: Real>(all: &Engine, one: &Engine, precision: &str, clock: Clock)
             with(one, &cell, size, &data, |alone| {
                 let ntk = [(shared, all), (alone, one)].map(|(lin, e)| Ntk::with(lin, e, Coupling::All, Side::Weight));
                 let x = crate::size::numbers::<T>(m * shared.shape().len(), 5, 1.0);
-                let mut y = zeros::<T>(lanes * share * shared.shape().len());
-                let mut scratch = ntk.each_ref().map(|ntk| zeros::<T>(ntk.scratch_len(m)));
+                let mut y = vec![T::zero(); lanes * share * shared.shape().len()];
+                let mut scratch = ntk.each_ref().map(|ntk| vec![T::zero(); ntk.scratch_len(m)]);
                 let (x_len, y_len, own_len) =
-                    (share * shared.shape().len(), y.len() / lanes, ntk[1].scratch_len(share));
-                let mut own = zeros::<T>(lanes * own_len);
+                    (share * shared.shape().len(), y.len() / lanes, LinearOperator::<T>::scratch_len(&ntk[1], share));
+                let mut own = vec![T::zero(); lanes * own_len];
                 // Fewer rounds where a block takes many seconds.
                 for _ in 0..if size.hidden > 256 { ROUNDS / 2 } else { ROUNDS } {
                     let mut turn = || {

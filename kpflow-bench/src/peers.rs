@@ -6,7 +6,7 @@ use crate::clock::{middle, times, Clock};
 use crate::size::Size;
 use kpflow_core::ntk::Ntk;
 use kpflow_core::{LinearOperator, Scalar};
-use kpflow_hpc::engine::{zeros, Engine, Real};
+use kpflow_hpc::engine::{Engine, Real};
 use serde_json::{json, Value};
 use std::path::Path;
 use std::process::Command;
@@ -30,7 +30,7 @@ pub fn measure<T: Real>(engine: &Engine, size: Size, precision: &str, clock: Clo
         let (s, m) = (lin.shape(), size.block);
         let ntk = Ntk::new(lin, engine);
         let x = crate::size::numbers::<T>(m * s.len(), 5, 1.0);
-        let (mut y, mut scratch) = (zeros::<T>(x.len()), zeros::<T>(ntk.scratch_len(m)));
+        let (mut y, mut scratch) = (vec![T::zero(); x.len()], vec![T::zero(); ntk.scratch_len(m)]);
         crate::case::apply(&ntk, m, &x, &mut y, &mut scratch);
         let files: [(&str, &[T]); 7] = [
             ("w_ih", &data.w_ih),

@@ -4,7 +4,7 @@ use crate::clock::{median, Clock};
 use crate::size::{numbers, Size};
 use kpflow_core::machine::{Gemm, MatMut, MatRef, Tasks};
 use kpflow_hpc::blas::{self, Blas};
-use kpflow_hpc::engine::{zeros, Engine, Real};
+use kpflow_hpc::engine::{Engine, Real};
 use kpflow_hpc::error::fits;
 
 /// GFLOP/s of all threads together, at the moments of the operators that they are compared with.
@@ -25,7 +25,7 @@ fn product<T: Blas>(engine: &Engine, clock: Clock, [rows, cols, inner]: [usize; 
     let (lanes, len) = (engine.lanes(), rows * cols);
     // Small products are repeated: starting the threads is not what is measured.
     let repeat = (50_000_000 / (rows * cols * inner)).clamp(1, 1000);
-    let mut c = zeros::<T>(lanes * len);
+    let mut c = vec![T::zero(); lanes * len];
     let time = median(clock, || {
         engine.for_each(lanes, &mut c, len, &mut [], 0, |_, c, _: &mut [T]| {
             for _ in 0..repeat {

@@ -2,7 +2,6 @@
 
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, Scalar, Shape};
-use kpflow_hpc::engine::zeros;
 use kpflow_hpc::error::fits;
 
 /// A size of a problem.
@@ -24,7 +23,7 @@ pub const SIZES: [Size; 3] = [
 
 /// Gaussian numbers of standard deviation `scale`.
 pub fn numbers<T: Scalar>(count: usize, stream: u32, scale: f64) -> Vec<T> {
-    let mut x = zeros::<T>(count);
+    let mut x = vec![T::zero(); count];
     let shape = Shape::new(1, count, 1);
     let probe = Probe { seed: 1, stream, distribution: Distribution::Gaussian };
     fits(BlockMut::new(shape, 1, &mut x).and_then(|block| probe.fill(0, 0, block)));

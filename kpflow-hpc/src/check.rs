@@ -40,7 +40,7 @@ struct Check<'a> {
 pub fn check(path: &Path, threads: Option<usize>, comm: Comm) -> Result<()> {
     let run = comm.agree(Job::read(path))?;
     let job = run.at(0);
-    let engine = comm.agree(Engine::new(comm, crate::run::threads(threads)?))?;
+    let engine = comm.agree(Engine::new(comm, crate::threads::threads(threads)?))?;
     if let Some(first) = run.stages.first() {
         crate::run::stages::check::<f64>(&run, comm)?;
         if comm.is_root() {

@@ -39,23 +39,6 @@ fn return_memory() {
     }
 }
 
-/// From this size on memory is asked for in large pages.
-const LARGE: usize = 4 << 20;
-
-/// So many zeros, in pages of 2 MiB where the system has them for who asks: a block of 6 MiB is then there in 0.3 ms instead of 2.
-pub fn zeros<T: Scalar>(len: usize) -> Vec<T> {
-    let zeros = vec![T::zero(); len];
-    #[cfg(target_os = "linux")]
-    if std::mem::size_of_val(&zeros[..]) >= LARGE {
-        const PAGE: usize = 1 << 12;
-        let start = zeros.as_ptr().cast::<u8>().wrapping_add(PAGE - 1).map_addr(|a| a & !(PAGE - 1));
-        let bytes = (std::mem::size_of_val(&zeros[..]) - PAGE) & !(PAGE - 1);
-        // SAFETY: whole pages of this memory alone; it is advice, which changes no number, and may be refused.
-        unsafe { libc::madvise(start.cast_mut().cast(), bytes, libc::MADV_HUGEPAGE) };
-    }
-    zeros
-}
-
 static AT_START: OnceLock<usize> = OnceLock::new();
 
 /// Bytes of this process when its first engine was made, with MPI, BLAS and HDF5 in it.

@@ -10,6 +10,53 @@ pub enum Kind {
     Input,
     /// The program failed while running: exit status 1.
     Run,
+    /// An analysis does not go on.
+    Halted(Halt),
+}
+
+/// Why an analysis does not go on. All ranks learn of it at the same product, and it is handed back from there to the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// A rank received this signal.
+    Signal(&'static str),
+    /// The analysis does not ask for what it did when it was written down.
+    Diverged,
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Halt::Signal(signal) => write!(f, "{signal} ended the analysis"),
+            Halt::Diverged => f.write_str("what was written of the analysis is of another one"),
+        }
+    }
+}
+
+impl std::error::Error for Halt {}
+
+impl From<Halt> for Error {
+    fn from(halt: Halt) -> Self {
+        Self { kind: Kind::Halted(halt), file: None, message: halt.to_string() }
+    }
+}
+
+impl From<kpflow_estimate::Error> for Error {
+    fn from(e: kpflow_estimate::Error) -> Self {
+        match e {
+            kpflow_estimate::Error::Stopped(why) => match why.downcast::<Error>() {
+                Ok(error) => *error,
+                Err(why) => Self::run(why),
+            },
+            kpflow_estimate::Error::TooLarge { .. } => Self::usage(e),
+            other => Self::run(other),
+        }
+    }
+}
+
+impl From<Error> for kpflow_estimate::Error {
+    fn from(e: Error) -> Self {
+        Self::stopped(e)
+    }
 }
 
 /// An error: which file, what is wrong, what would be right.
@@ -43,7 +90,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Input => 2,
-            Kind::Run => 1,
+            Kind::Run | Kind::Halted(_) => 1,
         }
     }
     /// The message, whatever it is made of, in one line.

@@ -7,7 +7,7 @@ mod reading;
 pub use content::Content;
 
 use crate::comm::shard;
-use crate::engine::{require_memory, zeros, Engine, Real};
+use crate::engine::{require_memory, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind};
 use crate::load::{lengths, padding, Array};
@@ -180,6 +180,11 @@ impl<T: Real> Opened<T> {
         self.given.steps(&self.network)
     }
 
+    /// The steps of every trajectory, where they differ.
+    pub fn lengths(&self) -> Option<&[usize]> {
+        self.given.lengths.as_deref()
+    }
+
     /// The sizes for a rank of so many trajectories.
     pub fn sizes(&self, block: usize, local: usize) -> Sizes {
         let inputs: usize = self.network.slots().iter().map(|(positions, width)| positions * width).sum();
@@ -255,6 +260,11 @@ impl<T: Real> Loaded<T> {
         self.network.warnings().iter().chain(&self.inputs.warnings).cloned().collect()
     }
 
+    /// [B, T, N], of all ranks.
+    pub fn state_shape(&self) -> [usize; 3] {
+        [self.trajectories, self.shape.steps, self.shape.units]
+    }
+
     /// The steps of every trajectory of all ranks, where they differ.
     pub fn lengths(&self) -> Option<&[usize]> {
         self.inputs.given.lengths.as_deref()
@@ -305,7 +315,7 @@ impl<T: Real> Loaded<T> {
         // The same answer on every rank: by the largest part that any of them has.
         let most = Linearization::arena_len(&graph, self.trajectories.div_ceil(engine.grid().size()));
         require_memory(most as f64 * std::mem::size_of::<T>() as f64)?;
-        let mut arena = zeros::<T>(len);
+        let mut arena = vec![T::zero(); len];
         let inputs: Vec<&[T]> = self.inputs.slots.iter().map(Vec::as_slice).collect();
         let (initial, count, tile) =
             (self.inputs.initial.as_deref(), self.shape.trajectories, self.tiling.trajectories);

@@ -9,12 +9,15 @@ use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{Coupling, Ntk, ParameterJacobian, Side};
 use kpflow_core::operator::Adjoint;
 use kpflow_core::LinearOperator;
+use kpflow_estimate::{self as estimate, Budget, Estimate, Exact, Problem};
+use kpflow_hpc::closed::{self, Closed};
 use kpflow_hpc::comm::Comm;
 use kpflow_hpc::engine::Engine;
 use kpflow_hpc::error::{Error, Result};
-use kpflow_hpc::estimate::{self, Budget, Closed, Estimate, Exact, Memo, Problem};
 use kpflow_hpc::job::Job;
+use kpflow_hpc::journal::Rows;
 use kpflow_hpc::model::Loaded;
+use kpflow_hpc::products::{Memo, Products};
 use plotters::prelude::*;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -75,22 +78,24 @@ impl Case<'_, '_> {
                 let budget = Budget { rtol: 0.0, max_matvecs };
                 let problem = |op, memo: usize| {
                     let trajectories = (0, lin.shape().trajectories);
-                    let problem = Problem::new(op, engine, trajectories, seed, self.block, &quiet);
-                    problem.with_memo(Some(&memos[memo])).with_looks(looks)
+                    let rows = [Rows { first: 0, total: trajectories.1, own: true }; 2];
+                    let products = Products::new(op, engine, Some(&memos[memo]), rows);
+                    let problem = Problem::of(Box::new(products), engine, trajectories, seed, self.block, &quiet);
+                    problem.with_looks(looks)
                 };
                 let (all, diagonal) = (problem(&all as &dyn LinearOperator<f64>, 0), problem(&diagonal, 1));
                 Ok(match *method {
-                    "hutchinson" => estimate::hutchinson(&all, &budget),
-                    "one_sided" => estimate::reverse(&problem(&reverse, 2), &budget, true),
+                    "hutchinson" => estimate::hutchinson(&all, &budget)?,
+                    "one_sided" => estimate::one_sided(&problem(&reverse, 2).with_replicated_image(true), &budget)?,
                     "hutchpp" => estimate::hutchpp(&all, &budget)?,
                     "nystrompp" => estimate::nystrompp(&all, &budget)?,
                     "xtrace" => estimate::xtrace(&all, &budget)?,
                     "xnystrace" => estimate::xnystrace(&all, &budget)?,
-                    "per_trajectory" => estimate::per_trajectory(&diagonal, &budget),
+                    "per_trajectory" => estimate::per_trajectory(&diagonal, &budget)?,
                     "per_trajectory_xnystrace" => estimate::per_trajectory_xnystrace(&diagonal, &budget)?,
                     _ => {
-                        let flops = estimate::exact_trace_flops(lin, lin.shape().trajectories, Closed::Ntk);
-                        let run = || estimate::exact_trace(lin, engine, Closed::Ntk);
+                        let flops = closed::exact_trace_flops(lin, lin.shape().trajectories, Closed::Ntk);
+                        let run = || closed::exact_trace(lin, engine, Closed::Ntk).map_err(Into::into);
                         let exact = flops.map(|f| Exact { products: f / self.product_flops, run: &run });
                         estimate::auto(&diagonal, &budget, exact)?
                     }
@@ -168,7 +173,7 @@ fn run() -> Result<()> {
             let job = Job::parse(&golden.join("job.toml"), text)?;
             let loaded = Loaded::<f64>::load(&job, &engine)?;
             loaded.linearized(loaded.weights(), &engine, |lin| {
-                let truth = estimate::exact_trace(lin, &engine, Closed::Ntk)?.value;
+                let truth = closed::exact_trace(lin, &engine, Closed::Ntk)?.value;
                 let case =
                     Case { lin, engine: &engine, block: loaded.block, product_flops: loaded.product_flops, truth };
                 case.seed(seed, most, errors, |method, products, error| {

@@ -8,12 +8,15 @@
 use kpflow_core::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Portions, Reduce, Slab, Tasks};
 use kpflow_core::ntk::Ntk;
 use kpflow_core::{Error, Scalar};
+use kpflow_estimate::{Problem, Space, Tall, SKETCHES};
 use kpflow_hpc::comm::{Comm, Grid, World};
 use kpflow_hpc::engine::Engine;
 use kpflow_hpc::error::{fits, Result};
-use kpflow_hpc::estimate::{Problem, Tall, SKETCHES};
+
 use kpflow_hpc::job::Job;
+use kpflow_hpc::journal::Rows;
 use kpflow_hpc::model::Loaded;
+use kpflow_hpc::products::Products;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -104,10 +107,20 @@ fn run(world: Comm) -> Result<()> {
             let (several, waiting, without) = (Ntk::new(lin, &all), Ntk::new(lin, &blocking), Ntk::new(lin, &silent));
             let quiet = |_: usize, _: f64, _: f64| ();
             let m = part.block;
-            let problem = |op, engine, first| Problem::new(op, engine, (first, part.trajectories), 1, m, &quiet);
+            let rows = |first| [Rows { first, total: part.trajectories, own: true }; 2];
+            let problem = |op, engine, first| {
+                Problem::of(
+                    Box::new(Products::new(op, engine, None, rows(first))),
+                    engine,
+                    (first, part.trajectories),
+                    1,
+                    m,
+                    &quiet,
+                )
+            };
             let (one, several) = (problem(&one, &alone, 0), problem(&several, &all, part.first));
             let (waiting, without) = (problem(&waiting, &all, part.first), problem(&without, &all, part.first));
-            let time = |p: &Problem<'_, f64>, x: &Tall<f64>| {
+            let time = |p: &Problem<'_, f64, Engine>, x: &Tall<f64>| {
                 let clock = Instant::now();
                 drop(p.apply(x));
                 clock.elapsed().as_nanos() as u64

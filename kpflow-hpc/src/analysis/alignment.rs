@@ -3,7 +3,10 @@
 use super::keys::WITH;
 use super::outputs::{HISTORY, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity, With};
+use super::{Context, Found, Operator, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, Estimate, Space};
 
 /// ⟨A, B⟩ / (‖A‖‖B‖).
 pub const ALIGNMENT: Quantity = Quantity {
@@ -13,6 +16,8 @@ pub const ALIGNMENT: Quantity = Quantity {
     about: "How alike the operator is to that of other weights: 1 where they are the same up to a factor.",
     keys: &[&WITH],
     whole: true,
+    with: Some(With::Weights),
+    require: Facts::nothing,
     outputs: &[VALUE, STANDARD_ERROR, HISTORY],
     history: History::of_degree(0),
     sampled: true,
@@ -20,3 +25,33 @@ pub const ALIGNMENT: Quantity = Quantity {
     rows: &[Row::value("alignment")],
     figures: &[Picture::BetweenStages, Picture::Convergence],
 };
+
+/// The methods of an alignment.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { sampled(c, true) }),
+        Way::new("hutchpp", Operator::symmetric, |c: &C| sampled(c, true)),
+        Way::new("hutchinson", Operator::symmetric, |c: &C| sampled(c, false)),
+        Way::new("one_sided", Operator::has_factor, |c: &C| {
+            let (a, b) = (c.space(View::Back)?, c.space(View::OtherBack)?);
+            super::sampled("one_sided", estimate::pair_alignment(&a, &b, &c.budget()))
+        })
+        .of_all(),
+        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+    ]
+}
+
+fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (x, other) = (c.dense()?, c.space(View::Other)?);
+    let y = estimate::dense(&other)?;
+    let inner: f64 = x.matrix.iter().zip(&y.matrix).map(|(x, y)| x * y).sum();
+    let norms = x.frobenius().value * y.frobenius().value;
+    let value = if norms > 0.0 { inner / norms } else { 0.0 };
+    Ok(Found::of((Estimate::exact(value, other.len()), "dense")))
+}
+
+fn sampled<C: Context>(c: &C, deflate: bool) -> Result<Found<C::Block>> {
+    let (a, b) = (c.space(View::All)?, c.space(View::Other)?);
+    let found = estimate::alignment(&a, &b, &c.budget(), deflate);
+    super::sampled(if deflate { "hutchpp" } else { "hutchinson" }, found)
+}

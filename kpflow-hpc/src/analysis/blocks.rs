@@ -3,7 +3,10 @@
 use super::outputs::Dimension::Variable;
 use super::outputs::{Compared, Degree, Output, MATRIX, PLAIN, STANDARD_ERRORS, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Number, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{Context, Found, Operator, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, Blocks, Small, Space, StopReason};
 
 const TRACES: Output = Output {
     name: "traces",
@@ -24,6 +27,8 @@ pub const BLOCKS: Quantity = Quantity {
     about: "How strongly the variables of the state, its layers for example, are coupled in learning.",
     keys: &[],
     whole: true,
+    with: None,
+    require: Facts::nothing,
     outputs: &[
         Output { meaning: "The trace.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
@@ -51,3 +56,43 @@ pub const BLOCKS: Quantity = Quantity {
     rows: &[Row::value("trace"), Row { what: "Frobenius norm", of: MATRIX.name, number: Number::Only }],
     figures: &[Picture::Blocks],
 };
+
+/// The methods of blocks.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { sampled(c) }),
+        Way::new("hutchinson", Operator::symmetric, sampled),
+        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+    ]
+}
+
+fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (spectrum, (part_of, parts), space) = (c.dense()?, c.parts(), c.space(View::All)?);
+    let matvecs = space.len();
+    let blocks = space.small(Small::default(), |_| {
+        Ok(Some(estimate::dense_blocks(&spectrum, &part_of, parts, matvecs)))
+    })?;
+    Ok(blocks.map_or_else(|| Found::exact("dense", matvecs), |b| found(b, "dense", StopReason::Exact, parts)))
+}
+
+fn sampled<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (part_of, parts) = c.parts();
+    let blocks = estimate::blocks(&c.space(View::All)?, &c.budget(), &part_of, parts)?;
+    let found = found(blocks, "hutchinson", StopReason::Tolerance, parts);
+    Ok(Found { status: Some("max_matvecs reached"), ..found })
+}
+
+fn found<B>(blocks: Blocks, method: &'static str, stop: StopReason, parts: usize) -> Found<B> {
+    Found {
+        stop,
+        value: Some(blocks.traces.iter().sum()),
+        standard_error: Some(blocks.trace_errors.iter().map(|e| e * e).sum::<f64>().sqrt()),
+        ..Found::exact(method, blocks.matvecs)
+    }
+    .with(vec![
+        ("matrix", vec![parts, parts], blocks.norms),
+        ("standard_errors", vec![parts, parts], blocks.norm_errors),
+        ("traces", vec![parts], blocks.traces),
+        ("trace_errors", vec![parts], blocks.trace_errors),
+    ])
+}

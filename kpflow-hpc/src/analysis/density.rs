@@ -3,7 +3,10 @@
 use super::outputs::Dimension::Point;
 use super::outputs::{Compared, Degree, Output, HISTORY, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{Context, Found, Named, Operator, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, Density, Small, Space, StopReason};
 
 /// The points of the curve.
 pub const GRID: Output = Output {
@@ -79,6 +82,8 @@ pub const DENSITY: Quantity = Quantity {
     about: "How the eigenvalues are spread.",
     keys: &[],
     whole: false,
+    with: None,
+    require: Facts::nothing,
     outputs: &[
         Output { meaning: "The trace.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
@@ -99,3 +104,46 @@ pub const DENSITY: Quantity = Quantity {
     rows: &[Row::value("trace"), Row::scalar("share of eigenvalues that are 0", ZERO_MASS.name)],
     figures: &[Picture::Density, Picture::Convergence],
 };
+
+/// The methods of a density.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { lanczos(c) }),
+        Way::new("lanczos", Operator::symmetric, lanczos),
+        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+    ]
+}
+
+/// Points of a density.
+const POINTS: usize = 401;
+
+fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (spectrum, space) = (c.dense()?, c.space(View::All)?);
+    let density = space.small(Small::default(), |_| {
+        Ok(estimate::density_of(&spectrum.values, POINTS, space.epsilon()))
+    })?;
+    Ok(Found { history: Vec::new(), ..Found::of((spectrum.trace(), "dense")) }.with(curves(density)))
+}
+
+fn lanczos<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (density, trace) = estimate::density(&c.space(View::All)?, &c.budget(), POINTS)?;
+    let stop = if trace.stop == StopReason::Overflow { trace.stop } else { StopReason::Tolerance };
+    let found = Found { stop, status: Some("all products allowed are in it"), ..Found::of((trace, "lanczos")) };
+    Ok(found.with(curves(density)))
+}
+
+fn curves(density: Density) -> Vec<Named> {
+    let curve = |name, x: Vec<f64>| (name, vec![x.len()], x);
+    let number = |name, x| (name, Vec::new(), vec![x]);
+    vec![
+        curve("grid", density.grid),
+        curve("density", density.density),
+        curve("density_errors", density.error),
+        number("width", density.width),
+        curve("log10_grid", density.log_grid),
+        curve("log10_density", density.log_density),
+        number("zero_mass", density.zero_mass),
+        number("zero_mass_error", density.zero_mass_error),
+        number("zero_mass_bound", density.zero_mass_bound),
+    ]
+}

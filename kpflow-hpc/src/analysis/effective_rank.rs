@@ -2,7 +2,10 @@
 
 use super::outputs::{HISTORY, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{at_least_one, frobenius, of_closed, scaled, trace, Chosen, Context, Form, Found, Operator, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, Budget, SecondMoment, StopReason};
 
 /// tr(A)² / ‖A‖_F².
 pub const EFFECTIVE_RANK: Quantity = Quantity {
@@ -12,6 +15,8 @@ pub const EFFECTIVE_RANK: Quantity = Quantity {
     about: "The participation ratio of the eigenvalues: in about how many directions learning moves the state.",
     keys: &[],
     whole: false,
+    with: None,
+    require: Facts::nothing,
     outputs: &[VALUE, STANDARD_ERROR, HISTORY],
     // Other methods tell of the trace and of the norm, one after the other.
     history: History::Estimate { degree: 1, sampled: 0 },
@@ -27,3 +32,52 @@ pub const EFFECTIVE_RANK: Quantity = Quantity {
         Picture::Convergence,
     ],
 };
+
+/// The methods of an effective rank.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::symmetric, |c: &C| match c.is_small()? {
+            true => dense(c),
+            false => by_parts(c, frobenius::auto),
+        }),
+        Way::new("exact", |o| o == Operator::Parameter, |c: &C| {
+            by_parts(c, |c: &C, _| Ok((scaled(c.closed(Form::Frobenius)?, -c.exponent()?), "exact")))
+        })
+        .of_all()
+        .requiring(of_closed),
+        Way::new("hutchpp", Operator::symmetric, |c: &C| {
+            by_parts(c, |c: &C, budget| {
+                Ok((estimate::frobenius_deflated(&c.space(View::All)?, &budget)?, "hutchpp"))
+            })
+        }),
+        Way::new("hutchinson", Operator::symmetric, |c: &C| {
+            at_least_one((estimate::effective_rank_sampled(&c.space(View::All)?, &c.budget())?, "hutchinson"))
+        }),
+        Way::new("one_sided", Operator::has_factor, |c: &C| {
+            let what = SecondMoment::EffectiveRank;
+            at_least_one((estimate::pair_statistic(&c.space(View::Back)?, &c.budget(), what)?, "one_sided"))
+        })
+        .of_all(),
+        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+    ]
+}
+
+fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    at_least_one((c.dense()?.effective_rank(), "dense"))
+}
+
+/// The trace and the norm, each by the best way for it.
+fn by_parts<C: Context>(c: &C, norm: impl Fn(&C, Budget) -> Result<Chosen>) -> Result<Found<C::Block>> {
+    // The rank's relative error is twice its parts': an exact trace leaves all of it, and of the products, to the norm.
+    let Budget { rtol, max_matvecs } = c.budget();
+    let (all, third) = (Budget { rtol: rtol / 8f64.sqrt(), max_matvecs }, max_matvecs.div_ceil(3));
+    let (trace, _) = trace::auto(c, Budget { max_matvecs: third, ..all })?;
+    let rest = match trace.stop {
+        StopReason::Exact => Budget { rtol: rtol / 2.0, max_matvecs },
+        StopReason::Tolerance | StopReason::Budget | StopReason::Overflow => {
+            Budget { max_matvecs: max_matvecs - third, ..all }
+        }
+    };
+    let (norm, method) = norm(c, rest)?;
+    at_least_one((estimate::effective_rank(&trace, &norm, rtol), method))
+}

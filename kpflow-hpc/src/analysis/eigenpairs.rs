@@ -4,7 +4,10 @@ use super::keys::{COUNT, VECTORS};
 use super::outputs::Dimension::{Mode, Time, Trajectory, Unit};
 use super::outputs::{Output, EIGENVALUES, HISTORY_OF_PAIRS, PLAIN, RESIDUALS};
 use super::shown::{Line, Number, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{Context, Found, Operator, Tensor, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, Budget, Eigenpairs};
 
 /// The largest eigenvalues, their residuals and, if asked, vectors.
 pub const EIGENPAIRS: Quantity = Quantity {
@@ -14,6 +17,8 @@ pub const EIGENPAIRS: Quantity = Quantity {
     about: "The leading modes: the directions in which learning moves the state most, and how far.",
     keys: &[&COUNT, &VECTORS],
     whole: false,
+    with: None,
+    require: Facts::nothing,
     outputs: &[
         EIGENVALUES,
         RESIDUALS,
@@ -37,3 +42,44 @@ pub const EIGENPAIRS: Quantity = Quantity {
         Picture::Convergence,
     ],
 };
+
+/// The methods of eigenpairs.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::symmetric, |c: &C| best(c).and_then(|(pairs, method)| found(c, pairs, method))),
+        Way::new("block_krylov", Operator::symmetric, |c: &C| {
+            found(c, iterate(c, c.asked().count, c.budget())?, "block_krylov")
+        }),
+        Way::new("dense", Operator::symmetric, |c: &C| found(c, dense(c)?, "dense")).of_matrix(),
+    ]
+}
+
+/// The pairs that are asked for, by the best way.
+pub(super) fn best<C: Context>(c: &C) -> Result<(Eigenpairs<C::Block>, &'static str)> {
+    match c.is_small()? {
+        true => Ok((dense(c)?, "dense")),
+        false => Ok((iterate(c, c.asked().count, c.budget())?, "block_krylov")),
+    }
+}
+
+/// The pairs that are asked for, of the whole matrix.
+pub(super) fn dense<C: Context>(c: &C) -> Result<Eigenpairs<C::Block>> {
+    Ok(c.dense()?.eigenpairs(&c.space(View::All)?, c.asked().count))
+}
+
+/// The largest `count`, by block Krylov iteration.
+pub(super) fn iterate<C: Context>(c: &C, count: usize, budget: Budget) -> Result<Eigenpairs<C::Block>> {
+    Ok(estimate::block_krylov(&c.space(View::All)?, &budget, count)?)
+}
+
+fn found<C: Context>(c: &C, pairs: Eigenpairs<C::Block>, method: &'static str) -> Result<Found<C::Block>> {
+    let k = pairs.values.len();
+    Ok(Found {
+        stop: pairs.stop,
+        standard_error: None,
+        history: pairs.history,
+        arrays: vec![(EIGENVALUES.name, vec![k], pairs.values), (RESIDUALS.name, vec![k], pairs.residuals)],
+        tensors: if c.asked().vectors { vec![Tensor { name: "eigenvectors", block: pairs.vectors, single: false }] } else { Vec::new() },
+        ..Found::exact(method, pairs.matvecs)
+    })
+}

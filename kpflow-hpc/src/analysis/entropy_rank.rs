@@ -2,7 +2,10 @@
 
 use super::outputs::{HISTORY, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{at_least_one, Context, Found, Operator, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, Estimate};
 
 /// exp(−Σ p log p), p = λ / tr A.
 pub const ENTROPY_RANK: Quantity = Quantity {
@@ -12,6 +15,8 @@ pub const ENTROPY_RANK: Quantity = Quantity {
     about: "The exponential of the entropy of the eigenvalues' shares of the trace.",
     keys: &[],
     whole: false,
+    with: None,
+    require: Facts::nothing,
     outputs: &[VALUE, STANDARD_ERROR, HISTORY],
     history: History::of_degree(0),
     sampled: false,
@@ -19,3 +24,22 @@ pub const ENTROPY_RANK: Quantity = Quantity {
     rows: &[Row::value("entropy rank")],
     figures: &[Picture::OverStages { place: 2, reading: "" }, Picture::Convergence],
 };
+
+/// The methods of an entropy rank.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { lanczos(c) }),
+        Way::new("lanczos", Operator::symmetric, lanczos),
+        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+    ]
+}
+
+fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let spectrum = c.dense()?;
+    let matvecs = spectrum.trace().matvecs;
+    Ok(Found::of((Estimate::exact(estimate::entropy_rank_of(&spectrum.values), matvecs), "dense")))
+}
+
+fn lanczos<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    at_least_one((estimate::entropy_rank(&c.space(View::All)?, &c.budget())?, "lanczos"))
+}

@@ -72,7 +72,7 @@ impl Key {
 }
 
 /// What is the same of most keys.
-const PLAIN: Key =
+pub(super) const PLAIN: Key =
     Key { name: "", single: None, kind: Kind::Truth, default: Unsaid::Truth(false), method: None, about: "" };
 
 const POSITIVE: Kind =
@@ -156,7 +156,8 @@ pub const WITH: Key = Key {
     name: "with",
     kind: Kind::File,
     default: Unsaid::Required,
-    about: "alignment: the other weights; learnability: the error signal, [B, T, N].",
+    about:
+        "alignment: the other weights; learnability: the error signal, [B, T, N]; apply: x, [B, T, N] or [m, B, T, N].",
     ..PLAIN
 };
 

@@ -6,7 +6,10 @@ use super::outputs::{
     Compared, Degree, Output, EIGENVALUES, HISTORY_OF_PAIRS, PLAIN, RESIDUALS, STANDARD_ERROR, VALUE,
 };
 use super::shown::{Line, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity, With};
+use super::{eigenpairs, Context, Found, Operator, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, times_power, Block, Eigenpairs, StopReason};
 
 const DECREASE: &str = "predicted_decrease";
 
@@ -36,6 +39,8 @@ pub const LEARNABILITY: Quantity = Quantity {
     about: "What gradient descent can do about an error signal e, by the share of it in each mode.",
     keys: &[&COUNT, &WITH, &LEARNING_RATE],
     whole: true,
+    with: Some(With::State),
+    require: Facts::nothing,
     outputs: &[
         VALUE,
         STANDARD_ERROR,
@@ -59,3 +64,51 @@ pub const LEARNABILITY: Quantity = Quantity {
     rows: &[Row::value("learnability"), Row::scalar("predicted decrease of the loss, a step,", DECREASE)],
     figures: &[Picture::OverStages { place: 7, reading: "" }, Picture::ErrorSignal, Picture::Convergence],
 };
+
+/// The methods of a learnability.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::symmetric, |c: &C| {
+            let signal = c.signal()?;
+            let (pairs, method) = eigenpairs::best(c)?;
+            found(c, signal, pairs, method)
+        }),
+        Way::new("block_krylov", Operator::symmetric, |c: &C| {
+            let signal = c.signal()?;
+            found(c, signal, eigenpairs::iterate(c, c.asked().count, c.budget())?, "block_krylov")
+        }),
+        Way::new("dense", Operator::symmetric, |c: &C| {
+            let signal = c.signal()?;
+            found(c, signal, eigenpairs::dense(c)?, "dense")
+        })
+        .of_matrix(),
+    ]
+}
+
+fn found<C: Context>(
+    c: &C,
+    (e, scale): (C::Block, i32),
+    pairs: Eigenpairs<C::Block>,
+    method: &'static str,
+) -> Result<Found<C::Block>> {
+    if pairs.stop == StopReason::Overflow {
+        return Ok(Found { stop: pairs.stop, ..Found::exact(method, pairs.matvecs) });
+    }
+    let found = estimate::learnability(&c.space(View::All)?, &e, &pairs, c.asked().learning_rate)?;
+    let k = pairs.values.len();
+    let decrease = times_power(found.predicted_decrease, c.exponent()? + 2 * scale);
+    Ok(Found {
+        stop: pairs.stop,
+        value: Some(found.value),
+        standard_error: Some(found.standard_error),
+        history: pairs.history,
+        arrays: vec![
+            (EIGENVALUES.name, vec![k], pairs.values),
+            (RESIDUALS.name, vec![k], pairs.residuals),
+            ("energies", vec![k], found.energies),
+            ("time_constants", vec![k], found.time_constants),
+            ("predicted_decrease", vec![], vec![decrease]),
+        ],
+        ..Found::exact(method, pairs.matvecs + e.vectors())
+    })
+}

@@ -3,7 +3,10 @@
 use super::keys::NOISE;
 use super::outputs::{HISTORY, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{sampled, Context, Found, Operator, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, Estimate};
 
 /// log det(I + A/σ²).
 pub const LOG_DET: Quantity = Quantity {
@@ -14,6 +17,8 @@ pub const LOG_DET: Quantity = Quantity {
         "Twice the information that observations with noise of variance σ² have of a Gaussian process of this kernel.",
     keys: &[&NOISE],
     whole: false,
+    with: None,
+    require: Facts::nothing,
     outputs: &[VALUE, STANDARD_ERROR, HISTORY],
     history: History::of_degree(0),
     sampled: false,
@@ -21,3 +26,23 @@ pub const LOG_DET: Quantity = Quantity {
     rows: &[Row::value("log det")],
     figures: &[Picture::OverStages { place: 6, reading: "" }, Picture::Convergence],
 };
+
+/// The methods of a log-determinant.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { lanczos(c) }),
+        Way::new("lanczos", Operator::symmetric, lanczos),
+        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+    ]
+}
+
+fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (spectrum, noise) = (c.dense()?, (c.asked().noise, c.exponent()?));
+    let matvecs = spectrum.trace().matvecs;
+    Ok(Found::of((Estimate::exact(estimate::log_det_of(&spectrum.values, noise), matvecs), "dense")))
+}
+
+fn lanczos<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let noise = (c.asked().noise, c.exponent()?);
+    sampled("lanczos", estimate::log_det(&c.space(View::All)?, &c.budget(), noise))
+}

@@ -3,7 +3,9 @@
 use super::outputs::Dimension::{Trajectory, Unit};
 use super::outputs::{Compared, Output, PLAIN, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{Context, Found, Operator, Way};
+use crate::error::Result;
 
 /// The exponents.
 pub const EXPONENTS: Output = Output {
@@ -23,6 +25,8 @@ pub const LYAPUNOV: Quantity = Quantity {
     about: "How fast neighbouring states part, a step: above 0 they do, below 0 they meet.",
     keys: &[],
     whole: true,
+    with: None,
+    require: Facts::recurrence,
     outputs: &[
         Output {
             unit: "1/step",
@@ -38,3 +42,15 @@ pub const LYAPUNOV: Quantity = Quantity {
     rows: &[Row::value("largest Lyapunov exponent")],
     figures: &[Picture::OverStages { place: 8, reading: "" }, Picture::Exponents],
 };
+
+/// The methods of Lyapunov exponents.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![Way::new("auto", Operator::symmetric, all), Way::new("exact", Operator::symmetric, all)]
+}
+
+fn all<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let ([b, _, n], all) = (c.shape(), c.lyapunov()?);
+    let value = all.chunks(n.max(1)).map(|x| x[0]).sum::<f64>() / b as f64;
+    let found = Found { value: Some(value), ..Found::exact("exact", 0) };
+    Ok(found.plain().with(vec![("exponents", vec![b, n], all)]))
+}

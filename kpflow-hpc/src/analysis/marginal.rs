@@ -7,7 +7,10 @@ use super::outputs::{
     VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{Context, Found, Named, Operator, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, Marginal, Small, Space, Split};
 
 const RANK_ERROR: &str = "effective_rank_error";
 
@@ -21,6 +24,8 @@ pub const MARGINAL: Quantity = Quantity {
     // `vectors` says nothing here: its modes are always written. Jobs of before may have it.
     keys: &[&AXES, &VECTORS],
     whole: false,
+    with: None,
+    require: Facts::marginal,
     outputs: &[
         Output { meaning: "The trace.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
@@ -54,3 +59,63 @@ pub const MARGINAL: Quantity = Quantity {
         Picture::Convergence,
     ],
 };
+
+/// The methods of a marginal.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { sampled(c) }),
+        Way::new("hutchinson", Operator::symmetric, sampled),
+        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+    ]
+}
+
+fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (spectrum, space, kept) = (c.dense()?, c.space(View::All)?, c.asked().axes);
+    let shape = space.shape().with_trajectories(space.trajectories());
+    let d = Split { shape, kept }.count(true);
+    estimate::require_marginal(d)?;
+    let (matrix, values, vectors) = space.small(Small::of(d, 10.0, 5), |_| {
+        let (matrix, d) = estimate::marginal_of(&spectrum.matrix, &spectrum.places, shape, kept);
+        let (values, vectors) = estimate::symmetric_eigen(&matrix, d);
+        Ok((matrix, values, vectors))
+    })?;
+    let (trace, square) = values.iter().fold((0.0, 0.0), |(t, s), v| (t + v, s + v * v));
+    let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
+    let found = Found { value: Some(trace), ..Found::exact("dense", spectrum.trace().matvecs) };
+    Ok(found.with(arrays(d, matrix, vec![0.0; d * d], values, vectors, (rank, 0.0))))
+}
+
+fn sampled<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let kept = c.asked().axes;
+    // The same partial traces, without the noise between trajectories, where they are not what is asked for.
+    let view = if kept[0] { View::All } else { View::Diagonal };
+    let found = estimate::marginal(&c.space(view)?, &c.budget(), kept)?;
+    let Marginal { size, matrix, errors, eigenvalues, eigenvectors, effective_rank, trace, .. } = found;
+    let all = arrays(size, matrix, errors, eigenvalues, eigenvectors, effective_rank);
+    Ok(Found {
+        stop: found.stop,
+        value: Some(trace.0),
+        standard_error: Some(trace.1),
+        history: found.history,
+        arrays: all,
+        ..Found::exact("hutchinson", found.matvecs)
+    })
+}
+
+fn arrays(
+    d: usize,
+    matrix: Vec<f64>,
+    errors: Vec<f64>,
+    values: Vec<f64>,
+    vectors: Vec<f64>,
+    rank: (f64, f64),
+) -> Vec<Named> {
+    vec![
+        ("matrix", vec![d, d], matrix),
+        ("standard_errors", vec![d, d], errors),
+        ("eigenvalues", vec![d], values),
+        ("modes", vec![d, d], vectors),
+        ("effective_rank", vec![], vec![rank.0]),
+        ("effective_rank_error", vec![], vec![rank.1]),
+    ]
+}

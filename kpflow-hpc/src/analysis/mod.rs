@@ -3,46 +3,29 @@
 //! Plain data. The job's keys and their checks, the reader of result files, `compare`, the report,
 //! what a run prints, and the tables of JOB.md and RESULTS.md are made of it.
 
-mod alignment;
-mod blocks;
-pub mod density;
-mod effective_rank;
-mod eigenpairs;
-mod entropy_rank;
-mod frobenius;
+mod context;
+mod facts;
+mod found;
 pub mod keys;
-pub mod learnability;
-mod log_det;
-pub mod lyapunov;
-mod marginal;
-mod matrix;
-mod norm;
+mod offers;
+mod operators;
 pub mod outputs;
+mod part;
 pub mod shown;
-mod singular_triplets;
-mod stable_rank;
 pub mod tables;
-mod trace;
 
-pub use alignment::ALIGNMENT;
-pub use blocks::BLOCKS;
-pub use density::DENSITY;
-pub use effective_rank::EFFECTIVE_RANK;
-pub use eigenpairs::EIGENPAIRS;
-pub use entropy_rank::ENTROPY_RANK;
-pub use frobenius::FROBENIUS;
+pub use context::{Asked, Chosen, Context, Form, View, Way, SMALL};
+pub use facts::{check, Facts};
+pub use found::{Found, Named, Tensor};
 pub use keys::Key;
-pub use learnability::LEARNABILITY;
-pub use log_det::LOG_DET;
-pub use lyapunov::LYAPUNOV;
-pub use marginal::MARGINAL;
-pub use matrix::MATRIX;
-pub use norm::NORM;
+pub use offers::{methods, offers, Method, Offer, DENSE};
+pub use operators::{About, Boxed, Factor, Operator};
 pub use outputs::Output;
-pub use singular_triplets::SINGULAR_TRIPLETS;
-pub use stable_rank::STABLE_RANK;
-pub use trace::TRACE;
+pub use part::{of_part, Part};
 
+use crate::error::{Error, Result};
+use facts::of_closed;
+use kpflow_estimate::{Estimate, StopReason};
 use shown::{Line, Picture, Row};
 
 /// Everything that is known of a quantity.
@@ -59,6 +42,10 @@ pub struct Quantity {
     pub keys: &'static [&'static Key],
     /// Whether it is of all of the state only, never of a part.
     pub whole: bool,
+    /// What the file is that its key `with` names.
+    pub with: Option<With>,
+    /// Fails where this model does not have it.
+    pub require: fn(&Asked, &Facts<'_>) -> Result<()>,
     /// What the result file has of it.
     pub outputs: &'static [Output],
     /// What its history holds.
@@ -73,25 +60,94 @@ pub struct Quantity {
     pub figures: &'static [Picture],
 }
 
-/// Every quantity.
-pub const ALL: &[&Quantity] = &[
-    &TRACE,
-    &FROBENIUS,
-    &EFFECTIVE_RANK,
-    &STABLE_RANK,
-    &ENTROPY_RANK,
-    &LOG_DET,
-    &NORM,
-    &EIGENPAIRS,
-    &SINGULAR_TRIPLETS,
-    &DENSITY,
-    &MARGINAL,
-    &MATRIX,
-    &BLOCKS,
-    &ALIGNMENT,
-    &LEARNABILITY,
-    &LYAPUNOV,
-];
+/// Every quantity: a file of this name, and what it calls itself.
+macro_rules! quantities {
+    ($($file:ident: $name:ident,)*) => {
+        $(pub mod $file;)*
+        $(pub use $file::$name;)*
+
+        /// Every quantity.
+        pub const ALL: &[&Quantity] = &[$(&$name),*];
+
+        /// The methods of a quantity, each with the function that finds it.
+        pub fn ways<C: Context>(quantity: &Quantity) -> Vec<Way<C>> {
+            $(if quantity.name == $name.name {
+                return $file::ways();
+            })*
+            Vec::new()
+        }
+    };
+}
+
+quantities! {
+    trace: TRACE,
+    frobenius: FROBENIUS,
+    effective_rank: EFFECTIVE_RANK,
+    stable_rank: STABLE_RANK,
+    entropy_rank: ENTROPY_RANK,
+    log_det: LOG_DET,
+    norm: NORM,
+    eigenpairs: EIGENPAIRS,
+    singular_triplets: SINGULAR_TRIPLETS,
+    density: DENSITY,
+    marginal: MARGINAL,
+    matrix: MATRIX,
+    blocks: BLOCKS,
+    alignment: ALIGNMENT,
+    learnability: LEARNABILITY,
+    lyapunov: LYAPUNOV,
+    diagonal: DIAGONAL,
+    apply: APPLY,
+}
+
+/// Makes an analysis by one of its methods. Collective.
+pub fn run<C: Context>(quantity: &Quantity, method: Method, context: &C) -> Result<Found<C::Block>> {
+    let way = ways::<C>(quantity).into_iter().find(|way| way.name == method.name);
+    let way = way.ok_or_else(|| Error::usage(format!("{} has no method {}", quantity.name, method.name)))?;
+    (way.run)(context)
+}
+
+/// A number that was sampled by this method.
+fn sampled<B>(method: &'static str, estimate: kpflow_estimate::Result<Estimate>) -> Result<Found<B>> {
+    Ok(Found::of((estimate?, method)))
+}
+
+/// A rank of an operator that is positive semidefinite: where it is not 0 it is at least 1, whatever samples and rounding say.
+fn at_least_one<B>((found, method): Chosen) -> Result<Found<B>> {
+    let value = if found.value > 0.0 { found.value.max(1.0) } else { found.value };
+    Ok(Found::of((Estimate { value, ..found }, method)))
+}
+
+/// What is found of A, as of 2^k A: a number of degree 1.
+fn scaled(e: Estimate, k: i32) -> Estimate {
+    if k == 0 {
+        return e;
+    }
+    let up = |x: f64| kpflow_estimate::times_power(x, k);
+    let history = e.history.iter().map(|h| [h[0], up(h[1]), up(h[2])]).collect();
+    let value = up(e.value);
+    let left = e.value.is_finite() && (value.is_infinite() || (e.value != 0.0 && !value.is_normal()));
+    let stop = if left { StopReason::Overflow } else { e.stop };
+    Estimate { value, standard_error: up(e.standard_error), matvecs: e.matvecs, stop, history }
+}
+
+/// Vectors of `n` numbers that are kept of the products of an operator, at most.
+pub fn capacity<T>(n: usize) -> usize {
+    /// Bytes of products that a rank keeps for later analyses.
+    const KEPT_BYTES: usize = 1 << 30;
+    KEPT_BYTES / (n.max(1) * std::mem::size_of::<T>()).max(1)
+}
+
+/// What an analysis is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    /// The model with other weights.
+    Weights,
+    /// A tensor that is as the state.
+    State,
+    /// One such tensor or several.
+    Vectors,
+}
 
 /// What an estimate tells on its way, and leaves in the history: products, a value, an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +178,11 @@ impl Quantity {
         self.outputs.iter().find(|o| o.name == name)
     }
 
+    /// Whether its closed form is that of a trace.
+    pub fn is_trace(&self) -> bool {
+        self.name == TRACE.name
+    }
+
     /// Whether a key of the job means something for it.
     pub fn has(&self, key: &Key) -> bool {
         self.keys.iter().any(|k| k.name == key.name)
@@ -135,6 +196,17 @@ impl Quantity {
             History::Estimate { degree, .. } => [degree; 2],
             // The error is a ratio.
             History::Residuals | History::Bound => [1, 0],
+        }
+    }
+
+    /// How often the numbers of its history have the operator as a factor, by this method.
+    pub fn history_degrees(&self, method: &str) -> [i32; 2] {
+        match self.history {
+            // The bound is the residual times the value.
+            History::Bound => [1, 1],
+            History::Estimate { .. } | History::Residuals => {
+                self.told_degrees(Method::named(method).is_some_and(Method::is_sampled))
+            }
         }
     }
 

@@ -2,7 +2,10 @@
 
 use super::outputs::{Output, HISTORY, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{eigenpairs, singular_triplets, Context, Found, Operator, Way};
+use crate::error::Result;
+use kpflow_estimate::{Eigenpairs, Estimate, Triplets};
 
 /// ‖A‖, the largest |λ| or singular value.
 pub const NORM: Quantity = Quantity {
@@ -12,6 +15,8 @@ pub const NORM: Quantity = Quantity {
     about: "The largest eigenvalue; of propagator and constraint the largest singular value.",
     keys: &[],
     whole: false,
+    with: None,
+    require: Facts::nothing,
     outputs: &[
         VALUE_OF_A,
         Output { meaning: "The bound of its error by the residual.", ..STANDARD_ERROR_OF_A },
@@ -23,3 +28,45 @@ pub const NORM: Quantity = Quantity {
     rows: &[Row::value("spectral norm")],
     figures: &[Picture::OverStages { place: 5, reading: "" }, Picture::Convergence],
 };
+
+/// The methods of a norm.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![
+        Way::new("auto", Operator::any, |c: &C| match c.asked().operator.symmetric() && c.is_small()? {
+            true => dense(c),
+            false => iterated(c),
+        }),
+        Way::new("block_krylov", Operator::any, iterated),
+        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+    ]
+}
+
+fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    Ok(Found::of((c.dense()?.norm(), "dense")))
+}
+
+fn iterated<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let found = match c.asked().operator.symmetric() {
+        true => of_pairs(eigenpairs::iterate(c, 1, c.budget())?),
+        // The norm of any operator is its largest singular value.
+        false => {
+            let found = singular_triplets::iterate(c, 1)?;
+            let (value, residual) = leading(&found.values, &found.residuals);
+            let Triplets { matvecs, stop, history, .. } = found;
+            Estimate { value, standard_error: value * residual, matvecs, stop, history }
+        }
+    };
+    Ok(Found::of((found, "block_krylov")))
+}
+
+fn leading(values: &[f64], residuals: &[f64]) -> (f64, f64) {
+    (values.first().copied().unwrap_or(0.0), residuals.first().copied().unwrap_or(f64::INFINITY))
+}
+
+/// The norm of a positive semidefinite operator is its largest eigenvalue, and its residual a bound of the error.
+pub(super) fn of_pairs<B>(pairs: Eigenpairs<B>) -> Estimate {
+    let (value, residual) = leading(&pairs.values, &pairs.residuals);
+    let Eigenpairs { matvecs, stop, history, .. } = pairs;
+    let history = history.into_iter().map(|h| [h[0], h[1], h[1] * h[2]]).collect();
+    Estimate { value, standard_error: value * residual, matvecs, stop, history }
+}

@@ -38,6 +38,8 @@ pub enum Dimension {
     Mode,
     /// Points of a curve.
     Point,
+    /// Vectors that were given.
+    Vector,
     /// Variables of the state.
     Variable,
     /// Numbers of the axes that a marginal is onto, the last one fastest.
@@ -79,6 +81,7 @@ impl Dimension {
             Self::Unit => "unit",
             Self::Mode => "mode",
             Self::Point => "point",
+            Self::Vector => "vector",
             Self::Variable => "variable",
             Self::Kept => "kept",
             Self::State => "state",
@@ -97,6 +100,7 @@ impl Dimension {
             Self::Unit => "N",
             Self::Mode => "k",
             Self::Point => "points",
+            Self::Vector => "m",
             Self::Variable => "V",
             Self::Kept => "d",
             Self::State => "n",

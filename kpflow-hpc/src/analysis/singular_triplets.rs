@@ -4,7 +4,10 @@ use super::keys::{COUNT, VECTORS};
 use super::outputs::Dimension::{Mode, Time, Trajectory, Unit};
 use super::outputs::{Compared, Output, EIGENVALUES, HISTORY_OF_PAIRS, PLAIN, RESIDUALS};
 use super::shown::{Line, Number, Picture, Row};
-use super::{History, Quantity};
+use super::{Facts, History, Quantity};
+use super::{Context, Found, Operator, Tensor, View, Way};
+use crate::error::Result;
+use kpflow_estimate::{self as estimate, Triplets};
 
 const VALUES: &str = "singular_values";
 
@@ -19,6 +22,8 @@ pub const SINGULAR_TRIPLETS: Quantity = Quantity {
     about: "The leading singular values of propagator and constraint, which are not symmetric.",
     keys: &[&COUNT, &VECTORS],
     whole: false,
+    with: None,
+    require: Facts::nothing,
     outputs: &[
         Output { name: VALUES, compared: Compared::Spectrum('σ'), ..EIGENVALUES },
         Output { like: Some(VALUES), meaning: "‖A v − σ u‖ / σ_1, measured by one more product.", ..RESIDUALS },
@@ -32,3 +37,29 @@ pub const SINGULAR_TRIPLETS: Quantity = Quantity {
     rows: &[Row { what: "σ₁", of: VALUES, number: Number::First }],
     figures: &[Picture::Spectrum { values: VALUES, word: "singular value" }, Picture::Residuals, Picture::Convergence],
 };
+
+/// The methods of singular triplets.
+pub fn ways<C: Context>() -> Vec<Way<C>> {
+    vec![Way::new("auto", Operator::skew, found), Way::new("block_krylov", Operator::skew, found)]
+}
+
+/// The largest `count`.
+pub(super) fn iterate<C: Context>(c: &C, count: usize) -> Result<Triplets<C::Block>> {
+    let [gram, forward, adjoint] = [c.space(View::Gram)?, c.space(View::Plain)?, c.space(View::Adjoint)?];
+    Ok(estimate::singular_triplets(&gram, &forward, &adjoint, &c.budget(), count)?)
+}
+
+fn found<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let found = iterate(c, c.asked().count)?;
+    let k = found.values.len();
+    let tensor = |name, block| Tensor { name, block, single: false };
+    let kept = vec![tensor("left_vectors", found.left), tensor("right_vectors", found.right)];
+    Ok(Found {
+        stop: found.stop,
+        standard_error: None,
+        history: found.history,
+        arrays: vec![("singular_values", vec![k], found.values), (RESIDUALS.name, vec![k], found.residuals)],
+        tensors: if c.asked().vectors { kept } else { Vec::new() },
+        ..Found::exact("block_krylov", found.matvecs)
+    })
+}

@@ -2,10 +2,10 @@
 
 use super::said::Said;
 use super::section::Section;
-use super::{Axis, Method, Operator, Quantity, Source};
-use crate::analysis::{keys, Key};
+use super::{Axis, Source};
+use crate::analysis::{keys, offers, Asked, Key, Method, Operator, Part, Quantity, ALL};
 use crate::error::{Error, Result};
-use std::ops::Range;
+use kpflow_estimate::Budget;
 use std::path::Path;
 
 /// One `[[analysis]]`.
@@ -18,7 +18,7 @@ pub struct Analysis {
     /// Of which part of the state.
     pub part: Part,
     /// What is asked of it.
-    pub quantity: Quantity,
+    pub quantity: &'static Quantity,
     /// How.
     pub method: Method,
     /// For one-sided estimates: forward through the model rather than back.
@@ -47,7 +47,7 @@ pub struct Analysis {
 
 impl Analysis {
     /// An analysis by what the job says of it.
-    pub fn new(name: String, operator: Operator, quantity: Quantity, method: Method, said: Said) -> Self {
+    pub fn new(name: String, operator: Operator, quantity: &'static Quantity, method: Method, said: Said) -> Self {
         let window = said.numbers(&keys::WINDOW).and_then(|w| Some(*w.first()?..*w.last()?));
         let units = said.numbers(&keys::UNITS).map(<[usize]>::to_vec);
         Self {
@@ -76,34 +76,34 @@ impl Analysis {
         let Self { operator, quantity, method, .. } = self;
         let mut all = vec![
             ("operator", operator.name().to_string()),
-            ("quantity", quantity.name().into()),
-            ("method", method.name().into()),
+            ("quantity", quantity.name.into()),
+            ("method", method.name.into()),
         ];
         all.extend(self.said.words());
         all
     }
 
+    /// What it asks of its operator.
+    pub fn asked(&self) -> Asked {
+        Asked {
+            operator: self.operator,
+            whole: self.part.is_all(),
+            average: self.part.average,
+            exact_trace: self.quantity.is_trace(),
+            budget: Budget { rtol: self.rtol, max_matvecs: self.max_matvecs },
+            count: self.count,
+            vectors: self.vectors,
+            axes: [Axis::Trajectory, Axis::Time, Axis::Unit].map(|axis| self.axes.contains(&axis)),
+            forward: self.forward,
+            learning_rate: self.learning_rate,
+            noise: self.noise,
+            truths: self.said.truths(),
+        }
+    }
+
     /// Whether its error falls as the root of the products, as that of a mean does.
     pub fn sampled(&self) -> bool {
-        self.quantity.described().sampled
-    }
-}
-
-/// The part of the state that an operator is restricted to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Part {
-    /// These steps only.
-    pub window: Option<Range<usize>>,
-    /// These units only, in this order.
-    pub units: Option<Vec<usize>>,
-    /// The mean over trajectories of the diagonal blocks.
-    pub average: bool,
-}
-
-impl Part {
-    /// Whether it is all of the state.
-    pub fn is_all(&self) -> bool {
-        *self == Self::default()
+        self.quantity.sampled
     }
 }
 
@@ -143,20 +143,32 @@ fn analysis(path: &Path, directory: &Path, label: &str, table: &toml::Table) -> 
         return Err(s.error(format!("the name \"{name}\" is not legal; a name is letters, digits, _, - and .")));
     }
     let operator = s.choice("operator", Operator::Ntk, Operator::ALL)?;
-    let quantity = s.required_choice("quantity", Quantity::ALL)?;
-    let method = s.choice("method", Method::Auto, Method::ALL)?;
-    let methods = quantity.methods(operator).map_err(|why| {
-        s.error(format!("quantity = \"{}\" {why} (the operator is {})", quantity.name(), operator.name()))
-    })?;
-    if !methods.contains(&method) {
-        let list: Vec<&str> = methods.iter().map(|m| m.name()).collect();
-        let what = format!("method = \"{}\" is not for the {} of {}", method.name(), quantity.name(), operator.name());
-        return Err(s.error(format!("{what}; it is one of {}", list.join(", "))));
-    }
-    let said = Said::read(&s, directory, quantity.described(), method.name())?;
+    let names: Vec<(&str, &'static Quantity)> = ALL.iter().map(|q| (q.name, *q)).collect();
+    let quantity = s.required_choice("quantity", &names)?;
+    let words: Vec<(&str, Method)> = crate::analysis::methods().into_iter().map(|m| (m.name, m)).collect();
+    let method = s.choice("method", Method::AUTO, &words)?;
+    check_method(&s, operator, quantity, method)?;
+    let said = Said::read(&s, directory, quantity, method.name)?;
     let analysis = Analysis::new(name.into(), operator, quantity, method, said);
     check_part(&s, &analysis)?;
     Ok(analysis)
+}
+
+/// Fails where a quantity is not for an operator, or a method not for both.
+fn check_method(s: &Section<'_>, operator: Operator, quantity: &Quantity, method: Method) -> Result<()> {
+    let fitting =
+        |q: &Quantity| offers(q).into_iter().filter(|o| (o.fits)(operator)).map(|o| o.name).collect::<Vec<_>>();
+    let (list, name, of) = (fitting(quantity), quantity.name, operator.name());
+    if list.is_empty() {
+        let others: Vec<&str> = ALL.iter().filter(|q| !fitting(q).is_empty()).map(|q| q.name).collect();
+        let others = others.join(", ");
+        return Err(s.error(format!("quantity = \"{name}\" is not for operator = \"{of}\", which has {others}")));
+    }
+    if !list.contains(&method.name) {
+        let what = format!("method = \"{}\" is not for the {name} of {of}", method.name);
+        return Err(s.error(format!("{what}; it is one of {}", list.join(", "))));
+    }
+    Ok(())
 }
 
 /// Fails where a part of the state is asked for that there is none of.
@@ -165,17 +177,16 @@ fn check_part(s: &Section<'_>, analysis: &Analysis) -> Result<()> {
     if part.is_all() {
         return Ok(());
     }
-    if quantity.described().whole || !operator.symmetric() || *operator == Operator::Core {
-        let what = format!("the {} of {}", quantity.name(), operator.name());
+    if quantity.whole || !operator.symmetric() || !operator.about().on_state {
+        let what = format!("the {} of {}", quantity.name, operator.name());
         return Err(s.error(format!("window, units and average are not for {what}")));
     }
-    if matches!(method, Method::Exact | Method::OneSided) {
-        return Err(s.error(format!(
-            "method = \"{}\" is for all of the state, without window, units and average",
-            method.name()
-        )));
+    let Some(offer) = offers(quantity).into_iter().find(|o| o.name == method.name) else { return Ok(()) };
+    if offer.whole {
+        let what = format!("method = \"{}\" is for all of the state", method.name);
+        return Err(s.error(format!("{what}, without window, units and average")));
     }
-    if part.average && matches!(method, Method::PerTrajectory | Method::PerTrajectoryXnystrace) {
+    if part.average && offer.by_trajectory {
         return Err(s.error("an average over trajectories has one trajectory; take hutchinson or xnystrace"));
     }
     Ok(())

@@ -10,9 +10,9 @@ pub mod stages;
 pub mod train;
 
 pub use crate::load::Source;
-pub use analysis::{Analysis, Part};
+pub use analysis::Analysis;
 pub use model::{Layer, ModelSpec, Module, Solver, Window, FAMILIES};
-pub use names::{Axis, Kind, Method, Operator, Precision, Quantity};
+pub use names::{Axis, Kind, Precision};
 pub use said::{Said, Value};
 pub use stages::{Alignments, Stage};
 

@@ -90,6 +90,12 @@ impl Said {
         self.0.get(key.name)
     }
 
+    /// The keys that say true.
+    pub fn truths(&self) -> Vec<&'static str> {
+        let says = |value: &Value| matches!(value, Value::Truth(true));
+        self.0.iter().filter(|(_, value)| says(value)).map(|(name, _)| *name).collect()
+    }
+
     /// Whether a key says true.
     pub fn truth(&self, key: &Key) -> bool {
         matches!(self.get(key), Some(Value::Truth(true)))

@@ -1,8 +1,8 @@
 //! Training runs: `weights` that are several checkpoints, each a stage of which every analysis is made.
 
 use super::section::Section;
-use super::{Analysis, Job, Method, Operator, Quantity, Said, Source, Value};
-use crate::analysis::{self, keys};
+use super::{Analysis, Job, Said, Source, Value};
+use crate::analysis::{self, keys, Method, Operator};
 use crate::error::{some_of, Error, Result};
 use crate::load::shards;
 use std::cmp::Ordering;
@@ -255,7 +255,7 @@ impl Job {
         }
         said.set(&keys::WITH, Value::File(Source { path: stage.weights.clone(), dataset: None }));
         let name = Self::alignment_name(operator, stage);
-        let one = Analysis::new(name, operator, Quantity::Alignment, Method::Auto, said);
+        let one = Analysis::new(name, operator, &analysis::ALIGNMENT, Method::AUTO, said);
         Analysis { with_stage: Some(stage.name.clone()), ..one }
     }
 

@@ -1,4 +1,5 @@
-use super::{Job, Method, Operator, Quantity};
+use super::Job;
+use crate::analysis::{Method, Operator, TRACE};
 use std::path::Path;
 
 const GOOD: &str =
@@ -22,7 +23,7 @@ fn defaults_and_relative_paths() {
     );
     assert_eq!((job.output.as_path(), job.seed, job.block), (Path::new("dir/results.h5"), 0, None));
     let a = &job.analyses[0];
-    assert_eq!((a.operator, a.quantity, a.method, a.max_matvecs), (Operator::Ntk, Quantity::Trace, Method::Auto, 1000));
+    assert_eq!((a.operator, a.quantity, a.method, a.max_matvecs), (Operator::Ntk, &TRACE, Method::AUTO, 1000));
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn every_mistake_is_named_with_what_would_be_right() {
         (GOOD.replace("[[", "length = 'l.npy'\n[["), "did you mean \"lengths\"?"),
         (GOOD.replace("'trace'", "'trase'"), "did you mean \"trace\"?"),
         (GOOD.replace("'trace'", "'alignment'"), "with is missing"),
-        (GOOD.replace("'trace'", "'trace'\noperator = 'propagator'"), "is for symmetric operators"),
+        (GOOD.replace("'trace'", "'trace'\noperator = 'propagator'"), "which has"),
         (GOOD.replace("'trace'", "'singular_triplets'"), "take eigenpairs"),
         (format!("{GOOD}axis = 'time'\n"), "axis means nothing for quantity = \"trace\"; it is for marginal"),
         (GOOD.replace("'trace'", "'marginal'"), "axis is missing"),

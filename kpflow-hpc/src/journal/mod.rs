@@ -17,6 +17,7 @@ mod record;
 pub use record::{bytes, bytes_mut, Key};
 
 use crate::comm::Grid;
+use crate::error::Halt;
 use crate::events;
 use crate::signals::Signals;
 use past::{files, name, Event, Past};
@@ -33,20 +34,6 @@ use xxhash_rust::xxh3::xxh3_64;
 pub const BUFFER: usize = 64 << 20;
 /// Bytes that a rank writes, at most.
 const MOST: u64 = 4 << 30;
-
-/// Why an analysis does not go on. Carried by unwinding, from the product where all ranks learn of it to the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Halt {
-    /// A rank received this signal.
-    Signal(&'static str),
-    /// The analysis does not ask for what it did when it was written down.
-    Diverged,
-}
-
-fn halt(why: Halt) -> ! {
-    // Not a panic: no hook is called.
-    std::panic::resume_unwind(Box::new(why))
-}
 
 /// Which rows of a vector a rank holds.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +131,7 @@ impl Journal {
     }
 
     /// Does what the news of all ranks ask for.
-    pub fn hear(&self, news: &[u64]) {
+    pub fn hear(&self, news: &[u64]) -> Result<(), Halt> {
         let signal = Signals::name(&news[..2]);
         if news[3] > 0 {
             self.give_up();
@@ -152,41 +139,37 @@ impl Journal {
         if signal.is_some() || news[2] > 0 {
             self.state.borrow_mut().flush(self, true);
         }
-        if let Some(signal) = signal {
-            halt(Halt::Signal(signal));
-        }
+        signal.map_or(Ok(()), |signal| Err(Halt::Signal(signal)))
     }
 
     /// Looks for signals, where no keys are summed.
-    pub fn look(&self) {
+    pub fn look(&self) -> Result<(), Halt> {
         let mut news = self.news();
         self.grid.world().sum(&mut news);
-        self.hear(&news);
+        self.hear(&news)
     }
 
     /// Takes note that the products of these columns are asked for.
-    pub fn asked(&self, keys: &[Key]) {
+    pub fn asked(&self, keys: &[Key]) -> Result<(), Halt> {
         let mut s = self.state.borrow_mut();
         match s.replay.pop_front() {
             Some(Event::Apply(before)) if before == keys => {}
-            Some(_) => {
-                drop(s);
-                halt(Halt::Diverged);
-            }
+            Some(_) => return Err(Halt::Diverged),
             None => {
                 let words: Vec<u64> = [APPLY, s.analysis, s.events].into_iter().chain(key_words(keys)).collect();
                 s.append(self, self.grid.is_root(), &words, &[]);
             }
         }
         s.events += 1;
+        Ok(())
     }
 
     /// Sums over ranks, so many numbers: as they were, or as they are made.
-    pub fn sums(&self, length: usize, make: impl FnOnce() -> Vec<f64>) -> Vec<f64> {
+    pub fn sums(&self, length: usize, make: impl FnOnce() -> Vec<f64>) -> Result<Vec<f64>, Halt> {
         let before = self.state.borrow_mut().replay.pop_front();
         let sums = match before {
             Some(Event::Sums(sums)) if sums.len() == length => sums,
-            Some(_) => halt(Halt::Diverged),
+            Some(_) => return Err(Halt::Diverged),
             None => {
                 let sums = make();
                 let mut s = self.state.borrow_mut();
@@ -197,7 +180,7 @@ impl Journal {
             }
         };
         self.state.borrow_mut().events += 1;
-        sums
+        Ok(sums)
     }
 
     /// Whether an earlier run left this product; the same on every rank.
@@ -319,15 +302,4 @@ pub fn directory_of(results: &Path) -> PathBuf {
     let mut name = results.to_path_buf().into_os_string();
     name.push(".partial");
     name.into()
-}
-
-/// Does some work, and says why it was halted if it was.
-pub fn halted<R>(work: impl FnOnce() -> R) -> std::result::Result<R, Halt> {
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
-        Ok(done) => Ok(done),
-        Err(why) => match why.downcast::<Halt>() {
-            Ok(halt) => Err(*halt),
-            Err(panic) => std::panic::resume_unwind(panic),
-        },
-    }
 }

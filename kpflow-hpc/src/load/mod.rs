@@ -15,6 +15,7 @@ mod pytorch;
 mod ragged;
 mod safetensors_file;
 pub mod shards;
+pub mod signal;
 mod sources;
 mod tensors;
 

@@ -1,9 +1,10 @@
 //! What is doubtful of a model that runs: numbers that are left, operators that are not what they are taken for.
 
 use super::Loaded;
-use crate::engine::{zeros, Engine, Real};
+use crate::analysis::Operator;
+use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
-use crate::job::{Analysis, Job, Operator};
+use crate::job::{Analysis, Job};
 use crate::network::{FromFiles, Network};
 use kpflow_core::model::{Linearization, LinearizeError};
 use kpflow_core::{BlockMut, Shape};
@@ -26,7 +27,7 @@ impl<T: Real> Loaded<T> {
         let initial = self.inputs.initial.as_ref().map(|all| &all[of(all)]);
         let graph = network.graph(network.weights()).ok()?;
         let graph = graph.view();
-        let mut arena = zeros::<T>(Linearization::arena_len(&graph, 1));
+        let mut arena = vec![T::zero(); Linearization::arena_len(&graph, 1)];
         let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, 1, 1, engine)];
         let lin = Linearization::new(&graph, &slots, initial, 1, 1, &mut arena, &mut scratch, engine).ok()?;
         let (steps, units) = network.state_shape();

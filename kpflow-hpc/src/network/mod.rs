@@ -1,7 +1,10 @@
 //! The core's [network](kpflow_core::network), and what only the runner knows of it: what its inputs are made of, the user's choices by
 //! name, memory that processes share, and what the user should be told.
 
+mod parts;
 pub mod select;
+
+pub use parts::parts;
 
 use crate::comm::{Comm, Number};
 use kpflow_core::network::Numbers;

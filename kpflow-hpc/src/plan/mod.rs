@@ -3,16 +3,17 @@
 //! Only headers and shapes are read: the model is built of weights that have sizes and no numbers, its operators of linearisations without
 //! values. A row of the table is a number of ranks, divided as a run would.
 
-mod ledger;
+mod books;
+mod context;
 mod machine;
+mod memory;
 mod network;
-mod spectra;
 mod speed;
 mod table;
 mod trial;
-mod walk;
 
-pub use ledger::Spending;
+pub use books::Spending;
+pub use memory::memory;
 pub use network::Network;
 pub use speed::Speed;
 pub use table::{of_run, of_run_json};
@@ -21,19 +22,14 @@ use crate::cli;
 use crate::comm::{Comm, Grid};
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
-use crate::estimate::{self, Closed};
-use crate::job::{Analysis, Job, Operator, Precision};
+use crate::job::{Job, Precision};
 use crate::model::{Opened, Sizes};
-use crate::run::analyse::closed;
-use crate::run::memory::{analysis_memory, memory};
-use crate::run::operators::operator;
 use crate::tiling;
 use kpflow_core::model::{Graph, Linearization};
-use kpflow_core::ntk::{Coupling, Exchange, Features, KroneckerCore, Side};
-use kpflow_core::LinearOperator;
-use ledger::{Ledger, Product};
+use kpflow_core::ntk::{Coupling, Side};
+use kpflow_core::Scalar;
 use machine::Imagined;
-use walk::{walk, Means};
+use memory::Going;
 
 /// The largest number of ranks of the table.
 const MOST_RANKS: usize = 4096;
@@ -129,7 +125,7 @@ pub struct Plan {
 pub fn plan(options: &cli::Plan, comm: Comm) -> Result<()> {
     let run = comm.agree(Job::read(&options.job))?;
     let job = run.heaviest();
-    let engine = comm.agree(crate::run::threads(options.threads).and_then(|threads| Engine::new(comm, threads)))?;
+    let engine = comm.agree(crate::threads::threads(options.threads).and_then(|threads| Engine::new(comm, threads)))?;
     let plan = match job.precision {
         Precision::F64 => plan_in::<f64>(&job, options, &engine),
         Precision::F32 => plan_in::<f32>(&job, options, &engine),
@@ -213,21 +209,21 @@ fn rank_counts(trajectories: usize, block: usize, asked: Option<usize>) -> Vec<u
     counts
 }
 
+/// Flops of a product of NTK, or of its block diagonal, a trajectory and vector.
+fn product_flops<T: Scalar>(graph: &Graph<'_, T>, coupling: Coupling, side: Side, trajectories: usize) -> f64 {
+    let core = match coupling {
+        Coupling::All => side.flops(graph, trajectories),
+        Coupling::PerTrajectory => Side::Weight.flops(graph, 1).min(Side::Gram.flops(graph, 1)),
+    };
+    core + sweep_flops(graph)
+}
+
+/// Flops of a sweep back and one forward.
+fn sweep_flops<T: Scalar>(graph: &Graph<'_, T>) -> f64 {
+    (graph.product_flops() - Side::Weight.flops(graph, 1)).max(0.0)
+}
+
 impl<T: Real> Setup<'_, T> {
-    /// Flops of a product of NTK, or of its block diagonal, a trajectory and vector.
-    pub fn flops(&self, coupling: Coupling, side: Side, trajectories: usize) -> f64 {
-        let core = match coupling {
-            Coupling::All => side.flops(&self.graph, trajectories),
-            Coupling::PerTrajectory => Side::Weight.flops(&self.graph, 1).min(Side::Gram.flops(&self.graph, 1)),
-        };
-        core + self.sweep_flops()
-    }
-
-    /// Flops of a sweep back and one forward.
-    fn sweep_flops(&self) -> f64 {
-        (self.graph.product_flops() - Side::Weight.flops(&self.graph, 1)).max(0.0)
-    }
-
     /// The largest rank's part where there are so many.
     fn column(&self, grid: [usize; 2], threads: usize, network: &Network, speed: &Speed) -> Result<Column> {
         let (total, ranks) = (self.opened.trajectories, grid[0]);
@@ -237,136 +233,30 @@ impl<T: Real> Setup<'_, T> {
         let machine = Imagined { ranks: ranks.min(total), trajectories: total, lanes: threads };
         let sizes = Sizes { groups: grid[1], ..self.opened.sizes(self.block, local) };
         let side = Side::cheaper(total, machine.ranks);
-        let mut setup = self.ledger(&lin, grid, network, speed);
+        let going = Going {
+            job: self.job,
+            lin: &lin,
+            machine: &machine,
+            sizes,
+            lengths: self.opened.lengths(),
+            watched: self.opened.network.watched(),
+            grid,
+            network,
+            speed,
+        };
+        let mut setup = going.books();
         // What ranks agree on before the first analysis and after the last, and one inference.
         (0..AGREEMENTS).for_each(|_| setup.agree());
-        setup.work(local as f64 * self.sweep_flops() / 2.0);
-        let of = |a: &Analysis| self.analysis(a, (&lin, &machine), &sizes, side, (grid, network, speed));
-        let analyses = self.job.analyses.iter().map(of).collect::<Result<Vec<_>>>()?;
-        let memory = memory(self.job, &sizes, &lin, &machine);
+        setup.work(local as f64 * sweep_flops(&self.graph) / 2.0);
+        let analyses = going.analyses()?;
+        let memory = going.memory(&analyses);
         let gram_parts = side.parts(&self.graph);
         Ok(Column { grid, trajectories: local, gram_parts, memory, setup: setup.spent, analyses })
-    }
-
-    fn ledger<'l>(
-        &self,
-        lin: &Linearization<'_, T>,
-        grid: [usize; 2],
-        network: &'l Network,
-        speed: &'l Speed,
-    ) -> Ledger<'l> {
-        let shape = lin.shape();
-        let sizes = (shape.len(), shape.trajectories, self.opened.steps() * shape.units);
-        Ledger::new(sizes, std::mem::size_of::<T>(), self.block, grid, network, speed)
-    }
-
-    fn analysis(
-        &self,
-        a: &Analysis,
-        (lin, machine): (&Linearization<'_, T>, &Imagined),
-        sizes: &Sizes,
-        side: Side,
-        (grid, network, speed): ([usize; 2], &Network, &Speed),
-    ) -> Result<Planned> {
-        let shape = lin.shape();
-        let op = operator(a.operator, lin, machine, Coupling::All).map_err(|e| Error {
-            message: format!("in [[analysis]] {}: {}", a.name, e.message),
-            file: e.file.or_else(|| Some(self.job.path.clone())),
-            ..e
-        })?;
-        let mut ledger = self.ledger(lin, grid, network, speed);
-        ledger.total = self.opened.steps() * op.domain().units;
-        // Making its operators takes sums of counts; that it is done is agreed on.
-        (0..SUMS_OF_OPERATORS).for_each(|_| ledger.sum_of(1, 8, grid[0]));
-        ledger.agree();
-        let method = walk(a, &self.means(a, (lin, machine.lanes), side, grid, speed), &mut ledger);
-        let model = Linearization::arena_len(lin.graph(), shape.trajectories) * std::mem::size_of::<T>() + sizes.bytes;
-        Ok(Planned {
-            name: [a.name.clone(), a.operator.name().into(), a.quantity.name().into()],
-            method: method.name(),
-            least: ledger.least.unwrap_or(ledger.spent),
-            most: ledger.spent,
-            memory: analysis_memory(a, sizes, lin, machine, model),
-        })
-    }
-
-    fn means(
-        &self,
-        a: &Analysis,
-        (lin, lanes): (&Linearization<'_, T>, usize),
-        side: Side,
-        grid: [usize; 2],
-        speed: &Speed,
-    ) -> Means {
-        let ranks = grid[0];
-        let (graph, shape, total) = (&self.graph, lin.shape(), self.opened.trajectories);
-        let (local, sweeps) = (shape.trajectories as f64, self.sweep_flops());
-        let share = match a.operator {
-            Operator::Ntk => 1.0,
-            // No sweep from state to state.
-            Operator::Parameter | Operator::Core => 0.0,
-            Operator::PropagatorGram => 1.0,
-            Operator::Propagator | Operator::Constraint => 0.5,
-        };
-        let weights = matches!(a.operator, Operator::Ntk | Operator::Parameter);
-        let core = |coupling| if weights { self.flops(coupling, side, total) - sweeps } else { 0.0 };
-        let lanes = (lanes, lin.at_once());
-        let product = |coupling, rate, exchange| Product {
-            flops: local * (share * sweeps + core(coupling)).max(1.0),
-            rate,
-            exchange,
-            out: shape.len(),
-            lanes,
-            once: if exchange.gathers > 0 { side.exchange(graph, 0).gathered } else { 0 },
-        };
-        let exchange = match a.operator {
-            _ if a.part.average => Exchange { summed: shape.per_trajectory(), ..Exchange::default() },
-            Operator::Ntk | Operator::Parameter => side.exchange(graph, 1),
-            Operator::Core => {
-                let machine = Imagined { ranks, trajectories: total, lanes: 1 };
-                let summed = KroneckerCore::new(lin, &machine).map_or(0, |op| op.scratch_len(1));
-                Exchange { summed, ..Exchange::default() }
-            }
-            _ => Exchange::default(),
-        };
-        let whole = product(Coupling::All, speed.whole, exchange);
-        let blocks = product(Coupling::PerTrajectory, speed.blocks, Exchange::default());
-        let out = if weights { graph.parameters() } else { shape.len() };
-        let back = match weights {
-            true => {
-                // Summed in one.
-                let exchange = Exchange { pieces: 0, ..Side::Weight.exchange(graph, 1) };
-                Product { exchange, once: 0, flops: whole.flops / 2.0, out, ..whole }
-            }
-            false => Product { flops: whole.flops / 2.0, ..whole },
-        };
-        let features = Features::new(lin).map_or(0, |f| f.rows() * f.row_len()) * std::mem::size_of::<T>();
-        let exact = |which: Closed| estimate::exact_trace_flops(lin, total, which).map(|flops| (which, flops));
-        let n = shape.units as f64;
-        Means {
-            whole,
-            blocks,
-            back,
-            replicated: weights,
-            out,
-            exact: closed(a.operator).and_then(exact),
-            exact_frobenius: estimate::exact_frobenius_flops(lin, total),
-            features,
-            lyapunov_flops: local * 6.0 * shape.steps as f64 * n.powi(3),
-            product_flops: graph.product_flops() * total as f64,
-            ranks,
-            n: shape.len(),
-            number: std::mem::size_of::<T>(),
-            sizes: [total, shape.steps, shape.units],
-            variables: self.opened.network.watched().len(),
-        }
     }
 }
 
 /// Sums of a number a rank that a run makes beside its analyses.
 const AGREEMENTS: usize = 24;
-/// Sums of one number that making the operators of an analysis takes.
-const SUMS_OF_OPERATORS: usize = 7;
 
 #[cfg(test)]
 mod tests {

@@ -21,8 +21,13 @@ impl Network {
         match text {
             Some(text) => Self::parse(text),
             None if comm.size() > 1 => Ok(Self::measure(comm)),
-            None => Ok(Self { latency: 2e-6, bandwidth: 10e9, source: "assumed; --network, or plan under mpirun" }),
+            None => Ok(Self::assumed()),
         }
+    }
+
+    /// That of a common cluster.
+    pub fn assumed() -> Self {
+        Self { latency: 2e-6, bandwidth: 10e9, source: "assumed; --network, or plan under mpirun" }
     }
 
     fn parse(text: &str) -> Result<Self> {

@@ -4,10 +4,11 @@ use super::trial::Trial;
 use super::Setup;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
-use crate::estimate::{look_at, Tall};
+use faer::Mat;
 use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, Shape};
+use kpflow_estimate::{look, look_at, Tall};
 use std::time::{Duration, Instant};
 
 /// How long something is measured.
@@ -150,25 +151,19 @@ fn tall_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
     })
 }
 
-/// Flops of a look at the sketch of `m` probes of one trajectory: three Gram matrices and two more passes over products that are whitened, and small factors.
-pub(super) fn look_flops(per_trajectory: usize, m: usize) -> f64 {
-    10.0 * (per_trajectory * m) as f64 * m as f64 + 12.0 * (m as f64).powi(3)
-}
-
-/// The rate of such looks, every lane having its own, at products whose spectrum falls as that of a kernel does.
+/// The rate of looks at the sketch of a trajectory, every lane having its own, at products whose spectrum falls as that of a kernel does.
 fn small_rate<T: Real>(setup: &Setup<'_, T>, engine: &Engine) -> f64 {
     let (steps, units) = setup.opened.network.state_shape();
     let (lanes, numbers) = (engine.lanes(), (steps * units).clamp(1, 1 << 12));
-    let (shape, vectors) = (Shape::new(1, 1, numbers), numbers.min(256));
-    let mut omega = Tall::<T>::zeros(shape, vectors);
-    let probe = Probe { seed: 0, stream: 1, distribution: Distribution::Rademacher };
-    fits(BlockMut::new(shape, vectors, &mut omega.data).and_then(|block| probe.fill(0, 0, block)));
-    let mut y = omega.clone();
-    y.data.iter_mut().enumerate().for_each(|(i, y)| *y *= T::of(1.0 / (1.0 + (i % numbers) as f64).powi(2)));
+    let vectors = numbers.min(256);
+    let omega =
+        Mat::from_fn(numbers, vectors, |i, v| if (i * 2654435761 + v * 40503) >> 7 & 1 == 0 { 1.0 } else { -1.0 });
+    let y = Mat::from_fn(numbers, vectors, |i, v| omega[(i, v)] / (1.0 + i as f64).powi(2));
     let mut values = vec![0.0; lanes];
-    rate(lanes as f64 * look_flops(numbers, vectors), || {
+    rate(lanes as f64 * look(numbers, vectors).flops, || {
         engine.for_each(lanes, &mut values, 1, &mut [], 0, |_, value, _: &mut [f64]| {
-            value[0] = look_at(engine, omega.clone(), y.clone()).map_or(f64::NAN, |(value, _)| value);
+            let found = look_at(engine, &omega, &y, T::epsilon().f64());
+            value[0] = found.map_or(f64::NAN, |(value, _)| value);
         });
         std::hint::black_box(&values);
     })

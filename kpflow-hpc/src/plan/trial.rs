@@ -1,11 +1,12 @@
 //! How fast whole products and closed forms are: on a few trajectories of zeros.
 
+use super::product_flops;
 use super::speed::rate;
 use super::Setup;
+use crate::closed::{exact_trace, exact_trace_flops, exact_trace_len, Closed};
 use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
-use crate::estimate::{exact_trace, exact_trace_flops, exact_trace_len, Closed};
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::{Flow, Linearization};
 use kpflow_core::ntk::{Coupling, Features, Ntk, Side, PAIRS_TILE};
@@ -38,7 +39,7 @@ impl Trial {
         let (arena, running) =
             (Linearization::arena_len(graph, count), Linearization::scratch_len(graph, count, tile, &alone));
         // Inference itself takes a part of the flops of a product with one vector.
-        let flops = setup.flops(Coupling::All, Side::Weight, count) * count as f64;
+        let flops = product_flops(graph, Coupling::All, Side::Weight, count) * count as f64;
         let taken =
             bytes::<T>(arena.saturating_add(running)).saturating_add(setup.opened.sizes(setup.block, count).bytes);
         if graph.sweep_len(Flow::Total) == 0 || taken > ROOM || flops > PATIENCE {
@@ -77,7 +78,7 @@ fn products<T: Real>(
     // These few trajectories alone, but on the side that all of them would take.
     let side = Side::cheaper(setup.opened.trajectories, 1);
     let op = Ntk::with(lin, engine, coupling, side);
-    let flops = setup.flops(coupling, side, count) * (count * block) as f64;
+    let flops = product_flops(&setup.graph, coupling, side, count) * (count * block) as f64;
     if bytes::<T>(op.scratch_len(block).saturating_add(2 * block * n)) > room || flops > PATIENCE || flops == 0.0 {
         return None;
     }

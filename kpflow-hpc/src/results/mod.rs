@@ -124,30 +124,20 @@ pub struct Record<T> {
     pub standard_error: Option<f64>,
     /// Products, value and standard error on the way.
     pub history: Vec<[f64; 3]>,
-    /// Largest first.
-    pub eigenvalues: Option<Vec<f64>>,
-    /// ‖A v − λ v‖ / λ_1.
-    pub residuals: Option<Vec<f64>>,
     /// Tensors in the precision of the run: name, shape, numbers.
     pub tensors: Vec<(&'static str, Vec<usize>, Vec<T>)>,
     /// Tensors that the ranks have written in parts.
     pub parts: Vec<Parts<T>>,
     /// Products that this analysis computed itself: the others were there already.
     pub computed: usize,
-    /// Further arrays of numbers: name, shape, numbers.
+    /// Arrays of numbers: name, shape, numbers.
     pub arrays: Vec<(&'static str, Vec<usize>, Vec<f64>)>,
 }
 
 impl<T> Record<T> {
-    /// The numbers of a list or an array; none if it is not there.
+    /// The numbers of an array; none if it is not there.
     pub fn list(&self, name: &str) -> &[f64] {
-        let array = || self.arrays.iter().find(|a| a.0 == name).map(|a| &a.2);
-        match name {
-            "eigenvalues" => self.eigenvalues.as_ref(),
-            "residuals" => self.residuals.as_ref(),
-            _ => array(),
-        }
-        .map_or(&[], Vec::as_slice)
+        self.arrays.iter().find(|a| a.0 == name).map_or(&[], |a| &a.2)
     }
 }
 
@@ -330,12 +320,6 @@ impl ResultFile {
             }
             if !r.history.is_empty() {
                 array(&g, "history", &[r.history.len(), 3], r.history.concat())?;
-            }
-            if let Some(values) = r.eigenvalues {
-                array(&g, "eigenvalues", &[values.len()], values)?;
-            }
-            if let Some(residuals) = r.residuals {
-                array(&g, "residuals", &[residuals.len()], residuals)?;
             }
             for (name, shape, data) in r.tensors {
                 array(&g, name, &shape, data)?;

@@ -61,7 +61,7 @@ pub fn stages(job: &Job) -> String {
         .analyses
         .iter()
         .map(|a| {
-            let leading = a.quantity.described().leading().map(|list| list.compared);
+            let leading = a.quantity.leading().map(|list| list.compared);
             let head = match leading {
                 Some(Compared::Spectrum(letter)) => format!("{} {letter}_1", a.name),
                 Some(Compared::Estimate | Compared::No) | None => a.name.clone(),

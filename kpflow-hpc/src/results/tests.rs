@@ -34,10 +34,12 @@ fn written_read_and_resumed() {
         value: Some(2.5),
         standard_error: Some(0.5),
         history: vec![[1.0, 2.0, 3.0]],
-        eigenvalues: Some(vec![3.0, 1.0]),
-        residuals: Some(vec![0.0, 0.1]),
         tensors: vec![("eigenvectors", vec![2, 1, 2, 3], (0..12).map(f64::from).collect())],
-        arrays: vec![("matrix", vec![2, 1], vec![4.0, 5.0])],
+        arrays: vec![
+            ("eigenvalues", vec![2], vec![3.0, 1.0]),
+            ("residuals", vec![2], vec![0.0, 0.1]),
+            ("matrix", vec![2, 1], vec![4.0, 5.0]),
+        ],
         ..Record::default()
     };
     file.add("a", record).unwrap();
@@ -107,7 +109,8 @@ fn endless_writer() {
     let file = ResultFile::create(Path::new(&path), &header()).unwrap();
     for i in 0.. {
         let tensors = vec![("eigenvectors", vec![4096, 1, 2, 3], vec![0.5; 6 * 4096])];
-        let record = Record { eigenvalues: Some(vec![1.0; 4096]), tensors, ..Record::default() };
+        let record =
+            Record { arrays: vec![("eigenvalues", vec![4096], vec![1.0; 4096])], tensors, ..Record::default() };
         file.add(&format!("{i:06}"), record).unwrap();
     }
 }

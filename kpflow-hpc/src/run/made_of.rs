@@ -1,13 +1,14 @@
 //! What the analyses of a job are made of, before any of them is made.
 
 use super::analyse::in_analysis;
-use super::spectra::open_signal;
+use crate::analysis::With;
 use crate::comm::Grid;
 use crate::engine::Real;
 use crate::error::{Error, Result};
-use crate::job::{Analysis, Job, Kind, Quantity, Source};
+use crate::job::{Analysis, Job, Kind, Source};
 use crate::journal::bytes;
 use crate::load::config_beside;
+use crate::load::signal::open_signal;
 use crate::model::Loaded;
 use crate::results::MadeOf;
 use std::cell::RefCell;
@@ -104,8 +105,14 @@ fn of_file(path: &Path) -> Result<u64> {
 
 /// The hash of what an analysis is made with: other weights, or an error signal.
 fn other<T: Real>(job: &Job, a: &Analysis, with: &Source, loaded: &Loaded<T>, weights: &Weights) -> Result<u64> {
-    if a.quantity == Quantity::Learnability {
-        return Ok(xxh3_64(bytes(&open_signal(with, loaded)?.read_rows::<T>(0..loaded.trajectories)?)));
+    let many = match a.quantity.with {
+        Some(With::State) => Some(false),
+        Some(With::Vectors) => Some(true),
+        Some(With::Weights) | None => None,
+    };
+    if let Some(many) = many {
+        let array = open_signal(with, loaded.state_shape(), many)?;
+        return Ok(xxh3_64(bytes(&array.read_rows::<T>(0..array.shape()[0])?)));
     }
     if let Some(known) = weights.0.borrow().get(&with.path) {
         return Ok(*known);

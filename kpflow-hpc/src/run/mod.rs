@@ -1,37 +1,33 @@
 //! `kpflow run`: load, linearise, analyse, write.
 
 pub mod analyse;
+mod context;
 mod made_of;
-pub mod memory;
-mod moments;
-pub mod operators;
-mod part;
+mod operators;
 mod range;
-mod spectra;
+mod signal;
 pub mod stages;
-mod structure;
 mod tensors;
-mod threads;
 mod told;
 
-pub use threads::threads;
-
+use crate::analysis::Tensor;
 use crate::cli;
 use crate::comm::{Comm, Grid, Traffic};
 use crate::engine::{require_memory, status_bytes, Engine, Real};
-use crate::error::{Error, Kind, Result};
-use crate::estimate::Tall;
+use crate::error::{Error, Halt, Kind, Result};
 use crate::events::{self, Voice};
 use crate::job::{Analysis, Job, Precision};
-use crate::journal::{directory_of, halted, Halt, Journal};
+use crate::journal::{directory_of, Journal};
 use crate::model::{trajectories, Inputs, Loaded};
+use crate::plan;
 use crate::progress::{self, Progress};
 use crate::results::{table, Header, Lock, ResultFile, Spent, StageOf};
 use crate::signals::Signals;
+use crate::threads::threads;
 use analyse::analyse;
 use kpflow_core::model::Linearization;
+use kpflow_estimate::Tall;
 use made_of::{Making, Weights};
-use memory::memory;
 use operators::{same_operator, Memos};
 use serde_json::json;
 use std::rc::Rc;
@@ -147,16 +143,15 @@ fn run_one<T: Real>(
         if grid.is_root() {
             header.warnings.iter().for_each(|w| events::warning(w));
         }
-        // Making an operator is collective: every rank takes part in the estimate, one tells it.
-        let bytes = memory(heaviest, &loaded.sizes(), lin, engine);
+        let bytes = grid.agree(memory(heaviest, loaded, lin, engine).map_err(|e| told::before_it_runs(e, job)))?;
         if options.dry_run {
             grid.agree(require_memory(bytes)).map_err(|e| told::before_it_runs(e, job))?;
-            grid.agree(analyse::check(job, loaded, lin, engine)).map_err(|e| told::before_it_runs(e, job))?;
+            grid.agree(analyse::check(job, loaded, lin)).map_err(|e| told::before_it_runs(e, job))?;
             return told::dry::<T>(job, options, engine, (header, making), (bytes, voice));
         }
         voice.say("started", || told::started(job, header, options.resuming(), bytes), || told::head(header, bytes));
         grid.agree(require_memory(bytes))?;
-        grid.agree(analyse::check(job, loaded, lin, engine))?;
+        grid.agree(analyse::check(job, loaded, lin))?;
         if verbose {
             told::how(loaded, lin);
         }
@@ -192,6 +187,13 @@ fn run_one<T: Real>(
         Result::Ok(())
     })?;
     done
+}
+
+/// Bytes that a run will need on this rank.
+fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<'_, T>, engine: &Engine) -> Result<f64> {
+    let (grid, lanes) = (engine.grid(), kpflow_core::machine::Tasks::lanes(engine));
+    let about = (loaded.lengths(), loaded.network().watched());
+    plan::memory(job, loaded.sizes(), (lin, lanes), about, [grid.size(), grid.probes()])
 }
 
 /// What the result file says of a run.
@@ -255,7 +257,7 @@ fn analyses<T: Real>(
         let made_of = making.one(&analysis.name);
         let clock = Instant::now();
         if voice.0 && events::is_json() {
-            let (operator, quantity) = (analysis.operator.name(), analysis.quantity.name());
+            let (operator, quantity) = (analysis.operator.name(), analysis.quantity.name);
             let fields = json!({ "name": analysis.name, "operator": operator, "quantity": quantity, "max_matvecs": analysis.max_matvecs });
             events::emit("analysis_started", fields);
         }
@@ -265,37 +267,38 @@ fn analyses<T: Real>(
         let mut again = false;
         let (mut record, tensors) = loop {
             journal.begin(&format!("{} {}", analysis.name, made_of.to_json()), again);
-            let work = || {
-                journal.look();
-                analyse(job, analysis, loaded, lin, engine, &memos, &tell)
-            };
-            match halted(work) {
-                Ok(Err(e)) if e.kind == Kind::Run => {
-                    // Where a node has no finite derivative, it is the cause.
-                    loaded.require_numbers(engine)?;
-                    return Err(e);
-                }
-                Ok(found) => break found?,
-                Err(Halt::Diverged) => again = true,
-                Err(Halt::Signal(signal)) => return Err(ended(job, analysis, signal)),
+            let look = journal.look().map_err(Error::from);
+            match look.and_then(|()| analyse(job, analysis, (loaded, lin, engine), &memos, &tell)) {
+                Ok(found) => break found,
+                Err(e) => match e.kind {
+                    Kind::Halted(Halt::Diverged) => again = true,
+                    Kind::Halted(Halt::Signal(signal)) => return Err(ended(job, analysis, signal)),
+                    Kind::Run => {
+                        // Where a node has no finite derivative, it is the cause.
+                        loaded.require_numbers(engine)?;
+                        return Err(e);
+                    }
+                    Kind::Input => return Err(e),
+                },
             }
         };
         drop(progress);
-        for (name, v) in &tensors {
-            let shape = tensor_shape(v, grid);
+        for Tensor { name, block, single } in &tensors {
+            let shape = tensor_shape(block, grid);
             let bytes = shape.iter().product::<usize>() * std::mem::size_of::<T>();
             if bytes as f64 <= job.parts * 1048576.0 {
-                record.tensors.push((*name, shape.to_vec(), collect(v, grid)));
+                let shape = if *single { &shape[1..] } else { &shape[..] };
+                record.tensors.push((*name, shape.to_vec(), collect(block, grid)));
             } else {
-                record.parts.push(write_part(job, &analysis.name, (*name, v), shape, grid)?);
+                record.parts.push(write_part(job, &analysis.name, (*name, block), shape, grid)?);
             }
         }
         record.made_of = made_of;
         record.operator = analysis.operator.name().into();
-        record.quantity = analysis.quantity.name().into();
+        record.quantity = analysis.quantity.name.into();
         record.with_stage.clone_from(&analysis.with_stage);
         record.seconds = clock.elapsed().as_secs_f64();
-        let said = told::line(&analysis.name, analysis.quantity.described(), &record);
+        let said = told::line(&analysis.name, analysis.quantity, &record);
         let event = told::finished(&analysis.name, &record);
         grid.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;
         if voice.0 {

@@ -3,9 +3,9 @@
 use crate::comm::Grid;
 use crate::engine::Real;
 use crate::error::Result;
-use crate::estimate::Tall;
 use crate::job::Job;
 use crate::results::{parts, Parts};
+use kpflow_estimate::Tall;
 
 /// The shape of all ranks' parts of a block: [k, B, T, N].
 pub(super) fn tensor_shape<T: Real>(v: &Tall<T>, grid: Grid) -> [usize; 4] {

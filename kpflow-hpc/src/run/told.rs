@@ -1,6 +1,7 @@
 //! What a run says of itself: the fields of its events, and what a dry run tells.
 
 use super::made_of::Making;
+use crate::analysis::outputs::{EIGENVALUES, RESIDUALS};
 use crate::analysis::shown::Line;
 use crate::analysis::Quantity;
 use crate::cli;
@@ -31,12 +32,12 @@ pub(super) fn started(job: &Job, header: &Header, resume: bool, bytes: f64) -> V
 
 /// The fields of `analysis_finished`.
 pub(super) fn finished<T>(name: &str, r: &Record<T>) -> Value {
-    let first = |v: &Option<Vec<f64>>| v.as_ref().map(|v| v[..v.len().min(MOST)].to_vec());
+    let first = |name: &str| Some(r.list(name)).filter(|v| !v.is_empty()).map(|v| &v[..v.len().min(MOST)]);
     json!({
         "name": name, "operator": r.operator, "quantity": r.quantity, "method": r.method, "converged": r.converged,
         "matvecs": r.matvecs, "matvecs_computed": r.computed, "seconds": r.seconds, "status": r.status,
         "value": r.value, "standard_error": r.standard_error,
-        "eigenvalues": first(&r.eigenvalues), "residuals": first(&r.residuals),
+        "eigenvalues": first(EIGENVALUES.name), "residuals": first(RESIDUALS.name),
     })
 }
 
@@ -165,7 +166,7 @@ pub(super) fn line<T>(name: &str, quantity: &Quantity, r: &Record<T>) -> String 
         let first: Vec<String> = values.iter().take(5).map(|v| format!("{v:.6e}")).collect();
         format!("{}{}", first.join(" "), if values.len() > 5 { " …" } else { "" })
     };
-    let residuals = || r.residuals.iter().flatten().fold(0.0, |a: f64, &b| a.max(b));
+    let residuals = || r.list(RESIDUALS.name).iter().fold(0.0, |a: f64, &b| a.max(b));
     let number = |v: f64| match r.standard_error {
         Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
         _ => format!("{v:.12e}"),

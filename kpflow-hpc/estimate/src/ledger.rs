@@ -1,0 +1,493 @@
+//! The space where there are sizes and no numbers: what an estimate will need, told by the estimator itself.
+
+use crate::factor::groups;
+use crate::marginal::Split;
+use crate::sampling::sketch_sizes;
+use crate::space::{Blank, Block, Family, Small, Space, TESTS};
+use crate::whitening::{shares, Whitener, CHUNK};
+use crate::{tall, Result};
+use faer::Mat;
+use kpflow_core::machine::Portable;
+use kpflow_core::probe::Distribution;
+use kpflow_core::{Scalar, Shape};
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::ops::Range;
+
+/// One piece of work of this process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Work {
+    /// So many vectors are given to the operator, in blocks that follow.
+    Begin {
+        /// Vectors.
+        vectors: usize,
+    },
+    /// A block of them goes through it.
+    Product {
+        /// Vectors.
+        vectors: usize,
+    },
+    /// Random numbers are drawn.
+    Draw {
+        /// How many.
+        numbers: usize,
+        /// Of which kind.
+        distribution: Distribution,
+    },
+    /// Numbers in double precision are summed over processes.
+    Sum {
+        /// How many.
+        numbers: usize,
+    },
+    /// Numbers in double precision of every process are given to all.
+    Gather {
+        /// How many of this process.
+        own: usize,
+    },
+    /// Products of blocks of vectors with small matrices, or with each other.
+    Tall {
+        /// Flops.
+        flops: f64,
+    },
+    /// Small problems, in double precision.
+    Small {
+        /// Flops.
+        flops: f64,
+    },
+    /// Small problems, one a trajectory, in all lanes.
+    Looks {
+        /// Flops of all of them.
+        flops: f64,
+    },
+    /// Numbers of two blocks are gone through once, in all lanes.
+    Pass {
+        /// Numbers of one.
+        numbers: usize,
+    },
+    /// The same in one lane.
+    Loop {
+        /// Numbers of one.
+        numbers: usize,
+    },
+    /// Numbers are written to new memory, in one lane.
+    Copy {
+        /// How many.
+        numbers: usize,
+    },
+    /// The same in all lanes.
+    Append {
+        /// How many.
+        numbers: usize,
+    },
+}
+
+/// Who is told of the work, and knows what a product takes.
+pub trait Costs {
+    /// Takes note of some work.
+    fn spend(&self, work: Work);
+    /// Bytes that the products of a block, of so many vectors at a time, hold beside the vectors, from the first product to the end of the space.
+    fn product_bytes(&self, vectors: usize, of: usize) -> usize;
+    /// Takes note that the estimate may end here.
+    fn may_stop(&self);
+}
+
+/// Bytes that are held, and the most so far.
+#[derive(Debug, Default)]
+pub struct Account {
+    now: Cell<usize>,
+    most: Cell<usize>,
+}
+
+impl Account {
+    /// The most bytes that were held at once.
+    pub fn most(&self) -> usize {
+        self.most.get()
+    }
+
+    /// Takes bytes into account until what is returned is dropped.
+    pub fn hold(&self, bytes: usize) -> Held<'_> {
+        self.now.set(self.now.get() + bytes);
+        self.most.set(self.most.get().max(self.now.get()));
+        Held { account: self, bytes }
+    }
+
+    /// Bytes that are there for a moment.
+    pub fn pass(&self, bytes: usize) {
+        drop(self.hold(bytes));
+    }
+}
+
+/// Bytes of an account.
+#[derive(Debug)]
+pub struct Held<'a> {
+    account: &'a Account,
+    bytes: usize,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.account.now.set(self.account.now.get() - self.bytes);
+    }
+}
+
+/// The size of a block of vectors.
+#[derive(Debug)]
+pub struct Sizes<'a> {
+    shape: Shape,
+    vectors: usize,
+    _held: Held<'a>,
+}
+
+impl Block for Sizes<'_> {
+    fn vectors(&self) -> usize {
+        self.vectors
+    }
+}
+
+/// What a ledger is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Outline<'a> {
+    /// This process's shape of what the operator reads.
+    pub domain: Shape,
+    /// This process's shape of what it writes.
+    pub codomain: Shape,
+    /// Trajectories of all processes.
+    pub trajectories: usize,
+    /// Numbers of a vector of all processes.
+    pub len: usize,
+    /// Vectors carried through at once.
+    pub block: usize,
+    /// Whether every process holds all of what the operator writes.
+    pub replicated: bool,
+    /// Where a sketch is looked at; empty: where it has grown by half.
+    pub looks: &'a [usize],
+    /// Lanes of this process.
+    pub lanes: usize,
+    /// Processes that share the trajectories.
+    pub processes: usize,
+}
+
+/// A space of sizes. An estimator that is given it goes all the way to its budget, on the costliest path where only numbers would tell, and is told of
+/// nothing: what it would spend and hold is in [`Costs`] and [`Account`].
+pub struct Ledger<'s, 'a, T> {
+    outline: Outline<'s>,
+    account: &'a Account,
+    costs: &'s dyn Costs,
+    matvecs: Cell<usize>,
+    /// What products hold, as much as the widest so far.
+    products: RefCell<Option<Held<'a>>>,
+    /// Whether only memory counts.
+    quiet: Cell<bool>,
+    numbers: PhantomData<T>,
+}
+
+impl<'s, 'a, T: Scalar> Ledger<'s, 'a, T> {
+    /// Makes a ledger; nothing is spent yet.
+    pub fn new(outline: Outline<'s>, account: &'a Account, costs: &'s dyn Costs) -> Self {
+        let products = RefCell::default();
+        let (matvecs, quiet) = (Cell::new(0), Cell::new(false));
+        Self { outline, account, costs, matvecs, products, quiet, numbers: PhantomData }
+    }
+
+    fn spend(&self, work: Work) {
+        if !self.quiet.get() {
+            self.costs.spend(work);
+        }
+    }
+
+    fn block_of(&self, shape: Shape, vectors: usize) -> Sizes<'a> {
+        let bytes = shape.len().saturating_mul(vectors).saturating_mul(std::mem::size_of::<T>());
+        Sizes { shape, vectors, _held: self.account.hold(bytes) }
+    }
+
+    /// Numbers in double precision, for a moment.
+    fn pass(&self, doubles: usize) {
+        self.account.pass(doubles.saturating_mul(8));
+    }
+
+    fn sum_of(&self, numbers: usize) {
+        self.spend(Work::Sum { numbers });
+    }
+
+    fn tall(&self, rows: usize, x: usize, y: usize) {
+        self.spend(Work::Tall { flops: 2.0 * (rows * x) as f64 * y as f64 });
+    }
+
+    fn gram_of(&self, x: &Sizes<'_>, y: &Sizes<'_>) -> Result<Vec<f64>> {
+        self.pass(tall::gram_len(x.shape, x.vectors, y.vectors, self.outline.lanes));
+        self.tall(x.shape.len(), x.vectors, y.vectors);
+        Ok(Vec::new())
+    }
+}
+
+impl<'a, T: Scalar> Space for Ledger<'_, 'a, T> {
+    type Number = T;
+    type Block = Sizes<'a>;
+    type Machine = Portable;
+    type Held = Held<'a>;
+
+    fn shape(&self) -> Shape {
+        self.outline.domain
+    }
+    fn trajectories(&self) -> usize {
+        self.outline.trajectories
+    }
+    fn len(&self) -> usize {
+        self.outline.len
+    }
+    fn block(&self) -> usize {
+        self.outline.block
+    }
+    fn matvecs(&self) -> usize {
+        self.matvecs.get()
+    }
+    fn looks(&self, most: usize) -> Vec<usize> {
+        match self.outline.looks {
+            [] => sketch_sizes(self.outline.block, most).collect(),
+            looks => looks.iter().copied().filter(|&l| l < most).chain((most > 0).then_some(most)).collect(),
+        }
+    }
+    fn tell(&self, _: f64, _: f64) {}
+    fn may_stop(&self, _: bool) -> bool {
+        self.costs.may_stop();
+        false
+    }
+    fn perhaps<R>(&self, run: impl FnOnce() -> Result<R>) -> Result<()> {
+        let before = (self.quiet.replace(true), self.matvecs.get());
+        let done = run().map(drop);
+        (self.quiet.set(before.0), self.matvecs.set(before.1));
+        done
+    }
+    fn unknown(&self, most: usize) -> usize {
+        most
+    }
+
+    fn zeros(&self, vectors: usize) -> Sizes<'a> {
+        self.block_of(self.outline.domain, vectors)
+    }
+
+    fn draw(&self, family: Family, _: usize, vectors: usize) -> Sizes<'a> {
+        let numbers = self.outline.domain.len() * vectors;
+        self.spend(Work::Draw { numbers, distribution: family.distribution });
+        self.zeros(vectors)
+    }
+
+    fn apply(&self, x: &Sizes<'a>) -> Result<Sizes<'a>> {
+        let m = x.vectors;
+        self.matvecs.set(self.matvecs.get() + m);
+        let y = self.block_of(self.outline.codomain, m);
+        self.spend(Work::Begin { vectors: m });
+        for first in (0..m).step_by(self.outline.block) {
+            let vectors = self.outline.block.min(m - first);
+            self.spend(Work::Product { vectors });
+            let bytes = self.costs.product_bytes(vectors, m);
+            let mut held = self.products.borrow_mut();
+            if held.as_ref().is_none_or(|h| h.bytes < bytes) {
+                // Memory that grows is new before the old is given back.
+                *held = None;
+                *held = Some(self.account.hold(bytes));
+            }
+        }
+        Ok(y)
+    }
+
+    fn dots(&self, x: &Sizes<'a>, _: &Sizes<'a>) -> Result<Vec<f64>> {
+        self.sum_of(x.vectors);
+        self.spend(Work::Pass { numbers: x.shape.len() * x.vectors });
+        Ok(vec![0.0; x.vectors])
+    }
+    fn gram(&self, x: &Sizes<'a>, y: &Sizes<'a>) -> Result<Vec<f64>> {
+        self.sum_of(x.vectors * y.vectors);
+        self.gram_of(x, y)
+    }
+    fn image_dots(&self, x: &Sizes<'a>, y: &Sizes<'a>) -> Result<Vec<f64>> {
+        match self.outline.replicated {
+            true => {
+                self.spend(Work::Pass { numbers: x.shape.len() * x.vectors });
+                Ok(vec![0.0; x.vectors])
+            }
+            false => self.dots(x, y),
+        }
+    }
+    fn image_gram(&self, x: &Sizes<'a>, y: &Sizes<'a>) -> Result<Vec<f64>> {
+        match self.outline.replicated {
+            true => self.gram_of(x, y),
+            false => self.gram(x, y),
+        }
+    }
+    fn symmetric_gram(&self, x: &Sizes<'a>, y: &Sizes<'a>, from: usize) -> Result<Vec<f64>> {
+        let m = y.vectors;
+        let more = m.saturating_sub(from);
+        self.sum_of(m * more);
+        self.pass(tall::gram_len(x.shape, m, more, self.outline.lanes));
+        // In panels of 128, each from the diagonal on.
+        let share = from as f64 + 0.5 * (more + 128).min(2 * more) as f64;
+        self.spend(Work::Tall { flops: 2.0 * x.shape.len() as f64 * more as f64 * share });
+        Ok(Vec::new())
+    }
+    fn symmetric_gram_of_doubles(&self, x: &Sizes<'a>, y: &Sizes<'a>) -> Result<Vec<f64>> {
+        let _held = self.account.hold(8 * x.shape.len() * (x.vectors + y.vectors));
+        self.spend(Work::Copy { numbers: x.shape.len() * (x.vectors + y.vectors) });
+        self.symmetric_gram(x, y, 0)
+    }
+
+    fn gram_whitened(&self, y: &Sizes<'a>, _: (f64, &Sizes<'a>), _: Option<&Whitener>) -> Result<Mat<f64>> {
+        let m = y.vectors;
+        self.sum_of(m * m);
+        let shares = shares(y.shape, m);
+        self.pass((shares + 1) * m * m + self.outline.lanes.min(shares) * 2 * m * CHUNK);
+        // Where H is mild, as it often is in double precision, two triangles are not needed; in single precision two full ones are, less what its rank is
+        // below m.
+        let share = if std::mem::size_of::<T>() == 4 { 3.0 } else { 0.5 };
+        self.spend(Work::Tall { flops: share * 2.0 * (y.shape.len() * m) as f64 * m as f64 });
+        Ok(Mat::new())
+    }
+
+    fn triangle(&self, x: &Sizes<'a>) -> Result<Mat<f64>> {
+        let m = x.vectors;
+        let (group, count) = groups(x.shape, m);
+        let rows = group * x.shape.per_trajectory();
+        let ranks = self.outline.processes;
+        self.pass(count * m * m + self.outline.lanes.min(count) * 3 * rows * m + (ranks + 6) * m * m);
+        self.spend(Work::Gather { own: m * m });
+        self.spend(Work::Tall { flops: 2.0 * (x.shape.len() * m) as f64 * m as f64 });
+        Ok(Mat::new())
+    }
+
+    fn sum(&self, numbers: &mut [f64]) {
+        self.sum_of(numbers.len());
+    }
+
+    fn columns(&self, x: &Sizes<'a>, range: Range<usize>) -> Sizes<'a> {
+        self.spend(Work::Append { numbers: x.shape.len() * range.len() });
+        self.block_of(x.shape, range.len())
+    }
+    fn append(&self, x: &mut Sizes<'a>, more: Sizes<'a>) {
+        if x.vectors == 0 {
+            *x = more;
+            return;
+        }
+        let vectors = x.vectors + more.vectors;
+        self.spend(Work::Append { numbers: x.shape.len() * vectors });
+        *x = self.block_of(x.shape, vectors);
+    }
+    fn product(&self, x: &Sizes<'a>, _: &[f64], columns: usize) -> Sizes<'a> {
+        self.tall(x.shape.len(), x.vectors, columns);
+        self.account.pass(x.vectors * columns * std::mem::size_of::<T>());
+        self.block_of(x.shape, columns)
+    }
+    fn add_product(&self, y: &mut Sizes<'a>, _: f64, x: &Sizes<'a>, _: &[f64]) {
+        self.tall(x.shape.len(), x.vectors, y.vectors);
+        self.account.pass(x.vectors * y.vectors * std::mem::size_of::<T>());
+    }
+    fn scale(&self, x: &mut Sizes<'a>, _: &[f64]) {
+        self.spend(Work::Pass { numbers: x.shape.len() * x.vectors });
+    }
+    fn subtract(&self, y: &mut Sizes<'a>, _: &[f64], x: &Sizes<'a>) {
+        self.spend(Work::Pass { numbers: x.shape.len() * y.vectors });
+    }
+    fn reduce(&self, x: &Sizes<'a>, _: &Sizes<'a>, _: i32) -> Sizes<'a> {
+        self.spend(Work::Pass { numbers: x.shape.len() * x.vectors });
+        self.pass(self.outline.lanes.min(x.shape.trajectories) * x.shape.per_trajectory());
+        self.block_of(x.shape, 1)
+    }
+    fn map(&self, blocks: &[&Sizes<'a>], _: impl Fn(&[f64]) -> f64 + Sync) -> Sizes<'a> {
+        let Some(first) = blocks.first() else { return self.zeros(0) };
+        self.spend(Work::Pass { numbers: first.shape.len() * first.vectors * blocks.len() });
+        self.block_of(first.shape, first.vectors)
+    }
+
+    fn shifted(&self, y: &Sizes<'a>, _: f64, x: &Sizes<'a>) -> Sizes<'a> {
+        let numbers = x.shape.len() * y.vectors;
+        self.spend(Work::Copy { numbers });
+        self.spend(Work::Loop { numbers });
+        self.block_of(x.shape, y.vectors)
+    }
+
+    fn dots_by_trajectory(&self, x: &Sizes<'a>, _: &Sizes<'a>) -> Vec<f64> {
+        self.spend(Work::Pass { numbers: x.shape.len() * x.vectors });
+        vec![0.0; x.shape.trajectories * x.vectors]
+    }
+    fn by_trajectory<const K: usize>(
+        &self,
+        x: &Sizes<'a>,
+        _: &Sizes<'a>,
+        small: Small,
+        _: impl Fn(&Portable, Mat<f64>, Mat<f64>) -> [f64; K] + Sync,
+    ) -> [f64; K] {
+        let count = x.shape.trajectories;
+        // Both blocks' columns, of one of them twice while it is cut.
+        let columns = 3 * x.shape.per_trajectory() * x.vectors;
+        self.pass(self.outline.lanes.min(count) * (columns + small.numbers));
+        self.spend(Work::Looks { flops: count as f64 * small.flops });
+        self.sum_of(K);
+        [0.0; K]
+    }
+
+    fn draw_part(&self, family: Family, vectors: Range<usize>, _: &[usize], _: usize) -> Sizes<'a> {
+        self.spend(Work::Loop { numbers: self.outline.domain.len() * vectors.len() });
+        self.draw(family, vectors.start, vectors.len())
+    }
+    fn energies(&self, x: &Sizes<'a>, _: &Sizes<'a>, _: &[usize], parts: usize) -> Vec<f64> {
+        self.spend(Work::Loop { numbers: 2 * x.shape.len() * x.vectors });
+        self.sum_of(x.vectors * (parts + 1));
+        vec![0.0; x.vectors * (parts + 1)]
+    }
+    fn units(&self, places: &[usize]) -> Sizes<'a> {
+        self.zeros(places.len())
+    }
+    fn keep_rows(&self, _: &mut Vec<f64>, _: usize, y: &Sizes<'a>) {
+        self.spend(Work::Copy { numbers: y.shape.len() * y.vectors });
+    }
+    fn gather_rows(&self, _: Vec<f64>) -> Vec<f64> {
+        let own = self.outline.domain.len().min(self.outline.len) * self.outline.len;
+        self.pass(own);
+        self.spend(Work::Gather { own });
+        Vec::new()
+    }
+    fn places(&self) -> Vec<usize> {
+        (0..self.outline.len).collect()
+    }
+    fn at_places(&self, _: &[f64], _: &[usize], vectors: usize) -> Sizes<'a> {
+        self.zeros(vectors)
+    }
+
+    fn contract(&self, split: &Split, _: usize, x: &Sizes<'a>, _: &Sizes<'a>) -> Vec<f64> {
+        let (d, rest, m) = (split.count(true), split.count(false), x.vectors);
+        let whole = if split.kept[0] { split.shape.len() * std::mem::size_of::<T>() } else { 0 };
+        let lanes = self.outline.lanes.min(m);
+        self.account.pass(lanes * (16 * rest * d + whole) + 8 * m * d * d);
+        self.spend(Work::Tall { flops: 2.0 * (rest * d) as f64 * (d * m) as f64 });
+        // Signs and images find their places.
+        self.spend(Work::Loop { numbers: 6 * x.shape.len() * m });
+        if split.kept[0] {
+            self.spend(Work::Draw { numbers: split.shape.len() * m, distribution: TESTS.distribution });
+        }
+        self.sum_of(m * d * d);
+        Vec::new()
+    }
+    fn signs(&self, split: &Split, _: usize) -> Vec<f64> {
+        let numbers = if split.kept[0] { split.shape.len() } else { self.outline.domain.len() };
+        self.account.pass(numbers * std::mem::size_of::<T>() + 8 * split.count(false));
+        self.spend(Work::Draw { numbers, distribution: TESTS.distribution });
+        Vec::new()
+    }
+    fn structured(&self, split: &Split, _: &[f64], kept: Range<usize>) -> Sizes<'a> {
+        self.pass(2 * split.shape.per_trajectory());
+        self.spend(Work::Loop { numbers: 3 * self.outline.domain.len() * kept.len() });
+        self.zeros(kept.len())
+    }
+    fn contract_columns(&self, split: &Split, _: &[f64], y: &Sizes<'a>) -> Vec<f64> {
+        self.spend(Work::Loop { numbers: 3 * y.shape.len() * y.vectors });
+        vec![0.0; y.vectors * split.count(true)]
+    }
+
+    fn small<R: Blank>(&self, small: Small, _: impl FnOnce(&Portable) -> Result<R>) -> Result<R> {
+        self.pass(small.numbers);
+        self.spend(Work::Small { flops: small.flops });
+        Ok(R::blank())
+    }
+    fn hold(&self, numbers: usize) -> Held<'a> {
+        self.account.hold(8 * numbers)
+    }
+}

@@ -1,0 +1,182 @@
+//! Traces, norms, ranks, spectra and eigenpairs of operators that can only be applied: one file an algorithm, named as the literature names it.
+//!
+//! An estimator needs two things: a block product ([`Product`]) and a sum over the processes that hold the other part of the vectors ([`Sums`]; `()` where
+//! there is one process). Every estimate has a standard error, every eigenpair a residual, every run a reason why it stopped. Nothing here reads files, has state
+//! of its own or unwinds: a product that ends an estimate does so by the error that it returns.
+//!
+//! ```
+//! use kpflow_estimate::*;
+//! // A user's own operator: the kernel exp(−(s − t)²/2) of 400 points, never formed.
+//! let at = |i: usize| 8.0 * i as f64 / 400.0;
+//! let kernel = Function::new(400, |x: &[f64], y: &mut [f64]| {
+//!     for (i, y) in y.iter_mut().enumerate() {
+//!         *y = (0..400).map(|j| (-0.5 * (at(i) - at(j)).powi(2)).exp() * x[j]).sum();
+//!     }
+//! });
+//! let problem = Problem::alone(&kernel, 0);
+//! let trace = xnystrace(&problem, &Budget { rtol: 1e-6, max_matvecs: 100 })?;
+//! assert!((trace.value - 400.0).abs() < 1e-3, "{} ± {}", trace.value, trace.standard_error);
+//! let pairs = block_krylov(&Problem::alone(&kernel, 0), &Budget { rtol: 1e-6, max_matvecs: 200 }, 10)?;
+//! assert_eq!((pairs.values.len(), pairs.stop), (10, StopReason::Tolerance));
+//! assert!(pairs.residuals.iter().all(|r| *r < 1e-6) && pairs.values.is_sorted_by(|a, b| a >= b));
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! What an estimate will need is told by the same code: given a [`Ledger`] in the place of a [`Problem`] it goes all the way on sizes alone.
+
+mod alignment;
+mod block_krylov;
+mod blocks;
+mod dense;
+mod diagonal;
+mod effective_rank;
+mod error;
+mod factor;
+mod frobenius;
+mod lanczos;
+mod learnability;
+mod ledger;
+mod marginal;
+mod nystrom;
+mod pair_statistic;
+mod problem;
+mod product;
+mod qr;
+mod sampling;
+mod singular_triplets;
+mod small;
+mod space;
+mod tall;
+mod trace;
+mod whitening;
+
+pub use alignment::alignment;
+pub use block_krylov::block_krylov;
+pub use blocks::{blocks, dense_blocks, Blocks};
+pub use dense::{dense, require_dense, DenseSpectrum, DENSE_LIMIT};
+pub use diagonal::{diagonal, diagonal_of, Diagonal};
+pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
+pub use error::{beyond, Error, Result};
+pub use frobenius::{frobenius, frobenius_deflated};
+pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, log_det, log_det_of, Density};
+pub use learnability::{learnability, Learnability};
+pub use ledger::{Account, Costs, Held, Ledger, Outline, Sizes, Work};
+pub use marginal::{marginal, marginal_of, require_marginal, Kept, Marginal, Split, MARGINAL_LIMIT};
+pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
+pub use problem::Problem;
+pub use product::{Applied, Function, Product, Sums};
+pub use singular_triplets::{singular_triplets, Triplets};
+pub use small::eigen as symmetric_eigen;
+pub use space::{Blank, Block, Budget, Extent, Family, Small, Space, Workers, SKETCHES, TESTS};
+pub use tall::Tall;
+pub use trace::{
+    auto, hutchinson, hutchpp, look, look_at, nystrompp, one_sided, per_trajectory, per_trajectory_xnystrace,
+    xnystrace, xtrace, Exact,
+};
+pub use whitening::Whitener;
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The method is exact.
+    Exact,
+    /// The estimated error is within the tolerance.
+    Tolerance,
+    /// All products allowed are spent.
+    Budget,
+    /// A product left the range of the floating-point numbers: nothing more can be known in this precision.
+    Overflow,
+}
+
+impl StopReason {
+    /// Whether the result is as good as was asked for.
+    pub fn converged(self) -> bool {
+        matches!(self, StopReason::Exact | StopReason::Tolerance)
+    }
+    /// The words for the result file.
+    pub fn describe(self) -> &'static str {
+        match self {
+            StopReason::Exact => "exact",
+            StopReason::Tolerance => "tolerance reached",
+            StopReason::Budget => "max_matvecs reached",
+            StopReason::Overflow => "products overflow",
+        }
+    }
+}
+
+/// x 2^k, without an intermediate that leaves the range.
+pub fn times_power(x: f64, k: i32) -> f64 {
+    let (mut x, mut k) = (x, k);
+    while k != 0 && x != 0.0 && x.is_finite() {
+        let step = k.clamp(-1000, 1000);
+        x *= f64::from(step).exp2();
+        k -= step;
+    }
+    x
+}
+
+/// A number with its error.
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    /// The value.
+    pub value: f64,
+    /// Its standard error; 0 where the method is exact, infinite where too few products allow none or they overflow. Never NaN.
+    pub standard_error: f64,
+    /// Operator products spent.
+    pub matvecs: usize,
+    /// Why it stopped.
+    pub stop: StopReason,
+    /// Products, value and standard error on the way.
+    pub history: Vec<[f64; 3]>,
+}
+
+impl Estimate {
+    /// A value without error.
+    pub fn exact(value: f64, matvecs: usize) -> Self {
+        Self {
+            value,
+            standard_error: 0.0,
+            matvecs,
+            stop: StopReason::Exact,
+            history: vec![[matvecs as f64, value, 0.0]],
+        }
+    }
+
+    /// What is left when products overflow: the last finite value, of which nothing is claimed any more.
+    fn overflow(matvecs: usize, history: Vec<[f64; 3]>) -> Self {
+        let value = history.last().map_or(0.0, |h| h[1]);
+        Self { value, standard_error: f64::INFINITY, matvecs, stop: StopReason::Overflow, history }
+    }
+}
+
+/// Eigenpairs of a symmetric operator, largest first.
+#[derive(Clone, Debug)]
+pub struct Eigenpairs<B> {
+    /// The Ritz values.
+    pub values: Vec<f64>,
+    /// ‖A v − λ v‖ / λ_1 of each.
+    pub residuals: Vec<f64>,
+    /// The vectors: this rank's trajectories.
+    pub vectors: B,
+    /// Operator products spent.
+    pub matvecs: usize,
+    /// Why it stopped.
+    pub stop: StopReason,
+    /// Products, λ_1 and the largest residual on the way.
+    pub history: Vec<[f64; 3]>,
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_lengths;
+#[cfg(test)]
+mod tests_marginal;
+#[cfg(test)]
+mod tests_qr;
+#[cfg(test)]
+mod tests_spectra;
+#[cfg(test)]
+mod tests_trace;
+#[cfg(test)]
+mod twins;

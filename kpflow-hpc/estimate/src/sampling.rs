@@ -1,0 +1,232 @@
+//! How estimates grow: sample after sample, or sketch after larger sketch, until they are good enough; and the jackknife.
+
+use crate::space::{Budget, Space};
+use crate::{Estimate, Result, StopReason};
+use kpflow_core::machine::Tasks;
+use kpflow_core::probe::Running;
+
+/// Fewer samples than this say nothing reliable of their own scatter.
+pub(crate) const MIN_SAMPLES: usize = 10;
+
+/// A value and its standard error.
+pub(crate) type ValueError = (f64, f64);
+
+/// Takes blocks of samples until the standard error is surely within the tolerance or the budget is spent.
+///
+/// `sample(first, m)` spends m products on the probes `first ..` and returns the value and standard error so far. A product makes so many independent
+/// `parts` of a sample. The first look at which a noisy error happens to be small is one at which it is too small, and squares whose mean comes out wrong say
+/// so less than others: the error has to be within the tolerance by two of its own standard errors (of squares of normal numbers, 1/√samples).
+pub(crate) fn sample<S: Space>(
+    space: &S,
+    budget: &Budget,
+    parts: usize,
+    mut sample: impl FnMut(usize, usize) -> Result<ValueError>,
+) -> Result<Estimate> {
+    let mut taken = 0;
+    let mut log = Log::new(space, budget);
+    loop {
+        let m = space.next_block(budget, usize::MAX);
+        if m == 0 {
+            return Ok(log.end(StopReason::Budget));
+        }
+        let estimate = sample(taken, m)?;
+        taken += m;
+        let doubt = 1.0 + 2.0 / ((taken * parts) as f64).sqrt();
+        if let Some(stop) = log.tell(estimate, doubt, taken >= MIN_SAMPLES) {
+            return Ok(log.end(stop));
+        }
+    }
+}
+
+/// Enlarges a sketch, by half of itself at a time (by all of itself once it is large), until the standard error is within the tolerance, the budget
+/// is spent or a sketch of `most` products, which is all that can be learned from, is there.
+///
+/// `stage(total)` goes on from the products of the stages before to `total` of them and returns the value and its standard error.
+pub(crate) fn grow<S: Space>(
+    space: &S,
+    budget: &Budget,
+    most: usize,
+    mut stage: impl FnMut(usize) -> Result<ValueError>,
+) -> Result<Estimate> {
+    let most = most.min(budget.max_matvecs.saturating_sub(space.matvecs()));
+    let mut log = Log::new(space, budget);
+    for total in space.looks(most) {
+        let estimate = stage(total)?;
+        // A sketch of as many products as there are dimensions is all of the operator; so many samples are not.
+        if let Some(stop) = log.tell(estimate, 1.0, total >= MIN_SAMPLES.min(space.len())) {
+            return Ok(log.end(stop));
+        }
+    }
+    Ok(log.end(StopReason::Budget))
+}
+
+/// The products of each sketch, until there are `most`.
+pub fn sketch_sizes(block: usize, most: usize) -> impl Iterator<Item = usize> {
+    let first = Some(FIRST.max(block).min(most)).filter(|&total| total > 0);
+    std::iter::successors(first, move |&total| {
+        let more = if total < LARGE { total / 2 } else { total };
+        (total < most).then(|| (total + more).next_multiple_of(block).min(most))
+    })
+}
+
+/// From so many products on looking at a sketch costs more than another product.
+const LARGE: usize = 500;
+
+/// Products of the smallest sketch that is worth looking at.
+const FIRST: usize = 12;
+
+/// The history of an estimate, and when it ends.
+struct Log<'p, S> {
+    space: &'p S,
+    rtol: f64,
+    history: Vec<[f64; 3]>,
+}
+
+impl<'p, S: Space> Log<'p, S> {
+    fn new(space: &'p S, budget: &Budget) -> Self {
+        Self { space, rtol: budget.rtol, history: Vec::new() }
+    }
+
+    /// Takes note of an estimate, how much larger its error may be, and whether it rests on enough; says whether it ends the run.
+    fn tell(&mut self, (value, standard_error): ValueError, doubt: f64, enough: bool) -> Option<StopReason> {
+        let finite = value.is_finite() && !standard_error.is_nan();
+        if finite {
+            self.history.push([self.space.matvecs() as f64, value, standard_error]);
+            self.space.tell(value, standard_error);
+        }
+        // Nothing is gained below rounding, of products or of what is made of them.
+        let rounding = standard_error <= 2.0 * self.space.epsilon().max(1e4 * f64::EPSILON) * value.abs();
+        let good = doubt * standard_error <= self.rtol * value.abs();
+        let stop = if finite { StopReason::Tolerance } else { StopReason::Overflow };
+        self.space.may_stop(!finite || (good || rounding) && enough).then_some(stop)
+    }
+
+    fn end(self, stop: StopReason) -> Estimate {
+        let matvecs = self.space.matvecs();
+        if stop == StopReason::Overflow {
+            return Estimate::overflow(matvecs, self.history);
+        }
+        let (value, standard_error) = self.history.last().map_or((0.0, f64::INFINITY), |h| (h[1], h[2]));
+        Estimate { value, standard_error, matvecs, stop, history: self.history }
+    }
+}
+
+/// How much wider than a normal one an interval of 95 % is where the error itself was found from `freedom` degrees of freedom (Student 1908).
+///
+/// Standard errors are widened by it, so that 1.96 of them are such an interval however few the samples are. **Accuracy**: 1e-3 (Fisher and Cornish 1960).
+pub(crate) fn student(freedom: f64) -> f64 {
+    const Z: f64 = 1.959963984540054;
+    let few = [12.7062, 4.30265, 3.18245, 2.77645];
+    if freedom < 1.0 || freedom.is_nan() {
+        return f64::INFINITY;
+    }
+    if freedom < 5.0 {
+        let (i, part) = (freedom.floor() as usize - 1, freedom.fract());
+        let next = if i + 1 < few.len() { few[i + 1] } else { 2.57058 };
+        return (few[i] + part * (next - few[i])) / Z;
+    }
+    let g1 = (Z.powi(3) + Z) / 4.0;
+    let g2 = (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / 96.0;
+    let g3 = (3.0 * Z.powi(7) + 19.0 * Z.powi(5) + 17.0 * Z.powi(3) - 15.0 * Z) / 384.0;
+    1.0 + (g1 / freedom + g2 / freedom.powi(2) + g3 / freedom.powi(3)) / Z
+}
+
+/// An error that was found from `freedom` degrees of freedom, as wide as [`student`] says. No scatter at all is none, however few the samples.
+pub(crate) fn widened(error: f64, freedom: f64) -> f64 {
+    if error == 0.0 {
+        0.0
+    } else {
+        error * student(freedom)
+    }
+}
+
+/// The standard error of a sum of independent parts of these squared errors, each from `freedom` degrees of freedom (Welch 1947, Satterthwaite 1946):
+/// the sums of the squares and of their squares are all that is needed.
+pub(crate) fn pooled(squares: f64, fourths: f64, freedom: f64) -> f64 {
+    if squares == 0.0 {
+        return 0.0;
+    }
+    if !squares.is_finite() {
+        return f64::INFINITY;
+    }
+    // Where fourth powers underflow all is one part.
+    let parts = if fourths > 0.0 { (squares * squares / fourths).max(1.0) } else { 1.0 };
+    squares.sqrt() * student(parts * freedom)
+}
+
+/// The mean and standard error of samples so far.
+pub(crate) fn of(running: &Running) -> ValueError {
+    (running.mean(), widened(running.standard_error(), running.count() as f64 - 1.0))
+}
+
+/// The mean of numbers and its standard error; infinite below two of them.
+pub(crate) fn mean(numbers: &[f64]) -> ValueError {
+    let mut running = Running::default();
+    numbers.iter().for_each(|&x| running.push(x));
+    of(&running)
+}
+
+/// The mean of sums of squares and its standard error, as wide as an interval of 95 % is to the side of larger means. Of anything else as [`mean`].
+pub(crate) fn mean_of_squares(squares: &[f64]) -> ValueError {
+    let (value, error) = mean(squares);
+    (value, error * skew_of_squares(squares))
+}
+
+/// [`skew`] of the mean of sums of squares; 1 of anything else.
+pub(crate) fn skew_of_squares(squares: &[f64]) -> f64 {
+    let mut running = Running::default();
+    squares.iter().for_each(|&x| running.push(x));
+    if squares.iter().any(|&x| x < 0.0) {
+        return 1.0;
+    }
+    skew(running.standard_error() / running.mean())
+}
+
+/// How much wider than a normal one the upper half of an interval of 95 % is for a positive number of this relative standard error.
+///
+/// Where few squares come out small both their mean and its error are too small. The mean is a χ² of k = 2/error² degrees of freedom, nearly, and
+/// that has its limits where its cube root has a normal one's (Wilson and Hilferty 1931). **Accuracy**: 2 % from k = 5 on; below, as of 5.
+pub(crate) fn skew(relative: f64) -> f64 {
+    const Z: f64 = 1.959963984540054;
+    let k = (2.0 / (relative * relative)).max(5.0);
+    if !k.is_finite() {
+        return 1.0;
+    }
+    let a = 2.0 / (9.0 * k);
+    (-3.0 * (-a - Z * a.sqrt()).ln_1p()).exp_m1() / (Z * (2.0 / k).sqrt())
+}
+
+/// The standard error by the jackknife (Quenouille 1956, Tukey 1958), from the values of a statistic without each of its samples: too large rather
+/// than too small in the mean (Efron and Stein 1981).
+pub(crate) fn jackknife_error(without: &[f64]) -> f64 {
+    let n = without.len() as f64;
+    if n < 2.0 {
+        return f64::INFINITY;
+    }
+    let mean = without.iter().sum::<f64>() / n;
+    let scatter = without.iter().map(|x| (x - mean).powi(2)).sum::<f64>();
+    ((n - 1.0) / n * scatter).sqrt()
+}
+
+/// Without each of m probes altogether, the mean over the others j of an estimate `two(i, j)` that has neither.
+pub(crate) fn leaving_out(machine: &impl Tasks, m: usize, two: impl Fn(usize, usize) -> f64 + Sync) -> Vec<f64> {
+    let mut means = vec![0.0; m];
+    machine.for_each(m, &mut means, 1, &mut [], 0, |i, mean, _: &mut [f64]| {
+        mean[0] = (0..m).filter(|&j| j != i).map(|j| two(i, j)).sum::<f64>() / (m as f64 - 1.0);
+    });
+    means
+}
+
+/// A statistic `f` of n samples, corrected for its bias of order 1/n, and its standard error, by the jackknife.
+///
+/// `f(Some(i))` is the statistic without sample i, `f(None)` of all. Below two samples nothing is known of the error.
+pub(crate) fn jackknife(n: usize, f: impl Fn(Option<usize>) -> f64) -> ValueError {
+    let all = f(None);
+    if n < 2 {
+        return (all, f64::INFINITY);
+    }
+    let without: Vec<f64> = (0..n).map(|i| f(Some(i))).collect();
+    let (count, error) = (n as f64, jackknife_error(&without));
+    let mean = without.iter().sum::<f64>() / count;
+    (count * all - (count - 1.0) * mean, widened(error, count - 1.0))
+}

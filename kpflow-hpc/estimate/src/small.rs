@@ -1,0 +1,47 @@
+//! Small dense problems.
+
+use crate::error::fits;
+use faer::{Mat, MatRef as MatView};
+use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
+
+/// Eigenvalues, largest first, and eigenvectors (vector i in row i) of a symmetric row-major n × n matrix.
+pub fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
+    if n == 0 {
+        return (Vec::new(), Vec::new());
+    }
+    let matrix = Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]));
+    let eigen = matrix.self_adjoint_eigen(faer::Side::Lower).expect("the eigenvalues of a finite symmetric matrix");
+    let (s, u) = (eigen.S().column_vector(), eigen.U());
+    let values = (0..n).rev().map(|i| s[i]).collect();
+    let vectors = (0..n).rev().flat_map(|i| (0..n).map(move |j| u[(j, i)])).collect();
+    (values, vectors)
+}
+
+/// The identity, row-major.
+pub(crate) fn identity(n: usize) -> Vec<f64> {
+    (0..n * n).map(|i| f64::from(u8::from(i / n == i % n))).collect()
+}
+
+/// a b, on all threads where it is large.
+pub(crate) fn product(machine: &(impl Tasks + Kernel<f64>), a: MatView<'_, f64>, b: MatView<'_, f64>) -> Mat<f64> {
+    let (m, k, n) = (a.nrows(), a.ncols(), b.ncols());
+    let rows =
+        |x: MatView<'_, f64>| (0..x.nrows()).flat_map(|i| (0..x.ncols()).map(move |j| x[(i, j)])).collect::<Vec<_>>();
+    let c = multiply(machine, &rows(a), &rows(b), [m, k, n]);
+    Mat::from_fn(m, n, |i, j| c[i * n + j])
+}
+
+/// a b for row-major matrices `[m, k]` and `[k, n]`, a panel of rows a task.
+pub(crate) fn multiply(machine: &(impl Tasks + Kernel<f64>), a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
+    const ROWS: usize = 128;
+    let mut c = vec![0.0; m * n];
+    if c.is_empty() || k == 0 {
+        return c;
+    }
+    machine.for_each(m.div_ceil(ROWS), &mut c, ROWS * n, &mut [], 0, |i, c, _: &mut [f64]| {
+        let rows = c.len() / n;
+        let (a, b) = (fits(MatRef::new(&a[i * ROWS * k..], rows, k, k)), fits(MatRef::new(b, k, n, n)));
+        machine.gemm(1.0, fits(Gemm::new(a, b, fits(MatMut::new(c, rows, n, n)))), 0.0);
+    });
+    c
+}

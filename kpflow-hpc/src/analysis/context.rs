@@ -1,0 +1,176 @@
+//! What an analysis works with: spaces, closed forms, error signals. A run has them with numbers, a plan without.
+
+use super::{Facts, Found, Key, Operator};
+use crate::closed::Closed;
+use crate::error::Result;
+use kpflow_core::Scalar;
+use kpflow_estimate::{Block, Budget, DenseSpectrum, Estimate, Space};
+
+/// Which space of an analysis's operator A.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// A.
+    All,
+    /// Its block diagonal over trajectories.
+    Diagonal,
+    /// Fᵀ, where A = F Fᵀ.
+    Back,
+    /// F.
+    Forward,
+    /// A Aᵀ, of an operator that is not symmetric.
+    Gram,
+    /// Aᵀ.
+    Adjoint,
+    /// A, kept apart from the products of A Aᵀ.
+    Plain,
+    /// A as it is, whatever its exponent.
+    Raw,
+    /// Its adjoint so.
+    RawAdjoint,
+    /// The same operator of the other model.
+    Other,
+    /// Its Fᵀ.
+    OtherBack,
+}
+
+/// A closed form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A trace.
+    Trace(Closed),
+    /// ‖K‖_F.
+    Frobenius,
+}
+
+/// What the job says of an analysis.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The operator.
+    pub operator: Operator,
+    /// Whether it is the operator on all of the state.
+    pub whole: bool,
+    /// Whether it is the mean over trajectories.
+    pub average: bool,
+    /// The relative error to reach, and the products that may be spent.
+    pub budget: Budget,
+    /// Whether a closed form is that of the trace; else of the Frobenius norm.
+    pub exact_trace: bool,
+    /// How many eigenpairs.
+    pub count: usize,
+    /// Whether vectors are kept.
+    pub vectors: bool,
+    /// Which of trajectory, time and unit are left.
+    pub axes: [bool; 3],
+    /// For one-sided estimates: forward through the model rather than back.
+    pub forward: bool,
+    /// η.
+    pub learning_rate: f64,
+    /// σ².
+    pub noise: f64,
+    /// The keys that the job answers by true.
+    pub truths: Vec<&'static str>,
+}
+
+impl Asked {
+    /// Whether the job answers a key by true.
+    pub fn says(&self, key: &Key) -> bool {
+        self.truths.contains(&key.name)
+    }
+}
+
+/// What one analysis has to do with. Collective, as every method of a space is.
+pub trait Context: Sized {
+    /// What vectors are made of.
+    type Number: Scalar;
+    /// A block of vectors.
+    type Block: Block;
+    /// A space.
+    type Space<'s>: Space<Number = Self::Number, Block = Self::Block>
+    where
+        Self: 's;
+
+    /// What the job says.
+    fn asked(&self) -> &Asked;
+    /// A space of 2^-k A, k its [exponent](Context::exponent).
+    fn space(&self, view: View) -> Result<Self::Space<'_>>;
+    /// k: what leaves the range when it is squared is brought near 1 by it. Found once, where it is asked for.
+    fn exponent(&self) -> Result<i32>;
+    /// [B, T, N].
+    fn shape(&self) -> [usize; 3];
+    /// Flops of a product of NTK with one vector, on all ranks.
+    fn product_flops(&self) -> f64;
+    /// Flops of a closed form on all ranks, where this model has it.
+    fn closed_flops(&self, form: Form) -> Option<f64>;
+    /// Computes a closed form, of A itself.
+    fn closed(&self, form: Form) -> Result<Estimate>;
+    /// The exponents of every trajectory, `[B, N]`; empty where there are no numbers.
+    fn lyapunov(&self) -> Result<Vec<f64>>;
+    /// The error signal times 2^-k, and k: one vector, or one for each unit where the operator acts on positions.
+    fn signal(&self) -> Result<(Self::Block, i32)>;
+    /// Which watched variable each number of a trajectory belongs to, and how many there are.
+    fn parts(&self) -> (Vec<usize>, usize);
+    /// The user's vectors as they are, and whether they are a single tensor.
+    fn vectors(&self) -> Result<(Self::Block, bool)>;
+
+    /// The budget.
+    fn budget(&self) -> Budget {
+        self.asked().budget
+    }
+
+    /// Whether the whole matrix is the cheapest way.
+    fn is_small(&self) -> Result<bool> {
+        Ok(self.space(View::Diagonal)?.len() <= SMALL.min(self.budget().max_matvecs))
+    }
+
+    /// The whole matrix.
+    fn dense(&self) -> Result<DenseSpectrum> {
+        Ok(kpflow_estimate::dense(&self.space(View::All)?)?)
+    }
+}
+
+/// Below this many numbers a vector, the whole matrix is cheaper than any estimate.
+pub const SMALL: usize = 512;
+
+/// An estimate of 2^-k A, and the method that made it.
+pub type Chosen = (Estimate, &'static str);
+
+/// A method of a quantity, and how it is found by it.
+pub struct Way<C: Context> {
+    /// Its name in the job file.
+    pub name: &'static str,
+    /// Which operators it is for.
+    pub fits: fn(Operator) -> bool,
+    /// Whether the operator has to be of all of the state.
+    pub whole: bool,
+    /// Whether it needs more trajectories than the one of an average.
+    pub by_trajectory: bool,
+    /// Whether it forms the whole matrix; if so it is refused where that is too large.
+    pub dense: bool,
+    /// Fails where this model does not have what the method needs.
+    pub require: fn(&Asked, &Facts) -> Result<()>,
+    /// Finds the quantity.
+    pub run: fn(&C) -> Result<Found<C::Block>>,
+}
+
+impl<C: Context> Way<C> {
+    /// A method for these operators.
+    pub const fn new(name: &'static str, fits: fn(Operator) -> bool, run: fn(&C) -> Result<Found<C::Block>>) -> Self {
+        Self { name, fits, whole: false, by_trajectory: false, dense: false, require: Facts::nothing, run }
+    }
+    /// Makes it one for all of the state only.
+    pub const fn of_all(self) -> Self {
+        Self { whole: true, ..self }
+    }
+    /// Makes it one that needs trajectories.
+    pub const fn of_trajectories(self) -> Self {
+        Self { by_trajectory: true, ..self }
+    }
+    /// Makes it one that needs something of the model.
+    pub const fn requiring(self, require: fn(&Asked, &Facts) -> Result<()>) -> Self {
+        Self { require, ..self }
+    }
+    /// Makes it one that forms the matrix.
+    pub const fn of_matrix(self) -> Self {
+        Self { dense: true, ..self }
+    }
+}

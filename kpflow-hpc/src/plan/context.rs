@@ -1,0 +1,338 @@
+//! What an analysis works with in a plan: operators of outlines, whose products have sizes and no numbers.
+
+use super::books::{Books, Product};
+use super::machine::Imagined;
+use super::speed::Speed;
+use crate::analysis::{self, Asked, Boxed, Context, Factor, Form, Operator, Tensor, View};
+use crate::closed;
+use crate::comm::UNDER_WAY;
+use crate::engine::Real;
+use crate::error::{Error, Result};
+use crate::job::Analysis;
+use crate::journal::BUFFER;
+use crate::load::signal::{open_signal, vectors_of};
+use crate::model::Sizes;
+use crate::products::product_len;
+use kpflow_core::model::{Graph, Linearization};
+use kpflow_core::ntk::{Coupling, Exchange, Features, KroneckerCore, Side};
+use kpflow_core::LinearOperator;
+use kpflow_estimate::{Account, Costs, Estimate, Ledger, Outline, Sizes as BlockSizes, Space, StopReason, Work};
+use std::cell::{OnceCell, RefCell};
+
+/// What all analyses of a plan have in common, on a rank.
+pub(super) struct Rank<'a, T> {
+    pub lin: &'a Linearization<'a, T>,
+    pub machine: &'a Imagined,
+    pub sizes: Sizes,
+    pub side: Side,
+    pub grid: [usize; 2],
+    pub speed: &'a Speed,
+    /// Numbers of a trajectory whose products are counted, and the variables of the state.
+    pub parts: (Vec<usize>, usize),
+    /// Whether products are written down.
+    pub journal: bool,
+    /// MiB of a tensor beyond which it is written in parts.
+    pub most_of_a_tensor: f64,
+    /// Bytes of another model beside this one.
+    pub model: usize,
+    /// The steps of every trajectory of all ranks, where they differ.
+    pub lengths: Option<&'a [usize]>,
+}
+
+/// One view of the operator: what is known of it, and where its work is written down.
+struct Seen<'a, T> {
+    operator: Boxed<'a, T>,
+    product: Product,
+    groups: usize,
+    journal: bool,
+    /// Bytes that a sum over ranks holds beside, for so many vectors.
+    sums: usize,
+    books: &'a RefCell<Books>,
+}
+
+impl<T: Real> Costs for Seen<'_, T> {
+    fn spend(&self, work: Work) {
+        self.books.borrow_mut().spend(&self.product, work);
+    }
+
+    fn product_bytes(&self, vectors: usize, of: usize) -> usize {
+        let share = vectors.div_ceil(self.groups);
+        let [read, written] = [self.operator.domain(), self.operator.codomain()].map(|shape| shape.len());
+        // A block that is all there is, and all a group's, is read and written where it stands.
+        let copies = if vectors == of && self.groups == 1 { 0 } else { share * (read + written) };
+        let exchanged = if self.groups > 1 { 2 * share * written } else { 0 };
+        let kept = if self.journal && vectors < of { vectors * written } else { 0 };
+        let scratch = product_len(&*self.operator, share);
+        let sums = (self.sums * share).min(2 * UNDER_WAY / std::mem::size_of::<T>());
+        (scratch + copies + exchanged + kept + sums) * std::mem::size_of::<T>()
+    }
+
+    fn may_stop(&self) {
+        self.books.borrow_mut().may_stop();
+    }
+}
+
+/// What one analysis has to do with.
+pub(super) struct Planned<'a, T> {
+    rank: &'a Rank<'a, T>,
+    asked: Asked,
+    analysis: &'a Analysis,
+    account: &'a Account,
+    books: &'a RefCell<Books>,
+    views: [OnceCell<Seen<'a, T>>; 11],
+}
+
+impl<'a, T: Real> Planned<'a, T> {
+    pub fn new(rank: &'a Rank<'a, T>, analysis: &'a Analysis, account: &'a Account, books: &'a RefCell<Books>) -> Self {
+        Self { rank, asked: analysis.asked(), analysis, account, books, views: Default::default() }
+    }
+
+    /// Goes through the analysis; returns the name of the method.
+    pub fn run(&self) -> Result<(&'static str, StopReason)> {
+        let rank = self.rank;
+        let (a, sizes) = (self.analysis, (rank.sizes.trajectories, rank.lengths));
+        analysis::check(a.quantity, a.method.name, &self.asked, &a.part, sizes, rank.lin)?;
+        let _other = match a.quantity.with {
+            Some(analysis::With::Weights) => Some(self.account.hold(rank.model)),
+            Some(analysis::With::State | analysis::With::Vectors) | None => None,
+        };
+        let found = analysis::run(a.quantity, a.method, self)?;
+        // Tensors are collected, or written in parts.
+        for Tensor { block, .. } in &found.tensors {
+            let per = rank.lin.shape().per_trajectory() * std::mem::size_of::<T>();
+            let vectors = kpflow_estimate::Block::vectors(block);
+            let whole = vectors * rank.sizes.trajectories * per;
+            if whole as f64 <= rank.most_of_a_tensor * 1048576.0 {
+                self.account.pass(2 * whole);
+                self.books.borrow_mut().gather(vectors * rank.lin.shape().trajectories * per);
+            } else {
+                self.account.pass(vectors * rank.lin.shape().trajectories * per);
+            }
+        }
+        Ok((found.method, found.stop))
+    }
+
+    fn graph(&self) -> &Graph<'a, T> {
+        self.rank.lin.graph()
+    }
+
+    /// Whether the operator is that of a part.
+    fn part(&self, operator: Boxed<'a, T>) -> Result<Boxed<'a, T>> {
+        match self.asked.whole {
+            true => Ok(operator),
+            false => {
+                let (total, machine) = (self.rank.sizes.trajectories, self.rank.machine);
+                analysis::of_part(operator, &self.analysis.part, total, true, machine)
+            }
+        }
+    }
+
+    fn see(&self, view: View) -> Result<Seen<'a, T>> {
+        let (rank, operator) = (self.rank, self.asked.operator);
+        let (lin, machine, about) = (rank.lin, rank.machine, operator.about());
+        let make = |coupling| operator.make(lin, machine, coupling);
+        let none = || Error::usage("is for operators that have a factor, or are not symmetric");
+        let average = self.asked.average;
+        let all = if average { Coupling::PerTrajectory } else { Coupling::All };
+        let gram = |i: usize| {
+            let made = operator.gram_and_adjoint(lin, machine).ok_or_else(none);
+            made.map(|[gram, adjoint]| if i == 0 { gram } else { adjoint })
+        };
+        let made = match view {
+            View::All | View::Plain | View::Raw => self.part(make(all)?)?,
+            View::Diagonal => self.part(make(Coupling::PerTrajectory)?)?,
+            View::Other => make(Coupling::All)?,
+            View::Back | View::OtherBack => operator.factor_adjoint(lin, machine).ok_or_else(none)?,
+            View::Forward => operator.factor(lin, machine).ok_or_else(none)?,
+            View::Gram => gram(0)?,
+            View::Adjoint | View::RawAdjoint => gram(1)?,
+        };
+        let product = self.product(view, &*made);
+        let through = about.through_weights && rank.grid[0] > 1;
+        let summed = match view {
+            View::All | View::Plain | View::Raw | View::Other | View::Back | View::OtherBack => through,
+            View::Diagonal | View::Forward | View::Gram | View::Adjoint | View::RawAdjoint => false,
+        };
+        // Copied as it is sent, and once more by MPI, less what is not written yet of the product.
+        let sums = if summed { (2 * product.exchange.summed).saturating_sub(made.codomain().len()) } else { 0 };
+        let (groups, journal) = (rank.sizes.groups, rank.journal);
+        Ok(Seen { operator: made, product, groups, journal, sums, books: self.books })
+    }
+
+    /// What a product with a vector takes.
+    fn product(&self, view: View, made: &dyn LinearOperator<T>) -> Product {
+        let (rank, about) = (self.rank, self.asked.operator.about());
+        let (graph, shape, total) = (self.graph(), rank.lin.shape(), rank.sizes.trajectories);
+        let sweeps = super::sweep_flops(graph);
+        let core = |coupling| match about.through_weights {
+            true => super::product_flops(graph, coupling, rank.side, total) - sweeps,
+            false => 0.0,
+        };
+        let local = shape.trajectories as f64;
+        let flops = |coupling| local * (0.5 * about.sweeps * sweeps + core(coupling)).max(1.0);
+        let lanes = (rank.machine.lanes, rank.lin.at_once());
+        let exchange = match self.asked.operator {
+            _ if self.asked.average => Exchange { summed: made.domain().per_trajectory(), ..Exchange::default() },
+            Operator::Ntk | Operator::Parameter => rank.side.exchange(graph, 1),
+            Operator::Core => {
+                let machine = Imagined { ranks: rank.grid[0], trajectories: total, lanes: 1 };
+                let summed = KroneckerCore::new(rank.lin, &machine).map_or(0, |op| op.scratch_len(1));
+                Exchange { summed, ..Exchange::default() }
+            }
+            Operator::Propagator | Operator::PropagatorGram | Operator::Constraint => Exchange::default(),
+        };
+        let whole = Product {
+            flops: flops(Coupling::All),
+            rate: rank.speed.whole,
+            exchange,
+            out: made.codomain().len(),
+            lanes,
+            once: if exchange.gathers > 0 { rank.side.exchange(graph, 0).gathered } else { 0 },
+            weight: 1.0,
+        };
+        let half = Product { flops: whole.flops / 2.0, weight: 0.5, ..whole };
+        match view {
+            View::All | View::Raw | View::RawAdjoint => whole,
+            View::Diagonal if self.asked.average => Product { rate: rank.speed.blocks, ..whole },
+            View::Diagonal => Product {
+                flops: flops(Coupling::PerTrajectory),
+                rate: rank.speed.blocks,
+                exchange: Exchange::default(),
+                once: 0,
+                ..whole
+            },
+            // One budget for both: a pair of products is counted once.
+            View::Other => Product { weight: 0.0, ..whole },
+            View::Back | View::OtherBack => {
+                // Summed in one.
+                let exchange = match about.factor {
+                    Some(Factor::Weights) => Exchange { pieces: 0, ..Side::Weight.exchange(graph, 1) },
+                    Some(Factor::State) | None => Exchange::default(),
+                };
+                let weight = if view == View::Back { 0.5 } else { 0.0 };
+                Product { exchange, once: 0, weight, ..half }
+            }
+            View::Forward => Product { exchange: Exchange::default(), once: 0, ..half },
+            View::Gram => Product { flops: 2.0 * whole.flops, ..whole },
+            View::Adjoint | View::Plain => Product { weight: 0.5, ..whole },
+        }
+    }
+}
+
+impl<'a, T: Real> Context for Planned<'a, T> {
+    type Number = T;
+    type Block = BlockSizes<'a>;
+    type Space<'s>
+        = Ledger<'s, 'a, T>
+    where
+        Self: 's;
+
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    fn space(&self, view: View) -> Result<Ledger<'_, 'a, T>> {
+        let (rank, cell) = (self.rank, &self.views[view as usize]);
+        if cell.get().is_none() {
+            let _ = cell.set(self.see(view)?);
+        }
+        let seen = cell.get().ok_or_else(|| Error::run("a view was not made"))?;
+        let (domain, codomain) = (seen.operator.domain(), seen.operator.codomain());
+        let replicated =
+            matches!(view, View::Back | View::OtherBack) && self.asked.operator.about().factor == Some(Factor::Weights);
+        let weights = view == View::Forward && self.asked.operator.about().factor == Some(Factor::Weights);
+        let trajectories = if self.asked.average || weights { 1 } else { rank.sizes.trajectories };
+        let steps: usize = match rank.lengths {
+            Some(lengths) if !weights => self.analysis.part.lengths(lengths).iter().sum(),
+            Some(_) | None => trajectories * domain.steps,
+        };
+        let outline = Outline {
+            domain,
+            codomain,
+            trajectories,
+            len: steps * domain.units,
+            block: rank.sizes.block,
+            replicated,
+            looks: &[],
+            lanes: rank.machine.lanes,
+            processes: rank.grid[0],
+        };
+        Ok(Ledger::new(outline, self.account, seen))
+    }
+
+    fn exponent(&self) -> Result<i32> {
+        Ok(0)
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        let shape = self.rank.lin.shape();
+        [self.rank.sizes.trajectories, shape.steps, shape.units]
+    }
+
+    fn product_flops(&self) -> f64 {
+        self.graph().product_flops() * self.rank.sizes.trajectories as f64
+    }
+
+    fn closed_flops(&self, form: Form) -> Option<f64> {
+        match form {
+            Form::Trace(which) => closed::exact_trace_flops(self.rank.lin, self.rank.sizes.trajectories, which),
+            Form::Frobenius => closed::exact_frobenius_flops(self.rank.lin, self.rank.sizes.trajectories),
+        }
+    }
+
+    fn closed(&self, form: Form) -> Result<Estimate> {
+        let Rank { lin, machine, sizes, .. } = self.rank;
+        let flops = self.closed_flops(form).unwrap_or(0.0);
+        let number = std::mem::size_of::<T>();
+        let mut books = self.books.borrow_mut();
+        match form {
+            Form::Trace(which) => {
+                self.account.pass(closed::exact_trace_len(lin, *machine, which) * number);
+                books.gramians(flops);
+            }
+            Form::Frobenius => {
+                self.account.pass(closed::exact_frobenius_len(lin, *machine, sizes.trajectories) * number);
+                books.gather(Features::new(lin).map_or(0, |f| f.rows() * f.row_len()) * number);
+                books.pairs(flops, lin.shape().steps);
+            }
+        }
+        Ok(Estimate::exact(0.0, 0))
+    }
+
+    fn lyapunov(&self) -> Result<Vec<f64>> {
+        let Rank { lin, machine, sizes, .. } = self.rank;
+        let (shape, all) = (lin.shape(), sizes.trajectories * lin.shape().units);
+        self.account.pass(closed::lyapunov_len::<T>(lin, machine.lanes) + 8 * all);
+        let mut books = self.books.borrow_mut();
+        books.work(shape.trajectories as f64 * closed::lyapunov_flops(lin));
+        books.gather(8 * shape.trajectories * shape.units);
+        Ok(Vec::new())
+    }
+
+    fn signal(&self) -> Result<(BlockSizes<'a>, i32)> {
+        let shape = self.rank.lin.shape();
+        // As it is read, and by units where the operator acts on positions.
+        self.account.pass(2 * shape.len() * std::mem::size_of::<T>());
+        let vectors = if self.asked.operator.about().on_state { 1 } else { shape.units };
+        Ok((self.space(View::All)?.zeros(vectors), 0))
+    }
+
+    fn parts(&self) -> (Vec<usize>, usize) {
+        self.rank.parts.clone()
+    }
+
+    fn vectors(&self) -> Result<(BlockSizes<'a>, bool)> {
+        let Some(with) = &self.analysis.with else { return Err(Error::usage("with is missing")) };
+        let array = open_signal(with, self.shape(), true)?;
+        let vectors = vectors_of(&array);
+        // As they are read: one whole vector at a time where there are several.
+        let whole = if array.shape().len() == 4 { self.shape().iter().product() } else { 0 };
+        self.account.pass((whole + 2 * vectors * self.rank.lin.shape().len()) * std::mem::size_of::<T>());
+        Ok((self.space(View::Raw)?.zeros(vectors), array.shape().len() == 3))
+    }
+}
+
+/// Bytes of products that wait to be written down, where an analysis may spend so many of so many numbers.
+pub(super) fn waiting<T>(products: usize, n: usize) -> usize {
+    BUFFER.min(products.saturating_mul(n * std::mem::size_of::<T>()))
+}

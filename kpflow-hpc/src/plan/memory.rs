@@ -1,0 +1,144 @@
+//! Memory of a rank, and what its analyses spend: the analyses themselves, gone through without numbers.
+
+use super::books::Books;
+use super::context::{waiting, Planned, Rank};
+use super::machine::Imagined;
+use super::network::Network;
+use super::speed::Speed;
+use super::Planned as Entry;
+use crate::analysis::{capacity, Operator};
+use crate::engine::Real;
+use crate::error::{Error, Result};
+use crate::job::{Analysis, Job};
+use crate::model::Sizes;
+use crate::network::{parts, Watched};
+use kpflow_core::model::Linearization;
+use kpflow_core::ntk::Side;
+use kpflow_estimate::Account;
+use std::cell::RefCell;
+
+/// Bytes of the program's own code and tables that are not in memory yet when it begins (measured: 5 to 9 MiB, least under mpirun).
+const LATER: usize = 7 << 20;
+/// Sums of one number that making the operators of an analysis takes.
+const SUMS_OF_OPERATORS: usize = 7;
+
+/// A rank that a plan goes through.
+pub(super) struct Going<'a, T> {
+    pub job: &'a Job,
+    pub lin: &'a Linearization<'a, T>,
+    pub machine: &'a Imagined,
+    pub sizes: Sizes,
+    pub lengths: Option<&'a [usize]>,
+    pub watched: Vec<Watched>,
+    pub grid: [usize; 2],
+    pub network: &'a Network,
+    pub speed: &'a Speed,
+}
+
+impl<T: Real> Going<'_, T> {
+    pub fn books(&self) -> Books {
+        let shape = self.lin.shape();
+        let sizes = (shape.len(), shape.trajectories, self.sizes.steps * shape.units);
+        Books::new(sizes, std::mem::size_of::<T>(), self.grid, self.network.clone(), *self.speed)
+    }
+
+    /// Bytes of the model and its inputs.
+    fn model(&self) -> usize {
+        let arena = Linearization::arena_len(self.lin.graph(), self.lin.shape().trajectories);
+        arena * std::mem::size_of::<T>() + self.sizes.bytes
+    }
+
+    /// What the analyses need.
+    pub fn analyses(&self) -> Result<Vec<Entry>> {
+        let Self { job, lin, machine, sizes, lengths, grid, speed, .. } = self;
+        let rank = Rank {
+            lin,
+            machine,
+            sizes: *sizes,
+            side: Side::cheaper(sizes.trajectories, machine.ranks),
+            grid: *grid,
+            speed,
+            parts: parts(&self.watched, lin.shape().per_trajectory()),
+            journal: job.checkpoint.is_some(),
+            most_of_a_tensor: job.parts,
+            model: self.model(),
+            lengths: *lengths,
+        };
+        job.analyses.iter().map(|a| self.one(a, &rank).map_err(|e| in_analysis(job, a, e))).collect()
+    }
+
+    fn one(&self, a: &Analysis, rank: &Rank<'_, T>) -> Result<Entry> {
+        let account = Account::default();
+        let mut books = self.books();
+        books.total = self.sizes.steps * if a.operator.about().on_state { self.lin.shape().units } else { 1 };
+        // Making its operators takes sums of counts; that it is done is agreed on.
+        (0..SUMS_OF_OPERATORS).for_each(|_| books.sum_of(1, 8, self.grid[0]));
+        books.agree();
+        let books = RefCell::new(books);
+        let (method, _) = Planned::new(rank, a, &account, &books).run()?;
+        let Books { spent, least, .. } = books.into_inner();
+        Ok(Entry {
+            name: [a.name.clone(), a.operator.name().into(), a.quantity.name.into()],
+            method,
+            least: least.unwrap_or(spent),
+            most: spent,
+            memory: account.most() as f64,
+        })
+    }
+
+    /// Bytes that a run will need on this rank: the program, the model, what analyses keep for each other, and the greatest of what each needs.
+    pub fn memory(&self, analyses: &[Entry]) -> f64 {
+        let (number, shape) = (std::mem::size_of::<T>(), self.lin.shape());
+        let graph = self.lin.graph();
+        let running = Linearization::scratch_len(graph, shape.trajectories, self.lin.tile(), self.machine) * number;
+        let products: Vec<f64> = analyses.iter().map(|a| a.most.products).collect();
+        let all: usize = products.iter().sum::<f64>().ceil() as usize;
+        let journal = self.job.checkpoint.map_or(0, |_| waiting::<T>(all, shape.len()));
+        let program = crate::engine::bytes_at_start() + LATER;
+        let most = analyses.iter().map(|a| a.memory).fold(running as f64, f64::max);
+        most + (program + self.model() + self.kept(&products) + journal) as f64
+    }
+
+    /// Bytes of products that analyses keep for each other.
+    fn kept(&self, products: &[f64]) -> usize {
+        let n = self.lin.shape().len();
+        let of = |operator: Operator| {
+            let sharing =
+                || self.job.analyses.iter().zip(products).filter(|(a, _)| a.operator == operator && a.part.is_all());
+            match sharing().count() {
+                0 | 1 => 0,
+                _ => (sharing().map(|(_, p)| p).sum::<f64>().ceil() as usize).min(capacity::<T>(n)),
+            }
+        };
+        Operator::ALL.iter().map(|&(_, operator)| of(operator)).sum::<usize>() * n * std::mem::size_of::<T>()
+    }
+}
+
+/// An error that says which analysis it is about.
+fn in_analysis(job: &Job, analysis: &Analysis, e: Error) -> Error {
+    Error {
+        message: format!("in [[analysis]] {}: {}", analysis.name, e.message),
+        file: e.file.or_else(|| Some(job.path.clone())),
+        ..e
+    }
+}
+
+/// Bytes that a run will need on a rank of a grid, of a linearisation of its sizes. Nothing is computed, nothing is sent.
+///
+/// **Errors**: an analysis asks for what this model does not have.
+pub fn memory<T: Real>(
+    job: &Job,
+    sizes: Sizes,
+    (lin, lanes): (&Linearization<'_, T>, usize),
+    (lengths, watched): (Option<&[usize]>, Vec<Watched>),
+    grid: [usize; 2],
+) -> Result<f64> {
+    let machine = Imagined { ranks: grid[0].min(sizes.trajectories), trajectories: sizes.trajectories, lanes };
+    let (network, speed) = (Network::assumed(), Speed::given(1.0)?);
+    let outline = Linearization::outline(lin.graph(), lin.shape().trajectories, lin.tile());
+    let outline = outline.with_at_once(lin.at_once());
+    let (network, speed, lin, machine) = (&network, &speed, &outline, &machine);
+    let going = Going { job, lin, machine, sizes, lengths, watched, grid, network, speed };
+    let analyses = going.analyses()?;
+    Ok(going.memory(&analyses))
+}
