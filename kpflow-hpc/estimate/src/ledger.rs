@@ -1,171 +1,19 @@
 //! The space where there are sizes and no numbers: what an estimate will need, told by the estimator itself.
 
+use crate::account::{Account, Costs, Held, Outline, Sizes, Work};
 use crate::factor::groups;
-use crate::marginal::Split;
 use crate::sampling::sketch_sizes;
-use crate::space::{Blank, Block, Family, Small, Space, TESTS};
-use crate::whitening::{shares, Whitener, CHUNK};
+use crate::space::{Blank, Family, Small, Space, TESTS};
+use crate::split::Split;
+use crate::whitener::Whitener;
+use crate::whitening::{shares, CHUNK};
 use crate::{tall, Result};
 use faer::Mat;
 use kpflow_core::machine::Portable;
-use kpflow_core::probe::Distribution;
 use kpflow_core::{Scalar, Shape};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ops::Range;
-
-/// One piece of work of this process.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Work {
-    /// So many vectors are given to the operator, in blocks that follow.
-    Begin {
-        /// Vectors.
-        vectors: usize,
-    },
-    /// A block of them goes through it.
-    Product {
-        /// Vectors.
-        vectors: usize,
-    },
-    /// Random numbers are drawn.
-    Draw {
-        /// How many.
-        numbers: usize,
-        /// Of which kind.
-        distribution: Distribution,
-    },
-    /// Numbers in double precision are summed over processes.
-    Sum {
-        /// How many.
-        numbers: usize,
-    },
-    /// Numbers in double precision of every process are given to all.
-    Gather {
-        /// How many of this process.
-        own: usize,
-    },
-    /// Products of blocks of vectors with small matrices, or with each other.
-    Tall {
-        /// Flops.
-        flops: f64,
-    },
-    /// Small problems, in double precision.
-    Small {
-        /// Flops.
-        flops: f64,
-    },
-    /// Small problems, one a trajectory, in all lanes.
-    Looks {
-        /// Flops of all of them.
-        flops: f64,
-    },
-    /// Numbers of two blocks are gone through once, in all lanes.
-    Pass {
-        /// Numbers of one.
-        numbers: usize,
-    },
-    /// The same in one lane.
-    Loop {
-        /// Numbers of one.
-        numbers: usize,
-    },
-    /// Numbers are written to new memory, in one lane.
-    Copy {
-        /// How many.
-        numbers: usize,
-    },
-    /// The same in all lanes.
-    Append {
-        /// How many.
-        numbers: usize,
-    },
-}
-
-/// Who is told of the work, and knows what a product takes.
-pub trait Costs {
-    /// Takes note of some work.
-    fn spend(&self, work: Work);
-    /// Bytes that the products of a block, of so many vectors at a time, hold beside the vectors, from the first product to the end of the space.
-    fn product_bytes(&self, vectors: usize, of: usize) -> usize;
-    /// Takes note that the estimate may end here.
-    fn may_stop(&self);
-}
-
-/// Bytes that are held, and the most so far.
-#[derive(Debug, Default)]
-pub struct Account {
-    now: Cell<usize>,
-    most: Cell<usize>,
-}
-
-impl Account {
-    /// The most bytes that were held at once.
-    pub fn most(&self) -> usize {
-        self.most.get()
-    }
-
-    /// Takes bytes into account until what is returned is dropped.
-    pub fn hold(&self, bytes: usize) -> Held<'_> {
-        self.now.set(self.now.get() + bytes);
-        self.most.set(self.most.get().max(self.now.get()));
-        Held { account: self, bytes }
-    }
-
-    /// Bytes that are there for a moment.
-    pub fn pass(&self, bytes: usize) {
-        drop(self.hold(bytes));
-    }
-}
-
-/// Bytes of an account.
-#[derive(Debug)]
-pub struct Held<'a> {
-    account: &'a Account,
-    bytes: usize,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.account.now.set(self.account.now.get() - self.bytes);
-    }
-}
-
-/// The size of a block of vectors.
-#[derive(Debug)]
-pub struct Sizes<'a> {
-    shape: Shape,
-    vectors: usize,
-    _held: Held<'a>,
-}
-
-impl Block for Sizes<'_> {
-    fn vectors(&self) -> usize {
-        self.vectors
-    }
-}
-
-/// What a ledger is about.
-#[derive(Clone, Copy, Debug)]
-pub struct Outline<'a> {
-    /// This process's shape of what the operator reads.
-    pub domain: Shape,
-    /// This process's shape of what it writes.
-    pub codomain: Shape,
-    /// Trajectories of all processes.
-    pub trajectories: usize,
-    /// Numbers of a vector of all processes.
-    pub len: usize,
-    /// Vectors carried through at once.
-    pub block: usize,
-    /// Whether every process holds all of what the operator writes.
-    pub replicated: bool,
-    /// Where a sketch is looked at; empty: where it has grown by half.
-    pub looks: &'a [usize],
-    /// Lanes of this process.
-    pub lanes: usize,
-    /// Processes that share the trajectories.
-    pub processes: usize,
-}
 
 /// A space of sizes. An estimator that is given it goes all the way to its budget, on the costliest path where only numbers would tell, and is told of
 /// nothing: what it would spend and hold is in [`Costs`] and [`Account`].
@@ -196,8 +44,7 @@ impl<'s, 'a, T: Scalar> Ledger<'s, 'a, T> {
     }
 
     fn block_of(&self, shape: Shape, vectors: usize) -> Sizes<'a> {
-        let bytes = shape.len().saturating_mul(vectors).saturating_mul(std::mem::size_of::<T>());
-        Sizes { shape, vectors, _held: self.account.hold(bytes) }
+        Sizes::new(shape, vectors, std::mem::size_of::<T>(), self.account)
     }
 
     /// Numbers in double precision, for a moment.

@@ -24,6 +24,7 @@
 //!
 //! What an estimate will need is told by the same code: given a [`Ledger`] in the place of a [`Problem`] it goes all the way on sizes alone.
 
+mod account;
 mod alignment;
 mod block_krylov;
 mod blocks;
@@ -37,8 +38,10 @@ mod lanczos;
 mod learnability;
 mod ledger;
 mod marginal;
+mod numbers;
 mod nystrom;
 mod pair_statistic;
+mod partial_trace;
 mod problem;
 mod product;
 mod qr;
@@ -46,10 +49,13 @@ mod sampling;
 mod singular_triplets;
 mod small;
 mod space;
+mod split;
 mod tall;
 mod trace;
+mod whitener;
 mod whitening;
 
+pub use account::{Account, Costs, Held, Outline, Sizes, Work};
 pub use alignment::alignment;
 pub use block_krylov::block_krylov;
 pub use blocks::{blocks, dense_blocks, Blocks};
@@ -60,20 +66,21 @@ pub use error::{beyond, Error, Result};
 pub use frobenius::{frobenius, frobenius_deflated};
 pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, log_det, log_det_of, Density};
 pub use learnability::{learnability, Learnability};
-pub use ledger::{Account, Costs, Held, Ledger, Outline, Sizes, Work};
-pub use marginal::{marginal, marginal_of, require_marginal, Kept, Marginal, Split, MARGINAL_LIMIT};
+pub use ledger::Ledger;
+pub use marginal::{marginal, marginal_of, require_marginal, Marginal, MARGINAL_LIMIT};
 pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
 pub use problem::Problem;
 pub use product::{Applied, Function, Product, Sums};
 pub use singular_triplets::{singular_triplets, Triplets};
 pub use small::eigen as symmetric_eigen;
 pub use space::{Blank, Block, Budget, Extent, Family, Small, Space, Workers, SKETCHES, TESTS};
+pub use split::{Kept, Split};
 pub use tall::Tall;
 pub use trace::{
     auto, hutchinson, hutchpp, look, look_at, nystrompp, one_sided, per_trajectory, per_trajectory_xnystrace,
     xnystrace, xtrace, Exact,
 };
-pub use whitening::Whitener;
+pub use whitener::Whitener;
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,21 +1,17 @@
 //! Marginals: partial traces onto one or two axes of the state.
 
-use crate::error::fits;
 use crate::sampling::{jackknife, of, pooled, ValueError, MIN_SAMPLES};
 use crate::small::eigen;
-use crate::space::{Budget, Small, Space, Workers, TESTS};
-use crate::{Error, Problem, Result, StopReason, Tall};
-use kpflow_core::machine::{Gemm, MatMut, MatRef};
-use kpflow_core::probe::{Probe, Running};
-use kpflow_core::{BlockMut, Scalar, Shape};
+use crate::space::{Budget, Small, Space, TESTS};
+use crate::split::{Kept, Split};
+use crate::{Error, Result, StopReason};
+use kpflow_core::probe::Running;
+use kpflow_core::Shape;
 
 /// The largest marginal.
 pub const MARGINAL_LIMIT: usize = 1024;
 /// Groups of samples that the jackknife leaves out one at a time.
 const GROUPS: usize = 32;
-
-/// Which axes of [trajectory, step, unit] are left; the others are traced out.
-pub type Kept = [bool; 3];
 
 /// A partial trace with its errors.
 #[derive(Clone, Debug)]
@@ -57,52 +53,6 @@ impl Marginal {
             stop,
             history: Vec::new(),
         }
-    }
-}
-
-/// The indices of a state split into those that are kept and those that are traced out.
-#[derive(Clone, Copy, Debug)]
-pub struct Split {
-    /// That of all processes.
-    pub shape: Shape,
-    /// Which axes are kept.
-    pub kept: Kept,
-}
-
-impl Split {
-    /// The indices of the kept axes, or of the others.
-    pub fn count(&self, kept: bool) -> usize {
-        let sizes = [self.shape.trajectories, self.shape.steps, self.shape.units];
-        sizes.iter().zip(self.kept).filter(|(_, k)| *k == kept).map(|(s, _)| s).product()
-    }
-    /// The number among the kept, or among the others, of the state's number (b, t, j).
-    fn index(&self, kept: bool, at: [usize; 3]) -> usize {
-        let sizes = [self.shape.trajectories, self.shape.steps, self.shape.units];
-        (0..3).filter(|&a| self.kept[a] == kept).fold(0, |i, a| i * sizes[a] + at[a])
-    }
-    /// The numbers of a trajectory's places among the kept and among the others.
-    fn places(&self) -> Places {
-        let units = self.shape.units;
-        let at = |i: usize| [0, i / units, i % units];
-        let pairs =
-            (0..self.shape.per_trajectory()).map(|i| (self.index(true, at(i)), self.index(false, at(i)))).collect();
-        Places { pairs, next: [true, false].map(|kept| self.index(kept, [1, 0, 0])) }
-    }
-}
-
-/// Where a trajectory's numbers are among the kept and among the others.
-struct Places {
-    /// Of the first trajectory.
-    pairs: Vec<(usize, usize)>,
-    /// What another trajectory adds to both.
-    next: [usize; 2],
-}
-
-impl Places {
-    /// Calls `f(number, kept, other)` for each of trajectory b's first numbers.
-    fn each<I: IntoIterator>(&self, b: usize, numbers: I, mut f: impl FnMut(I::Item, usize, usize)) {
-        let [kept, other] = self.next.map(|n| b * n);
-        numbers.into_iter().zip(&self.pairs).for_each(|(x, (k, r))| f(x, kept + k, other + r));
     }
 }
 
@@ -272,102 +222,6 @@ fn by_columns<S: Space>(space: &S, split: &Split, first: usize) -> Result<Vec<f6
     let mut sample: Vec<f64> = (0..d * d).map(|i| columns[i % d * d + i / d]).collect();
     space.sum(&mut sample);
     Ok(sample)
-}
-
-/// With numbers.
-impl Split {
-    pub(crate) fn contract<T: Scalar, M: Workers<T>>(
-        &self,
-        problem: &Problem<'_, T, M>,
-        first: usize,
-        x: &Tall<T>,
-        y: &Tall<T>,
-    ) -> Vec<f64> {
-        let (d, rest, places, m) = (self.count(true), self.count(false), self.places(), x.vectors);
-        let (machine, trajectories, start) = (problem.machine, problem.trajectories, problem.first);
-        let (extent, probe, shape) = (problem.extent(), problem.sign_probe(), self.shape);
-        let mut all = vec![0.0f64; m * d * d];
-        machine.for_each(m, &mut all, d * d, &mut [], 0, |v, sample, _: &mut [f64]| {
-            let (mut signs, mut images) = (vec![0.0f64; rest * d], vec![0.0f64; rest * d]);
-            // The signs of all trajectories, if those are what is kept: any part of a probe can be made anywhere.
-            if self.kept[0] {
-                let whole = whole_probe::<T>(&probe, shape, first + v);
-                for b in 0..trajectories {
-                    places.each(b, &whole.part(b, 0)[..extent.of(b)], |x, k, r| signs[r * d + k] = x.f64());
-                }
-            }
-            for b in 0..x.shape.trajectories {
-                if !self.kept[0] {
-                    places.each(start + b, x.part(b, v), |x, k, r| signs[r * d + k] = x.f64());
-                }
-                places.each(start + b, y.part(b, v), |y, k, r| images[r * d + k] = y.f64());
-            }
-            let (s, y) = (fits(MatRef::new(&signs, rest, d, d)), fits(MatRef::new(&images, rest, d, d)));
-            let product = Gemm::new(s.t(), y, fits(MatMut::new(sample, d, d, d)));
-            machine.gemm(1.0, fits(product), 0.0);
-        });
-        problem.sum(&mut all);
-        all
-    }
-
-    /// The sign of what is traced out is the one that the probe has at the first of the kept.
-    pub(crate) fn signs<T: Scalar, M: Workers<T>>(&self, problem: &Problem<'_, T, M>, first: usize) -> Vec<f64> {
-        let whole = if self.kept[0] {
-            whole_probe(&problem.sign_probe(), self.shape, first)
-        } else {
-            problem.draw(TESTS, first, 1)
-        };
-        let start = if self.kept[0] { 0 } else { problem.first };
-        let (places, mut signs) = (self.places(), vec![0.0f64; self.count(false)]);
-        for b in 0..whole.shape.trajectories {
-            places.each(start + b, whole.part(b, 0), |x, k, r| {
-                if k == 0 {
-                    signs[r] = x.f64();
-                }
-            });
-        }
-        signs
-    }
-
-    pub(crate) fn structured<T: Scalar, M: Workers<T>>(
-        &self,
-        problem: &Problem<'_, T, M>,
-        signs: &[f64],
-        kept: std::ops::Range<usize>,
-    ) -> Tall<T> {
-        let (places, mut x) = (self.places(), problem.zeros(kept.len()));
-        for b in 0..x.shape.trajectories {
-            places.each(problem.first + b, 0.., |i, k, r| {
-                if kept.contains(&k) {
-                    x.part_mut(b, k - kept.start)[i] = T::of(signs[r]);
-                }
-            });
-        }
-        x
-    }
-
-    pub(crate) fn contract_columns<T: Scalar, M: Workers<T>>(
-        &self,
-        problem: &Problem<'_, T, M>,
-        signs: &[f64],
-        y: &Tall<T>,
-    ) -> Vec<f64> {
-        let (d, places, first) = (self.count(true), self.places(), problem.first);
-        let mut columns = vec![0.0f64; y.vectors * d];
-        problem.machine.for_each(y.vectors, &mut columns, d, &mut [], 0, |v, column, _: &mut [f64]| {
-            for b in 0..y.shape.trajectories {
-                places.each(first + b, y.part(b, v), |y, k, r| column[k] += y.f64() * signs[r]);
-            }
-        });
-        columns
-    }
-}
-
-/// A probe in all trajectories of all processes.
-fn whole_probe<T: Scalar>(probe: &Probe, shape: Shape, vector: usize) -> Tall<T> {
-    let mut x = Tall::zeros(shape, 1);
-    fits(BlockMut::new(shape, 1, &mut x.data).and_then(|block| probe.fill(0, vector, block)));
-    x
 }
 
 /// The partial trace of a matrix of the numbers at these `places` of the state `shape`, row-major: `[d, d]`, and d.

@@ -4,7 +4,8 @@
 //! small problems say. [`Space`] has these verbs, and two implementations: a [`Problem`](crate::Problem) has numbers, a [`Ledger`](crate::Ledger) has sizes
 //! alone and keeps account. What an estimate will need is thereby told by the estimator itself.
 
-use crate::marginal::Split;
+use crate::split::Split;
+use crate::whitener::Whitener;
 use crate::{Result, Tall};
 use faer::Mat;
 use kpflow_core::machine::{Kernel, Tasks};
@@ -215,7 +216,7 @@ pub trait Space {
         &self,
         y: &Self::Block,
         shifted: (f64, &Self::Block),
-        whitener: Option<&crate::whitening::Whitener>,
+        whitener: Option<&Whitener>,
     ) -> Result<Mat<f64>>;
     /// R with RᵀR = XᵀX, to the accuracy of a QR.
     fn triangle(&self, x: &Self::Block) -> Result<Mat<f64>>;

@@ -1,7 +1,6 @@
 //! A result file: what has been found so far.
 
 use super::{table, thousands, Told};
-use crate::analysis::Quantity;
 use crate::error::Result;
 use crate::journal::directory_of;
 use crate::results::read::{Analysis, Results};
@@ -12,7 +11,7 @@ use std::path::Path;
 
 /// A value and its error, or the largest of several.
 fn value(a: &Analysis) -> String {
-    let leading = a.described().and_then(Quantity::leading);
+    let leading = a.described().and_then(|q| q.leading());
     let several = leading.map(|list| a.list(list.name)).filter(|v| !v.is_empty());
     match (a.value(), a.standard_error(), several) {
         (Some(v), Some(e), _) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),

@@ -2,6 +2,7 @@
 
 pub mod conv;
 mod hugging_face;
+mod layers;
 mod mlp;
 mod neural_ode;
 pub mod recurrent;

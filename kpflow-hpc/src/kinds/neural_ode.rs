@@ -3,7 +3,7 @@
 //! Weights as an [`mlp`](super::mlp)'s; φ between the layers, the last one linear. The drive u_t is constant during a step. State: x.
 //! The layers are weight sites at every stage of a step: their weights are shared by all of them.
 
-use super::mlp::layer_names;
+use super::layers::layer_names;
 use super::Source;
 use crate::error::Result;
 use crate::job::Solver;

@@ -3,7 +3,7 @@
 //! Linear layers and norms have tensors, activations have none: they stand at the numbers that are left out. Where that does not
 //! tell the net, it is refused, and `[model] modules` says it.
 
-use super::mlp::layer_names;
+use super::layers::layer_names;
 use super::{number, Source};
 use crate::error::{some_of, Result};
 use crate::job::Module;

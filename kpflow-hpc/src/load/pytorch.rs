@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
-use zip::{CompressionMethod, ZipArchive};
+use zip::{CompressionMethod as Packing, ZipArchive};
 
 /// The longest pickle that is read: it has names and sizes, no numbers.
 const MOST: u64 = 1 << 28;
@@ -151,7 +151,7 @@ fn place(
     }
     let member = zip.by_name(&format!("{root}data/{key}"));
     let member = member.map_err(|_| format!("names a storage {key} that the archive does not have"))?;
-    if member.compression() != CompressionMethod::Stored {
+    if member.compression() != Packing::Stored {
         return Err("is compressed within the archive, which torch.save never does; save it again".into());
     }
     let start = member.data_start().ok_or("lies nowhere in the archive")?;

@@ -4,6 +4,7 @@
 //! values. A row of the table is a number of ranks, divided as a run would.
 
 mod books;
+mod clock;
 mod context;
 mod machine;
 mod memory;

@@ -1,5 +1,6 @@
 //! How fast this machine is at the sizes of the job.
 
+use super::clock::rate;
 use super::trial::Trial;
 use super::Setup;
 use crate::engine::{Engine, Real};
@@ -9,10 +10,7 @@ use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, Shape};
 use kpflow_estimate::{look, look_at, Tall};
-use std::time::{Duration, Instant};
 
-/// How long something is measured.
-const LONG: Duration = Duration::from_millis(200);
 /// Tasks that all threads share.
 const PIECES: usize = 64;
 /// What a whole product reaches of the rate of its matrix products (measured with OpenBLAS: 63 to 90 %).
@@ -124,17 +122,6 @@ impl Speed {
             source,
         })
     }
-}
-
-/// Times `f`, which does so many flops, until there is enough of it.
-pub(super) fn rate(flops: f64, mut f: impl FnMut()) -> f64 {
-    f();
-    let (clock, mut times) = (Instant::now(), 0);
-    while times == 0 || clock.elapsed() < LONG {
-        f();
-        times += 1;
-    }
-    flops * f64::from(times) / clock.elapsed().as_secs_f64()
 }
 
 /// The rate of Xᵀ Y of a few vectors with many.

@@ -1,7 +1,7 @@
 //! How fast whole products and closed forms are: on a few trajectories of zeros.
 
+use super::clock::rate;
 use super::product_flops;
-use super::speed::rate;
 use super::Setup;
 use crate::closed::{exact_trace, exact_trace_flops, exact_trace_len, Closed};
 use crate::comm::Comm;

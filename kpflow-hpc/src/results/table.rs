@@ -1,7 +1,7 @@
 //! Numbers of result files as a person reads them, and the table of a training run.
 
 use crate::analysis::outputs::Compared;
-use crate::analysis::{self, Output, Quantity};
+use crate::analysis::{self, Output};
 use crate::job::{Job, Stage};
 use hdf5::{File, Group};
 
@@ -102,7 +102,7 @@ pub fn stages(job: &Job) -> String {
 fn leading_or_value(analysis: &Group) -> Option<String> {
     let name = analysis.attr("quantity").and_then(|a| a.read_scalar()).ok();
     let quantity = name.and_then(|name| analysis::named(&crate::hdf5_file::text(&name)));
-    match quantity.and_then(Quantity::leading) {
+    match quantity.and_then(|q| q.leading()) {
         Some(list) => first(analysis, list),
         None => value(analysis),
     }

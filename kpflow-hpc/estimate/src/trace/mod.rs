@@ -25,7 +25,7 @@ pub use xtrace::xtrace;
 
 use crate::factor::symmetric;
 use crate::space::{Block, Family, Small, Space};
-use crate::whitening::{Core, Whitener};
+use crate::whitener::{Core, Whitener};
 use crate::Result;
 use faer::Mat;
 

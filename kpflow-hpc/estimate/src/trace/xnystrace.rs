@@ -5,7 +5,7 @@ use crate::factor::trace;
 use crate::sampling::{grow, jackknife_error, leaving_out, student, ValueError};
 use crate::small::product;
 use crate::space::{Budget, Small, Space, SKETCHES};
-use crate::whitening::{Core, Pairs};
+use crate::whitener::{Core, Pairs};
 use crate::{Error, Estimate, Result};
 use faer::{Mat, Side};
 use kpflow_core::machine::{Kernel, Tasks};
