@@ -19,8 +19,8 @@ fi
 if [ ! -d "$target/deps" ]; then export CARGO_INCREMENTAL=0; fi
 
 step "without MPI and OpenBLAS: the program is built"
-# Optimised a little: nothing large is run with it, and it is built once more for all the rest.
-cargo build -p kpflow-hpc --no-default-features --config 'profile.dev.package.kpflow-hpc.opt-level=1'
+# Not optimised: nothing large is run with it, and it is built once more for all the rest.
+cargo build -p kpflow-hpc --no-default-features --config 'profile.dev.package.kpflow-hpc.opt-level=0'
 cp "$target/kpflow" "$target/kpflow-serial"
 if ldd "$target/kpflow-serial" | grep -E 'libmpi|libopenblas|libblas'; then
     echo "the program without MPI and OpenBLAS is linked to them" >&2

@@ -164,4 +164,6 @@ pub struct Outline<'a> {
     pub lanes: usize,
     /// Processes that share the trajectories.
     pub processes: usize,
+    /// Bytes of a number.
+    pub number: usize,
 }

@@ -1,6 +1,6 @@
 //! The diagonal, and the lengths of the rows.
 
-use crate::sampling::{of, student, ValueError, MIN_SAMPLES};
+use crate::sampling::{of, skew, student, ValueError, MIN_SAMPLES};
 use crate::space::{Budget, Space, TESTS};
 use crate::trace::{Range, Sketch};
 use crate::{Result, StopReason};
@@ -82,7 +82,7 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
         }
         history.push([space.matvecs() as f64, known_trace + value, error]);
         space.tell(known_trace + value, error);
-        let [found, errors] = entries(space, &known[0], [&sums[0], &sums[1]], taken);
+        let [found, errors] = entries(space, &known[0], [&sums[0], &sums[1]], taken, false);
         let squares = [space.dots(&errors, &errors)?, space.dots(&found, &found)?];
         let [error, size] = squares.map(|s| s.iter().sum::<f64>().sqrt());
         let rounding = error <= 2.0 * space.epsilon() * size;
@@ -94,8 +94,8 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
     if !finite {
         stop = StopReason::Overflow;
     }
-    let [diagonal, diagonal_errors] = entries(space, &known[0], [&sums[0], &sums[1]], taken);
-    let [squares, square_errors] = entries(space, &known[1], [&sums[2], &sums[3]], taken);
+    let [diagonal, diagonal_errors] = entries(space, &known[0], [&sums[0], &sums[1]], taken, false);
+    let [squares, square_errors] = entries(space, &known[1], [&sums[2], &sums[3]], taken, true);
     let rows = space.map(&[&squares], |x| x[0].max(0.0).sqrt());
     // The error of a root; where the square is 0 it is the root of the square's error.
     let row_errors = space.map(&[&rows, &square_errors], |x| match x[0] > 0.0 {
@@ -111,8 +111,14 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
 
 /// What is known and the mean of so many samples beside it, and the standard error of that, entry by entry, from the sums of the samples and of their squares.
 ///
-/// An error is not below rounding of what is known; of samples that do not scatter nothing is known but that.
-fn entries<S: Space>(space: &S, known: &S::Block, [sums, squares]: [&S::Block; 2], taken: usize) -> [S::Block; 2] {
+/// Means of squares have errors as wide as they are to the side of larger means. An error is not below rounding of what is known; of samples that do not scatter nothing is known but that.
+fn entries<S: Space>(
+    space: &S,
+    known: &S::Block,
+    [sums, squares]: [&S::Block; 2],
+    taken: usize,
+    are_squares: bool,
+) -> [S::Block; 2] {
     let (n, epsilon) = (taken.max(1) as f64, space.epsilon());
     let wide = if taken > 1 { student(n - 1.0) } else { f64::INFINITY };
     let mean = space.map(&[known, sums], |x| x[0] + x[1] / n);
@@ -121,6 +127,7 @@ fn entries<S: Space>(space: &S, known: &S::Block, [sums, squares]: [&S::Block; 2
         // Differences of sums are right to rounding of the sums.
         let least = epsilon * (x[0].abs() + (x[2] / n).abs().sqrt());
         let sampled = if variance > 0.0 { variance.sqrt() * wide } else { 0.0 };
+        let sampled = if are_squares && x[1] > 0.0 { sampled * skew(variance.sqrt() * n / x[1]) } else { sampled };
         sampled.max(if x[0] == 0.0 && x[2] == 0.0 { 0.0 } else { least })
     });
     [mean, errors]

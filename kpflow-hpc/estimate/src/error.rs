@@ -60,7 +60,7 @@ impl fmt::Display for Error {
             }
             Self::TooLarge { rows, most, what } => {
                 let (what, instead) = what.split_once("; ").unwrap_or((what, "take fewer numbers"));
-                write!(f, "{what} would be {rows} × {rows}; it is for at most {most}, {instead}")
+                write!(f, "{what} would be {rows} × {rows}; it is for at most {most} {instead}")
             }
             Self::NoDirection(square) => {
                 write!(f, "the error signal has squared norm {square}; there is nothing to learn from it")

@@ -10,14 +10,13 @@ use crate::whitening::{shares, CHUNK};
 use crate::{tall, Result};
 use faer::Mat;
 use kpflow_core::machine::Portable;
-use kpflow_core::{Scalar, Shape};
+use kpflow_core::Shape;
 use std::cell::{Cell, RefCell};
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// A space of sizes. An estimator that is given it goes all the way to its budget, on the costliest path where only numbers would tell, and is told of
 /// nothing: what it would spend and hold is in [`Costs`] and [`Account`].
-pub struct Ledger<'s, 'a, T> {
+pub struct Ledger<'s, 'a> {
     outline: Outline<'s>,
     account: &'a Account,
     costs: &'s dyn Costs,
@@ -26,15 +25,14 @@ pub struct Ledger<'s, 'a, T> {
     products: RefCell<Option<Held<'a>>>,
     /// Whether only memory counts.
     quiet: Cell<bool>,
-    numbers: PhantomData<T>,
 }
 
-impl<'s, 'a, T: Scalar> Ledger<'s, 'a, T> {
+impl<'s, 'a> Ledger<'s, 'a> {
     /// Makes a ledger; nothing is spent yet.
     pub fn new(outline: Outline<'s>, account: &'a Account, costs: &'s dyn Costs) -> Self {
         let products = RefCell::default();
         let (matvecs, quiet) = (Cell::new(0), Cell::new(false));
-        Self { outline, account, costs, matvecs, products, quiet, numbers: PhantomData }
+        Self { outline, account, costs, matvecs, products, quiet }
     }
 
     fn spend(&self, work: Work) {
@@ -44,7 +42,7 @@ impl<'s, 'a, T: Scalar> Ledger<'s, 'a, T> {
     }
 
     fn block_of(&self, shape: Shape, vectors: usize) -> Sizes<'a> {
-        Sizes::new(shape, vectors, std::mem::size_of::<T>(), self.account)
+        Sizes::new(shape, vectors, self.outline.number, self.account)
     }
 
     /// Numbers in double precision, for a moment.
@@ -67,8 +65,7 @@ impl<'s, 'a, T: Scalar> Ledger<'s, 'a, T> {
     }
 }
 
-impl<'a, T: Scalar> Space for Ledger<'_, 'a, T> {
-    type Number = T;
+impl<'a> Space for Ledger<'_, 'a> {
     type Block = Sizes<'a>;
     type Machine = Portable;
     type Held = Held<'a>;
@@ -92,6 +89,13 @@ impl<'a, T: Scalar> Space for Ledger<'_, 'a, T> {
         match self.outline.looks {
             [] => sketch_sizes(self.outline.block, most).collect(),
             looks => looks.iter().copied().filter(|&l| l < most).chain((most > 0).then_some(most)).collect(),
+        }
+    }
+    fn epsilon(&self) -> f64 {
+        if self.outline.number == 4 {
+            f64::from(f32::EPSILON)
+        } else {
+            f64::EPSILON
         }
     }
     fn tell(&self, _: f64, _: f64) {}
@@ -185,7 +189,7 @@ impl<'a, T: Scalar> Space for Ledger<'_, 'a, T> {
         self.pass((shares + 1) * m * m + self.outline.lanes.min(shares) * 2 * m * CHUNK);
         // Where H is mild, as it often is in double precision, two triangles are not needed; in single precision two full ones are, less what its rank is
         // below m.
-        let share = if std::mem::size_of::<T>() == 4 { 3.0 } else { 0.5 };
+        let share = if self.outline.number == 4 { 3.0 } else { 0.5 };
         self.spend(Work::Tall { flops: share * 2.0 * (y.shape.len() * m) as f64 * m as f64 });
         Ok(Mat::new())
     }
@@ -220,12 +224,12 @@ impl<'a, T: Scalar> Space for Ledger<'_, 'a, T> {
     }
     fn product(&self, x: &Sizes<'a>, _: &[f64], columns: usize) -> Sizes<'a> {
         self.tall(x.shape.len(), x.vectors, columns);
-        self.account.pass(x.vectors * columns * std::mem::size_of::<T>());
+        self.account.pass(x.vectors * columns * self.outline.number);
         self.block_of(x.shape, columns)
     }
     fn add_product(&self, y: &mut Sizes<'a>, _: f64, x: &Sizes<'a>, _: &[f64]) {
         self.tall(x.shape.len(), x.vectors, y.vectors);
-        self.account.pass(x.vectors * y.vectors * std::mem::size_of::<T>());
+        self.account.pass(x.vectors * y.vectors * self.outline.number);
     }
     fn scale(&self, x: &mut Sizes<'a>, _: &[f64]) {
         self.spend(Work::Pass { numbers: x.shape.len() * x.vectors });
@@ -301,7 +305,7 @@ impl<'a, T: Scalar> Space for Ledger<'_, 'a, T> {
 
     fn contract(&self, split: &Split, _: usize, x: &Sizes<'a>, _: &Sizes<'a>) -> Vec<f64> {
         let (d, rest, m) = (split.count(true), split.count(false), x.vectors);
-        let whole = if split.kept[0] { split.shape.len() * std::mem::size_of::<T>() } else { 0 };
+        let whole = if split.kept[0] { split.shape.len() * self.outline.number } else { 0 };
         let lanes = self.outline.lanes.min(m);
         self.account.pass(lanes * (16 * rest * d + whole) + 8 * m * d * d);
         self.spend(Work::Tall { flops: 2.0 * (rest * d) as f64 * (d * m) as f64 });
@@ -315,7 +319,7 @@ impl<'a, T: Scalar> Space for Ledger<'_, 'a, T> {
     }
     fn signs(&self, split: &Split, _: usize) -> Vec<f64> {
         let numbers = if split.kept[0] { split.shape.len() } else { self.outline.domain.len() };
-        self.account.pass(numbers * std::mem::size_of::<T>() + 8 * split.count(false));
+        self.account.pass(numbers * self.outline.number + 8 * split.count(false));
         self.spend(Work::Draw { numbers, distribution: TESTS.distribution });
         Vec::new()
     }

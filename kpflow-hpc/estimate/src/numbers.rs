@@ -13,7 +13,6 @@ use kpflow_core::{Scalar, Shape};
 use std::ops::Range;
 
 impl<T: Scalar, M: Workers<T>> Space for Problem<'_, T, M> {
-    type Number = T;
     type Block = Tall<T>;
     type Machine = M;
     type Held = ();
@@ -38,6 +37,9 @@ impl<T: Scalar, M: Workers<T>> Space for Problem<'_, T, M> {
             [] => sketch_sizes(self.block, most).collect(),
             looks => looks.iter().copied().filter(|&l| l < most).chain((most > 0).then_some(most)).collect(),
         }
+    }
+    fn epsilon(&self) -> f64 {
+        T::epsilon().f64()
     }
     fn tell(&self, value: f64, standard_error: f64) {
         (self.progress)(self.matvecs(), value, standard_error);

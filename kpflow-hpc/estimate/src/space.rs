@@ -67,11 +67,6 @@ impl Extent<'_> {
     }
 }
 
-/// The distance from 1 to the next number.
-pub(crate) fn epsilon<T: Scalar>() -> f64 {
-    T::epsilon().f64()
-}
-
 /// What stands for the solution of a small problem where there are no numbers.
 pub trait Blank {
     /// It.
@@ -150,8 +145,6 @@ impl<T> Block for Tall<T> {
 /// Where there are no numbers ([`Ledger`](crate::Ledger)) inner products are zeros, Gram matrices are empty, and small problems are not solved: they give what
 /// [`Blank`] says. So nothing but [`may_stop`](Space::may_stop), and what is said in sizes, decides where an estimator goes.
 pub trait Space {
-    /// What vectors are made of.
-    type Number: Scalar;
     /// A block of vectors.
     type Block: Block;
     /// What small problems are solved with.
@@ -184,9 +177,7 @@ pub trait Space {
     /// A size that only numbers tell, at most `most`: where there are none it is that. With numbers it is not asked for.
     fn unknown(&self, most: usize) -> usize;
     /// ε of the products' precision.
-    fn epsilon(&self) -> f64 {
-        epsilon::<Self::Number>()
-    }
+    fn epsilon(&self) -> f64;
     /// How many of `wanted` vectors the next block has, within the budget.
     fn next_block(&self, budget: &Budget, wanted: usize) -> usize {
         self.block().min(wanted).min(budget.max_matvecs.saturating_sub(self.matvecs()))

@@ -116,7 +116,7 @@ fn same<T: Scalar>(
     name: &str,
     coupled: bool,
     with: impl Fn(&Problem<'_, T>) -> Result<()>,
-    without: impl Fn(&Ledger<'_, '_, T>) -> Result<()>,
+    without: impl Fn(&Ledger<'_, '_>) -> Result<()>,
 ) {
     let (slow, sums) = (Slow { coupled, products: Cell::new(0) }, Cell::new(0));
     let problem = Problem::<T>::of(Box::new(&slow), &Portable, (0, 6), 1, BLOCK, &|_, _, _| ());
@@ -137,6 +137,7 @@ fn same<T: Scalar>(
         looks: &[],
         lanes: 1,
         processes: 1,
+        number: std::mem::size_of::<T>(),
     };
     without(&Ledger::new(outline, &account, &told)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let ratio = account.most() as f64 / taken as f64;

@@ -3,7 +3,6 @@
 use super::{Facts, Found, Key, Operator};
 use crate::closed::Closed;
 use crate::error::Result;
-use kpflow_core::Scalar;
 use kpflow_estimate::{Block, Budget, DenseSpectrum, Estimate, Space};
 
 /// Which space of an analysis's operator A.
@@ -80,12 +79,10 @@ impl Asked {
 
 /// What one analysis has to do with. Collective, as every method of a space is.
 pub trait Context: Sized {
-    /// What vectors are made of.
-    type Number: Scalar;
     /// A block of vectors.
     type Block: Block;
     /// A space.
-    type Space<'s>: Space<Number = Self::Number, Block = Self::Block>
+    type Space<'s>: Space<Block = Self::Block>
     where
         Self: 's;
 

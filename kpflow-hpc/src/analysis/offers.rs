@@ -70,9 +70,8 @@ pub fn methods() -> Vec<Method> {
 enum Nobody {}
 
 impl Context for Nobody {
-    type Number = f64;
     type Block = Sizes<'static>;
-    type Space<'s> = Ledger<'s, 'static, f64>;
+    type Space<'s> = Ledger<'s, 'static>;
 
     fn asked(&self) -> &Asked {
         match *self {}

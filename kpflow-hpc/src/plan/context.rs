@@ -220,10 +220,9 @@ impl<'a, T: Real> Planned<'a, T> {
 }
 
 impl<'a, T: Real> Context for Planned<'a, T> {
-    type Number = T;
     type Block = BlockSizes<'a>;
     type Space<'s>
-        = Ledger<'s, 'a, T>
+        = Ledger<'s, 'a>
     where
         Self: 's;
 
@@ -231,7 +230,7 @@ impl<'a, T: Real> Context for Planned<'a, T> {
         &self.asked
     }
 
-    fn space(&self, view: View) -> Result<Ledger<'_, 'a, T>> {
+    fn space(&self, view: View) -> Result<Ledger<'_, 'a>> {
         let (rank, cell) = (self.rank, &self.views[view as usize]);
         if cell.get().is_none() {
             let _ = cell.set(self.see(view)?);
@@ -256,6 +255,7 @@ impl<'a, T: Real> Context for Planned<'a, T> {
             looks: &[],
             lanes: rank.machine.lanes,
             processes: rank.grid[0],
+            number: std::mem::size_of::<T>(),
         };
         Ok(Ledger::new(outline, self.account, seen))
     }

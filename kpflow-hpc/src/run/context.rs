@@ -234,7 +234,6 @@ fn get_or_make<V>(cell: &OnceCell<V>, make: impl FnOnce() -> Result<V>) -> Resul
 }
 
 impl<'a, T: Real> Context for Running<'a, T> {
-    type Number = T;
     type Block = Tall<T>;
     type Space<'s>
         = Problem<'s, T, Engine>
