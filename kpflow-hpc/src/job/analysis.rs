@@ -156,13 +156,14 @@ fn analysis(path: &Path, directory: &Path, label: &str, table: &toml::Table) -> 
 
 /// Fails where a quantity is not for an operator, or a method not for both.
 fn check_method(s: &Section<'_>, operator: Operator, quantity: &Quantity, method: Method) -> Result<()> {
-    let fitting =
-        |q: &Quantity| offers(q).into_iter().filter(|o| (o.fits)(operator)).map(|o| o.name).collect::<Vec<_>>();
-    let (list, name, of) = (fitting(quantity), quantity.name, operator.name());
+    let fitting = |operator: Operator| {
+        offers(quantity).into_iter().filter(|o| (o.fits)(operator)).map(|o| o.name).collect::<Vec<_>>()
+    };
+    let (list, name, of) = (fitting(operator), quantity.name, operator.name());
     if list.is_empty() {
-        let others: Vec<&str> = ALL.iter().filter(|q| !fitting(q).is_empty()).map(|q| q.name).collect();
-        let others = others.join(", ");
-        return Err(s.error(format!("quantity = \"{name}\" is not for operator = \"{of}\", which has {others}")));
+        let all = Operator::ALL.iter().filter(|o| !fitting(o.1).is_empty()).map(|o| o.0);
+        let all = all.collect::<Vec<_>>().join(", ");
+        return Err(s.error(format!("quantity = \"{name}\" is for operator = {all}; here it is {of}")));
     }
     if !list.contains(&method.name) {
         let what = format!("method = \"{}\" is not for the {name} of {of}", method.name);
