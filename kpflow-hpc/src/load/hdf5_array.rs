@@ -8,9 +8,13 @@ use hdf5::{Hyperslab, LinkType, LocationType, SliceOrIndex};
 use hdf5_sys::h5d::H5Dread;
 use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5s::H5S_ALL;
+use kpflow_core::Scalar;
 use std::ffi::CString;
 use std::ops::Range;
 use std::path::Path;
+
+/// Bytes of numbers in double precision that are read at once, or a row of chunks.
+const BLOCK: usize = 4 << 20;
 
 /// A dataset that holds numbers.
 pub(super) struct Dataset {
@@ -54,7 +58,24 @@ impl Dataset {
     }
 
     /// Reads rows of the first axis. An error says why not.
-    pub fn read(&self, path: &Path, range: Range<usize>) -> std::result::Result<Vec<f64>, String> {
+    pub fn read<T: Scalar>(&self, path: &Path, range: Range<usize>) -> std::result::Result<Vec<T>, String> {
+        let per: usize = self.shape[1..].iter().product();
+        // Bytes of which libhdf5 makes no numbers are read together; a chunk is not decompressed for each of its rows.
+        let chunk = self.set.chunk().and_then(|chunk| chunk.first().copied()).unwrap_or(1).max(1);
+        let rows = (BLOCK / (8 * per.max(1))).max(1).next_multiple_of(chunk);
+        let step = if self.element.bits { range.len().max(1) } else { rows };
+        let mut numbers = Vec::with_capacity(range.len() * per);
+        let mut at = range.start;
+        while at < range.end {
+            // Where a row of chunks ends.
+            let end = (at - at % chunk).saturating_add(step).min(range.end);
+            numbers.extend(self.read_at_once(path, at..end)?.into_iter().map(T::of));
+            at = end;
+        }
+        Ok(numbers)
+    }
+
+    fn read_at_once(&self, path: &Path, range: Range<usize>) -> std::result::Result<Vec<f64>, String> {
         let _watch = Watch::over(path);
         let cannot = |e: hdf5::Error| format!("cannot be read: {e}{}", hint(&self.set));
         if self.element.bits {

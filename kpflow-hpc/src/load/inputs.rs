@@ -2,7 +2,7 @@
 
 use super::format::{format_of, Format};
 use super::hdf5_array::{self, Dataset};
-use super::npy::Npy;
+use super::npy::Plain;
 use super::{require_finite, safetensors_file};
 use crate::error::{some_of, Error, Result};
 use crate::spelling;
@@ -34,8 +34,9 @@ impl Source {
 
 enum Data {
     Hdf5(Dataset),
-    Npy(Npy),
-    Memory(Vec<f64>),
+    Plain(Plain),
+    /// Those that were read, and are let go of.
+    Nothing,
 }
 
 /// An array in a file; its first axis is the trajectory.
@@ -60,8 +61,8 @@ impl Array {
                 (format!("dataset {name}"), set.shape().to_vec(), Data::Hdf5(set))
             }
             Format::Npy => {
-                let array = Npy::open(path)?;
-                ("the array".into(), array.shape().to_vec(), Data::Npy(array))
+                let array = Plain::npy(path)?;
+                ("the array".into(), array.shape().to_vec(), Data::Plain(array))
             }
             Format::Safetensors => tensor(path, name)?,
         };
@@ -88,7 +89,7 @@ impl Array {
 
     /// Lets go of the numbers: its shape and name stay, for errors.
     pub fn forget(&mut self) {
-        self.data = Data::Memory(Vec::new());
+        self.data = Data::Nothing;
     }
 
     /// An error about this array.
@@ -108,14 +109,11 @@ impl Array {
             Vec::new()
         } else {
             match &self.data {
-                Data::Memory(all) => all[range.start * per..range.end * per].iter().map(|&x| T::of(x)).collect(),
-                Data::Npy(array) => {
+                Data::Nothing => return Err(self.error("was read, and let go of")),
+                Data::Plain(array) => {
                     array.read(range.clone()).map_err(|e| self.error(format!("cannot be read: {e}")))?
                 }
-                Data::Hdf5(set) => {
-                    let read = set.read(&self.path, range.clone()).map_err(|e| self.error(e))?;
-                    read.into_iter().map(T::of).collect()
-                }
+                Data::Hdf5(set) => set.read(&self.path, range.clone()).map_err(|e| self.error(e))?,
             }
         };
         if let (Some(lengths), Some(&steps)) = (lengths, self.shape.get(1)) {
@@ -128,7 +126,8 @@ impl Array {
 
 fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)> {
     let wrong = |m: String| Error::input(path, m);
-    let tensors = safetensors_file::read(path, &mut spelling::open(path)?)?;
+    let mut file = spelling::open(path)?;
+    let tensors = safetensors_file::read(path, &mut file)?;
     let names: Vec<&str> = tensors.entries.keys().map(String::as_str).collect();
     let name = match (name, &names[..]) {
         (Some(name), _) => name.trim_start_matches('/'),
@@ -138,10 +137,9 @@ fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)>
     let missing = || wrong(format!("has no tensor {name}; it has {}", some_of(&names)));
     let entry = tensors.entries.get(name).ok_or_else(missing)?;
     let kind = entry.dtype;
-    let data = tensors
-        .read_any(entry)?
+    let array = Plain::tensor(file, entry)
         .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should hold numbers")))?;
-    Ok((format!("tensor {name}"), entry.shape.clone(), Data::Memory(data)))
+    Ok((format!("tensor {name}"), entry.shape.clone(), Data::Plain(array)))
 }
 
 /// Sets to zero what is behind the end of trajectories of these lengths, `[b][step][…]` of so many steps each.

@@ -1,6 +1,7 @@
-//! Arrays in .npy files, read a few rows at a time.
+//! Arrays whose numbers lie in a file as they are, in .npy and safetensors: read a few rows at a time.
 
 use super::numbers::numbers_or_integers;
+use super::tensors::Entry;
 use crate::error::{Error, Result};
 use kpflow_core::Scalar;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
@@ -11,7 +12,7 @@ use std::ops::Range;
 use std::path::Path;
 
 /// Bytes that are read at once.
-const BLOCK: usize = 8 << 20;
+const BLOCK: usize = 1 << 20;
 
 /// The header of a .npy file, what follows it, and the length of the file.
 pub fn header(path: &Path) -> std::io::Result<(NpyHeader, BufReader<File>, u64)> {
@@ -29,7 +30,7 @@ pub fn header(path: &Path) -> std::io::Result<(NpyHeader, BufReader<File>, u64)>
 }
 
 /// An array in a file, whose header was read.
-pub(super) struct Npy {
+pub(super) struct Plain {
     file: File,
     /// Where its numbers begin.
     start: u64,
@@ -39,8 +40,16 @@ pub(super) struct Npy {
     shape: Vec<usize>,
 }
 
-impl Npy {
-    pub fn open(path: &Path) -> Result<Self> {
+impl Plain {
+    /// An array of a file of safetensors, in which it begins at this byte; `None` if it is not of numbers.
+    pub fn tensor(file: File, entry: &Entry) -> Option<Self> {
+        let Entry { dtype, shape, at: start, .. } = entry;
+        numbers_or_integers(*dtype, &[])?;
+        Some(Self { file, start: *start, dtype: *dtype, big: false, fortran: false, shape: shape.clone() })
+    }
+
+    /// The array of a .npy file.
+    pub fn npy(path: &Path) -> Result<Self> {
         let wrong = |m: String| Error::input(path, m);
         let (header, mut reader, len) =
             header(path).map_err(|e| wrong(format!("is not a .npy file ({e}); save it with numpy.save")))?;

@@ -1,6 +1,6 @@
 //! The tensors of a checkpoint, whatever files they are in: names, types, shapes and places. Numbers are read when they are asked for.
 
-use super::numbers::{numbers, numbers_or_integers};
+use super::numbers::numbers;
 use crate::error::{Error, Result};
 use crate::progress;
 use kpflow_core::Scalar;
@@ -52,19 +52,6 @@ impl Tensors {
 
     /// Reads a tensor's numbers in C order; `None` if their type is none of floating point.
     pub fn read<T: Scalar>(&self, entry: &Entry) -> Result<Option<Vec<T>>> {
-        self.read_as(entry, numbers)
-    }
-
-    /// The same of any numbers, whole ones and truth values too.
-    pub fn read_any(&self, entry: &Entry) -> Result<Option<Vec<f64>>> {
-        self.read_as(entry, numbers_or_integers)
-    }
-
-    fn read_as<N: Copy>(
-        &self,
-        entry: &Entry,
-        numbers: impl Fn(Dtype, &[u8]) -> Option<Vec<N>>,
-    ) -> Result<Option<Vec<N>>> {
         let path = &self.files[entry.file];
         let len = entry.shape.iter().product::<usize>();
         let contiguous = entry.strides.as_ref().is_none_or(|s| *s == c_order(&entry.shape));
