@@ -5,6 +5,10 @@ use kpflow_hpc::comm::{Comm, World};
 use kpflow_hpc::error::Result;
 use kpflow_hpc::{cli, command};
 
+/// As the program's: what an analysis holds is counted there.
+#[global_allocator]
+static MEMORY: kpflow_hpc::memory::Lines = kpflow_hpc::memory::Lines;
+
 fn work(comm: Comm) -> Result<()> {
     let arguments = std::fs::read_to_string("arguments").expect("a file of arguments");
     command::perform(cli::parse_from(["kpflow"].into_iter().chain(arguments.lines()))?, comm)

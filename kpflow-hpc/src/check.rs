@@ -51,8 +51,11 @@ pub fn check(path: &Path, threads: Option<usize>, comm: Comm) -> Result<()> {
     if engine.grid().is_root() {
         loaded.warnings().iter().for_each(|w| crate::events::warning(w));
     }
+    let heaviest = run.heaviest();
+    engine.grid().agree(loaded.require_with(&heaviest))?;
     let mut check = Check { loaded: &loaded, engine: &engine, seed: job.seed, failed: Vec::new() };
     loaded.linearized(loaded.weights(), &engine, |lin| {
+        engine.grid().agree(crate::run::memory_of(&heaviest, &loaded, lin, &engine))?;
         check.dot_tests(lin);
         check.inverse(lin);
         check.sides(lin);

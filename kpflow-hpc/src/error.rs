@@ -86,6 +86,11 @@ impl Error {
     pub fn run(message: impl fmt::Display) -> Self {
         Self { kind: Kind::Run, file: None, message: message.to_string() }
     }
+    /// An error that says which analysis of a job it is about.
+    pub fn in_analysis(self, job: &Path, name: &str) -> Self {
+        let message = format!("in [[analysis]] {name}: {}", self.message);
+        Self { message, file: self.file.or_else(|| Some(job.into())), ..self }
+    }
     /// The status that the program ends with.
     pub fn exit_code(&self) -> u8 {
         match self.kind {

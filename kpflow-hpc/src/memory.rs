@@ -4,6 +4,7 @@
 //! AVX-512) on blocks that begin 16 bytes behind a page, as the C library's large ones do.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A line of the cache.
 const LINE: usize = 64;
@@ -11,6 +12,47 @@ const LINE: usize = 64;
 const SYSTEM: usize = 16;
 /// Blocks from this size on are aligned.
 const FROM: usize = 1024;
+
+/// Blocks from this size on are counted.
+const COUNTED: usize = 4096;
+
+/// Bytes of counted blocks, and the most of them since [`peak_from_here`].
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that are allocated now, in blocks of 4 KiB or more, where the program takes [`Lines`]; 0 elsewhere.
+pub fn allocated() -> usize {
+    NOW.load(Relaxed)
+}
+
+/// Forgets the peak: from here on it is of what follows. Returns what is allocated.
+pub fn peak_from_here() -> usize {
+    let now = allocated();
+    MOST.store(now, Relaxed);
+    now
+}
+
+/// The most bytes that were allocated at once since [`peak_from_here`].
+pub fn peak() -> usize {
+    MOST.load(Relaxed)
+}
+
+/// Takes a new block into account. Two lanes may pass each other between the two numbers: the peak is then of either, as if one had come first.
+fn took(bytes: usize) {
+    if bytes >= COUNTED {
+        let now = NOW.fetch_add(bytes, Relaxed) + bytes;
+        if now > MOST.load(Relaxed) {
+            MOST.fetch_max(now, Relaxed);
+        }
+    }
+}
+
+/// A block is given back.
+fn gave(bytes: usize) {
+    if bytes >= COUNTED {
+        NOW.fetch_sub(bytes, Relaxed);
+    }
+}
 
 /// The system's memory, in which blocks of 1 KiB or more begin at a line of the cache.
 ///
@@ -74,6 +116,7 @@ fn in_large_pages(block: *mut u8, bytes: usize) -> *mut u8 {
 // SAFETY: all blocks are the system's, or lie within one of them, which is found again by the number before them.
 unsafe impl GlobalAlloc for Lines {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        took(layout.size());
         // SAFETY: as the caller's; the outer block is a line longer.
         unsafe {
             match around(layout) {
@@ -83,6 +126,7 @@ unsafe impl GlobalAlloc for Lines {
         }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        took(layout.size());
         // SAFETY: as the caller's; the outer block is a line longer.
         unsafe {
             match around(layout) {
@@ -92,6 +136,7 @@ unsafe impl GlobalAlloc for Lines {
         }
     }
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        gave(layout.size());
         // SAFETY: a block of this layout came from above, and so did the one around it.
         unsafe {
             match around(layout) {
@@ -101,6 +146,9 @@ unsafe impl GlobalAlloc for Lines {
         }
     }
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // Where the block moves, both are there for a moment.
+        took(size);
+        gave(layout.size());
         // SAFETY: as above; the caller has seen to it that the new size is a layout's.
         unsafe {
             let new = Layout::from_size_align_unchecked(size, layout.align());

@@ -3,13 +3,15 @@
 mod content;
 mod doubts;
 mod reading;
+mod with;
 
 pub use content::Content;
+pub(crate) use with::with_weights;
 
 use crate::comm::shard;
 use crate::engine::{require_memory, Engine, Real};
 use crate::error::{fits, Error, Result};
-use crate::job::{Job, Kind};
+use crate::job::{Job, Kind, Source};
 use crate::load::{lengths, padding, Array};
 use crate::network::{FromFiles, OwnedWeight};
 use crate::sharing::Sharing;
@@ -185,6 +187,11 @@ impl<T: Real> Opened<T> {
         self.given.lengths.as_deref()
     }
 
+    /// Fails where what an analysis is made with does not fit the model: by its header alone.
+    pub fn require_with(&self, job: &Job) -> Result<()> {
+        self.given.require_all(job, &self.network)
+    }
+
     /// The sizes for a rank of so many trajectories.
     pub fn sizes(&self, block: usize, local: usize) -> Sizes {
         let inputs: usize = self.network.slots().iter().map(|(positions, width)| positions * width).sum();
@@ -207,7 +214,11 @@ impl<T: Real> Loaded<T> {
     /// Large weights are read by the first rank of a node, and held there once for all of them.
     pub fn load(job: &Job, engine: &Engine) -> Result<Self> {
         let (grid, sharing) = (engine.grid(), Sharing::of(job, engine));
-        let Opened { given, network, trajectories } = grid.agree(Opened::<T>::open(job, sharing.outline()))?;
+        let opened = grid.agree(Opened::<T>::open(job, sharing.outline()))?;
+        // What does not fit is not read.
+        let local = opened.trajectories.div_ceil(grid.size());
+        grid.agree(require_memory(opened.sizes(1, local).bytes as f64))?;
+        let Opened { given, network, trajectories } = opened;
         let network = sharing.share(network);
         let mut inputs = grid.agree(given.read(&network, shard(trajectories, grid.size(), grid.rank())))?;
         if job.model.kind.is_recurrent() && inputs.given.lengths.is_none() {
@@ -223,12 +234,7 @@ impl<T: Real> Loaded<T> {
         let (grid, sharing) = (engine.grid(), Sharing::of(job, engine));
         let open = || {
             let network = inputs.given.network::<T>(job, sharing.outline())?;
-            if network.slots() != inputs.layout {
-                return Err(Error::input(
-                    &job.model.weights,
-                    "reads its inputs in another way than the other weights do",
-                ));
-            }
+            with::require_same(&job.model.weights, &network, &inputs.layout)?;
             Ok(network)
         };
         let network = sharing.share(grid.agree(open())?);
@@ -248,6 +254,16 @@ impl<T: Real> Loaded<T> {
         let product_flops = graph.product_flops() * trajectories as f64;
         let (file, first, sharing) = (job.model.weights.clone(), range.start, sharing.ranks());
         Ok(Self { file, network, inputs, shape, first, trajectories, block, groups, product_flops, tiling, sharing })
+    }
+
+    /// Fails where what an analysis is made with does not fit the model: by its header alone.
+    pub fn require_with(&self, job: &Job) -> Result<()> {
+        self.inputs.given.require_all(job, &self.network)
+    }
+
+    /// Opens a tensor that is as the state, or `many` of them.
+    pub fn open_state(&self, with: &Source, many: bool) -> Result<Array> {
+        self.inputs.given.open_state(with, self.network.state_shape(), many)
     }
 
     /// The inputs, for other weights.

@@ -42,6 +42,8 @@ pub fn block_krylov<S: Space>(space: &S, budget: &Budget, count: usize) -> Resul
                 history.push([space.matvecs() as f64, values.first().copied().unwrap_or(0.0), f64::INFINITY]);
             }
             next = orthogonalise(space, &[], sketch.y, largest, 0.0)?.q;
+            // An operator of a rank below the block's width is done with soon.
+            space.may_stop(false);
         }
     } else if width > 0 {
         if let Some(pairs) = few(space, budget, count)? {

@@ -72,7 +72,7 @@ pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
 pub use problem::Problem;
 pub use product::{Applied, Function, Product, Sums};
 pub use singular_triplets::{singular_triplets, Triplets};
-pub use small::eigen as symmetric_eigen;
+pub use small::{eigen as symmetric_eigen, make_ready};
 pub use space::{Blank, Block, Budget, Extent, Family, Small, Space, Workers, SKETCHES, TESTS};
 pub use split::{Kept, Split};
 pub use tall::Tall;

@@ -121,7 +121,7 @@ fn same<T: Scalar>(
     let (slow, sums) = (Slow { coupled, products: Cell::new(0) }, Cell::new(0));
     let problem = Problem::<T>::of(Box::new(&slow), &Portable, (0, 6), 1, BLOCK, &|_, _, _| ());
     let problem = problem.with_sums(Summed(&sums));
-    symmetric_eigen(&vec![1.0; 200 * 200], 200);
+    make_ready();
     let before = NOW.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
     with(&problem).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -6,7 +6,7 @@ use super::shown::{Line, Picture, Row};
 use super::{Facts, History, Quantity, With};
 use super::{Context, Found, Operator, View, Way};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Estimate, Space};
+use kpflow_estimate::{self as estimate, DenseSpectrum, Estimate, Space};
 
 /// ⟨A, B⟩ / (‖A‖‖B‖).
 pub const ALIGNMENT: Quantity = Quantity {
@@ -42,10 +42,14 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
 }
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let (x, other) = (c.dense()?, c.space(View::Other)?);
-    let y = estimate::dense(&other)?;
-    let inner: f64 = x.matrix.iter().zip(&y.matrix).map(|(x, y)| x * y).sum();
-    let norms = x.frobenius().value * y.frobenius().value;
+    // The vectors of the first are let go before the second is formed.
+    let matrix_of = |found: DenseSpectrum| (found.frobenius().value, found.matrix);
+    let (x_norm, x) = matrix_of(c.dense()?);
+    let other = c.space(View::Other)?;
+    let _held = other.hold(other.len() * other.len());
+    let (y_norm, y) = matrix_of(estimate::dense(&other)?);
+    let inner: f64 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
+    let norms = x_norm * y_norm;
     let value = if norms > 0.0 { inner / norms } else { 0.0 };
     Ok(Found::of((Estimate::exact(value, other.len()), "dense")))
 }

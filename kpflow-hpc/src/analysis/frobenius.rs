@@ -61,10 +61,13 @@ pub(super) fn auto<C: Context>(c: &C, budget: Budget) -> Result<Chosen> {
         Operator::Propagator if worth(Form::Trace(Closed::PropagatorGram)) => {
             // ‖P‖_F² = tr P Pᵀ. Where the square leaves the range, the norm itself need not.
             let square = c.closed(Form::Trace(Closed::PropagatorGram))?.value;
-            c.space(View::All)?.perhaps(|| estimate::frobenius(&c.space(View::All)?, &budget))?;
-            if square.is_finite() {
+            let space = c.space(View::All)?;
+            if space.may_stop(square.is_finite()) {
                 return Ok((scaled(Estimate::exact(square.sqrt(), 0), -c.exponent()?), "exact"));
             }
+            // Without numbers the products are counted, and the name is that of what nearly always comes out.
+            let method = if square.is_finite() { "exact" } else { "hutchinson" };
+            return Ok((estimate::frobenius(&space, &budget)?, method));
         }
         Operator::Ntk
         | Operator::Parameter

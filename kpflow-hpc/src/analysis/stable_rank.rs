@@ -5,7 +5,7 @@ use super::shown::{Line, Picture, Row};
 use super::{Facts, History, Quantity};
 use super::{at_least_one, eigenpairs, frobenius, norm, Chosen, Context, Found, Operator, View, Way};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Budget};
+use kpflow_estimate::{self as estimate, Budget, Estimate};
 
 /// ‖A‖_F² / ‖A‖².
 pub const STABLE_RANK: Quantity = Quantity {
@@ -47,7 +47,8 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let spectrum = c.dense()?;
-    let (norm, frobenius) = (spectrum.norm(), spectrum.frobenius());
+    // One matrix for both.
+    let (norm, frobenius) = (spectrum.norm(), Estimate { matvecs: 0, ..spectrum.frobenius() });
     at_least_one((estimate::stable_rank(&frobenius, &norm, c.budget().rtol), "dense"))
 }
 

@@ -86,6 +86,7 @@ pub(super) fn results(path: &Path) -> Result<Told> {
         json!({
             "name": a.name, "operator": a.operator, "quantity": a.quantity, "method": a.method, "converged": a.converged,
             "matvecs": a.matvecs, "matvecs_computed": a.computed, "seconds": a.seconds, "status": a.status,
+            "memory": a.memory, "bytes_sent": a.bytes_sent,
             "value": a.value(), "standard_error": a.standard_error(),
             "arrays": a.arrays().map(|(name, x)| (name.to_string(), x.shape.clone().into())).collect::<serde_json::Map<_, _>>(),
         })

@@ -17,7 +17,7 @@ use kpflow_core::model::{Graph, Linearization};
 use kpflow_core::ntk::{Coupling, Exchange, Features, KroneckerCore, Side};
 use kpflow_core::LinearOperator;
 use kpflow_estimate::{Account, Costs, Estimate, Ledger, Outline, Sizes as BlockSizes, Space, StopReason, Work};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 /// What all analyses of a plan have in common, on a rank.
 pub(super) struct Rank<'a, T> {
@@ -80,11 +80,21 @@ pub(super) struct Planned<'a, T> {
     account: &'a Account,
     books: &'a RefCell<Books>,
     views: [OnceCell<Seen<'a, T>>; 11],
+    /// Whether the product was made that tells the power of two by which the operator, and another's, is scaled.
+    scaled: [Cell<bool>; 2],
 }
 
 impl<'a, T: Real> Planned<'a, T> {
     pub fn new(rank: &'a Rank<'a, T>, analysis: &'a Analysis, account: &'a Account, books: &'a RefCell<Books>) -> Self {
-        Self { rank, asked: analysis.asked(), analysis, account, books, views: Default::default() }
+        Self {
+            rank,
+            asked: analysis.asked(),
+            analysis,
+            account,
+            books,
+            views: Default::default(),
+            scaled: Default::default(),
+        }
     }
 
     /// Goes through the analysis; returns the name of the method.
@@ -99,14 +109,15 @@ impl<'a, T: Real> Planned<'a, T> {
         let found = analysis::run(a.quantity, a.method, self)?;
         // Tensors are collected, or written in parts.
         for Tensor { block, .. } in &found.tensors {
-            let per = rank.lin.shape().per_trajectory() * std::mem::size_of::<T>();
+            let (space, number) = (self.space(View::All)?, std::mem::size_of::<T>());
             let vectors = kpflow_estimate::Block::vectors(block);
-            let whole = vectors * rank.sizes.trajectories * per;
+            let own = vectors * space.shape().len() * number;
+            let whole = vectors * space.trajectories() * space.shape().per_trajectory() * number;
             if whole as f64 <= rank.most_of_a_tensor * 1048576.0 {
                 self.account.pass(2 * whole);
-                self.books.borrow_mut().gather(vectors * rank.lin.shape().trajectories * per);
+                self.books.borrow_mut().gather(own);
             } else {
-                self.account.pass(vectors * rank.lin.shape().trajectories * per);
+                self.account.pass(own);
             }
         }
         Ok((found.method, found.stop))
@@ -153,10 +164,22 @@ impl<'a, T: Real> Planned<'a, T> {
             View::All | View::Plain | View::Raw | View::Other | View::Back | View::OtherBack => through,
             View::Diagonal | View::Forward | View::Gram | View::Adjoint | View::RawAdjoint => false,
         };
+        // The core has no block diagonal of its own.
+        let summed = if operator == Operator::Core { rank.grid[0] > 1 } else { summed };
         // Copied as it is sent, and once more by MPI, less what is not written yet of the product.
         let sums = if summed { (2 * product.exchange.summed).saturating_sub(made.codomain().len()) } else { 0 };
         let (groups, journal) = (rank.sizes.groups, rank.journal);
         Ok(Seen { operator: made, product, groups, journal, sums, books: self.books })
+    }
+
+    /// Makes the one product that tells by which power of two the operator is scaled, before the first of its others.
+    fn scale(&self, other: bool) -> Result<()> {
+        if !self.scaled[usize::from(other)].replace(true) {
+            let seen = self.see(View::Diagonal)?;
+            let both = seen.operator.domain().len() + seen.operator.codomain().len();
+            self.account.pass(both * std::mem::size_of::<T>() + seen.product_bytes(1, 1));
+        }
+        Ok(())
     }
 
     /// What a product with a vector takes.
@@ -193,6 +216,7 @@ impl<'a, T: Real> Planned<'a, T> {
         let half = Product { flops: whole.flops / 2.0, weight: 0.5, ..whole };
         match view {
             View::All | View::Raw | View::RawAdjoint => whole,
+            View::Diagonal if self.asked.operator == Operator::Core => Product { rate: rank.speed.blocks, ..whole },
             View::Diagonal if self.asked.average => Product { rate: rank.speed.blocks, ..whole },
             View::Diagonal => Product {
                 flops: flops(Coupling::PerTrajectory),
@@ -232,6 +256,9 @@ impl<'a, T: Real> Context for Planned<'a, T> {
 
     fn space(&self, view: View) -> Result<Ledger<'_, 'a>> {
         let (rank, cell) = (self.rank, &self.views[view as usize]);
+        if !matches!(view, View::Raw | View::RawAdjoint) {
+            self.scale(matches!(view, View::Other | View::OtherBack))?;
+        }
         if cell.get().is_none() {
             let _ = cell.set(self.see(view)?);
         }
@@ -261,7 +288,7 @@ impl<'a, T: Real> Context for Planned<'a, T> {
     }
 
     fn exponent(&self) -> Result<i32> {
-        Ok(0)
+        self.scale(false).map(|()| 0)
     }
 
     fn shape(&self) -> [usize; 3] {

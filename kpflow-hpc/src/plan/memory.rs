@@ -8,7 +8,7 @@ use super::speed::Speed;
 use super::Planned as Entry;
 use crate::analysis::{capacity, Operator};
 use crate::engine::Real;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::job::{Analysis, Job};
 use crate::model::Sizes;
 use crate::network::{parts, Watched};
@@ -21,6 +21,9 @@ use std::cell::RefCell;
 const LATER: usize = 7 << 20;
 /// Sums of one number that making the operators of an analysis takes.
 const SUMS_OF_OPERATORS: usize = 7;
+
+/// Bytes of an analysis's small things: names, histories, what a message is made of (measured: up to 60 KiB).
+const SMALL_THINGS: usize = 1 << 17;
 
 /// A rank that a plan goes through.
 pub(super) struct Going<'a, T> {
@@ -64,7 +67,9 @@ impl<T: Real> Going<'_, T> {
             model: self.model(),
             lengths: *lengths,
         };
-        job.analyses.iter().map(|a| self.one(a, &rank).map_err(|e| in_analysis(job, a, e))).collect()
+        // Nothing has run: whatever is wrong is the job's.
+        let wrong = |a: &Analysis, e: Error| Error { kind: Kind::Input, ..e.in_analysis(&job.path, &a.name) };
+        job.analyses.iter().map(|a| self.one(a, &rank).map_err(|e| wrong(a, e))).collect()
     }
 
     fn one(&self, a: &Analysis, rank: &Rank<'_, T>) -> Result<Entry> {
@@ -82,7 +87,7 @@ impl<T: Real> Going<'_, T> {
             method,
             least: least.unwrap_or(spent),
             most: spent,
-            memory: account.most() as f64,
+            memory: (account.most() + SMALL_THINGS) as f64,
         })
     }
 
@@ -111,15 +116,6 @@ impl<T: Real> Going<'_, T> {
             }
         };
         Operator::ALL.iter().map(|&(_, operator)| of(operator)).sum::<usize>() * n * std::mem::size_of::<T>()
-    }
-}
-
-/// An error that says which analysis it is about.
-fn in_analysis(job: &Job, analysis: &Analysis, e: Error) -> Error {
-    Error {
-        message: format!("in [[analysis]] {}: {}", analysis.name, e.message),
-        file: e.file.or_else(|| Some(job.path.clone())),
-        ..e
     }
 }
 

@@ -146,6 +146,7 @@ pub(crate) fn plan_in<T: Real>(job: &Job, options: &cli::Plan, engine: &Engine) 
     }
     let network = Network::new(options.network.as_deref(), comm)?;
     let opened = Opened::<T>::open(job, true)?;
+    opened.require_with(job)?;
     let graph = opened.network.graph(opened.network.weights()).map_err(Error::run)?;
     let graph = graph.view();
     let block = job.block.unwrap_or(tiling::block(&graph));

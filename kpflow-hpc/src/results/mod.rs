@@ -130,6 +130,10 @@ pub struct Record<T> {
     pub parts: Vec<Parts<T>>,
     /// Products that this analysis computed itself: the others were there already.
     pub computed: usize,
+    /// Bytes that it held beyond what was there when it began, at the worst moment of the rank that needed most.
+    pub memory: u64,
+    /// Bytes that a rank gave to collective calls, at most.
+    pub bytes_sent: u64,
     /// Arrays of numbers: name, shape, numbers.
     pub arrays: Vec<(&'static str, Vec<usize>, Vec<f64>)>,
 }
@@ -309,6 +313,8 @@ impl ResultFile {
             number(&g, "matvecs", r.matvecs as i64)?;
             number(&g, "matvecs_computed", r.computed as i64)?;
             number(&g, "seconds", r.seconds)?;
+            number(&g, "memory", r.memory as i64)?;
+            number(&g, "bytes_sent", r.bytes_sent as i64)?;
             text(&g, "status", &r.status)?;
             text(&g, "made_of", &r.made_of.to_json())?;
             r.with_stage.as_ref().map_or(Ok(()), |s| text(&g, "with_stage", s))?;

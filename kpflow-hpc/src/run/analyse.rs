@@ -6,37 +6,12 @@ use crate::analysis::{self, Found, Tensor};
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::job::{Analysis, Job, Source};
-use crate::load::signal::open_signal;
-use crate::model::Loaded;
+use crate::model::{with_weights, Loaded};
 use crate::results::Record;
 use kpflow_core::model::Linearization;
 use kpflow_estimate::{times_power, Tall};
 use std::cell::Cell;
 
-/// Fails if an analysis asks for what this model does not have, or a file is not what it should be: before anything is spent or written.
-pub(super) fn check<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<'_, T>) -> Result<()> {
-    let one = |a: &Analysis| -> Result<()> {
-        let sizes = (loaded.trajectories, loaded.lengths());
-        analysis::check(a.quantity, a.method.name, &a.asked(), &a.part, sizes, lin)?;
-        match (&a.with, a.quantity.with) {
-            (Some(with), Some(analysis::With::Weights)) => drop(crate::spelling::open(&with.path)?),
-            (Some(with), Some(analysis::With::State)) => drop(open_signal(with, loaded.state_shape(), false)?),
-            (Some(with), Some(analysis::With::Vectors)) => drop(open_signal(with, loaded.state_shape(), true)?),
-            (None, _) | (_, None) => {}
-        }
-        Ok(())
-    };
-    job.analyses.iter().try_for_each(|a| one(a).map_err(|e| in_analysis(job, a, e)))
-}
-
-/// An error that says which analysis it is about.
-pub(crate) fn in_analysis(job: &Job, analysis: &Analysis, e: Error) -> Error {
-    Error {
-        message: format!("in [[analysis]] {}: {}", analysis.name, e.message),
-        file: e.file.or_else(|| Some(job.path.clone())),
-        ..e
-    }
-}
 
 /// Does one analysis. Collective. Returns what to write, and this rank's part of the tensors that are to be kept.
 pub(super) fn analyse<T: Real>(
@@ -58,7 +33,7 @@ pub(super) fn analyse<T: Real>(
         _ => made(job, analysis, (loaded, lin, engine), (memos, shared), None, progress),
     };
     // Whatever fails, fails on all ranks alike: it depends on the sizes of the whole job only.
-    let found = made.map_err(|e| in_analysis(job, analysis, e))?;
+    let found = made.map_err(|e| e.in_analysis(&job.path, &analysis.name))?;
     let computed = shared.map_or(found.matvecs, |s| s.computed() - before);
     let Found { method, stop, status, matvecs, value, standard_error, history, arrays, tensors, .. } = found;
     let record = Record {
@@ -110,14 +85,7 @@ fn beside<T: Real, R>(
     engine: &Engine,
     f: impl FnOnce(&Linearization<'_, T>, u64) -> Result<R>,
 ) -> Result<R> {
-    let mut model = job.model.clone();
-    model.weights.clone_from(&with.path);
-    let job = Job { model, ..job.clone() };
-    let other = Loaded::<T>::load_on(loaded.inputs(), &job, engine)?;
-    if other.shape != loaded.shape {
-        let (found, expected) = (other.shape, loaded.shape);
-        return Err(Error::input(&with.path, format!("makes a state of shape {found}; it is {expected} here")));
-    }
+    let other = Loaded::<T>::load_on(loaded.inputs(), &with_weights(job, &with.path), engine)?;
     other.linearized(other.weights(), engine, |lin| {
         let finite = other.state(lin).iter().all(|x| x.is_finite());
         let wrong = || Error::input(&with.path, "the state overflows on these inputs");

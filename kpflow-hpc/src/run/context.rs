@@ -9,7 +9,7 @@ use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::job::{Analysis, Job};
 use crate::journal::Rows;
-use crate::load::signal::{open_signal, read_signal};
+use crate::load::signal::read_signal;
 use crate::model::Loaded;
 use crate::products::{Memo, OverRanks, Products};
 use kpflow_core::model::Linearization;
@@ -200,7 +200,7 @@ impl<'a, T: Real> Running<'a, T> {
         let own = self.loaded.first..self.loaded.first + shape.trajectories;
         let read = || {
             let Some(with) = &self.analysis.with else { return Err(Error::usage("with is missing")) };
-            let array = open_signal(with, self.loaded.state_shape(), many)?;
+            let array = self.loaded.open_state(with, many)?;
             Ok((read_signal::<T>(&array, own, self.loaded.lengths())?, array.shape().len() == 3))
         };
         let (vectors, single) = grid.agree(read())?;

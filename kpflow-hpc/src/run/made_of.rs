@@ -1,6 +1,5 @@
 //! What the analyses of a job are made of, before any of them is made.
 
-use super::analyse::in_analysis;
 use crate::analysis::With;
 use crate::comm::Grid;
 use crate::engine::Real;
@@ -8,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::job::{Analysis, Job, Kind, Source};
 use crate::journal::bytes;
 use crate::load::config_beside;
-use crate::load::signal::open_signal;
 use crate::model::Loaded;
 use crate::results::MadeOf;
 use std::cell::RefCell;
@@ -57,7 +55,7 @@ impl Making {
                 let mut made = common.and(analysis.keys());
                 if let Some(with) = &analysis.with {
                     let hash = other(job, analysis, with, loaded, weights);
-                    made.hold("with", hash.map_err(|e| in_analysis(job, analysis, e))?);
+                    made.hold("with", hash.map_err(|e| e.in_analysis(&job.path, &analysis.name))?);
                 }
                 lines.push(made.to_json());
             }
@@ -111,7 +109,7 @@ fn other<T: Real>(job: &Job, a: &Analysis, with: &Source, loaded: &Loaded<T>, we
         Some(With::Weights) | None => None,
     };
     if let Some(many) = many {
-        let array = open_signal(with, loaded.state_shape(), many)?;
+        let array = loaded.open_state(with, many)?;
         return Ok(xxh3_64(bytes(&array.read_rows::<T>(0..array.shape()[0])?)));
     }
     if let Some(known) = weights.0.borrow().get(&with.path) {

@@ -18,6 +18,7 @@ use crate::error::{Error, Halt, Kind, Result};
 use crate::events::{self, Voice};
 use crate::job::{Analysis, Job, Precision};
 use crate::journal::{directory_of, Journal};
+use crate::memory;
 use crate::model::{trajectories, Inputs, Loaded};
 use crate::plan;
 use crate::progress::{self, Progress};
@@ -95,6 +96,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
         let loaded = loaded.map_err(|e| this.in_stage(e))?;
         drop(reading);
         inputs = Some(loaded.inputs());
+        grid.agree(loaded.require_with(&this))?;
         let making = Making::of(&this, &loaded, &weights, grid).map_err(|e| this.in_stage(e))?;
         let header = header_of(&this, &loaded, stage, &making, engine);
         if let Some(stage) = &header.stage {
@@ -110,7 +112,7 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
             }
         }
         let run = run_one(&this, &job.heaviest(), options, engine, (&loaded, &header, &making, &signals));
-        run.map_err(|e| this.in_stage(e))?;
+        run.map_err(|e| this.in_stage(e))??;
     }
     if voice.0 && !options.dry_run && !job.stages.is_empty() {
         print!("\n{}", table::stages(job));
@@ -119,13 +121,15 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
 }
 
 /// One run: a model and a result file. `heaviest` has the analyses that need most, of those that follow too.
+///
+/// What comes back within is what shapes forbid at any stage.
 fn run_one<T: Real>(
     job: &Job,
     heaviest: &Job,
     options: &cli::Run,
     engine: &Engine,
     (loaded, header, making, signals): (&Loaded<T>, &Header, &Making, &Signals),
-) -> Result<()> {
+) -> Result<Result<()>> {
     let clock = Instant::now();
     let grid = engine.grid();
     let sent = grid.traffic();
@@ -143,15 +147,16 @@ fn run_one<T: Real>(
         if grid.is_root() {
             header.warnings.iter().for_each(|w| events::warning(w));
         }
-        let bytes = grid.agree(memory(heaviest, loaded, lin, engine).map_err(|e| told::before_it_runs(e, job)))?;
+        let bytes = match grid.agree(memory_of(heaviest, loaded, lin, engine)) {
+            Ok(bytes) => bytes,
+            Err(e) => return Ok(Err(e)),
+        };
         if options.dry_run {
             grid.agree(require_memory(bytes)).map_err(|e| told::before_it_runs(e, job))?;
-            grid.agree(analyse::check(job, loaded, lin)).map_err(|e| told::before_it_runs(e, job))?;
-            return told::dry::<T>(job, options, engine, (header, making), (bytes, voice));
+            return told::dry::<T>(job, options, engine, (header, making), (bytes, voice)).map(Ok);
         }
         voice.say("started", || told::started(job, header, options.resuming(), bytes), || told::head(header, bytes));
         grid.agree(require_memory(bytes))?;
-        grid.agree(analyse::check(job, loaded, lin))?;
         if verbose {
             told::how(loaded, lin);
         }
@@ -184,13 +189,15 @@ fn run_one<T: Real>(
         drop(lock);
         let written = || format!("{} written in {:.1} s", job.output.display(), clock.elapsed().as_secs_f64());
         voice.say("finished", || told::ended(job, clock.elapsed(), &spent), written);
-        Result::Ok(())
+        Result::Ok(Ok(()))
     })?;
     done
 }
 
 /// Bytes that a run will need on this rank.
-fn memory<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<'_, T>, engine: &Engine) -> Result<f64> {
+///
+/// **Errors**: an analysis asks for what this model does not have; nothing is computed.
+pub fn memory_of<T: Real>(job: &Job, loaded: &Loaded<T>, lin: &Linearization<'_, T>, engine: &Engine) -> Result<f64> {
     let (grid, lanes) = (engine.grid(), kpflow_core::machine::Tasks::lanes(engine));
     let about = (loaded.lengths(), loaded.network().watched());
     plan::memory(job, loaded.sizes(), (lin, lanes), about, [grid.size(), grid.probes()])
@@ -248,6 +255,7 @@ fn analyses<T: Real>(
     let memos = Memos::new(job, journal);
     let journal = &memos.journal;
     let mut recent: Vec<&Analysis> = Vec::new();
+    kpflow_estimate::make_ready();
     for (i, analysis) in job.analyses.iter().enumerate() {
         if finished.contains(&analysis.name.as_str()) {
             let name = analysis.name.as_str();
@@ -255,7 +263,7 @@ fn analyses<T: Real>(
             continue;
         }
         let made_of = making.one(&analysis.name);
-        let clock = Instant::now();
+        let (clock, sent, held) = (Instant::now(), grid.traffic(), memory::peak_from_here());
         if voice.0 && events::is_json() {
             let (operator, quantity) = (analysis.operator.name(), analysis.quantity.name);
             let fields = json!({ "name": analysis.name, "operator": operator, "quantity": quantity, "max_matvecs": analysis.max_matvecs });
@@ -298,6 +306,8 @@ fn analyses<T: Real>(
         record.quantity = analysis.quantity.name.into();
         record.with_stage.clone_from(&analysis.with_stage);
         record.seconds = clock.elapsed().as_secs_f64();
+        let used = [(memory::peak() - held) as u64, grid.traffic().bytes - sent.bytes];
+        [record.memory, record.bytes_sent] = grid.world().most(used);
         let said = told::line(&analysis.name, analysis.quantity, &record);
         let event = told::finished(&analysis.name, &record);
         grid.agree(file.map_or(Ok(()), |f| f.add(&analysis.name, record)))?;

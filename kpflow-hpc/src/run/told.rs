@@ -36,6 +36,7 @@ pub(super) fn finished<T>(name: &str, r: &Record<T>) -> Value {
     json!({
         "name": name, "operator": r.operator, "quantity": r.quantity, "method": r.method, "converged": r.converged,
         "matvecs": r.matvecs, "matvecs_computed": r.computed, "seconds": r.seconds, "status": r.status,
+        "memory": r.memory, "bytes_sent": r.bytes_sent,
         "value": r.value, "standard_error": r.standard_error,
         "eigenvalues": first(EIGENVALUES.name), "residuals": first(RESIDUALS.name),
     })

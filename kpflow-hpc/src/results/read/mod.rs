@@ -46,6 +46,10 @@ pub struct Analysis {
     pub computed: usize,
     /// How long it took.
     pub seconds: f64,
+    /// Bytes that it held beyond what was there when it began, at the worst moment; older files have none.
+    pub memory: Option<u64>,
+    /// Bytes that a rank gave to collective calls meanwhile.
+    pub bytes_sent: Option<u64>,
     /// The stage of the training that it is an alignment with.
     pub with_stage: Option<String>,
     /// Products, value and standard error on the way.

@@ -106,6 +106,8 @@ impl Reader<'_> {
             // Files of earlier versions do not have it.
             computed: self.number("matvecs_computed").or_else(|_| self.number("matvecs"))?,
             seconds: self.number("seconds")?,
+            memory: self.number("memory").ok(),
+            bytes_sent: self.number("bytes_sent").ok(),
             with_stage: self.text("with_stage").ok(),
             history: history.data.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect(),
             tensors: analysis::tensors().into_iter().filter_map(tensor).collect(),
