@@ -12,7 +12,6 @@ use kpflow_core::model::Linearization;
 use kpflow_estimate::{times_power, Tall};
 use std::cell::Cell;
 
-
 /// Does one analysis. Collective. Returns what to write, and this rank's part of the tensors that are to be kept.
 pub(super) fn analyse<T: Real>(
     job: &Job,
