@@ -12,7 +12,12 @@ if cargo fmt --version >/dev/null 2>&1; then
     step "format"
     cargo fmt --all --check
     cargo fmt --check --manifest-path kpflow-core/embed/firmware/Cargo.toml
+    # Files that a macro names, which it does not find.
+    rustfmt --check --edition 2021 kpflow-hpc/src/analysis/*.rs
 fi
+
+step "no two files import each other"
+python3 scripts/circles.py
 
 # One profile throughout, dev: it is optimised like release, and checks overflow and debug assertions besides.
 # From nothing, what is compiled once needs no notes for a second time.

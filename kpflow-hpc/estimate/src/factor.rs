@@ -1,6 +1,6 @@
 //! Triangles R of a QR of tall blocks, and what else of small matrices is wanted in several places.
 
-use crate::space::Workers;
+use crate::workers::Workers;
 use crate::{Problem, Result, Tall};
 use faer::{Mat, MatRef};
 use kpflow_core::Scalar;

@@ -54,6 +54,7 @@ mod tall;
 mod trace;
 mod whitener;
 mod whitening;
+mod workers;
 
 pub use account::{Account, Costs, Held, Outline, Sizes, Work};
 pub use alignment::alignment;
@@ -73,7 +74,7 @@ pub use problem::Problem;
 pub use product::{Applied, Function, Product, Sums};
 pub use singular_triplets::{singular_triplets, Triplets};
 pub use small::{eigen as symmetric_eigen, make_ready};
-pub use space::{Blank, Block, Budget, Extent, Family, Small, Space, Workers, SKETCHES, TESTS};
+pub use space::{Blank, Block, Budget, Extent, Family, Small, Space, SKETCHES, TESTS};
 pub use split::{Kept, Split};
 pub use tall::Tall;
 pub use trace::{
@@ -81,6 +82,7 @@ pub use trace::{
     xnystrace, xtrace, Exact,
 };
 pub use whitener::Whitener;
+pub use workers::Workers;
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,11 @@
 use crate::factor::{columns, triangle_of_all};
 use crate::problem::Problem;
 use crate::sampling::sketch_sizes;
-use crate::space::{Blank, Family, Small, Space, Workers};
+use crate::space::{Blank, Family, Small, Space};
 use crate::split::Split;
 use crate::whitener::Whitener;
 use crate::whitening::gram_whitened;
+use crate::workers::Workers;
 use crate::{Result, Tall};
 use faer::Mat;
 use kpflow_core::{Scalar, Shape};

@@ -1,8 +1,9 @@
 //! Partial traces of products, where there are numbers.
 
 use crate::error::fits;
-use crate::space::{Space, Workers, TESTS};
+use crate::space::{Space, TESTS};
 use crate::split::Split;
+use crate::workers::Workers;
 use crate::{Problem, Tall};
 use kpflow_core::machine::{Gemm, MatMut, MatRef};
 use kpflow_core::probe::Probe;

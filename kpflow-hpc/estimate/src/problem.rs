@@ -2,7 +2,8 @@
 
 use crate::error::fits;
 use crate::product::{Applied, Product, Sums};
-use crate::space::{Extent, Space, Workers, TESTS};
+use crate::space::{Extent, Space, TESTS};
+use crate::workers::Workers;
 use crate::{Result, Tall};
 use kpflow_core::machine::Portable;
 use kpflow_core::probe::{Distribution, Probe};

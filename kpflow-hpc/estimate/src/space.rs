@@ -6,11 +6,11 @@
 
 use crate::split::Split;
 use crate::whitener::Whitener;
-use crate::{Result, Tall};
+use crate::Result;
 use faer::Mat;
 use kpflow_core::machine::{Kernel, Tasks};
 use kpflow_core::probe::Distribution;
-use kpflow_core::{Scalar, Shape};
+use kpflow_core::Shape;
 use std::ops::Range;
 
 /// When to stop.
@@ -35,10 +35,6 @@ pub struct Family {
 pub const TESTS: Family = Family { stream: 0, distribution: Distribution::Rademacher };
 /// The probes of sketches and Krylov spaces: normal ones are independent whatever the size, and no direction is special.
 pub const SKETCHES: Family = Family { stream: 1, distribution: Distribution::Gaussian };
-
-/// Kernels in both precisions, and threads.
-pub trait Workers<T: Scalar>: Tasks + Kernel<T> + Kernel<f64> {}
-impl<T: Scalar, M: Tasks + Kernel<T> + Kernel<f64>> Workers<T> for M {}
 
 /// How many numbers a trajectory's part of a vector has: the first ones of those that are held. The others, behind the trajectory's end, are zero.
 #[derive(Clone, Copy, Debug)]
@@ -132,12 +128,6 @@ impl Small {
 pub trait Block {
     /// How many vectors.
     fn vectors(&self) -> usize;
-}
-
-impl<T> Block for Tall<T> {
-    fn vectors(&self) -> usize {
-        self.vectors
-    }
 }
 
 /// An operator, the space that it acts on, and what estimators do there. Every process makes the same calls in the same order.

@@ -1,7 +1,8 @@
 //! Blocks of vectors as tall matrices: what sketches and Krylov bases are made of.
 
 use crate::error::fits;
-use crate::Workers;
+use crate::space::Block;
+use crate::workers::Workers;
 use kpflow_core::machine::{Gemm, MatMut, MatRef};
 use kpflow_core::{Scalar, Shape};
 use std::ops::Range;
@@ -211,5 +212,11 @@ impl<T: Scalar> Tall<T> {
         let mut y = Self::zeros(self.shape, columns);
         y.set_product(1.0, self, c, T::zero(), engine);
         y
+    }
+}
+
+impl<T> Block for Tall<T> {
+    fn vectors(&self) -> usize {
+        self.vectors
     }
 }

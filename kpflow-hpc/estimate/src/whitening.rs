@@ -1,7 +1,8 @@
 //! Products AΩ in the coordinates where the core of their Nyström approximation is 1.
 
-use crate::space::{Space, Workers};
+use crate::space::Space;
 use crate::whitener::Whitener;
+use crate::workers::Workers;
 use crate::{Problem, Result, Tall};
 use faer::Mat;
 use kpflow_core::{Scalar, Shape};

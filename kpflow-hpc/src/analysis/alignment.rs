@@ -3,8 +3,8 @@
 use super::keys::WITH;
 use super::outputs::{HISTORY, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity, With};
 use super::{Context, Found, Operator, View, Way};
+use super::{Facts, History, Quantity, With};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, DenseSpectrum, Estimate, Space};
 

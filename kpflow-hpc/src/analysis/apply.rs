@@ -9,8 +9,7 @@ use crate::error::Result;
 use kpflow_estimate::{Block, Estimate, Space};
 
 /// Whether the adjoint is applied.
-const ADJOINT: Key =
-    Key { name: "adjoint", about: "Aᵀ x in place of A x, where A is not symmetric.", ..keys::PLAIN };
+const ADJOINT: Key = Key { name: "adjoint", about: "Aᵀ x in place of A x, where A is not symmetric.", ..keys::PLAIN };
 
 /// A x, of the user's own vectors.
 pub const APPLY: Quantity = Quantity {

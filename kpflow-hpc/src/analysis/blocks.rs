@@ -3,8 +3,8 @@
 use super::outputs::Dimension::Variable;
 use super::outputs::{Compared, Degree, Output, MATRIX, PLAIN, STANDARD_ERRORS, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Number, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{Context, Found, Operator, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Blocks, Small, Space, StopReason};
 
@@ -69,9 +69,8 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let (spectrum, (part_of, parts), space) = (c.dense()?, c.parts(), c.space(View::All)?);
     let matvecs = space.len();
-    let blocks = space.small(Small::default(), |_| {
-        Ok(Some(estimate::dense_blocks(&spectrum, &part_of, parts, matvecs)))
-    })?;
+    let blocks =
+        space.small(Small::default(), |_| Ok(Some(estimate::dense_blocks(&spectrum, &part_of, parts, matvecs))))?;
     Ok(blocks.map_or_else(|| Found::exact("dense", matvecs), |b| found(b, "dense", StopReason::Exact, parts)))
 }
 

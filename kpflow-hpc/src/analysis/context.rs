@@ -1,6 +1,6 @@
 //! What an analysis works with: spaces, closed forms, error signals. A run has them with numbers, a plan without.
 
-use super::{Facts, Found, Key, Operator};
+use super::{Asked, Facts, Found, Operator};
 use crate::closed::Closed;
 use crate::error::Result;
 use kpflow_estimate::{Block, Budget, DenseSpectrum, Estimate, Space};
@@ -39,42 +39,6 @@ pub enum Form {
     Trace(Closed),
     /// ‖K‖_F.
     Frobenius,
-}
-
-/// What the job says of an analysis.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// The operator.
-    pub operator: Operator,
-    /// Whether it is the operator on all of the state.
-    pub whole: bool,
-    /// Whether it is the mean over trajectories.
-    pub average: bool,
-    /// The relative error to reach, and the products that may be spent.
-    pub budget: Budget,
-    /// Whether a closed form is that of the trace; else of the Frobenius norm.
-    pub exact_trace: bool,
-    /// How many eigenpairs.
-    pub count: usize,
-    /// Whether vectors are kept.
-    pub vectors: bool,
-    /// Which of trajectory, time and unit are left.
-    pub axes: [bool; 3],
-    /// For one-sided estimates: forward through the model rather than back.
-    pub forward: bool,
-    /// η.
-    pub learning_rate: f64,
-    /// σ².
-    pub noise: f64,
-    /// The keys that the job answers by true.
-    pub truths: Vec<&'static str>,
-}
-
-impl Asked {
-    /// Whether the job answers a key by true.
-    pub fn says(&self, key: &Key) -> bool {
-        self.truths.contains(&key.name)
-    }
 }
 
 /// What one analysis has to do with. Collective, as every method of a space is.
@@ -127,9 +91,6 @@ pub trait Context: Sized {
 
 /// Below this many numbers a vector, the whole matrix is cheaper than any estimate.
 pub const SMALL: usize = 512;
-
-/// An estimate of 2^-k A, and the method that made it.
-pub type Chosen = (Estimate, &'static str);
 
 /// A method of a quantity, and how it is found by it.
 pub struct Way<C: Context> {

@@ -3,8 +3,8 @@
 use super::outputs::Dimension::Point;
 use super::outputs::{Compared, Degree, Output, HISTORY, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{Context, Found, Named, Operator, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Density, Small, Space, StopReason};
 
@@ -119,9 +119,8 @@ const POINTS: usize = 401;
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let (spectrum, space) = (c.dense()?, c.space(View::All)?);
-    let density = space.small(Small::default(), |_| {
-        Ok(estimate::density_of(&spectrum.values, POINTS, space.epsilon()))
-    })?;
+    let density =
+        space.small(Small::default(), |_| Ok(estimate::density_of(&spectrum.values, POINTS, space.epsilon())))?;
     Ok(Found { history: Vec::new(), ..Found::of((spectrum.trace(), "dense")) }.with(curves(density)))
 }
 

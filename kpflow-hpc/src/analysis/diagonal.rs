@@ -8,8 +8,7 @@ use crate::error::Result;
 use kpflow_estimate::{self as estimate, Diagonal};
 
 /// A number of every number of the state.
-const ENTRY: Output =
-    Output { dimensions: &[Trajectory, Time, Unit], unit: "A", degree: Degree::Power(1), ..PLAIN };
+const ENTRY: Output = Output { dimensions: &[Trajectory, Time, Unit], unit: "A", degree: Degree::Power(1), ..PLAIN };
 
 /// A_ii, and the lengths of the rows.
 pub const DIAGONAL: Quantity = Quantity {

@@ -2,8 +2,8 @@
 
 use super::outputs::{HISTORY, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{at_least_one, frobenius, of_closed, scaled, trace, Chosen, Context, Form, Found, Operator, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Budget, SecondMoment, StopReason};
 
@@ -40,15 +40,15 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             true => dense(c),
             false => by_parts(c, frobenius::auto),
         }),
-        Way::new("exact", |o| o == Operator::Parameter, |c: &C| {
-            by_parts(c, |c: &C, _| Ok((scaled(c.closed(Form::Frobenius)?, -c.exponent()?), "exact")))
-        })
+        Way::new(
+            "exact",
+            |o| o == Operator::Parameter,
+            |c: &C| by_parts(c, |c: &C, _| Ok((scaled(c.closed(Form::Frobenius)?, -c.exponent()?), "exact"))),
+        )
         .of_all()
         .requiring(of_closed),
         Way::new("hutchpp", Operator::symmetric, |c: &C| {
-            by_parts(c, |c: &C, budget| {
-                Ok((estimate::frobenius_deflated(&c.space(View::All)?, &budget)?, "hutchpp"))
-            })
+            by_parts(c, |c: &C, budget| Ok((estimate::frobenius_deflated(&c.space(View::All)?, &budget)?, "hutchpp")))
         }),
         Way::new("hutchinson", Operator::symmetric, |c: &C| {
             at_least_one((estimate::effective_rank_sampled(&c.space(View::All)?, &c.budget())?, "hutchinson"))

@@ -4,8 +4,8 @@ use super::keys::{COUNT, VECTORS};
 use super::outputs::Dimension::{Mode, Time, Trajectory, Unit};
 use super::outputs::{Output, EIGENVALUES, HISTORY_OF_PAIRS, PLAIN, RESIDUALS};
 use super::shown::{Line, Number, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{Context, Found, Operator, Tensor, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Budget, Eigenpairs};
 
@@ -79,7 +79,11 @@ fn found<C: Context>(c: &C, pairs: Eigenpairs<C::Block>, method: &'static str) -
         standard_error: None,
         history: pairs.history,
         arrays: vec![(EIGENVALUES.name, vec![k], pairs.values), (RESIDUALS.name, vec![k], pairs.residuals)],
-        tensors: if c.asked().vectors { vec![Tensor { name: "eigenvectors", block: pairs.vectors, single: false }] } else { Vec::new() },
+        tensors: if c.asked().vectors {
+            vec![Tensor { name: "eigenvectors", block: pairs.vectors, single: false }]
+        } else {
+            Vec::new()
+        },
         ..Found::exact(method, pairs.matvecs)
     })
 }

@@ -1,10 +1,7 @@
 //! What of a model decides whether an analysis can be made, before anything is spent.
 
-use super::{Asked, Operator, Part, Quantity};
-use crate::closed::{require_closed, require_recurrence, Closed};
-use crate::engine::Real;
+use super::Asked;
 use crate::error::{Error, Result};
-use kpflow_core::model::Linearization;
 use kpflow_estimate::{require_dense, require_marginal};
 
 /// The sizes of a job on all ranks, and what its model is.
@@ -17,9 +14,9 @@ pub struct Facts<'a> {
     /// The steps of every trajectory, where they differ.
     pub lengths: Option<&'a [usize]>,
     /// Why there are no Lyapunov exponents, if so.
-    recurrence: Option<&'a Error>,
+    pub(super) recurrence: Option<&'a Error>,
     /// Why there is no closed form of the operator's trace, and of ‖K‖_F.
-    closed: [Option<&'a Error>; 2],
+    pub(super) closed: [Option<&'a Error>; 2],
 }
 
 impl Facts<'_> {
@@ -58,41 +55,4 @@ impl Facts<'_> {
 pub(super) fn of_closed(asked: &Asked, facts: &Facts<'_>) -> Result<()> {
     let of_trace = asked.exact_trace;
     facts.closed[usize::from(!of_trace)].map_or(Ok(()), |e| Err(e.clone()))
-}
-
-/// Fails if an analysis asks for what this model does not have. Nothing is computed.
-///
-/// The model has so many `trajectories` on all ranks, of which each may have steps of its own.
-pub fn check<T: Real>(
-    quantity: &Quantity,
-    method: &str,
-    asked: &Asked,
-    part: &Part,
-    (trajectories, lengths): (usize, Option<&[usize]>),
-    lin: &Linearization<'_, T>,
-) -> Result<()> {
-    part.check(lin.shape(), lengths)?;
-    let [steps, units] = part.sizes(lin.shape());
-    let own = lengths.map(|lengths| part.lengths(lengths));
-    let count = if part.average { 1 } else { trajectories };
-    let units = if asked.operator.about().on_state { units } else { 1 };
-    let recurrence = require_recurrence(lin).err();
-    let closed = [asked.operator.about().closed, None::<Closed>].map(|of_trace| require_closed(lin, of_trace).err());
-    let facts = Facts {
-        shape: [count, steps, units],
-        numbers: own.as_ref().map_or(count * steps, |lengths| lengths.iter().sum()) * units,
-        lengths: own.as_deref(),
-        recurrence: recurrence.as_ref(),
-        closed: [closed[0].as_ref(), closed[1].as_ref()],
-    };
-    if asked.operator == Operator::Core {
-        super::operators::require_core(lin)?;
-    }
-    (quantity.require)(asked, &facts)?;
-    let offer = super::offers(quantity).into_iter().find(|offer| offer.name == method);
-    let Some(offer) = offer else { return Ok(()) };
-    if offer.dense && method == super::DENSE {
-        require_dense(facts.numbers)?;
-    }
-    (offer.require)(asked, &facts)
 }

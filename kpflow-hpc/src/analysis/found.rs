@@ -1,8 +1,11 @@
 //! What an analysis has found.
 
 use super::outputs::Degree;
-use super::{Chosen, Quantity};
+use super::Quantity;
 use kpflow_estimate::{times_power, Estimate, StopReason};
+
+/// An estimate of 2^-k A, and the method that made it.
+pub type Chosen = (Estimate, &'static str);
 
 /// An array of a result: its name, shape and numbers.
 pub type Named = (&'static str, Vec<usize>, Vec<f64>);

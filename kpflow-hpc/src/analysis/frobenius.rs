@@ -2,8 +2,8 @@
 
 use super::outputs::{HISTORY, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{of_closed, sampled, scaled, Chosen, Context, Form, Found, Operator, View, Way};
+use super::{Facts, History, Quantity};
 use crate::closed::Closed;
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Budget, Estimate, SecondMoment, Space};
@@ -30,9 +30,11 @@ pub const FROBENIUS: Quantity = Quantity {
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
         Way::new("auto", Operator::any, |c: &C| auto(c, c.budget()).map(Found::of)),
-        Way::new("exact", |o| o == Operator::Parameter, |c: &C| {
-            Ok(Found::of((c.closed(Form::Frobenius)?, "exact")).plain())
-        })
+        Way::new(
+            "exact",
+            |o| o == Operator::Parameter,
+            |c: &C| Ok(Found::of((c.closed(Form::Frobenius)?, "exact")).plain()),
+        )
         .of_all()
         .requiring(of_closed),
         Way::new("hutchpp", Operator::symmetric, |c: &C| {

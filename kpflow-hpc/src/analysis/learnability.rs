@@ -6,8 +6,8 @@ use super::outputs::{
     Compared, Degree, Output, EIGENVALUES, HISTORY_OF_PAIRS, PLAIN, RESIDUALS, STANDARD_ERROR, VALUE,
 };
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity, With};
 use super::{eigenpairs, Context, Found, Operator, View, Way};
+use super::{Facts, History, Quantity, With};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, times_power, Block, Eigenpairs, StopReason};
 

@@ -3,8 +3,8 @@
 use super::keys::NOISE;
 use super::outputs::{HISTORY, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{sampled, Context, Found, Operator, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Estimate};
 

@@ -3,8 +3,8 @@
 use super::outputs::Dimension::{Trajectory, Unit};
 use super::outputs::{Compared, Output, PLAIN, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{Context, Found, Operator, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 
 /// The exponents.

@@ -7,8 +7,8 @@ use super::outputs::{
     VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{Context, Found, Named, Operator, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Marginal, Small, Space, Split};
 

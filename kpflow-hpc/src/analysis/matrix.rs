@@ -3,8 +3,8 @@
 use super::outputs::Dimension::State;
 use super::outputs::{Output, EFFECTIVE_RANK, EIGENVALUES, MATRIX as ENTRIES, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{Context, Found, Operator, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Small, Space};
 

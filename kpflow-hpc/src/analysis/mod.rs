@@ -3,6 +3,8 @@
 //! Plain data. The job's keys and their checks, the reader of result files, `compare`, the report,
 //! what a run prints, and the tables of JOB.md and RESULTS.md are made of it.
 
+mod asked;
+mod check;
 mod context;
 mod facts;
 mod found;
@@ -14,9 +16,11 @@ mod part;
 pub mod shown;
 pub mod tables;
 
-pub use context::{Asked, Chosen, Context, Form, View, Way, SMALL};
-pub use facts::{check, Facts};
-pub use found::{Found, Named, Tensor};
+pub use asked::Asked;
+pub use check::check;
+pub use context::{Context, Form, View, Way, SMALL};
+pub use facts::Facts;
+pub use found::{Chosen, Found, Named, Tensor};
 pub use keys::Key;
 pub use offers::{methods, offers, Method, Offer, DENSE};
 pub use operators::{About, Boxed, Factor, Operator};

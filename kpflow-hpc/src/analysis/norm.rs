@@ -2,8 +2,8 @@
 
 use super::outputs::{Output, HISTORY, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{eigenpairs, singular_triplets, Context, Found, Operator, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{Eigenpairs, Estimate, Triplets};
 

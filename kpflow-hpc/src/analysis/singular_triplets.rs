@@ -4,8 +4,8 @@ use super::keys::{COUNT, VECTORS};
 use super::outputs::Dimension::{Mode, Time, Trajectory, Unit};
 use super::outputs::{Compared, Output, EIGENVALUES, HISTORY_OF_PAIRS, PLAIN, RESIDUALS};
 use super::shown::{Line, Number, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{Context, Found, Operator, Tensor, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Triplets};
 

@@ -2,8 +2,8 @@
 
 use super::outputs::{HISTORY, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{at_least_one, eigenpairs, frobenius, norm, Chosen, Context, Found, Operator, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Budget, Estimate};
 
@@ -34,9 +34,7 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             false => by_parts(c, frobenius::auto),
         }),
         Way::new("hutchpp", Operator::symmetric, |c: &C| {
-            by_parts(c, |c: &C, budget| {
-                Ok((estimate::frobenius_deflated(&c.space(View::All)?, &budget)?, "hutchpp"))
-            })
+            by_parts(c, |c: &C, budget| Ok((estimate::frobenius_deflated(&c.space(View::All)?, &budget)?, "hutchpp")))
         }),
         Way::new("hutchinson", Operator::symmetric, |c: &C| {
             by_parts(c, |c: &C, budget| Ok((estimate::frobenius(&c.space(View::All)?, &budget)?, "hutchinson")))

@@ -3,8 +3,8 @@
 use super::keys::SIDE;
 use super::outputs::{HISTORY, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{Facts, History, Quantity};
 use super::{of_closed, sampled, scaled, Chosen, Context, Form, Found, Operator, View, Way};
+use super::{Facts, History, Quantity};
 use crate::error::{Error, Result};
 use kpflow_estimate::{self as estimate, Budget, Estimate, Exact, StopReason};
 
@@ -30,7 +30,9 @@ pub const TRACE: Quantity = Quantity {
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
         Way::new("auto", Operator::symmetric, |c: &C| auto(c, c.budget()).map(Found::of)),
-        Way::new("exact", has_closed, |c: &C| Ok(Found::of((exact(c)?, "exact")).plain())).of_all().requiring(of_closed),
+        Way::new("exact", has_closed, |c: &C| Ok(Found::of((exact(c)?, "exact")).plain()))
+            .of_all()
+            .requiring(of_closed),
         Way::new("per_trajectory", has_closed, |c: &C| {
             sampled("per_trajectory", estimate::per_trajectory(&c.space(View::Diagonal)?, &c.budget()))
         })
