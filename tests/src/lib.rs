@@ -5,13 +5,14 @@
 
 mod golden;
 mod job;
+pub mod models;
 mod program;
 mod reference;
 mod results;
 
 pub use golden::{golden, Golden};
 pub use job::Job;
-pub use program::{command, command_of, example, kpflow, program, root, target, Background, Done};
+pub use program::{command, command_of, example, kpflow, perform, program, root, target, Answer, Background, Done};
 pub use reference::{graph_job, kind_job, reference, GRAPHS, KINDS};
 pub use results::{append, finished, open_rw, Results};
 

@@ -207,3 +207,33 @@ pub fn example(name: &str, ranks: usize, arguments: &[&OsStr]) -> Done {
     program(); // has cargo build the examples beside the program
     Background::start(command_of(&target().join("examples").join(name), ranks, arguments)).wait()
 }
+
+/// What the program said of one command line: an exit status, an error, what it printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The exit status.
+    pub code: i32,
+    /// The error, in one line; empty where there is none.
+    pub error: String,
+    /// What it printed before.
+    pub printed: String,
+}
+
+/// Runs a command line in each directory, of this many ranks all in one go, by the functions that the program calls.
+pub fn perform(ranks: usize, directories: &[PathBuf], arguments: impl Fn(&Path) -> Vec<String>) -> Vec<Answer> {
+    for directory in directories {
+        std::fs::write(directory.join("arguments"), arguments(directory).join("\n")).unwrap();
+    }
+    let names: Vec<_> = directories.iter().map(|d| d.as_os_str()).collect();
+    // What one go may take has a limit.
+    let out: String = names.chunks(16).map(|names| example("refusals", ranks, names).success()).collect();
+    let mut rest = out.as_str();
+    let answer = |directory: &PathBuf| {
+        let (printed, after) = rest.split_once(&format!("{}\t", directory.display())).expect("a line of each");
+        let (line, after) = after.split_once('\n').unwrap_or((after, ""));
+        rest = after;
+        let (code, error) = line.split_once('\t').unwrap();
+        Answer { code: code.parse().unwrap(), error: error.into(), printed: printed.into() }
+    };
+    directories.iter().map(answer).collect()
+}
