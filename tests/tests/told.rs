@@ -38,7 +38,7 @@ fn said(key: &Key, quantity: &Quantity) -> Vec<String> {
             .to_vec(),
         Kind::File => vec![match quantity.with {
             Some(With::Weights) => format!("{name} = \"../other.safetensors\""),
-            Some(With::State) | None => format!("{name} = \"../e.h5:/e\""),
+            Some(With::State | With::Vectors) | None => format!("{name} = \"../e.h5:/e\""),
         }],
         Kind::Window | Kind::Units => panic!("{name} is a key of one quantity; say what it may be"),
     }
