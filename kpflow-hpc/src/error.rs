@@ -42,13 +42,13 @@ impl From<Halt> for Error {
 
 impl From<kpflow_estimate::Error> for Error {
     fn from(e: kpflow_estimate::Error) -> Self {
-        match e {
-            kpflow_estimate::Error::Stopped(why) => match why.downcast::<Error>() {
-                Ok(error) => *error,
-                Err(why) => Self::run(why),
-            },
-            kpflow_estimate::Error::TooLarge { .. } => Self::usage(e),
-            other => Self::run(other),
+        if let kpflow_estimate::Error::Stopped(why) = e {
+            return why.downcast::<Error>().map_or_else(Self::run, |error| *error);
+        }
+        // A size that the user asked for, or what came of the products.
+        match matches!(e, kpflow_estimate::Error::TooLarge { .. }) {
+            true => Self::usage(e),
+            false => Self::run(e),
         }
     }
 }

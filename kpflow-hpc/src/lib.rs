@@ -2,6 +2,9 @@
 //!
 //! Data flows one way: job → model and inputs → linearisation → operator → estimator → results.
 
+// A new name of ours is asked for wherever names are told apart.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 pub mod analysis;
 pub mod blas;
 pub mod check;

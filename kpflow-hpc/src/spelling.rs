@@ -38,6 +38,8 @@ pub fn open(path: &Path) -> Result<File> {
 }
 
 /// The error of a file that cannot be read: where there is none, the name beside it that is nearest.
+// Another library's names, of which there may be more.
+#[allow(clippy::wildcard_enum_match_arm)]
 pub fn unreadable(path: &Path, e: &std::io::Error) -> Error {
     if path.is_dir() {
         return Error::input(path, DIRECTORY);

@@ -54,9 +54,9 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
     if spanned {
         stop = StopReason::Tolerance;
     }
-    while !spanned && finite {
+    loop {
         let m = space.next_block(budget, usize::MAX);
-        if m == 0 {
+        if m == 0 || spanned || !finite {
             break;
         }
         let mut tests = Sketch::from(space, TESTS, taken);

@@ -106,7 +106,8 @@ impl<'a> Space for Ledger<'_, 'a> {
     fn perhaps<R>(&self, run: impl FnOnce() -> Result<R>) -> Result<()> {
         let before = (self.quiet.replace(true), self.matvecs.get());
         let done = run().map(drop);
-        (self.quiet.set(before.0), self.matvecs.set(before.1));
+        self.quiet.set(before.0);
+        self.matvecs.set(before.1);
         done
     }
     fn unknown(&self, most: usize) -> usize {

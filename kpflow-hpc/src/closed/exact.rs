@@ -66,7 +66,7 @@ pub fn exact_trace_flops<T: Real>(lin: &Linearization<'_, T>, trajectories: usiz
 pub fn exact_trace_len<T: Real, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M, which: Closed) -> usize {
     let rows = match which {
         Closed::PropagatorGram => 0,
-        _ => Features::new(lin).map_or(0, |f| f.rows().saturating_mul(f.row_len())),
+        Closed::Ntk | Closed::Parameter => Features::new(lin).map_or(0, |f| f.rows().saturating_mul(f.row_len())),
     };
     which.require(lin).map_or(0, |()| rows.saturating_add(which.scratch_len(lin, machine)))
 }

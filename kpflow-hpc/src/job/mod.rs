@@ -137,6 +137,8 @@ impl Job {
 }
 
 /// A file's text.
+// Another library's names, of which there may be more.
+#[allow(clippy::wildcard_enum_match_arm)]
 fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::InvalidData => Error::input(path, "is not text; a job is a TOML file"),
@@ -176,7 +178,15 @@ fn ends<'t>(data: &Section<'t>, kind: Kind) -> Result<(Option<&'t str>, Option<&
     let instead = match kind {
         Kind::Bert => "; a bert has mask, which says what may be read",
         Kind::Onnx => "; let the graph read a mask as an input, and multiply its state by it",
-        _ => "; run trials of each length by themselves",
+        Kind::Rnn
+        | Kind::LeakyRnn
+        | Kind::Gru
+        | Kind::Lstm
+        | Kind::Mlp
+        | Kind::Conv
+        | Kind::NeuralOde
+        | Kind::Transformer
+        | Kind::Gpt2 => "; run trials of each length by themselves",
     };
     let wrong = |key: &str, of: &str, instead: &str| {
         data.error(format!("{key} is not for kind = \"{}\"; it is for {of}{instead}", kind.name()))

@@ -17,7 +17,14 @@ pub fn cell(kind: Kind, activation: Option<Activation>, dt: Option<f64>) -> Cell
         Kind::Rnn => Cell::rnn(activation),
         Kind::LeakyRnn => Cell::leaky(activation, dt.unwrap_or(1.0)),
         Kind::Lstm => Cell::lstm(),
-        _ => Cell::gru(),
+        Kind::Gru
+        | Kind::Mlp
+        | Kind::Conv
+        | Kind::NeuralOde
+        | Kind::Transformer
+        | Kind::Gpt2
+        | Kind::Bert
+        | Kind::Onnx => Cell::gru(),
     }
 }
 

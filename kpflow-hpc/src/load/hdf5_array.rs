@@ -151,6 +151,8 @@ fn dangling(group: &hdf5::Group, place: &str) -> Option<String> {
     dangling_link(group, &name, &format!("{place}/{name}"))
 }
 
+// Another library's names, of which there may be more.
+#[allow(clippy::wildcard_enum_match_arm)]
 fn dangling_link(group: &hdf5::Group, name: &str, place: &str) -> Option<String> {
     let (by, order) = (hdf5::IndexType::Name, hdf5::IterationOrder::Native);
     let kind = group.find_link(by, order, |n, info| Ok((n == name).then_some(info.link_type))).ok()??;

@@ -160,6 +160,8 @@ fn element(dtype: &DType) -> std::result::Result<(Dtype, bool), String> {
     Ok((number, kind.endianness() == Endianness::Big))
 }
 
+// Another library's names, of which there may be more.
+#[allow(clippy::wildcard_enum_match_arm)]
 fn no_number(kind: TypeChar, size: u64, descr: &str) -> String {
     let descr = descr.trim_matches('\'');
     match kind {

@@ -95,7 +95,13 @@ impl Found<'_> {
                     let key = match pickle.value(*key) {
                         Value::Text(text) => text.clone(),
                         Value::Int(n) => n.to_string(),
-                        _ => continue,
+                        Value::Other
+                        | Value::List(_)
+                        | Value::Dict(_)
+                        | Value::Global(_)
+                        | Value::Storage { .. }
+                        | Value::Tensor { .. }
+                        | Value::Object(_) => continue,
                     };
                     self.walk(*value, within(&key), depth + 1)?;
                 }
@@ -116,13 +122,13 @@ impl Found<'_> {
 /// state lies deeper.
 fn dictionaries(pickle: &Pickle) -> Vec<String> {
     let Value::Dict(items) = pickle.value(pickle.root()) else { return Vec::new() };
-    let holds = |id: Id| match pickle.value(id) {
-        Value::Dict(inner) => inner.iter().any(|(_, v)| matches!(pickle.value(*v), Value::Tensor { .. })),
-        _ => false,
+    let holds = |id: Id| {
+        let Value::Dict(inner) = pickle.value(id) else { return false };
+        inner.iter().any(|(_, v)| matches!(pickle.value(*v), Value::Tensor { .. }))
     };
-    let name = |(key, value): &(Id, Id)| match pickle.value(*key) {
-        Value::Text(text) if holds(*value) => Some(text.clone()),
-        _ => None,
+    let name = |(key, value): &(Id, Id)| {
+        let Value::Text(text) = pickle.value(*key) else { return None };
+        holds(*value).then(|| text.clone())
     };
     items.iter().filter_map(name).collect()
 }

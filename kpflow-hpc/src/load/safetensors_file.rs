@@ -20,6 +20,8 @@ pub(super) fn read(path: &Path, file: &mut File) -> Result<Tensors> {
 }
 
 /// What is said of a file that is none of safetensors.
+// Another library's names, of which there may be more.
+#[allow(clippy::wildcard_enum_match_arm)]
 fn not_safetensors(path: &Path, e: &SafeTensorError) -> String {
     let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
     match e {

@@ -219,7 +219,13 @@ fn whole(op: Arithmetic, a: f64, b: f64) -> f64 {
     match op {
         Arithmetic::Div if b == 0.0 => f64::NAN,
         Arithmetic::Div => (a / b).trunc(),
-        _ => a.pow(b).trunc(),
+        Arithmetic::Add
+        | Arithmetic::Sub
+        | Arithmetic::Mul
+        | Arithmetic::Max
+        | Arithmetic::Min
+        | Arithmetic::Pow
+        | Arithmetic::Step(_) => a.pow(b).trunc(),
     }
 }
 
@@ -239,9 +245,9 @@ fn number(op: Arithmetic, x: f64, y: f64) -> f64 {
 
 /// An operation with one known number as a function of the other.
 fn one_sided(op: Arithmetic, a: &Value, b: &Value) -> Option<Activation> {
-    let single = |v: &Value| match v {
-        Value::Known(k) if k.data.len() == 1 => Some(k.data[0]),
-        _ => None,
+    let single = |v: &Value| {
+        let Value::Known(k) = v else { return None };
+        (k.data.len() == 1).then(|| k.data[0])
     };
     match (op, single(a), single(b)) {
         (Arithmetic::Add, Some(c), _) | (Arithmetic::Add, _, Some(c)) => Some(Activation::Affine(1.0, c)),

@@ -46,10 +46,8 @@ fn graph<'a>(n: &Node<'a>, name: &str) -> Op<&'a GraphProto> {
 }
 
 fn known(value: &Value) -> Option<f64> {
-    match value {
-        Value::Known(a) => a.data.first().copied(),
-        _ => None,
-    }
+    let Value::Known(a) = value else { return None };
+    a.data.first().copied()
 }
 
 /// Joins what every turn gave, along a new axis.
@@ -112,9 +110,9 @@ fn unroll_loop<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
 
 /// The variables of a loop's floating-point states after a turn.
 fn states<T: Scalar>(reader: &Reader<T>, carried: &[Value]) -> Vec<Option<VariableId>> {
-    let state = |v: &Value| match v {
-        Value::Computed(c) if c.element.is_float() && !reader.network.is_data(c.variable) => Some(c.variable),
-        _ => None,
+    let state = |v: &Value| {
+        let Value::Computed(c) = v else { return None };
+        (c.element.is_float() && !reader.network.is_data(c.variable)).then_some(c.variable)
     };
     carried.iter().map(state).collect()
 }

@@ -72,7 +72,9 @@ pub(super) fn gather<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Valu
             reader.moved(std::slice::from_ref(x), moves)
         }
         Value::Computed(_) if axis == 0 && x.shape().len() == 2 => embedding(reader, x, indices),
-        _ => Err("gathers by computed indices along another axis than the first of a table".into()),
+        Value::Parameter(_) | Value::Computed(_) | Value::Sequence(_) => {
+            Err("gathers by computed indices along another axis than the first of a table".into())
+        }
     }
 }
 

@@ -121,7 +121,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Optio
                 let data = a.data.iter().map(|&x| s.of(a.element.rounded(x))).collect();
                 Value::Known(Array { shape: a.shape.clone(), data, element })
             }
-            value => reader.unit(s, value)?.typed(element),
+            Value::Parameter(_) | Value::Computed(_) | Value::Sequence(_) => reader.unit(s, x)?.typed(element),
         }));
     }
     if n.kind() != "Where" {

@@ -95,7 +95,7 @@ fn read<T: Scalar>(
     for (name, array, role) in &theta.initialisers {
         let value = match role {
             Role::Parameter => reader.parameter(name, array.clone()),
-            _ => Value::Known(array.clone()),
+            Role::Fixed | Role::Same(_) => Value::Known(array.clone()),
         };
         let value = if free.contains(name) { reader.freed(&value).map_err(wrong)? } else { value };
         scope.insert(name.clone(), value);

@@ -168,7 +168,7 @@ impl<T: Scalar> Reader<T> {
                     self.take(&v.places)?;
                     self.numbers(&v.places)
                 }
-                _ => return Err("has a weight that is computed".into()),
+                Value::Computed(_) | Value::Sequence(_) => return Err("has a weight that is computed".into()),
             });
         }
         let bias_data = bias.and_then(|_| data.pop());

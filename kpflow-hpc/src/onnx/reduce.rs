@@ -68,7 +68,7 @@ pub(super) fn reduce<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Valu
     // Roots and logarithms of whole numbers are cut.
     let whole = |reader: &mut Reader<T>, y: Value| match element {
         Element::Integer { .. } => cast(reader, &y.typed(Element::Double), element),
-        _ => Ok(y.typed(element)),
+        Element::Float | Element::Double | Element::Bool => Ok(y.typed(element)),
     };
     let x = match n.kind() {
         "ReduceSumSquare" | "ReduceL2" => reader.unary(Activation::Pow(2.0), &x)?,

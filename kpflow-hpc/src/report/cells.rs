@@ -52,7 +52,7 @@ pub fn image(rows: usize, columns: usize, data: &[f64], colors: Colors) -> Image
         Colors::Share => (0.0, 1.0, &VIRIDIS),
         Colors::Decades if high > 0.0 => (least.log10(), high.log10(), &VIRIDIS),
         _ if low < -1e-9 * extreme => (-extreme, extreme, &SIGNS),
-        _ => (low.min(0.0), high, &VIRIDIS),
+        Colors::Signs | Colors::Decades => (low.min(0.0), high, &VIRIDIS),
     };
     let decades = colors == Colors::Decades && high > 0.0;
     let width = if to > from { to - from } else { 1.0 };

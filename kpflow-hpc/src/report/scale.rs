@@ -129,7 +129,7 @@ impl Placed {
             Scale::Log if self.to / self.from >= 10f64.powf(2.2) => power(x),
             // Far apart, each has digits of its own.
             Scale::Log if self.to / self.from >= 10f64.powf(0.7) => super::text::short(x),
-            _ => {
+            Scale::Linear | Scale::Whole | Scale::Log => {
                 let ticks = self.ticks();
                 let step = ticks.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
                 plain(x, if step.is_finite() { step } else { x.abs() })

@@ -60,7 +60,9 @@ impl Ink {
             // Not quite those of the paper, which follow the scheme.
             Self::Black => [0x10, 0x10, 0x10],
             Self::White => [0xfd, 0xfd, 0xfd],
-            _ => INKS.iter().find(|i| i.1 == self).map_or([0x80; 3], |i| i.2),
+            Self::Text | Self::Faint | Self::Grid | Self::Paper | Self::Series(_) => {
+                INKS.iter().find(|i| i.1 == self).map_or([0x80; 3], |i| i.2)
+            }
         }
     }
 

@@ -12,6 +12,9 @@ use kpflow_core::model::Linearization;
 use kpflow_estimate::{times_power, Tall};
 use std::cell::Cell;
 
+/// What to write, and this rank's part of the tensors that are to be kept.
+type Recorded<T> = (Record<T>, Vec<Tensor<Tall<T>>>);
+
 /// Does one analysis. Collective. Returns what to write, and this rank's part of the tensors that are to be kept.
 pub(super) fn analyse<T: Real>(
     job: &Job,
@@ -19,7 +22,7 @@ pub(super) fn analyse<T: Real>(
     (loaded, lin, engine): (&Loaded<T>, &Linearization<'_, T>, &Engine),
     memos: &Memos<'_, T>,
     progress: &dyn Fn(usize, f64, f64),
-) -> Result<(Record<T>, Vec<Tensor<Tall<T>>>)> {
+) -> Result<Recorded<T>> {
     // The same on every rank: by the largest part that any of them has.
     let most = loaded.trajectories.div_ceil(engine.grid().size()) * loaded.shape.per_trajectory();
     let shared = memos.of(analysis, most);

@@ -84,7 +84,9 @@ fn beside(job: &Job) -> Result<Vec<(&'static str, u64)>> {
             let read = Some(config_beside(&job.model.weights)?).filter(|config| !config.is_null());
             Ok(read.map(|v| ("config.json", xxh3_64(v.to_string().as_bytes()))).into_iter().collect())
         }
-        _ => Ok(Vec::new()),
+        Kind::Rnn | Kind::LeakyRnn | Kind::Gru | Kind::Lstm | Kind::Mlp | Kind::Conv | Kind::NeuralOde => {
+            Ok(Vec::new())
+        }
     }
 }
 

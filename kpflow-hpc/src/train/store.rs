@@ -168,7 +168,9 @@ impl Store {
                 if begin != Begin::Force && !ours {
                     let what = match begin {
                         Begin::Resume => "is there without the resume.safetensors of its training; --force begins anew",
-                        _ => "is there from an earlier training; --resume goes on with it, --force begins anew",
+                        Begin::New | Begin::Force => {
+                            "is there from an earlier training; --resume goes on with it, --force begins anew"
+                        }
                     };
                     return Err(Error::input(&file, what));
                 }
