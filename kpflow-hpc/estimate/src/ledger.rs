@@ -14,6 +14,9 @@ use kpflow_core::Shape;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
+/// Numbers of which a sum over processes makes a copy, at most: longer sums go through memory that they share.
+const COPIED: usize = 1 << 16;
+
 /// A space of sizes. An estimator that is given it goes all the way to its budget, on the costliest path where only numbers would tell, and is told of
 /// nothing: what it would spend and hold is in [`Costs`] and [`Account`].
 pub struct Ledger<'s, 'a> {
@@ -51,6 +54,9 @@ impl<'s, 'a> Ledger<'s, 'a> {
     }
 
     fn sum_of(&self, numbers: usize) {
+        if self.outline.processes > 1 {
+            self.pass(numbers.min(COPIED));
+        }
         self.spend(Work::Sum { numbers });
     }
 
@@ -308,7 +314,8 @@ impl<'a> Space for Ledger<'_, 'a> {
         let (d, rest, m) = (split.count(true), split.count(false), x.vectors);
         let whole = if split.kept[0] { split.shape.len() * self.outline.number } else { 0 };
         let lanes = self.outline.lanes.min(m);
-        self.account.pass(lanes * (16 * rest * d + whole) + 8 * m * d * d);
+        let _found = self.account.hold(8 * m * d * d);
+        self.account.pass(lanes * (16 * rest * d + whole));
         self.spend(Work::Tall { flops: 2.0 * (rest * d) as f64 * (d * m) as f64 });
         // Signs and images find their places.
         self.spend(Work::Loop { numbers: 6 * x.shape.len() * m });
