@@ -122,6 +122,7 @@ fn same<T: Scalar>(
     let problem = Problem::<T>::of(Box::new(&slow), &Portable, (0, 6), 1, BLOCK, &|_, _, _| ());
     let problem = problem.with_sums(Summed(&sums));
     make_ready();
+    symmetric_eigen(&vec![1.0; 200 * 200], 200);
     let before = NOW.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
     with(&problem).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -127,7 +127,8 @@ fn a_memo_changes_no_number() {
     let (a, engine) = (slow(60), Engine::new(Comm::alone(), 1).unwrap());
     let op = Dense::new(&a, SHAPE, SHAPE).unwrap();
     let budget = |max_matvecs| Budget { rtol: 0.0, max_matvecs };
-    let run = |memo: Option<&Memo<f64>>, f: &dyn Fn(&Problem<'_, f64, Engine>) -> Result<Vec<f64>>| {
+    type Estimator<'e> = &'e dyn Fn(&Problem<'_, f64, Engine>) -> Result<Vec<f64>>;
+    let run = |memo: Option<&Memo<f64>>, f: Estimator<'_>| {
         let rows = [Rows { first: 0, total: 3, own: true }; 2];
         let products = Box::new(Products::new(&op, &engine, memo, rows));
         f(&Problem::of(products, &engine, (0, 3), 3, 8, &|_, _, _| ())).unwrap()
