@@ -1,12 +1,12 @@
 //! Every quantity of every operator by every method, on small models of three kinds: a number, or
 //! one plain line before anything runs.
 
-use kpflow_hpc::analysis::{Output, Quantity};
+use kpflow_hpc::analysis::{self, keys, offers, Operator, Output, Quantity, With};
 use kpflow_hpc::cli::{parse_from, Command};
 use kpflow_hpc::comm::Comm;
 use kpflow_hpc::command::perform;
 use kpflow_hpc::error::{Error, Kind};
-use kpflow_hpc::job::{self, Job, Method, Operator};
+use kpflow_hpc::job::Job;
 use kpflow_hpc::results::read::Results;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,35 @@ fn run(job: &Path) -> Result<(), Error> {
     perform(command, Comm::alone())
 }
 
+/// An analysis: its name and its table, with what its quantity needs; `files`: other weights, and a tensor that is as the state.
+fn asked(
+    q: &Quantity,
+    operator: &str,
+    method: &str,
+    count: usize,
+    products: usize,
+    files: [&str; 2],
+) -> (String, String) {
+    let name = format!("{}.{operator}.{method}", q.name);
+    let mut table = format!(
+        "[[analysis]]\nname = \"{name}\"\noperator = \"{operator}\"\nquantity = \"{}\"\nmethod = \"{method}\"\n\
+         max_matvecs = {products}\n",
+        q.name
+    );
+    match q.with {
+        Some(With::Weights) => table += &format!("with = {}\n", files[0]),
+        Some(With::State | With::Vectors) => table += &format!("with = {}\n", files[1]),
+        None => {}
+    }
+    if q.has(&keys::AXES) {
+        table += "axis = \"unit\"\n";
+    }
+    if q.has(&keys::COUNT) {
+        table += &format!("count = {count}\n");
+    }
+    (name, table)
+}
+
 fn walk(case: &str, model: &str) {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
@@ -47,27 +76,14 @@ fn walk(case: &str, model: &str) {
         golden(&format!("{case}.safetensors")),
         golden(&format!("{case}.h5")).display()
     );
+    let other = format!("{:?}", golden(&format!("{case}.other.safetensors")));
+    let signal = format!("\"{}:/e\"", signal.display());
     let mut legal = Vec::new();
-    for &(quantity, q) in job::Quantity::ALL {
+    for q in analysis::ALL {
         for &(operator, o) in Operator::ALL {
-            for &(method, _) in Method::ALL {
-                let name = format!("{quantity}.{operator}.{method}");
-                let with = match q {
-                    job::Quantity::Alignment => format!("with = {:?}\n", golden(&format!("{case}.other.safetensors"))),
-                    job::Quantity::Learnability => format!("with = \"{}:/e\"\n", signal.display()),
-                    job::Quantity::Marginal => "axis = \"unit\"\n".into(),
-                    _ => String::new(),
-                };
-                let rest = if o.symmetric() { "count = 2\n" } else { "count = 1\n" };
-                let counts = matches!(
-                    q,
-                    job::Quantity::Eigenpairs | job::Quantity::SingularTriplets | job::Quantity::Learnability
-                );
-                let rest = if counts { rest } else { "" };
-                let table = format!(
-                    "[[analysis]]\nname = \"{name}\"\noperator = \"{operator}\"\nquantity = \"{quantity}\"\nmethod = \"{method}\"\n\
-                     max_matvecs = 60\n{with}{rest}"
-                );
+            for method in analysis::methods() {
+                let count = if o.about().symmetric { 2 } else { 1 };
+                let (name, table) = asked(q, operator, method.name, count, 60, [&other, &signal]);
                 match Job::parse(&at("job.toml"), format!("{head}{table}")) {
                     Ok(_) => legal.push((name, table)),
                     Err(e) => plain(&name, &e),
@@ -139,8 +155,8 @@ fn degree(quantity: &str, array: &str) -> i32 {
         }
         (
             _,
-            "matrix" | "standard_errors" | "eigenvalues" | "singular_values" | "traces" | "trace_errors" | "grid"
-            | "width",
+            "matrix" | "product" | "diagonal" | "diagonal_errors" | "row_norms" | "row_norm_errors" | "standard_errors"
+            | "eigenvalues" | "singular_values" | "traces" | "trace_errors" | "grid" | "width",
         ) => 1,
         (_, "predicted_decrease") => 1,
         (_, "density" | "density_errors" | "time_constants") => -1,
@@ -172,26 +188,15 @@ fn positive(directory: &Path, power: i32, signal: f64) -> String {
 #[test]
 fn every_number_is_of_its_degree_at_any_scale() {
     let mut tables = String::new();
-    for &(quantity, q) in job::Quantity::ALL {
+    for q in analysis::ALL {
+        // Neither is a number with a degree.
+        if [analysis::LOG_DET.name, analysis::LYAPUNOV.name].contains(&q.name) {
+            continue;
+        }
         for &(operator, o) in Operator::ALL.iter().filter(|o| matches!(o.1, Operator::Ntk | Operator::Parameter)) {
-            for &(method, m) in Method::ALL {
-                let legal = q.methods(o).is_ok_and(|l| l.contains(&m))
-                    && !matches!(q, job::Quantity::LogDet | job::Quantity::Lyapunov);
-                // K alone has a closed form of its norm.
-                if !legal {
-                    continue;
-                }
-                let rest = match q {
-                    job::Quantity::Alignment => "with = \"w.safetensors\"\n",
-                    job::Quantity::Learnability => "with = \"x.h5:/e\"\ncount = 3\n",
-                    job::Quantity::Marginal => "axis = \"unit\"\n",
-                    job::Quantity::Eigenpairs => "count = 3\n",
-                    _ => "",
-                };
-                tables += &format!(
-                    "[[analysis]]\nname = \"{quantity}.{operator}.{method}\"\noperator = \"{operator}\"\nquantity = \"{quantity}\"\n\
-                     method = \"{method}\"\nmax_matvecs = 40\n{rest}"
-                );
+            for offer in offers(q).iter().filter(|offer| (offer.fits)(o)) {
+                let files = ["\"w.safetensors\"", "\"x.h5:/e\""];
+                tables += &asked(q, operator, offer.name, 3, 40, files).1;
             }
         }
     }

@@ -23,7 +23,7 @@ thread_local! {
 }
 
 /// Finalises MPI when dropped, after the communicators are freed.
-pub struct Guard(#[allow(dead_code)] mpi::environment::Universe);
+pub struct Guard(#[allow(dead_code)] Option<mpi::environment::Universe>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -39,18 +39,47 @@ impl Drop for Guard {
 const SETTINGS: [(&str, &str); 2] =
     [("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "ring"), ("OMPI_MCA_btl_tcp_eager_limit", "524288")];
 
+/// Beginnings of the names that launchers set for every process they start: Open MPI and PRRTE, whatever speaks PMI (MPICH, Intel MPI, Cray), Slurm, Flux, jsrun,
+/// MVAPICH, Platform MPI.
+const LAUNCHERS: [&str; 11] = [
+    "OMPI_COMM_WORLD_",
+    "PMIX_",
+    "PMI_",
+    "PMI2_",
+    "SLURM_PROCID",
+    "PALS_",
+    "ALPS_",
+    "FLUX_",
+    "JSM_",
+    "MV2_COMM_WORLD_",
+    "MPI_LOCALRANKID",
+];
+
+/// Starts MPI if a launcher started this process. A process that was started by hand is alone: MPI would start a daemon for it, a third of a second that may outlive it.
 pub fn initialize() -> Result<Guard, String> {
+    let of_launcher = |name: std::ffi::OsString| LAUNCHERS.iter().any(|l| name.to_string_lossy().starts_with(l));
+    if !std::env::vars_os().any(|(name, _)| of_launcher(name)) {
+        return Ok(Guard(None));
+    }
     for (name, value) in SETTINGS.iter().filter(|(name, _)| std::env::var_os(name).is_none()) {
         std::env::set_var(name, value);
     }
-    let started = mpi::initialize_with_threading(Threading::Funneled).map(|(universe, _)| Guard(universe));
+    let started = mpi::initialize_with_threading(Threading::Funneled).map(|(universe, _)| Guard(Some(universe)));
     let guard = started.ok_or("MPI could not be initialised")?;
     COMMUNICATORS.with_borrow_mut(|all| *all = vec![SimpleCommunicator::world()]);
     END.set(Some(SimpleCommunicator::world().duplicate()));
     Ok(guard)
 }
 
+/// Whether this process talks to MPI.
+fn alone() -> bool {
+    COMMUNICATORS.with_borrow(Vec::is_empty)
+}
+
 pub fn rank_and_size() -> (usize, usize) {
+    if alone() {
+        return (0, 1);
+    }
     with(0, |comm| (comm.rank() as usize, comm.size() as usize))
 }
 
@@ -75,6 +104,9 @@ fn keep(made: SimpleCommunicator) -> (usize, usize, usize) {
 
 /// The processes of this node: (index, rank, size).
 pub fn node() -> (usize, usize, usize) {
+    if alone() {
+        return (0, 0, 1);
+    }
     let node = NODE.get().unwrap_or_else(|| {
         let made = with(0, |comm| comm.split_shared(comm.rank()));
         keep(made)
@@ -88,12 +120,20 @@ pub fn on_one_node(comm: usize) -> bool {
     with(comm, |comm| comm.split_shared(comm.rank()).size() == comm.size())
 }
 
-/// A window of shared memory.
+/// A window of shared memory; of one process alone, memory.
 #[derive(Debug)]
-pub struct Memory(mpi::ffi::MPI_Win);
+pub enum Memory {
+    Shared(mpi::ffi::MPI_Win),
+    Own(#[allow(dead_code)] Vec<u128>),
+}
 
 /// Memory of so many bytes, held by the first of these processes for all: where it lies in this one.
 pub fn window(comm: usize, bytes: usize) -> (Memory, *mut u8) {
+    if alone() {
+        let mut memory = vec![0u128; bytes.div_ceil(16)];
+        let base = memory.as_mut_ptr().cast();
+        return (Memory::Own(memory), base);
+    }
     with(comm, |comm| {
         let own = if comm.rank() == 0 { bytes } else { 0 };
         let (mut win, mut size, mut unit) = (std::mem::MaybeUninit::uninit(), 0, 0);
@@ -111,7 +151,7 @@ pub fn window(comm: usize, bytes: usize) -> (Memory, *mut u8) {
             let win = win.assume_init();
             mpi::ffi::MPI_Win_fence(0, win);
             mpi::ffi::MPI_Win_shared_query(win, 0, &mut size, &mut unit, (&raw mut base).cast());
-            (Memory(win), base)
+            (Memory::Shared(win), base)
         }
     })
 }
@@ -119,17 +159,20 @@ pub fn window(comm: usize, bytes: usize) -> (Memory, *mut u8) {
 impl Memory {
     /// Ends an epoch: what one process has written all others see (`MPI_Win_fence`, MPI-4.1 § 12.5.1).
     pub fn fence(&self) {
-        // SAFETY: the window is there until this is dropped.
-        unsafe { mpi::ffi::MPI_Win_fence(0, self.0) };
+        if let Self::Shared(win) = self {
+            // SAFETY: the window is there until this is dropped.
+            unsafe { mpi::ffi::MPI_Win_fence(0, *win) };
+        }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
         // A process that panics ends the others; it must not wait for them.
+        let Self::Shared(win) = self else { return };
         if !std::thread::panicking() {
             // SAFETY: made once, freed once, before MPI is finalised.
-            unsafe { mpi::ffi::MPI_Win_free(&mut self.0) };
+            unsafe { mpi::ffi::MPI_Win_free(win) };
         }
     }
 }
@@ -193,7 +236,9 @@ pub unsafe fn start_sum<T: Sendable>(comm: usize, values: &mut [T]) -> Pending<T
 
 /// Lets MPI go on with what is under way: it does so only inside of its calls.
 pub fn progress() {
-    with(0, |comm| _ = comm.any_process().immediate_probe());
+    if !alone() {
+        with(0, |comm| _ = comm.any_process().immediate_probe());
+    }
 }
 
 pub fn gather<T: Sendable>(comm: usize, local: &[T], all: &mut [T], counts: &[i32]) {

@@ -43,13 +43,13 @@ const FLOATS: [(&str, Float); 6] = [
 ];
 
 /// What an element is; what it is instead of a number, and what would be right.
-// Another library's names, of which there may be more.
-#[allow(clippy::wildcard_enum_match_arm)]
 pub fn element(datatype: &Datatype) -> Result<Element, String> {
     // SAFETY: the identifier is that of a datatype which lives as long as the call.
     hdf5::sync::sync(|| unsafe { element_of(datatype.id()) })
 }
 
+// Another library's names, of which there may be more.
+#[allow(clippy::wildcard_enum_match_arm)]
 unsafe fn element_of(id: hid_t) -> Result<Element, String> {
     let number = |name: String, whole: bool| Ok(Element { name, whole, bits: false });
     // SAFETY: as the caller says; what is asked for is freed here.

@@ -5,9 +5,8 @@ use kpflow_core::Scalar;
 use safetensors::Dtype;
 
 /// Numbers of a floating point type, in little endian order.
+#[allow(clippy::wildcard_enum_match_arm)] // another library's names, of which there may be more
 pub(super) fn numbers<T: Scalar>(dtype: Dtype, bytes: &[u8]) -> Option<Vec<T>> {
-    // Another library's names, of which there may be more.
-    #[allow(clippy::wildcard_enum_match_arm)]
     fn each<T: Scalar, const W: usize>(bytes: &[u8], f: impl Fn([u8; W]) -> f64) -> Vec<T> {
         bytes.chunks_exact(W).map(|c| T::of(f(c.try_into().unwrap_or([0; W])))).collect()
     }
@@ -21,9 +20,8 @@ pub(super) fn numbers<T: Scalar>(dtype: Dtype, bytes: &[u8]) -> Option<Vec<T>> {
 }
 
 /// Whole numbers and truth values too: tokens and masks are inputs, never weights.
+#[allow(clippy::wildcard_enum_match_arm)] // another library's names, of which there may be more
 pub(super) fn numbers_or_integers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f64>> {
-    // Another library's names, of which there may be more.
-    #[allow(clippy::wildcard_enum_match_arm)]
     fn each<const W: usize>(bytes: &[u8], f: impl Fn([u8; W]) -> f64) -> Vec<f64> {
         bytes.chunks_exact(W).map(|c| f(c.try_into().unwrap_or([0; W]))).collect()
     }
