@@ -15,7 +15,7 @@ use crate::products::{Memo, OverRanks, Products};
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::Coupling;
 use kpflow_core::LinearOperator;
-use kpflow_estimate::{times_power, Estimate, Problem, Tall};
+use kpflow_estimate::{times_power, Estimate, Problem, StopReason, Tall};
 use std::cell::{Cell, OnceCell};
 
 /// The other model of an alignment.
@@ -340,7 +340,11 @@ impl<'a, T: Real> Context for Running<'a, T> {
             Form::Frobenius => closed::exact_frobenius(self.lin, self.engine)?,
         };
         self.look_at(found.value)?;
-        Ok(found)
+        if found.value.is_finite() {
+            return Ok(found);
+        }
+        // Weights whose traces and norms no double holds.
+        Ok(Estimate { standard_error: f64::INFINITY, stop: StopReason::Overflow, ..found })
     }
 
     fn lyapunov(&self) -> Result<Vec<f64>> {
