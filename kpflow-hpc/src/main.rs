@@ -1,6 +1,6 @@
 //! `kpflow`: what can gradient descent learn in this model, and in which order?
 
-use kpflow_hpc::comm::World;
+use kpflow_hpc::comm::{launcher, World};
 use kpflow_hpc::{blas, cli, command, events};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,8 +21,7 @@ fn main() -> ExitCode {
         Ok(world) => world,
         Err(e) => {
             // There is no communicator to ask which of several processes this is.
-            let rank = std::env::var("OMPI_COMM_WORLD_RANK").or(std::env::var("PMI_RANK")).unwrap_or_default();
-            if rank.is_empty() || rank == "0" {
+            if launcher::rank() == 0 {
                 events::error(&e);
             }
             return ExitCode::from(e.exit_code());

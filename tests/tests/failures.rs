@@ -191,17 +191,19 @@ fn numbers_that_overflow_on_the_way() {
     }
 }
 
-/// A program without MPI that mpirun starts would do the whole job in every process.
+/// Several processes that do not speak with each other would each do the whole job, and write the same file.
 #[test]
 fn alone_is_not_one_of_several() {
-    if !program().ends_with("kpflow-serial") {
-        return; // scripts/test.sh runs this on the program that was built so
-    }
-    for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
+    let serial = program().ends_with("kpflow-serial"); // scripts/test.sh runs this on the program that was built so
+    let launchers =
+        [("PMI_SIZE", "PMI_RANK"), ("SLURM_STEP_NUM_TASKS", "SLURM_STEP_ID"), ("OMPI_COMM_WORLD_SIZE", "A")];
+    // Open MPI itself refuses what is not its own mpirun's.
+    for (size, other) in &launchers[..if serial { 3 } else { 2 }] {
         let mut run = Command::new(program());
-        run.args(["run", "job.toml"]).env(name, "2");
+        run.args(["run", "job.toml"]).env(size, "2").env(other, "0");
         let done = Background::start(run).wait();
         assert_eq!((done.status.code(), done.errors().len()), (Some(2), 1), "{}", done.stderr);
-        assert!(done.errors()[0].contains("without MPI"), "{}", done.stderr);
+        let line = &done.errors()[0];
+        assert!(line.contains(&format!("2 processes ({size})")) && line.contains("MPI"), "{line}");
     }
 }

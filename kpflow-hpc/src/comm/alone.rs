@@ -7,13 +7,10 @@ pub struct Guard;
 
 /// Refuses to be one of several: each would do the whole job, and all would write the same file.
 pub fn initialize() -> Result<Guard, String> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<usize>().ok());
-    match number("OMPI_COMM_WORLD_SIZE").or(number("PMI_SIZE")) {
-        Some(ranks) if ranks > 1 => {
-            Err(format!("this kpflow was built without MPI and started on {ranks} ranks; run it alone, or build it with the feature mpi"))
-        }
-        _ => Ok(Guard),
-    }
+    super::launcher::require_connected(
+        "this kpflow was built without MPI; run it alone, or build it with the feature mpi",
+    )?;
+    Ok(Guard)
 }
 pub fn rank_and_size() -> (usize, usize) {
     (0, 1)

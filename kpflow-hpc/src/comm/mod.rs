@@ -1,6 +1,7 @@
 //! The processes that share a job: MPI ranks, or one process alone.
 
 mod grid;
+pub mod launcher;
 #[cfg(feature = "mpi")]
 mod mpi_world;
 #[cfg(not(feature = "mpi"))]

@@ -2,6 +2,7 @@
 //!
 //! Only the thread that initialised MPI calls it (funneled), and it alone keeps the handles: an index is what others pass around.
 
+use super::launcher;
 use mpi::collective::SystemOperation;
 use mpi::datatype::{MutView, PartitionMut, UserDatatype};
 use mpi::topology::{Color, SimpleCommunicator};
@@ -39,26 +40,9 @@ impl Drop for Guard {
 const SETTINGS: [(&str, &str); 2] =
     [("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "ring"), ("OMPI_MCA_btl_tcp_eager_limit", "524288")];
 
-/// Beginnings of the names that launchers set for every process they start: Open MPI and PRRTE, whatever speaks PMI (MPICH, Intel MPI, Cray), Slurm, Flux, jsrun,
-/// MVAPICH, Platform MPI.
-const LAUNCHERS: [&str; 11] = [
-    "OMPI_COMM_WORLD_",
-    "PMIX_",
-    "PMI_",
-    "PMI2_",
-    "SLURM_PROCID",
-    "PALS_",
-    "ALPS_",
-    "FLUX_",
-    "JSM_",
-    "MV2_COMM_WORLD_",
-    "MPI_LOCALRANKID",
-];
-
 /// Starts MPI if a launcher started this process. A process that was started by hand is alone: MPI would start a daemon for it, a third of a second that may outlive it.
 pub fn initialize() -> Result<Guard, String> {
-    let of_launcher = |name: std::ffi::OsString| LAUNCHERS.iter().any(|l| name.to_string_lossy().starts_with(l));
-    if !std::env::vars_os().any(|(name, _)| of_launcher(name)) {
+    if !launcher::is_there() {
         return Ok(Guard(None));
     }
     for (name, value) in SETTINGS.iter().filter(|(name, _)| std::env::var_os(name).is_none()) {
@@ -66,6 +50,11 @@ pub fn initialize() -> Result<Guard, String> {
     }
     let started = mpi::initialize_with_threading(Threading::Funneled).map(|(universe, _)| Guard(Some(universe)));
     let guard = started.ok_or("MPI could not be initialised")?;
+    if SimpleCommunicator::world().size() == 1 {
+        launcher::require_connected(
+            "it does not speak with the MPI that kpflow was built with; start it with that one's mpirun, or with srun --mpi=pmix",
+        )?;
+    }
     COMMUNICATORS.with_borrow_mut(|all| *all = vec![SimpleCommunicator::world()]);
     END.set(Some(SimpleCommunicator::world().duplicate()));
     Ok(guard)
