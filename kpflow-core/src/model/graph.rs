@@ -117,7 +117,11 @@ impl<'a, T: Scalar> Graph<'a, T> {
             Node::Site { weight, row, form, input, output, .. } if weights[weight].parameters() > 0 => {
                 Some(Site { weight, row, form, input, output, positions: variables[output].positions })
             }
-            _ => None,
+            Node::Input { .. }
+            | Node::Constant { .. }
+            | Node::Site { .. }
+            | Node::Cluster { .. }
+            | Node::Mixing { .. } => None,
         })
     }
 

@@ -80,7 +80,7 @@ fn couple<T: Scalar>(
             let count = if form == Form::Dense { variables[output].width } else { weights[weight].n_out };
             Some((weight, row..row + count))
         }
-        _ => None,
+        Node::Input { .. } | Node::Constant { .. } | Node::Cluster { .. } | Node::Mixing { .. } => None,
     };
     for n in 0..nodes.len() {
         let (Some(own), Some((weight, range))) = (alone(variables, &nodes[n], weights), rows(&nodes[n])) else {
@@ -159,7 +159,7 @@ fn open<T: Scalar>(variables: &[Variable], nodes: &mut [Node<'_, T>], flow: Flow
             Node::Site { input, output: o, .. } => {
                 o == output && (!carried || flow.carries(&variables[input.variable]))
             }
-            _ => false,
+            Node::Input { .. } | Node::Constant { .. } | Node::Cluster { .. } | Node::Mixing { .. } => false,
         };
         let carried = nodes.iter().position(|node| of_output(node, true));
         let own = nodes.iter().position(|node| of_output(node, false)) == Some(n);
@@ -189,7 +189,11 @@ fn first<T: Scalar>(variables: &mut [Variable], nodes: &mut [Node<'_, T>], segme
                     match &mut nodes[n] {
                         Node::Site { link, .. } if first => link.first |= flow.bit(),
                         Node::Cluster { first: firsts, .. } if first => firsts[i] |= flow.bit(),
-                        _ => {}
+                        Node::Input { .. }
+                        | Node::Constant { .. }
+                        | Node::Site { .. }
+                        | Node::Cluster { .. }
+                        | Node::Mixing { .. } => {}
                     }
                 }
             }

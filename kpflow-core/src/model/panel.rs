@@ -59,7 +59,7 @@ fn keep<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, T>], weights: &
                 node.operands().iter().for_each(|o| variables[o.variable].panel.kept = true);
                 variables[output].panel.kept = true;
             }
-            _ => {}
+            Node::Input { .. } | Node::Constant { .. } | Node::Site { .. } | Node::Cluster { .. } => {}
         }
     }
 }

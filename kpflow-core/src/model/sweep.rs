@@ -230,7 +230,7 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
                 _ if v.cleared & flow.bit() != 0 => 0..v.rows(),
                 Edge::First if v.positions > 0 => v.positions..v.positions + 1,
                 Edge::Last if v.positions > 0 => 0..1,
-                _ => continue,
+                Edge::None | Edge::First | Edge::Last => continue,
             };
             work[start + rows.start * row..start + rows.end * row].fill(T::zero());
         }

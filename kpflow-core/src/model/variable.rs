@@ -110,7 +110,7 @@ impl Variable {
     pub(super) fn window(&self, at: &At) -> (usize, usize) {
         match at.scan {
             Scan::Parallel => (0, self.positions),
-            _ => (at.range.start, 1),
+            Scan::Forward | Scan::Backward => (at.range.start, 1),
         }
     }
     /// The row in memory that holds the initial values, if there is one.

@@ -39,7 +39,10 @@ impl<T: Scalar> Network<T> {
             if let Some(x) = values[output.0].iter().find(|x| !x.is_finite()) {
                 return match node {
                     OwnedNode::Input { .. } | OwnedNode::Constant { .. } => None,
-                    _ => Some(format!("{} gives {x}", self.made_by(output))),
+                    OwnedNode::Site { .. }
+                    | OwnedNode::Sum { .. }
+                    | OwnedNode::Cluster { .. }
+                    | OwnedNode::Mixing { .. } => Some(format!("{} gives {x}", self.made_by(output))),
                 };
             }
             let OwnedNode::Cluster { function, reads, writes } = node else { continue };
@@ -68,7 +71,10 @@ impl<T: Scalar> Network<T> {
             match node {
                 OwnedNode::Input { slot, output } => values[output.0] = slots.get(*slot).copied().unwrap_or(&[]),
                 OwnedNode::Constant { data, output } => values[output.0] = data,
-                _ => {}
+                OwnedNode::Site { .. }
+                | OwnedNode::Sum { .. }
+                | OwnedNode::Cluster { .. }
+                | OwnedNode::Mixing { .. } => {}
             }
         }
         values

@@ -54,7 +54,12 @@ impl<T: Scalar> Network<T> {
                 let trained = |w: WeightId| self.weights[w].parameters() > 0;
                 let site = |n: &OwnedNode<T>| match *n {
                     OwnedNode::Site { weight, output, .. } if live[output.0] && trained(weight) => Some(output),
-                    _ => None,
+                    OwnedNode::Input { .. }
+                    | OwnedNode::Constant { .. }
+                    | OwnedNode::Site { .. }
+                    | OwnedNode::Sum { .. }
+                    | OwnedNode::Cluster { .. }
+                    | OwnedNode::Mixing { .. } => None,
                 };
                 self.nodes.iter().filter_map(site).collect()
             }
@@ -252,7 +257,12 @@ impl<T: Scalar> Network<T> {
                         self.beside.push([a, b]);
                     }
                 }
-                _ => {}
+                OwnedNode::Input { .. }
+                | OwnedNode::Constant { .. }
+                | OwnedNode::Site { .. }
+                | OwnedNode::Sum { .. }
+                | OwnedNode::Cluster { .. }
+                | OwnedNode::Mixing { .. } => {}
             }
         }
         let (mut kept, mut starts) = (Vec::new(), self.segments.iter_mut().peekable());
@@ -263,7 +273,11 @@ impl<T: Scalar> Network<T> {
             match &mut node {
                 OwnedNode::Sum { reads, .. } if joined[reads[0].variable.0].is_some() => continue,
                 OwnedNode::Site { output, .. } => *output = joined[output.0].unwrap_or(*output),
-                _ => {}
+                OwnedNode::Input { .. }
+                | OwnedNode::Constant { .. }
+                | OwnedNode::Sum { .. }
+                | OwnedNode::Cluster { .. }
+                | OwnedNode::Mixing { .. } => {}
             }
             kept.push(node);
         }

@@ -54,7 +54,7 @@ impl<T: Scalar> Features<'_, T> {
             };
             match axis {
                 Axis::Step => (0..trajectories).for_each(|b| pair(row(b, i), row(b, k))),
-                _ => (0..steps).for_each(|t| pair(row(i, t), row(k, t))),
+                Axis::Trajectory | Axis::Unit => (0..steps).for_each(|t| pair(row(i, t), row(k, t))),
             }
             (out[i * d + k], out[k * d + i]) = (sum, sum);
         }

@@ -225,7 +225,7 @@ pub(super) fn bands<'g, T: Scalar>(graph: &'g Graph<'_, T>) -> impl Iterator<Ite
         Node::Cluster { function, ref inputs, ref outputs, coefficients, .. } => {
             Some((&inputs[..function.inputs()], &outputs[..function.outputs()], coefficients))
         }
-        _ => None,
+        Node::Input { .. } | Node::Constant { .. } | Node::Site { .. } | Node::Mixing { .. } => None,
     });
     let triples = clusters.flat_map(move |(inputs, outputs, coefficients)| {
         inputs.iter().enumerate().flat_map(move |(i, input)| {

@@ -74,7 +74,7 @@ impl<T, M> core::fmt::Display for ParameterJacobian<'_, T, M> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self.mode {
             Mode::Total => expression(f, Binds::Product, |f| f.write_str("P ∘ J")),
-            _ => f.write_str("J"),
+            Mode::Propagator | Mode::Constraint | Mode::Immediate => f.write_str("J"),
         }
     }
 }

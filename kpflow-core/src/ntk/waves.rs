@@ -117,7 +117,7 @@ pub(super) fn run_wave<T: Scalar, M: Tasks>(
                 task(wave.start + i, work, Slab::Strided { data, stride, start, len });
             });
         }
-        _ => {
+        Slab::Strided { .. } | Slab::Runs(_) => {
             for (tile, work) in wave.clone().zip(work.chunks_mut(work_len.max(1))) {
                 task(tile, work, y.trajectories(lin.tile_range(tile)));
             }

@@ -137,7 +137,7 @@ impl<T: Scalar> Mixing<T> for Product {
         let (rows, cols) = (a.1 == b.0).then_some((a.0, b.1))?;
         Some(match self.along[2] {
             Along::Rows => (rows.saturating_mul(self.groups), cols),
-            _ => (rows, cols.saturating_mul(self.groups)),
+            Along::Columns | Along::Shared => (rows, cols.saturating_mul(self.groups)),
         })
     }
     fn forward(&self, inputs: &[Rows<'_, T>], mut output: RowsMut<'_, T>, kernel: &dyn Kernel<T>) {
