@@ -80,6 +80,20 @@ pub trait Costs {
     fn product_bytes(&self, vectors: usize, of: usize) -> usize;
     /// Takes note that the estimate may end here.
     fn may_stop(&self);
+    /// Told at the end of a round, after so many products, with so many bytes held: what rounds like those before would add up to at most `most` products, if
+    /// they need not be gone through one by one. Their work is taken note of here.
+    fn skip(&self, _matvecs: usize, _most: usize, _held: usize) -> Rounds {
+        Rounds::default()
+    }
+}
+
+/// What rounds that are like others add.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rounds {
+    /// Products.
+    pub matvecs: usize,
+    /// Bytes that stay.
+    pub bytes: usize,
 }
 
 /// Bytes that are held, and the most so far.
@@ -90,6 +104,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// The bytes that are held now.
+    pub fn now(&self) -> usize {
+        self.now.get()
+    }
+
     /// The most bytes that were held at once.
     pub fn most(&self) -> usize {
         self.most.get()

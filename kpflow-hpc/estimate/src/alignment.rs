@@ -32,7 +32,7 @@ pub fn alignment<S: Space>(a: &S, b: &S, budget: &Budget, deflate: bool) -> Resu
         }
     }
     // The images of both may have fewer directions.
-    a.may_stop(false);
+    a.may_stop(budget, false);
     let (aq, bq) = (a.apply(&basis)?, b.apply(&basis)?);
     let mut known = Vec::new();
     for (x, y) in [(&aq, &aq), (&bq, &bq), (&aq, &bq)] {

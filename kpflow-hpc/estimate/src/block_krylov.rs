@@ -43,7 +43,7 @@ pub fn block_krylov<S: Space>(space: &S, budget: &Budget, count: usize) -> Resul
             }
             next = orthogonalise(space, &[], sketch.y, largest, 0.0)?.q;
             // An operator of a rank below the block's width is done with soon.
-            space.may_stop(false);
+            space.may_stop(budget, false);
         }
     } else if width > 0 {
         if let Some(pairs) = few(space, budget, count)? {
@@ -97,7 +97,7 @@ pub fn block_krylov<S: Space>(space: &S, budget: &Budget, count: usize) -> Resul
         history.push([space.matvecs() as f64, best[0].value, worst]);
         space.tell(best[0].value, worst);
         // A tenth of the tolerance: the true residual, measured at the end, is to be within it.
-        if state.found() >= count && space.may_stop(worst <= 0.1 * budget.rtol) {
+        if state.found() >= count && space.may_stop(budget, worst <= 0.1 * budget.rtol) {
             stop = StopReason::Tolerance;
             break;
         }

@@ -86,7 +86,7 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
         let squares = [space.dots(&errors, &errors)?, space.dots(&found, &found)?];
         let [error, size] = squares.map(|s| s.iter().sum::<f64>().sqrt());
         let rounding = error <= 2.0 * space.epsilon() * size;
-        if taken >= MIN_SAMPLES && space.may_stop(error <= budget.rtol * size || rounding) {
+        if taken >= MIN_SAMPLES && space.may_stop(budget, error <= budget.rtol * size || rounding) {
             stop = StopReason::Tolerance;
             break;
         }

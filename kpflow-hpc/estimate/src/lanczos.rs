@@ -99,7 +99,7 @@ impl Quadrature {
     /// Runs recurrences on `probes` probes, number `first` on, of at most `steps` steps. Collective.
     ///
     /// All go through in one block; every vector is orthogonalised twice against all of its own before (full reorthogonalisation).
-    fn extend<S: Space>(&mut self, space: &S, probes: usize, steps: usize) -> Result<()> {
+    fn extend<S: Space>(&mut self, space: &S, budget: &Budget, probes: usize, steps: usize) -> Result<()> {
         let mut q = space.draw(TESTS, self.drawn, probes);
         let length = (self.n as f64).sqrt();
         space.scale(&mut q, &vec![length.recip(); probes]);
@@ -108,7 +108,7 @@ impl Quadrature {
         for step in 0..steps {
             let mut w = space.apply(&q)?;
             // An operator with few different eigenvalues is done with soon.
-            space.may_stop(false);
+            space.may_stop(budget, false);
             basis.push(q);
             let mut alpha = vec![0.0; probes];
             for _ in 0..2 {
@@ -267,7 +267,7 @@ fn run<S: Space>(
         if probes == 0 {
             break;
         }
-        quadrature.extend(space, probes, steps)?;
+        quadrature.extend(space, budget, probes, steps)?;
         if !quadrature.is_finite() {
             stop = StopReason::Overflow;
             break;
@@ -275,7 +275,7 @@ fn run<S: Space>(
         let (value, error) = space.small(Small::default(), |_| Ok(value(&quadrature)))?;
         history.push([space.matvecs() as f64, value, error]);
         space.tell(value, error);
-        if space.may_stop(error <= budget.rtol.max(4.0 * space.epsilon()) * value.abs()) {
+        if space.may_stop(budget, error <= budget.rtol.max(4.0 * space.epsilon()) * value.abs()) {
             stop = StopReason::Tolerance;
             break;
         }

@@ -1,9 +1,9 @@
 //! The space where there are sizes and no numbers: what an estimate will need, told by the estimator itself.
 
-use crate::account::{Account, Costs, Held, Outline, Sizes, Work};
+use crate::account::{Account, Costs, Held, Outline, Rounds, Sizes, Work};
 use crate::factor::groups;
 use crate::sampling::sketch_sizes;
-use crate::space::{Blank, Family, Small, Space, TESTS};
+use crate::space::{Blank, Budget, Family, Small, Space, TESTS};
 use crate::split::Split;
 use crate::whitener::Whitener;
 use crate::whitening::{shares, CHUNK};
@@ -26,6 +26,8 @@ pub struct Ledger<'s, 'a> {
     matvecs: Cell<usize>,
     /// What products hold, as much as the widest so far.
     products: RefCell<Option<Held<'a>>>,
+    /// What rounds that were skipped hold.
+    skipped: RefCell<Vec<Held<'a>>>,
     /// Whether only memory counts.
     quiet: Cell<bool>,
 }
@@ -35,7 +37,7 @@ impl<'s, 'a> Ledger<'s, 'a> {
     pub fn new(outline: Outline<'s>, account: &'a Account, costs: &'s dyn Costs) -> Self {
         let products = RefCell::default();
         let (matvecs, quiet) = (Cell::new(0), Cell::new(false));
-        Self { outline, account, costs, matvecs, products, quiet }
+        Self { outline, account, costs, matvecs, products, skipped: RefCell::default(), quiet }
     }
 
     fn spend(&self, work: Work) {
@@ -105,8 +107,13 @@ impl<'a> Space for Ledger<'_, 'a> {
         }
     }
     fn tell(&self, _: f64, _: f64) {}
-    fn may_stop(&self, _: bool) -> bool {
+    fn may_stop(&self, budget: &Budget, _: bool) -> bool {
         self.costs.may_stop();
+        if !self.quiet.get() {
+            let Rounds { matvecs, bytes } = self.costs.skip(self.matvecs.get(), budget.max_matvecs, self.account.now());
+            self.matvecs.set(self.matvecs.get() + matvecs);
+            self.skipped.borrow_mut().push(self.account.hold(bytes));
+        }
         false
     }
     fn perhaps<R>(&self, run: impl FnOnce() -> Result<R>) -> Result<()> {

@@ -58,7 +58,7 @@ mod whitener;
 mod whitening;
 mod workers;
 
-pub use account::{Account, Costs, Held, Outline, Sizes, Work};
+pub use account::{Account, Costs, Held, Outline, Rounds, Sizes, Work};
 pub use alignment::alignment;
 pub use block_krylov::block_krylov;
 pub use blocks::{blocks, dense_blocks, Blocks};

@@ -174,7 +174,7 @@ pub fn marginal<S: Space>(space: &S, budget: &Budget, kept: Kept) -> Result<Marg
             let error = pooled(squares.iter().sum(), 0.0, samples.trace.count() as f64 - 1.0);
             Ok(samples.trace.count() as usize >= MIN_SAMPLES && error <= budget.rtol * norm.sqrt())
         })?;
-        if space.may_stop(done) {
+        if space.may_stop(budget, done) {
             stop = StopReason::Tolerance;
             break;
         }

@@ -3,7 +3,7 @@
 use crate::factor::{columns, triangle_of_all};
 use crate::problem::Problem;
 use crate::sampling::sketch_sizes;
-use crate::space::{Blank, Family, Small, Space};
+use crate::space::{Blank, Budget, Family, Small, Space};
 use crate::split::Split;
 use crate::whitener::Whitener;
 use crate::whitening::gram_whitened;
@@ -45,7 +45,7 @@ impl<T: Scalar, M: Workers<T>> Space for Problem<'_, T, M> {
     fn tell(&self, value: f64, standard_error: f64) {
         (self.progress)(self.matvecs(), value, standard_error);
     }
-    fn may_stop(&self, time: bool) -> bool {
+    fn may_stop(&self, _: &Budget, time: bool) -> bool {
         time
     }
     fn perhaps<R>(&self, _: impl FnOnce() -> Result<R>) -> Result<()> {

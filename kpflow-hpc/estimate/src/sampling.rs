@@ -78,13 +78,13 @@ const FIRST: usize = 12;
 /// The history of an estimate, and when it ends.
 struct Log<'p, S> {
     space: &'p S,
-    rtol: f64,
+    budget: Budget,
     history: Vec<[f64; 3]>,
 }
 
 impl<'p, S: Space> Log<'p, S> {
     fn new(space: &'p S, budget: &Budget) -> Self {
-        Self { space, rtol: budget.rtol, history: Vec::new() }
+        Self { space, budget: *budget, history: Vec::new() }
     }
 
     /// Takes note of an estimate, how much larger its error may be, and whether it rests on enough; says whether it ends the run.
@@ -96,9 +96,9 @@ impl<'p, S: Space> Log<'p, S> {
         }
         // Nothing is gained below rounding, of products or of what is made of them.
         let rounding = standard_error <= 2.0 * self.space.epsilon().max(1e4 * f64::EPSILON) * value.abs();
-        let good = doubt * standard_error <= self.rtol * value.abs();
+        let good = doubt * standard_error <= self.budget.rtol * value.abs();
         let stop = if finite { StopReason::Tolerance } else { StopReason::Overflow };
-        self.space.may_stop(!finite || (good || rounding) && enough).then_some(stop)
+        self.space.may_stop(&self.budget, !finite || (good || rounding) && enough).then_some(stop)
     }
 
     fn end(self, stop: StopReason) -> Estimate {

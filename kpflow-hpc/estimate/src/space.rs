@@ -160,8 +160,9 @@ pub trait Space {
     fn looks(&self, most: usize) -> Vec<usize>;
     /// Tells how far it is.
     fn tell(&self, value: f64, standard_error: f64);
-    /// Whether to stop where numbers say that it is time: without numbers it is noted, and the estimate goes on to the end of its budget.
-    fn may_stop(&self, time: bool) -> bool;
+    /// Whether to stop where numbers say that it is time. Without numbers it is noted, and the estimate goes on to the end of its budget; of rounds that are like
+    /// each other, from one of these calls to the next, the last are then skipped: [`matvecs`](Self::matvecs) is what it would be after them.
+    fn may_stop(&self, budget: &Budget, time: bool) -> bool;
     /// Does what numbers may turn out to call for, of which they say later whether they do: where there are none, for the memory that it takes.
     fn perhaps<R>(&self, run: impl FnOnce() -> Result<R>) -> Result<()>;
     /// A size that only numbers tell, at most `most`: where there are none it is that. With numbers it is not asked for.

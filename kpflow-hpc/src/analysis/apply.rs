@@ -45,13 +45,30 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![Way::new("auto", Operator::acts_on_state, product), Way::new("exact", Operator::acts_on_state, product)]
 }
 
+/// ‖y‖ over all vectors together, also where its square is no number.
+fn length<S: Space>(space: &S, y: &S::Block) -> Result<f64> {
+    let square: f64 = space.dots(y, y)?.iter().sum();
+    if (1e-200..1e200).contains(&square) {
+        return Ok(square.sqrt());
+    }
+    // Of numbers this far from 1 those that the scale loses are nothing beside the others. What is not finite stays so.
+    let scale = 2f64.powi(if square < 1.0 { 500 } else { -500 });
+    let mut scaled = 0.0;
+    for v in 0..y.vectors() {
+        let mut one = space.columns(y, v..v + 1);
+        space.scale(&mut one, &[scale]);
+        scaled += space.dots(&one, &one)?.iter().sum::<f64>();
+    }
+    Ok(scaled.sqrt() / scale)
+}
+
 fn product<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let (x, single) = c.vectors()?;
     // As it is: what leaves the range is the product itself.
     let adjoint = c.asked().says(&ADJOINT) && c.asked().operator.skew();
     let space = c.space(if adjoint { View::RawAdjoint } else { View::Raw })?;
     let y = space.apply(&x)?;
-    let length = space.dots(&y, &y)?.iter().sum::<f64>().sqrt();
+    let length = length(&space, &y)?;
     let found = Found::of((Estimate::exact(length, x.vectors()), "exact")).plain();
     Ok(Found { tensors: vec![Tensor { name: "product", block: y, single }], history: Vec::new(), ..found })
 }

@@ -64,7 +64,7 @@ pub(super) fn auto<C: Context>(c: &C, budget: Budget) -> Result<Chosen> {
             // ‖P‖_F² = tr P Pᵀ. Where the square leaves the range, the norm itself need not.
             let square = c.closed(Form::Trace(Closed::PropagatorGram))?.value;
             let space = c.space(View::All)?;
-            if space.may_stop(square.is_finite()) {
+            if space.may_stop(&budget, square.is_finite()) {
                 return Ok((scaled(Estimate::exact(square.sqrt(), 0), -c.exponent()?), "exact"));
             }
             // Without numbers the products are counted, and the name is that of what nearly always comes out.

@@ -12,6 +12,9 @@ pub fn initialize() -> Result<Guard, String> {
     )?;
     Ok(Guard)
 }
+pub fn is_connected() -> bool {
+    false
+}
 pub fn rank_and_size() -> (usize, usize) {
     (0, 1)
 }

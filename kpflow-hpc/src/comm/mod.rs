@@ -53,6 +53,11 @@ impl World {
     }
 }
 
+/// Whether MPI was started in this process.
+pub fn is_connected() -> bool {
+    world::is_connected()
+}
+
 /// A communicator: processes that talk to each other. Every method but `rank` and `size` is collective: all of them call it in the same order.
 #[derive(Clone, Copy, Debug)]
 pub struct Comm {

@@ -65,6 +65,10 @@ fn alone() -> bool {
     COMMUNICATORS.with_borrow(Vec::is_empty)
 }
 
+pub fn is_connected() -> bool {
+    !alone()
+}
+
 pub fn rank_and_size() -> (usize, usize) {
     if alone() {
         return (0, 1);

@@ -1,16 +1,17 @@
 //! What an analysis spends: products, flops, bytes, messages, seconds.
 
 use super::network::Network;
+use super::rounds::{History, Period};
 use super::speed::Speed;
 use crate::closed::frobenius_blocks;
 use crate::comm::{calls_of_piece, calls_of_share, calls_of_sum};
 use crate::journal::BUFFER;
 use kpflow_core::ntk::{vectors_at_once, Exchange};
 use kpflow_core::probe::Distribution;
-use kpflow_estimate::Work;
+use kpflow_estimate::{Rounds, Work};
 
 /// One product with a block of vectors.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Product {
     /// Flops of one vector on this rank.
     pub flops: f64,
@@ -50,6 +51,17 @@ impl Spending {
     pub fn seconds(&self) -> f64 {
         self.computing + self.sending
     }
+    /// So many times as much.
+    fn times(&self, times: f64) -> Self {
+        Self {
+            products: times * self.products,
+            flops: times * self.flops,
+            bytes: times * self.bytes,
+            messages: times * self.messages,
+            computing: times * self.computing,
+            sending: times * self.sending,
+        }
+    }
     /// The sum of both.
     pub fn and(&self, other: &Self) -> Self {
         Self {
@@ -81,6 +93,7 @@ pub(super) struct Books {
     speed: Speed,
     /// Bytes of products so far.
     kept: f64,
+    rounds: History,
 }
 
 impl Books {
@@ -92,7 +105,19 @@ impl Books {
         speed: Speed,
     ) -> Self {
         let (spent, least) = (Spending::default(), None);
-        Self { spent, least, total, n, trajectories, number, grid, network, speed, kept: 0.0 }
+        Self {
+            spent,
+            least,
+            total,
+            n,
+            trajectories,
+            number,
+            grid,
+            network,
+            speed,
+            kept: 0.0,
+            rounds: History::default(),
+        }
     }
 
     /// Takes note that the estimate may stop here.
@@ -195,8 +220,36 @@ impl Books {
         self.spent.computing += flops / self.speed.flops;
     }
 
+    /// Ends a round of an estimator, of which so many products would be the most. Where rounds repeat, those that are left are taken note of at once.
+    pub fn skip(&mut self, matvecs: usize, most: usize, held: usize) -> Rounds {
+        let Some(Period { works, matvecs: each, bytes }) = self.rounds.end(matvecs, held) else {
+            return Rounds::default();
+        };
+        let times = most.saturating_sub(matvecs) / each;
+        works.iter().for_each(|(product, work)| self.enter_again(product, *work, times));
+        Rounds { matvecs: times * each, bytes: times.saturating_mul(bytes) }
+    }
+
+    /// The same work so many times.
+    fn enter_again(&mut self, product: &Product, work: Work, times: usize) {
+        let (before, kept, times) = (self.spent, self.kept, times as f64);
+        self.enter(product, work);
+        let (once, bytes) = (self.spent, self.kept - kept);
+        self.spent = before.and(&once.and(&before.times(-1.0)).times(times));
+        self.kept = kept + bytes * times;
+        // Written all along, from where the buffer is full.
+        if kept + bytes <= BUFFER as f64 && self.kept > BUFFER as f64 {
+            self.spent.computing += bytes * times * self.speed.write;
+        }
+    }
+
     /// Takes note of some work of an estimator, whose products are these.
     pub fn spend(&mut self, product: &Product, work: Work) {
+        self.rounds.push(product, work);
+        self.enter(product, work);
+    }
+
+    fn enter(&mut self, product: &Product, work: Work) {
         match work {
             Work::Begin { vectors } => self.begin(product, vectors),
             Work::Product { vectors } => self.product(product, vectors),

@@ -16,7 +16,9 @@ use crate::products::product_len;
 use kpflow_core::model::{Graph, Linearization};
 use kpflow_core::ntk::{Coupling, Exchange, Features, KroneckerCore, Side};
 use kpflow_core::LinearOperator;
-use kpflow_estimate::{Account, Costs, Estimate, Ledger, Outline, Sizes as BlockSizes, Space, StopReason, Work};
+use kpflow_estimate::{
+    Account, Costs, Estimate, Ledger, Outline, Rounds, Sizes as BlockSizes, Space, StopReason, Work,
+};
 use std::cell::{Cell, OnceCell, RefCell};
 
 /// What all analyses of a plan have in common, on a rank.
@@ -69,6 +71,10 @@ impl<T: Real> Costs for Seen<'_, T> {
 
     fn may_stop(&self) {
         self.books.borrow_mut().may_stop();
+    }
+
+    fn skip(&self, matvecs: usize, most: usize, held: usize) -> Rounds {
+        self.books.borrow_mut().skip(matvecs, most, held)
     }
 }
 

@@ -19,6 +19,8 @@ use std::cell::RefCell;
 
 /// Bytes of the program's own code and tables that are not in memory yet when it begins (measured: 5 to 9 MiB, least under mpirun).
 const LATER: usize = 7 << 20;
+/// Bytes of MPI, with shared memory, in a rank, where it was not started for this process (measured: 10 to 13 MiB).
+const MPI: usize = 12 << 20;
 /// Sums of one number that making the operators of an analysis takes.
 const SUMS_OF_OPERATORS: usize = 7;
 
@@ -99,7 +101,8 @@ impl<T: Real> Going<'_, T> {
         let products: Vec<f64> = analyses.iter().map(|a| a.most.products).collect();
         let all: usize = products.iter().sum::<f64>().ceil() as usize;
         let journal = self.job.checkpoint.map_or(0, |_| waiting::<T>(all, shape.len()));
-        let program = crate::engine::bytes_at_start() + LATER;
+        let mpi = if self.grid[0] * self.grid[1] > 1 && !crate::comm::is_connected() { MPI } else { 0 };
+        let program = crate::engine::bytes_at_start() + mpi + LATER;
         let most = analyses.iter().map(|a| a.memory).fold(running as f64, f64::max);
         most + (program + self.model() + self.kept(&products) + journal) as f64
     }

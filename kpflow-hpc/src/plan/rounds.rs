@@ -1,0 +1,105 @@
+//! Rounds of work that repeat: a budget of a thousand million products is not gone through one by one.
+
+use super::books::Product;
+use kpflow_estimate::Work;
+
+/// Rounds that are looked at: where none repeat within so many, none are looked for any more.
+const MOST: usize = 1024;
+
+/// From so many rounds on it is asked whether they repeat.
+const FIRST: usize = 64;
+
+/// What an estimate did between two moments at which it could have ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Round {
+    works: Vec<(Product, Work)>,
+    /// Products, and bytes that stayed.
+    matvecs: i64,
+    bytes: i64,
+}
+
+/// What several rounds in a row did, over and over.
+#[derive(Debug)]
+pub(super) struct Period {
+    pub works: Vec<(Product, Work)>,
+    pub matvecs: usize,
+    pub bytes: usize,
+}
+
+/// The rounds so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    done: Vec<Round>,
+    now: Vec<(Product, Work)>,
+    /// Products and bytes at the end of the last one.
+    last: (i64, i64),
+    /// Whether rounds are not looked at any more.
+    closed: bool,
+}
+
+impl History {
+    /// Takes note of some work.
+    pub fn push(&mut self, product: &Product, work: Work) {
+        if !self.closed {
+            self.now.push((*product, work));
+        }
+    }
+
+    /// Ends a round, after so many products and with so many bytes held. Returns what the last rounds did twice over, if they did.
+    ///
+    /// **Cost**: asked at powers of two alone, so that all of it is a few comparisons a round.
+    pub fn end(&mut self, matvecs: usize, held: usize) -> Option<Period> {
+        if self.closed {
+            return None;
+        }
+        let here = (matvecs as i64, held as i64);
+        let works = std::mem::take(&mut self.now);
+        self.done.push(Round { works, matvecs: here.0 - self.last.0, bytes: here.1 - self.last.1 });
+        self.last = here;
+        let (rounds, count) = (&self.done, self.done.len());
+        if count < FIRST || !count.is_power_of_two() {
+            return None;
+        }
+        let repeats = |p: &usize| rounds[count - 2 * p..count - p] == rounds[count - p..];
+        let period = (1..=count / 2).find(repeats).map(|p| &rounds[count - p..]);
+        let sum = |of: fn(&Round) -> i64| Some(period?.iter().map(of).sum::<i64>());
+        let (matvecs, bytes) = (sum(|r| r.matvecs), sum(|r| r.bytes));
+        let works = period.map(|p| p.iter().flat_map(|r| r.works.iter().copied()).collect());
+        self.closed = works.is_some() || count >= MOST;
+        if self.closed {
+            self.done = Vec::new();
+        }
+        let matvecs = usize::try_from(matvecs?).ok().filter(|&m| m > 0)?;
+        Some(Period { works: works?, matvecs, bytes: usize::try_from(bytes?).ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_of_rounds_is_found_where_it_repeats() {
+        for (period, block) in [(1, 8), (32, 8), (5, 3)] {
+            let mut history = History::default();
+            let found = (1..=MOST).find_map(|round| {
+                let numbers = (round - 1) % period;
+                history.push(&Product::default(), Work::Sum { numbers });
+                history.end(round * block, 100 * (round / period)).map(|p| (round, p))
+            });
+            let (round, found) = found.unwrap();
+            assert!(round <= 128, "{round}");
+            assert_eq!((found.works.len(), found.matvecs, found.bytes), (period, period * block, 100));
+        }
+    }
+
+    #[test]
+    fn what_grows_is_gone_through() {
+        let mut history = History::default();
+        for round in 1..=2 * MOST {
+            history.push(&Product::default(), Work::Sum { numbers: round });
+            assert!(history.end(round, 0).is_none());
+        }
+        assert!(history.done.is_empty());
+    }
+}
