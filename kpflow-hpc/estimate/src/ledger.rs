@@ -10,6 +10,7 @@ use crate::whitening::{shares, CHUNK};
 use crate::{tall, Result};
 use faer::Mat;
 use kpflow_core::machine::Portable;
+use kpflow_core::operator::Properties;
 use kpflow_core::Shape;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -84,6 +85,12 @@ impl<'a> Space for Ledger<'_, 'a> {
     }
     fn len(&self) -> usize {
         self.outline.len
+    }
+    fn properties(&self) -> Properties {
+        self.outline.properties
+    }
+    fn is_told_in_full(&self) -> bool {
+        self.outline.told_in_full
     }
     fn block(&self) -> usize {
         self.outline.block

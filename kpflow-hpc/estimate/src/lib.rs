@@ -68,6 +68,7 @@ pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
 pub use error::{beyond, Error, Result};
 pub use frobenius::{frobenius, frobenius_deflated};
 pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, log_det, log_det_of, Density};
+pub use kpflow_core::operator::Properties;
 pub use learnability::{learnability, Learnability};
 pub use ledger::Ledger;
 pub use marginal::{marginal, marginal_of, require_marginal, Marginal, MARGINAL_LIMIT};

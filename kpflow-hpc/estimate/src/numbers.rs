@@ -10,6 +10,7 @@ use crate::whitening::gram_whitened;
 use crate::workers::Workers;
 use crate::{Result, Tall};
 use faer::Mat;
+use kpflow_core::operator::Properties;
 use kpflow_core::{Scalar, Shape};
 use std::ops::Range;
 
@@ -26,6 +27,12 @@ impl<T: Scalar, M: Workers<T>> Space for Problem<'_, T, M> {
     }
     fn len(&self) -> usize {
         self.extent().of_all(self.trajectories)
+    }
+    fn properties(&self) -> Properties {
+        self.told.unwrap_or_else(|| self.product.properties())
+    }
+    fn is_told_in_full(&self) -> bool {
+        self.told.is_some() || self.product.is_told_in_full()
     }
     fn block(&self) -> usize {
         self.block

@@ -6,10 +6,11 @@
 
 use crate::split::Split;
 use crate::whitener::Whitener;
-use crate::Result;
+use crate::{Error, Result};
 use faer::Mat;
 use kpflow_core::machine::{Kernel, Tasks};
 use kpflow_core::probe::Distribution;
+use kpflow_core::operator::Properties;
 use kpflow_core::Shape;
 use std::ops::Range;
 
@@ -151,6 +152,24 @@ pub trait Space {
     /// Whether vectors have no numbers.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+    /// What is known of the operator, over all processes.
+    fn properties(&self) -> Properties;
+    /// Whether the operator is not what [`properties`](Space::properties) does not claim.
+    fn is_told_in_full(&self) -> bool;
+    /// The most that the operator's rank can be, at most n.
+    fn rank(&self) -> usize {
+        self.properties().rank_within(self.len())
+    }
+    /// Fails where the operator says that it is not symmetric.
+    fn require_symmetric(&self) -> Result<()> {
+        let unfit = self.is_told_in_full() && !self.properties().symmetric;
+        if unfit { Err(Error::Unfit("symmetric")) } else { Ok(()) }
+    }
+    /// Fails where the operator says that it is not positive semidefinite.
+    fn require_semidefinite(&self) -> Result<()> {
+        let unfit = self.is_told_in_full() && !self.properties().positive_semidefinite;
+        if unfit { Err(Error::Unfit("positive semidefinite")) } else { Ok(()) }
     }
     /// Vectors carried through at once.
     fn block(&self) -> usize;
