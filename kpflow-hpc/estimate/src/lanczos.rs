@@ -29,7 +29,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(products: usize, n: usize, rank: usize) -> Self {
+    /// The steps of a recurrence are `length` times what probes of as many steps would be.
+    fn new(products: usize, n: usize, rank: usize, length: f64) -> Self {
         let most = (MOST_NUMBERS / n.max(1)).clamp(32, 512);
         let all = (rank + OVERSAMPLING).min(n);
         let sketch = match products {
@@ -39,7 +40,7 @@ impl Plan {
             _ => (products / 2).min(most).min(n),
         };
         let left = products - sketch;
-        let steps = (left as f64).sqrt() as usize;
+        let steps = (length * (left as f64).sqrt()) as usize;
         Self { sketch, steps: steps.clamp(3, STEPS).min(left / 4).max(3).min(n).min(left).max(1) }
     }
 }
@@ -182,7 +183,7 @@ fn run<S: Space, const K: usize>(
     budget: &Budget,
     f: impl Fn(f64) -> [f64; K],
     of: impl Fn([f64; K]) -> f64,
-    ends: [f64; 2],
+    (length, ends): (f64, [f64; 2]),
 ) -> Result<Estimate> {
     space.require_semidefinite()?;
     let (n, rank) = (space.len(), space.rank());
@@ -193,7 +194,7 @@ fn run<S: Space, const K: usize>(
         stages.push(half);
     }
     'stages: for products in stages.into_iter().rev() {
-        let plan = Plan::new(products, n, rank);
+        let plan = Plan::new(products, n, rank, length);
         if !deflation.grow(space, plan.sketch)? {
             stop = StopReason::Overflow;
             break;
@@ -241,7 +242,7 @@ fn run<S: Space, const K: usize>(
 /// jackknife over probes, and what the last two steps of the recurrences have changed added to it. Where the plain quadrature of the same probes has the smaller
 /// error, it is that. **Errors**: the operator says that it is not positive semidefinite.
 pub fn log_det<S: Space>(space: &S, budget: &Budget, noise: (f64, i32)) -> Result<Estimate> {
-    run(space, budget, |x| [log_one_plus(x, noise)], |[s]| s, [0.0, f64::INFINITY])
+    run(space, budget, |x| [log_one_plus(x, noise)], |[s]| s, (1.0, [0.0, f64::INFINITY]))
 }
 
 /// Estimates the entropy rank exp(−Σ p log p), p = λ/tr A, of a positive semidefinite operator by stochastic Lanczos quadrature. Collective.
@@ -250,7 +251,8 @@ pub fn log_det<S: Space>(space: &S, budget: &Budget, noise: (f64, i32)) -> Resul
 pub fn entropy_rank<S: Space>(space: &S, budget: &Budget) -> Result<Estimate> {
     let parts = |x: f64| if x > 0.0 { [x, x * x.ln()] } else { [0.0, 0.0] };
     let of = |[t, s]: [f64; 2]| if t > 0.0 { t * (-s / t).exp() } else { 0.0 };
-    run(space, budget, parts, of, [1.0, (space.rank() as f64).max(1.0)])
+    // x log x has no derivative at 0: recurrences are longer than those of a smooth function.
+    run(space, budget, parts, of, (1.5, [1.0, (space.rank() as f64).max(1.0)]))
 }
 
 /// log det(I + A/σ²) from all eigenvalues.

@@ -76,31 +76,93 @@ impl Case {
     }
 }
 
+/// By torch.func and the eigenvalues of the whole matrix; the rank's bound alone says 0.606 and 0.869.
 #[test]
 fn the_share_of_zeros_is_an_interval_that_holds_it() {
-    // By torch.func and the eigenvalues of the whole matrix: 62 % of the GRU's are 0, 87.5 % of the other's.
-    for (case, truth) in [(Case::gru(), 0.62), (Case::rnn(), 0.875)] {
+    for (case, known, truth) in [(Case::gru(), 0.60625, 0.62), (Case::rnn(), 0.86875, 0.875)] {
         let budget = Budget { rtol: 0.0, max_matvecs: 240 };
-        let (found, _) = case.with::<f64, _>(Coupling::All, 0, |p| density(p, &budget, 401).unwrap());
-        println!(
-            "{} {} {:?} {}",
-            found.zero_mass, found.zero_mass_error, found.zero_mass_interval, found.zero_mass_bound
-        );
-        let _ = truth;
+        for seed in 0..3 {
+            let (found, _) = case.with::<f64, _>(Coupling::All, seed, |p| density(p, &budget, 401).unwrap());
+            let [least, most] = found.zero_mass_interval;
+            println!("{} ± {} in {least}..{most}", found.zero_mass, found.zero_mass_error);
+            assert!(least == known && found.zero_mass == known && found.zero_mass_bound == most);
+            assert!(truth < most && most < 0.97 && found.zero_mass + 1.96 * found.zero_mass_error >= most - 1e-9);
+        }
+    }
+}
+
+/// Where the density over decades has its weight, against that of all eigenvalues: without the atom nothing piles up where nothing is.
+#[test]
+fn a_density_is_of_what_is_not_zero() {
+    let case = Case::chaos();
+    let spectrum = case.with::<f64, _>(Coupling::All, 0, |p| dense(p).unwrap());
+    let (n, rank) = (320, case.ntk::<f64, _>(Coupling::All, |a| a.properties().rank_bound));
+    let exact = density_of(&spectrum.values, 401, f64::EPSILON, rank);
+    let below = |d: &Density, x: f64| {
+        let step = d.log_grid[1] - d.log_grid[0];
+        d.log_grid.iter().zip(&d.log_density).filter(|(g, _)| **g < x).map(|(_, y)| y * step).sum::<f64>()
+    };
+    for max_matvecs in [240, 1000] {
+        let budget = Budget { rtol: 0.0, max_matvecs };
+        let (found, _) = case.with::<f64, _>(Coupling::All, 1, |p| density(p, &budget, 401).unwrap());
+        let [least, most] = found.zero_mass_interval;
+        println!("{max_matvecs}: {} in {least}..{most}, exactly {}", found.zero_mass, exact.zero_mass);
+        assert!(least == 1.0 - rank as f64 / n as f64 && (least..=most).contains(&exact.zero_mass));
+        for decade in -6..6 {
+            let (a, b) = (below(&found, decade.into()), below(&exact, decade.into()));
+            println!("  below 1e{decade}: {a:.3}, exactly {b:.3}");
+        }
+    }
+}
+
+/// 25 seeds at the default covered 88 % and were off by up to 7.2 for 9.88; values from torch.func and all eigenvalues.
+#[test]
+fn an_entropy_rank_of_few_modes() {
+    for (case, truth) in [(Case::rnn(), 9.881416885472724), (Case::gru(), 7.896305028763301)] {
+        let at = |max_matvecs: usize, seed: u64| {
+            let budget = Budget { rtol: 0.0, max_matvecs };
+            case.with::<f64, _>(Coupling::All, seed, |p| entropy_rank(p, &budget).unwrap())
+        };
+        for (max_matvecs, seeds, within) in [(100, 6, 0.1), (240, 4, 0.02), (1000, 1, 1e-4)] {
+            for seed in 0..seeds {
+                let e = at(max_matvecs, seed);
+                println!("{max_matvecs}: {} ± {:.1e}, {truth}", e.value, e.standard_error);
+                let off = (e.value - truth).abs();
+                assert!(e.matvecs <= max_matvecs && off <= within * truth && off <= 3.0 * e.standard_error, "{e:?}");
+            }
+        }
     }
 }
 
 #[test]
 fn experiment() {
-    for (name, case, truth) in
-        [("rnn", Case::rnn(), 9.881416885472724), ("gru", Case::gru(), 7.896305028763301)]
-    {
-        for max_matvecs in [100, 240, 1000] {
-            for seed in 0..2 {
-                let now = std::time::Instant::now();
-                let e = case.with::<f64, _>(Coupling::All, seed, |p| entropy_rank(p, &Budget { rtol: 0.0, max_matvecs }).unwrap());
-                println!("{name} {max_matvecs}: {} ± {:.1e}, off {:.1e} {:?}", e.value, e.standard_error, (e.value - truth) / truth, now.elapsed());
-            }
+    use kpflow_core::operator::Dense;
+    let median = |mut v: Vec<f64>| { v.sort_by(f64::total_cmp); v[v.len() / 2] };
+    let m: usize = std::env::var("M").map_or(100, |x| x.parse().unwrap());
+    let budget = Budget { rtol: 0.0, max_matvecs: m };
+    let show = |name: &str, truth: [f64; 2], es: Vec<[Estimate; 2]>| {
+        for i in 0..2 {
+            let off: Vec<f64> = es.iter().map(|e| (e[i].value - truth[i]).abs() / truth[i]).collect();
+            let said: Vec<f64> = es.iter().map(|e| e[i].standard_error / truth[i]).collect();
+            let covered = es.iter().filter(|e| (e[i].value - truth[i]).abs() <= 1.96 * e[i].standard_error).count();
+            println!("{name} {}: off {:.1e} said {:.1e} covered {covered} of {}", ["entropy", "log det"][i], median(off), median(said), es.len());
         }
+    };
+    for (name, values) in [("1/k2", (1..=300).map(|k| 1.0 / (k * k) as f64).collect::<Vec<_>>()), ("1/k", (1..=300).map(|k| 1.0 / k as f64).collect()), ("flat", (1..=300).map(|k| 1.0 + 0.1 * (k as f64).sin()).collect()), ("rank7", (1..=300).map(|k| if k < 8 { 1.0 / k as f64 } else { 0.0 }).collect())] {
+        let noise = (std::env::var("NOISE").map_or(0.01, |x| x.parse().unwrap()), 0);
+        let a = super::tests::hidden(&values);
+        let shape = kpflow_core::Shape::new(3, 1, 100);
+        let op = Dense::new(&a, shape, shape).unwrap();
+        let es = (0..std::env::var("SEEDS").map_or(12, |x| x.parse().unwrap())).map(|seed| { let p = || Problem::new(&op, &Portable, (0, 3), seed, 8, &|_, _, _| ()); [entropy_rank(&p(), &budget).unwrap(), log_det(&p(), &budget, noise).unwrap()] }).collect();
+        show(name, [entropy_rank_of(&values), log_det_of(&values, noise)], es);
+    }
+    if std::env::var("ONLY").is_ok() { return; }
+    for (name, case) in [("chaos", Case::chaos()), ("rnn", Case::rnn()), ("gru", Case::gru())] {
+        let (values, trace) = if name == "chaos" { let d = case.with::<f64, _>(Coupling::All, 0, |p| dense(p).unwrap()); (d.values.clone(), d.trace().value) } else { (vec![], 0.0) };
+        let noise = (if trace > 0.0 { 1e-4 * trace } else { 1.0 }, 0);
+        let truth = match name { "rnn" => [9.881416885472724, 1.0], "gru" => [7.896305028763301, 1.0], _ => [entropy_rank_of(&values), log_det_of(&values, noise)] };
+        let es = (0..std::env::var("SEEDS").map_or(12, |x| x.parse().unwrap())).map(|seed| case.with::<f64, _>(Coupling::All, seed, |p| entropy_rank(p, &budget).unwrap())).map(|e| [e.clone(), e]).collect::<Vec<_>>();
+        let es = if name == "chaos" { (0..std::env::var("SEEDS").map_or(12, |x| x.parse().unwrap())).map(|seed| [es[seed as usize][0].clone(), case.with::<f64, _>(Coupling::All, seed, |p| log_det(p, &budget, noise).unwrap())]).collect() } else { es };
+        show(name, truth, es);
     }
 }
