@@ -272,6 +272,13 @@ pub trait Space {
     fn at_places(&self, columns: &[f64], places: &[usize], vectors: usize) -> Self::Block;
     /// Σ_rest x[k, rest] y[k', rest] of every pair of columns, x the probes `first ..` of signs, over all processes: `[vector][k][k']`.
     fn contract(&self, split: &Split, first: usize, x: &Self::Block, y: &Self::Block) -> Vec<f64>;
+    /// Σ over columns and over what is traced out of x[k, rest] y[k', rest], over all processes: `[k][k']`.
+    fn contract_pairs(&self, split: &Split, x: &Self::Block, y: &Self::Block) -> Vec<f64>;
+    /// In every trajectory by itself, an orthonormal basis of what y's columns have outside of the orthonormal columns of q, of which some may be 0; columns that have
+    /// nothing there become 0. Not summed.
+    fn orthonormal_parts(&self, q: &Self::Block, y: Self::Block) -> Self::Block;
+    /// y −= Z Qᵀ X in every trajectory by itself. Not summed.
+    fn subtract_parts(&self, y: &mut Self::Block, z: &Self::Block, q: &Self::Block, x: &Self::Block);
     /// The signs of probe `first` along what is traced out.
     fn signs(&self, split: &Split, first: usize) -> Vec<f64>;
     /// e_k ⊗ signs for some kept indices k.
