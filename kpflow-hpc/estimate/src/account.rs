@@ -2,6 +2,7 @@
 
 use crate::space::Block;
 use kpflow_core::probe::Distribution;
+use kpflow_core::operator::Properties;
 use kpflow_core::Shape;
 use std::cell::Cell;
 
@@ -185,4 +186,8 @@ pub struct Outline<'a> {
     pub processes: usize,
     /// Bytes of a number.
     pub number: usize,
+    /// What the operator is.
+    pub properties: Properties,
+    /// Whether it is not what that does not claim.
+    pub told_in_full: bool,
 }

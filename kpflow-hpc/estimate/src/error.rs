@@ -11,6 +11,8 @@ pub enum Error {
         /// Methods that do not need it.
         instead: &'static str,
     },
+    /// The method needs an operator that is this, and the operator says that it is not.
+    Unfit(&'static str),
     /// Eigenvalues are asked for of a matrix A with this ‖A − Aᵀ‖/‖A‖.
     NotSymmetric(f64),
     /// A product has infinities, or numbers that are none, where the method cannot go on.
@@ -53,6 +55,7 @@ impl fmt::Display for Error {
             Self::NotPositiveSemidefinite { instead } => {
                 write!(f, "the operator is not positive semidefinite, which this method needs; take {instead}")
             }
+            Self::Unfit(what) => write!(f, "the method needs a {what} operator, and this one says that it is not"),
             Self::NotSymmetric(skew) => write!(f, "the operator is not symmetric: ‖A − Aᵀ‖ = {skew:.1e} ‖A‖"),
             Self::NotFinite => f.write_str("the products are not finite"),
             Self::OutOfRange { epsilon } => {
@@ -77,6 +80,7 @@ impl std::error::Error for Error {
             Self::Stopped(why) => Some(&**why),
             Self::NotPositiveSemidefinite { .. }
             | Self::NotSymmetric(_)
+            | Self::Unfit(_)
             | Self::NotFinite
             | Self::OutOfRange { .. }
             | Self::TooLarge { .. }

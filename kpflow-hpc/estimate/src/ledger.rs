@@ -10,6 +10,7 @@ use crate::whitening::{shares, CHUNK};
 use crate::{tall, Result};
 use faer::Mat;
 use kpflow_core::machine::Portable;
+use kpflow_core::operator::Properties;
 use kpflow_core::Shape;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -86,6 +87,12 @@ impl<'a> Space for Ledger<'_, 'a> {
     }
     fn len(&self) -> usize {
         self.outline.len
+    }
+    fn properties(&self) -> Properties {
+        self.outline.properties
+    }
+    fn is_told_in_full(&self) -> bool {
+        self.outline.told_in_full
     }
     fn block(&self) -> usize {
         self.outline.block
@@ -331,6 +338,29 @@ impl<'a> Space for Ledger<'_, 'a> {
         }
         self.sum_of(m * d * d);
         Vec::new()
+    }
+    fn contract_pairs(&self, split: &Split, x: &Sizes<'a>, _: &Sizes<'a>) -> Vec<f64> {
+        let (d, rest, m) = (split.count(true), split.count(false), x.vectors);
+        let whole = if split.kept[0] { split.shape.len() } else { 0 };
+        self.pass(d * d + 2 * rest * d + whole + if split.kept[0] { x.shape.len() } else { 0 });
+        self.spend(Work::Tall { flops: 2.0 * (rest * d) as f64 * (d * m) as f64 });
+        self.spend(Work::Loop { numbers: 2 * x.shape.len() * m });
+        if split.kept[0] {
+            (0..m).for_each(|_| self.spend(Work::Gather { own: x.shape.len() }));
+        }
+        self.sum_of(d * d);
+        Vec::new()
+    }
+    fn orthonormal_parts(&self, q: &Sizes<'a>, y: Sizes<'a>) -> Sizes<'a> {
+        let (k, m, n) = (q.vectors, y.vectors, y.shape.per_trajectory());
+        self.pass(self.outline.lanes.min(y.shape.trajectories) * (k + m + 1) * n);
+        self.tall(2 * y.shape.len(), m, 2 * k + m);
+        y
+    }
+    fn subtract_parts(&self, y: &mut Sizes<'a>, _: &Sizes<'a>, q: &Sizes<'a>, _: &Sizes<'a>) {
+        let (k, m) = (q.vectors, y.vectors);
+        self.account.pass(self.outline.lanes.min(y.shape.trajectories) * m * k * self.outline.number);
+        self.tall(2 * y.shape.len(), m, k);
     }
     fn signs(&self, split: &Split, _: usize) -> Vec<f64> {
         let numbers = if split.kept[0] { split.shape.len() } else { self.outline.domain.len() };

@@ -31,6 +31,7 @@ mod alignment;
 mod block_krylov;
 mod blocks;
 mod dense;
+mod density;
 mod diagonal;
 mod effective_rank;
 mod error;
@@ -40,13 +41,16 @@ mod lanczos;
 mod learnability;
 mod ledger;
 mod marginal;
+mod marginal_samples;
 mod numbers;
 mod nystrom;
 mod pair_statistic;
 mod partial_trace;
+mod parts;
 mod problem;
 mod product;
 mod qr;
+mod quadrature;
 mod sampling;
 mod singular_triplets;
 mod small;
@@ -63,14 +67,17 @@ pub use alignment::alignment;
 pub use block_krylov::block_krylov;
 pub use blocks::{blocks, dense_blocks, Blocks};
 pub use dense::{dense, require_dense, DenseSpectrum, DENSE_LIMIT};
+pub use density::{density, density_of, Density};
 pub use diagonal::{diagonal, diagonal_of, Diagonal};
 pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
 pub use error::{beyond, Error, Result};
 pub use frobenius::{frobenius, frobenius_deflated};
-pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, log_det, log_det_of, Density};
+pub use lanczos::{entropy_rank, entropy_rank_of, log_det, log_det_of};
+pub use kpflow_core::operator::Properties;
 pub use learnability::{learnability, Learnability};
 pub use ledger::Ledger;
-pub use marginal::{marginal, marginal_of, require_marginal, Marginal, MARGINAL_LIMIT};
+pub use marginal::{marginal, marginal_of, require_marginal, MARGINAL_LIMIT};
+pub use marginal_samples::Marginal;
 pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
 pub use problem::Problem;
 pub use product::{Applied, Function, Product, Sums};
@@ -179,6 +186,8 @@ pub struct Eigenpairs<B> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_cases;
 #[cfg(test)]
 mod tests_lengths;
 #[cfg(test)]

@@ -1,187 +1,286 @@
 //! Marginals: partial traces onto one or two axes of the state.
 
-use crate::sampling::{jackknife, of, pooled, ValueError, MIN_SAMPLES};
-use crate::small::eigen;
-use crate::space::{Budget, Small, Space, TESTS};
+use crate::marginal_samples::{exact, Marginal, Samples, GROUPS};
+use crate::sampling::MIN_SAMPLES;
+use crate::space::{Block, Budget, Small, Space, SKETCHES, TESTS};
 use crate::split::{Kept, Split};
+use crate::trace::{Range, Sketch};
 use crate::{Error, Result, StopReason};
-use kpflow_core::probe::Running;
 use kpflow_core::Shape;
 
 /// The largest marginal.
 pub const MARGINAL_LIMIT: usize = 1024;
-/// Groups of samples that the jackknife leaves out one at a time.
-const GROUPS: usize = 32;
+/// Numbers that the probes of a sketch may have on all processes together.
+const MOST_NUMBERS: usize = 1 << 27;
+/// Samples of d products that show whether structure is all there is.
+const TRIALS: usize = 3;
 
-/// A partial trace with its errors.
-#[derive(Clone, Debug)]
-pub struct Marginal {
-    /// d.
-    pub size: usize,
-    /// `[d, d]`, symmetric.
-    pub matrix: Vec<f64>,
-    /// Standard errors, `[d, d]`.
-    pub errors: Vec<f64>,
-    /// Largest first.
-    pub eigenvalues: Vec<f64>,
-    /// Vector i in row i: the modes along the axis.
-    pub eigenvectors: Vec<f64>,
-    /// tr(M)² / ‖M‖_F² and its standard error.
-    pub effective_rank: ValueError,
-    /// tr M and its standard error.
-    pub trace: ValueError,
-    /// Products spent.
-    pub matvecs: usize,
-    /// Why it stopped.
-    pub stop: StopReason,
-    /// Products, tr M and its standard error on the way.
-    pub history: Vec<[f64; 3]>,
+/// What of A is known by its products with an orthonormal Q: `QQᵀA + AQQᵀ − QQᵀAQQᵀ`; of the rest, `(I − QQᵀ)A(I − QQᵀ)`, there are samples.
+enum Deflation<S: Space> {
+    /// Q of all trajectories together.
+    Whole(Range<S>),
+    /// One in every trajectory, of an operator that does not couple them: as many products span as much in each.
+    Parts {
+        probes: usize,
+        q: S::Block,
+        aq: S::Block,
+    },
 }
 
-impl Marginal {
-    /// What is known without numbers.
-    fn empty(size: usize, matvecs: usize, stop: StopReason) -> Self {
-        Self {
-            size,
-            matrix: Vec::new(),
-            errors: Vec::new(),
-            eigenvalues: Vec::new(),
-            eigenvectors: Vec::new(),
-            effective_rank: (0.0, 0.0),
-            trace: (0.0, 0.0),
-            matvecs,
-            stop,
-            history: Vec::new(),
+impl<S: Space> Deflation<S> {
+    fn new(space: &S, parts: bool) -> Self {
+        match parts {
+            true => Self::Parts { probes: 0, q: space.zeros(0), aq: space.zeros(0) },
+            false => Self::Whole(Range::new(space)),
         }
     }
-}
 
-/// Samples of a matrix: their mean, scatter, and groups for the jackknife.
-struct Samples {
-    size: usize,
-    entries: Vec<Running>,
-    trace: Running,
-    /// Sums of the samples of a group, and how many they are.
-    groups: Vec<(Vec<f64>, f64)>,
-}
-
-impl Samples {
-    fn push(&mut self, sample: &[f64]) {
-        let d = self.size;
-        let symmetric: Vec<f64> = (0..d * d).map(|i| 0.5 * (sample[i] + sample[i % d * d + i / d])).collect();
-        self.entries.iter_mut().zip(&symmetric).for_each(|(e, &x)| e.push(x));
-        self.trace.push((0..d).map(|i| symmetric[i * d + i]).sum());
-        let group = (self.trace.count() as usize - 1) % GROUPS;
-        match self.groups.get_mut(group) {
-            Some((sum, count)) => {
-                sum.iter_mut().zip(&symmetric).for_each(|(s, x)| *s += x);
-                *count += 1.0;
+    /// Goes on to so many probes, two products each; says whether products are finite. Collective.
+    fn extend(&mut self, space: &S, total: usize) -> Result<bool> {
+        match self {
+            Self::Whole(range) => range.extend(space, total),
+            Self::Parts { probes, q, aq } => {
+                if total > *probes {
+                    let y = space.apply(&space.draw(SKETCHES, *probes, total - *probes))?;
+                    if space.dots(&y, &y)?.iter().any(|s| !s.is_finite()) {
+                        return Ok(false);
+                    }
+                    let new = space.orthonormal_parts(q, y);
+                    let image = space.apply(&new)?;
+                    space.append(q, new);
+                    space.append(aq, image);
+                    *probes = total;
+                }
+                Ok(true)
             }
-            None => self.groups.push((symmetric, 1.0)),
         }
     }
 
-    /// tr²/‖M‖²: the square of a noisy matrix is too large, so it is taken from pairs of groups, which have no noise in common.
-    fn effective_rank(&self) -> ValueError {
-        let (d, n) = (self.size, self.groups.len());
-        let means: Vec<Vec<f64>> = self.groups.iter().map(|(s, c)| s.iter().map(|x| x / c).collect()).collect();
-        let traces: Vec<f64> = means.iter().map(|m| (0..d).map(|i| m[i * d + i]).sum()).collect();
-        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-        let whole: Vec<f64> = (0..d * d).map(|i| means.iter().map(|m| m[i]).sum()).collect();
-        let (own, cross): (Vec<f64>, Vec<f64>) = means.iter().map(|m| (dot(m, m), dot(m, &whole))).unzip();
-        let (all, owns, trace) = (dot(&whole, &whole), own.iter().sum::<f64>(), traces.iter().sum::<f64>());
-        let statistic = |without: Option<usize>| {
-            let (count, pairs, trace) = match without {
-                None => (n as f64, all - owns, trace),
-                Some(i) => (n as f64 - 1.0, all - 2.0 * cross[i] + own[i] - (owns - own[i]), trace - traces[i]),
-            };
-            let square = pairs / (count * (count - 1.0));
-            if square > 0.0 {
-                (trace / count).powi(2) / square
-            } else {
-                f64::INFINITY
+    fn vectors(&self) -> usize {
+        match self {
+            Self::Whole(range) => range.q.vectors(),
+            Self::Parts { q, .. } => q.vectors(),
+        }
+    }
+
+    /// Makes y what the rest of A makes of x, where it is A x. Collective.
+    fn rest(&self, space: &S, x: &S::Block, y: &mut S::Block) -> Result<()> {
+        if self.vectors() == 0 {
+            return Ok(());
+        }
+        match self {
+            Self::Whole(range) => {
+                let c = space.gram(&range.q, x)?;
+                space.add_product(y, -1.0, &range.aq, &c);
+                let c = space.gram(&range.q, y)?;
+                space.add_product(y, -1.0, &range.q, &c);
             }
-        };
-        let plain = if all > 0.0 { trace * trace / all } else { 0.0 };
-        if n < 3 || all == 0.0 {
-            return (plain, if all == 0.0 { 0.0 } else { f64::INFINITY });
+            Self::Parts { q, aq, .. } => {
+                space.subtract_parts(y, aq, q, x);
+                let before = space.copy(y);
+                space.subtract_parts(y, q, q, &before);
+            }
         }
-        match jackknife(n, statistic) {
-            (value, error) if value.is_finite() && error.is_finite() => (value, error),
-            _ => (plain, f64::INFINITY),
-        }
+        Ok(())
     }
 
-    fn finish(self, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Marginal {
-        let matrix: Vec<f64> = self.entries.iter().map(Running::mean).collect();
-        let errors = self.entries.iter().map(|e| of(e).1).collect();
-        let (eigenvalues, eigenvectors) = eigen(&matrix, self.size);
-        let (effective_rank, trace) = (self.effective_rank(), of(&self.trace));
-        Marginal {
-            size: self.size,
-            matrix,
-            errors,
-            eigenvalues,
-            eigenvectors,
-            effective_rank,
-            trace,
-            matvecs,
-            stop,
-            history,
+    /// The partial trace of what is known: with W = 2AQ − Q(QᵀAQ) the symmetric part of that of QWᵀ. Collective.
+    fn known(&self, space: &S, split: &Split) -> Result<Vec<f64>> {
+        if self.vectors() == 0 {
+            return Ok(Vec::new());
         }
+        let (Self::Whole(Range { q, aq, .. }) | Self::Parts { q, aq, .. }) = self;
+        let mut w = space.copy(aq);
+        space.scale(&mut w, &vec![2.0; aq.vectors()]);
+        match self {
+            Self::Whole(_) => {
+                let h = space.gram(q, aq)?;
+                space.add_product(&mut w, -1.0, q, &h);
+            }
+            Self::Parts { .. } => space.subtract_parts(&mut w, q, q, aq),
+        }
+        Ok(space.contract_pairs(split, q, &w))
     }
 }
 
 /// Estimates the partial trace of a symmetric operator onto the kept axes: for the time axis `M[t, t'] = Σ_{b,j} A[(b,t,j), (b,t',j)]`. Collective.
 ///
-/// Where ten samples of d products each are within the budget, the probes have structure, e_i ⊗ s with random signs s along the axes that are traced
-/// out: what A couples between different i makes no noise, and A = G ⊗ I is found exactly. Otherwise all signs are random, and one product is a sample of the
-/// whole matrix, Σ_rest x[i, rest] (A x)[i', rest]. A product says as much in the mean either way.
-/// For axes without the trajectory pass the block diagonal ⊕_b A_bb: it has the same marginals, and no noise between trajectories.
-/// **Cost**: the budget or less; GROUPS·d² numbers. **Accuracy**: entrywise standard errors over samples; ‖M‖_F² in the effective rank is
-/// a U-statistic of pairs of samples, its error the jackknife's. `rtol` is on ‖errors‖_F/‖M‖_F. **Errors**: d beyond [`MARGINAL_LIMIT`].
+/// What products with a sketch's range tell is exact, the rest is sampled (Chen et al., arXiv 2310.12364): a product with a probe x of signs is a sample of the whole
+/// matrix, Σ_rest x[i, rest] (R x)[i', rest] of the rest R. Q is a basis of all trajectories, or one in each where the operator says that it is block diagonal:
+/// for axes without the trajectory pass the block diagonal ⊕_b A_bb, which has the same marginals, and no noise between trajectories.
+///
+/// Where a trajectory's numbers are as many as the marginal's, and products for all of them are within the budget, unit vectors in all trajectories at once find it
+/// exactly; those of fewer axes too, as soon as that is cheaper than the samples that the tolerance still asks for. Where twelve times d products are within the
+/// budget three samples of d products each are tried before, e_i ⊗ s with random signs s along the axes that are traced out: they have no noise where A is
+/// G ⊗ I, or is diagonal along those axes, and are all that is needed then.
+/// **Cost**: the budget or less: a third of it for AΩ, at most 128 products, as many for AQ, the others for samples; four blocks of 128 vectors, GROUPS·d² numbers.
+/// **Accuracy**: entrywise standard errors over samples, given Q; ‖M‖_F² in the effective rank is a U-statistic of pairs of samples, its error the jackknife's.
+/// `rtol` is on ‖errors‖_F/‖M‖_F. **Errors**: d beyond [`MARGINAL_LIMIT`]; the operator says that it is not symmetric.
 pub fn marginal<S: Space>(space: &S, budget: &Budget, kept: Kept) -> Result<Marginal> {
+    space.require_symmetric()?;
     let split = Split { shape: space.shape().with_trajectories(space.trajectories()), kept };
     let d = split.count(true);
     require_marginal(d)?;
-    let structured = is_structured(budget.max_matvecs, d);
-    let mut samples =
-        Samples { size: d, entries: vec![Running::default(); d * d], trace: Running::default(), groups: Vec::new() };
-    // Means and scatters of the entries, and the groups of the jackknife.
-    let groups = GROUPS.min(budget.max_matvecs / if structured { d } else { 1 });
-    let _held = space.hold((3 + groups) * d * d);
-    let (mut history, mut stop, mut first) = (Vec::new(), StopReason::Budget, 0);
-    loop {
-        let each = if structured { d } else { 1 };
-        let left = budget.max_matvecs.saturating_sub(space.matvecs()) / each;
-        let m = if structured { left.min(1) } else { left.min(space.block()) };
-        if m == 0 {
-            break;
+    let (parts, own) = (!kept[0] && space.properties().block_diagonal, space.shape().per_trajectory());
+    if parts && d == own && own <= budget.max_matvecs {
+        return by_units(space, &split);
+    }
+    if is_structured(budget.max_matvecs, d) {
+        if let Some(found) = by_structure(space, budget, &split, TRIALS)? {
+            return Ok(found);
         }
-        let new = if structured { by_columns(space, &split, first)? } else { by_signs(space, &split, first, m)? };
-        first += m;
-        if new.iter().any(|x| !x.is_finite()) {
+    }
+    let most = (MOST_NUMBERS / space.len().max(1)).clamp(16, 128);
+    let most = most.min(if parts { own } else { space.rank() });
+    let groups = GROUPS.min(budget.max_matvecs);
+    let _held = space.hold((4 + groups) * d * d);
+    let (mut deflation, mut tests) = (Deflation::new(space, parts), Sketch::new(space, TESTS));
+    let mut samples = Samples::new(d, Vec::new(), space.epsilon());
+    let (mut history, mut stop) = (Vec::new(), StopReason::Budget);
+    let left = budget.max_matvecs.saturating_sub(space.matvecs());
+    if parts && own <= left {
+        space.perhaps(|| by_units(space, &split))?;
+    }
+    // A larger sketch makes all samples anew; once it is as large as it gets samples come and go.
+    let mut looks = space.looks(left.min(3 * most)).into_iter();
+    let mut taken = 0;
+    loop {
+        let finite = match looks.next() {
+            Some(total) => {
+                let k = (total / 3).min(most);
+                let finite = deflation.extend(space, k)?;
+                let known = deflation.known(space, &split)?;
+                samples = Samples::new(d, known, space.epsilon());
+                tests.extend(space, total - 2 * k)?;
+                let finite = finite && space.dots(&tests.y, &tests.y)?.iter().all(|s| s.is_finite());
+                taken = total - 2 * k;
+                for first in (0..if finite { taken } else { 0 }).step_by(space.block()) {
+                    let range = first..(first + space.block()).min(taken);
+                    let x = space.columns(&tests.omega, range.clone());
+                    let y = space.columns(&tests.y, range);
+                    sample(space, &split, &deflation, (first, &x, y), &mut samples)?;
+                }
+                finite
+            }
+            None => {
+                if tests.omega.vectors() > 0 {
+                    tests = Sketch::new(space, TESTS);
+                }
+                let m = space.next_block(budget, usize::MAX);
+                if m == 0 {
+                    break;
+                }
+                let x = space.draw(TESTS, taken, m);
+                let y = space.apply(&x)?;
+                let finite = sample(space, &split, &deflation, (taken, &x, y), &mut samples)?;
+                taken += m;
+                finite
+            }
+        };
+        if !finite {
             stop = StopReason::Overflow;
             break;
         }
-        let done = space.small(Small { flops: 0.0, numbers: 2 * d * d }, |_| {
-            new.chunks((d * d).max(1)).for_each(|s| samples.push(s));
-            let (value, error) = of(&samples.trace);
+        let (done, needed) = space.small(Small { flops: 0.0, numbers: 2 * d * d }, |_| {
+            let (value, error) = samples.trace();
             history.push([space.matvecs() as f64, value, error]);
             space.tell(value, error);
-            let norm: f64 = samples.entries.iter().map(|e| e.mean().powi(2)).sum();
-            let squares: Vec<f64> = samples.entries.iter().map(|e| e.standard_error().powi(2)).collect();
-            let error = pooled(squares.iter().sum(), 0.0, samples.trace.count() as f64 - 1.0);
-            Ok(samples.trace.count() as usize >= MIN_SAMPLES && error <= budget.rtol * norm.sqrt())
+            let (error, norm) = samples.error_and_norm();
+            let enough = samples.count() >= MIN_SAMPLES.min(space.len());
+            let tolerance = budget.rtol.max(4.0 * space.epsilon()) * norm;
+            let more = samples.count() as f64 * ((error / tolerance).powi(2) - 1.0);
+            Ok((enough && error <= tolerance, more))
         })?;
         if space.may_stop(budget, done) {
             stop = StopReason::Tolerance;
             break;
         }
+        if parts && needed >= own as f64 && own <= budget.max_matvecs.saturating_sub(space.matvecs()) {
+            let before = history;
+            let mut found = by_units(space, &split)?;
+            found.history.splice(0..0, before);
+            return Ok(found);
+        }
     }
     let matvecs = space.matvecs();
     let found = space.small(Small::of(d, 10.0, 6 + groups), |_| Ok(Some(samples.finish(matvecs, stop, history))))?;
     Ok(found.unwrap_or_else(|| Marginal::empty(d, matvecs, stop)))
+}
+
+/// Takes samples of products y with the probes `first ..`; says whether they are finite. Collective.
+fn sample<S: Space>(
+    space: &S,
+    split: &Split,
+    deflation: &Deflation<S>,
+    (first, x, mut y): (usize, &S::Block, S::Block),
+    samples: &mut Samples,
+) -> Result<bool> {
+    let d = split.count(true);
+    deflation.rest(space, x, &mut y)?;
+    let new = space.contract(split, first, x, &y);
+    let finite = new.iter().all(|x| x.is_finite());
+    if finite {
+        new.chunks((d * d).max(1)).for_each(|s| samples.push(s));
+    }
+    Ok(finite)
+}
+
+/// The marginal of a block diagonal operator by a unit vector for each number of a trajectory, in all of them at once. Collective.
+fn by_units<S: Space>(space: &S, split: &Split) -> Result<Marginal> {
+    let (d, own) = (split.count(true), space.shape().per_trajectory());
+    // Every number of a trajectory is kept, and those of all are summed.
+    let all = Split { kept: [false, true, true], ..*split };
+    let (signs, places) = (vec![1.0; all.count(false)], split.places());
+    let mut matrix = vec![0.0; d * d];
+    let _held = space.hold(d * d + own);
+    for from in (0..own).step_by(space.block()) {
+        let x = space.structured(&all, &signs, from..(from + space.block()).min(own));
+        let y = space.apply(&x)?;
+        let mut columns = space.contract_columns(&all, &signs, &y);
+        space.sum(&mut columns);
+        space.small(Small::default(), |_| {
+            for (column, (k, r)) in columns.chunks(own).zip(&places.pairs[from..]) {
+                let same = column.iter().zip(&places.pairs).filter(|(_, (_, other))| other == r);
+                same.for_each(|(x, (i, _))| matrix[i * d + k] += x);
+            }
+            Ok(())
+        })?;
+        space.tell(f64::NAN, f64::NAN);
+    }
+    let (matvecs, epsilon) = (space.matvecs(), space.epsilon());
+    let found = space.small(Small::of(d, 10.0, 6), |_| {
+        let finite = matrix.iter().all(|x| x.is_finite());
+        let overflow = || Marginal::empty(d, matvecs, StopReason::Overflow);
+        Ok(Some(if finite { exact(d, matrix, matvecs, epsilon) } else { overflow() }))
+    })?;
+    Ok(found.unwrap_or_else(|| Marginal::empty(d, matvecs, StopReason::Exact)))
+}
+
+/// The mean of so many samples of d products each, if they are the same to rounding, or to a tenth of the tolerance. Collective.
+fn by_structure<S: Space>(space: &S, budget: &Budget, split: &Split, count: usize) -> Result<Option<Marginal>> {
+    let d = split.count(true);
+    let _held = space.hold((3 + count) * d * d);
+    let (mut samples, mut history) = (Samples::new(d, Vec::new(), space.epsilon()), Vec::new());
+    for first in 0..count {
+        let new = by_columns(space, split, first)?;
+        space.small(Small { flops: 0.0, numbers: 2 * d * d }, |_| {
+            if new.iter().all(|x| x.is_finite()) {
+                samples.push(&new);
+                let (value, error) = samples.trace();
+                history.push([space.matvecs() as f64, value, error]);
+                space.tell(value, error);
+            }
+            Ok(())
+        })?;
+    }
+    let done = samples.count() == count && {
+        let (error, norm) = samples.error_and_norm();
+        error <= (0.1 * budget.rtol).max(16.0 * space.epsilon()) * norm
+    };
+    match space.may_stop(budget, done) {
+        true => Ok(Some(samples.finish(space.matvecs(), StopReason::Tolerance, history))),
+        false => Ok(None),
+    }
 }
 
 /// Fails where a marginal of d indices is beyond [`MARGINAL_LIMIT`].
@@ -195,16 +294,9 @@ pub fn require_marginal(d: usize) -> Result<()> {
     }
 }
 
-/// Whether probes have structure: there are enough samples, of d products each, within the budget.
-pub fn is_structured(max_matvecs: usize, d: usize) -> bool {
-    max_matvecs >= MIN_SAMPLES * d
-}
-
-/// One sample a product: random signs everywhere.
-fn by_signs<S: Space>(space: &S, split: &Split, first: usize, m: usize) -> Result<Vec<f64>> {
-    let x = space.draw(TESTS, first, m);
-    let y = space.apply(&x)?;
-    Ok(space.contract(split, first, &x, &y))
+/// Whether probes that have structure are tried: a quarter of the budget is enough for it.
+fn is_structured(max_matvecs: usize, d: usize) -> bool {
+    max_matvecs >= 4 * TRIALS * d
 }
 
 /// One sample of d products: the same signs along what is traced out, one kept index a product.

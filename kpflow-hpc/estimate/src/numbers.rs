@@ -1,6 +1,7 @@
 //! The verbs with numbers.
 
 use crate::factor::{columns, triangle_of_all};
+use crate::parts;
 use crate::problem::Problem;
 use crate::sampling::sketch_sizes;
 use crate::space::{Blank, Budget, Family, Small, Space};
@@ -10,6 +11,7 @@ use crate::whitening::gram_whitened;
 use crate::workers::Workers;
 use crate::{Result, Tall};
 use faer::Mat;
+use kpflow_core::operator::Properties;
 use kpflow_core::{Scalar, Shape};
 use std::ops::Range;
 
@@ -26,6 +28,12 @@ impl<T: Scalar, M: Workers<T>> Space for Problem<'_, T, M> {
     }
     fn len(&self) -> usize {
         self.extent().of_all(self.trajectories)
+    }
+    fn properties(&self) -> Properties {
+        self.told.unwrap_or_else(|| self.product.properties())
+    }
+    fn is_told_in_full(&self) -> bool {
+        self.told.is_some() || self.product.is_told_in_full()
     }
     fn block(&self) -> usize {
         self.block
@@ -318,6 +326,15 @@ impl<T: Scalar, M: Workers<T>> Space for Problem<'_, T, M> {
 
     fn contract(&self, split: &Split, first: usize, x: &Tall<T>, y: &Tall<T>) -> Vec<f64> {
         split.contract(self, first, x, y)
+    }
+    fn contract_pairs(&self, split: &Split, x: &Tall<T>, y: &Tall<T>) -> Vec<f64> {
+        split.contract_pairs(self, x, y)
+    }
+    fn orthonormal_parts(&self, q: &Tall<T>, y: Tall<T>) -> Tall<T> {
+        parts::orthonormal(self.machine, q, y)
+    }
+    fn subtract_parts(&self, y: &mut Tall<T>, z: &Tall<T>, q: &Tall<T>, x: &Tall<T>) {
+        parts::subtract(self.machine, y, z, q, x);
     }
     fn signs(&self, split: &Split, first: usize) -> Vec<f64> {
         split.signs(self, first)

@@ -44,6 +44,39 @@ impl Split {
         all
     }
 
+    /// Where trajectories are kept, each process takes the first factor of all of them, a column after the other.
+    pub(crate) fn contract_pairs<T: Scalar, M: Workers<T>>(
+        &self,
+        problem: &Problem<'_, T, M>,
+        x: &Tall<T>,
+        y: &Tall<T>,
+    ) -> Vec<f64> {
+        let (d, rest, places) = (self.count(true), self.count(false), self.places());
+        let (machine, start, per) = (problem.machine, problem.first, x.shape.per_trajectory());
+        let mut all = vec![0.0f64; d * d];
+        let (mut left, mut right) = (vec![0.0f64; rest * d], vec![0.0f64; rest * d]);
+        let mut whole = if self.kept[0] { vec![0.0f64; problem.trajectories * per] } else { Vec::new() };
+        for v in 0..x.vectors {
+            if self.kept[0] {
+                let own: Vec<f64> = (0..x.shape.trajectories).flat_map(|b| x.part(b, v)).map(|x| x.f64()).collect();
+                problem.sums().gather(&own, start * per, &mut whole);
+                for (b, part) in whole.chunks(per.max(1)).enumerate() {
+                    places.each(b, part, |x, k, r| left[r * d + k] = *x);
+                }
+            }
+            for b in 0..x.shape.trajectories {
+                if !self.kept[0] {
+                    places.each(start + b, x.part(b, v), |x, k, r| left[r * d + k] = x.f64());
+                }
+                places.each(start + b, y.part(b, v), |y, k, r| right[r * d + k] = y.f64());
+            }
+            let (l, r) = (fits(MatRef::new(&left, rest, d, d)), fits(MatRef::new(&right, rest, d, d)));
+            machine.gemm(1.0, fits(Gemm::new(l.t(), r, fits(MatMut::new(&mut all, d, d, d)))), 1.0);
+        }
+        problem.sum(&mut all);
+        all
+    }
+
     /// The sign of what is traced out is the one that the probe has at the first of the kept.
     pub(crate) fn signs<T: Scalar, M: Workers<T>>(&self, problem: &Problem<'_, T, M>, first: usize) -> Vec<f64> {
         let whole = if self.kept[0] {

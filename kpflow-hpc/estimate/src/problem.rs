@@ -6,6 +6,7 @@ use crate::space::{Extent, Space, TESTS};
 use crate::workers::Workers;
 use crate::{Result, Tall};
 use kpflow_core::machine::Portable;
+use kpflow_core::operator::Properties;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, LinearOperator, Scalar, Shape};
 use std::cell::Cell;
@@ -35,6 +36,8 @@ pub struct Problem<'a, T, M = Portable> {
     pub(crate) exponent: i32,
     /// The steps of every trajectory of all processes, where they differ: what is behind an end is no part of the space.
     pub(crate) lengths: Option<&'a [usize]>,
+    /// What the operator is, where it is said in the place of the product.
+    pub(crate) told: Option<Properties>,
     pub(crate) matvecs: Cell<usize>,
 }
 
@@ -81,6 +84,7 @@ impl<'a, T: Scalar, M: Workers<T>> Problem<'a, T, M> {
             replicated: false,
             exponent: 0,
             lengths: None,
+            told: None,
             matvecs: Cell::new(0),
         }
     }
@@ -109,6 +113,31 @@ impl<'a, T: Scalar, M: Workers<T>> Problem<'a, T, M> {
     /// have zeros; no estimate counts those numbers.
     pub fn with_lengths(self, lengths: Option<&'a [usize]>) -> Self {
         Self { lengths, ..self }
+    }
+
+    /// Says what the operator is: symmetric, positive semidefinite, block diagonal, of a rank of at most so much over all processes. What is not claimed is
+    /// denied: an estimator that needs it refuses.
+    ///
+    /// ```
+    /// # use kpflow_estimate::*;
+    /// // uuᵀ.
+    /// let u = |i: usize| (i as f64).sin();
+    /// let a = Function::new(200, |x: &[f64], y: &mut [f64]| {
+    ///     let c: f64 = x.iter().enumerate().map(|(i, x)| u(i) * x).sum();
+    ///     y.iter_mut().enumerate().for_each(|(i, y)| *y = u(i) * c);
+    /// });
+    /// let said = Properties { symmetric: true, positive_semidefinite: true, block_diagonal: true, rank_bound: 1 };
+    /// let problem = Problem::alone(&a, 0).with_properties(said);
+    /// assert_eq!((problem.rank(), problem.len()), (1, 200));
+    /// // 199 of 200 eigenvalues are 0: that costs no product.
+    /// let (found, _) = density(&problem, &Budget { rtol: 0.0, max_matvecs: 40 }, 101)?;
+    /// assert_eq!(found.zero_mass, 0.995);
+    /// let skew = Problem::alone(&a, 0).with_properties(Properties::UNKNOWN);
+    /// assert!(entropy_rank(&skew, &Budget { rtol: 0.1, max_matvecs: 40 }).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn with_properties(self, properties: Properties) -> Self {
+        Self { told: Some(properties), ..self }
     }
 
     /// How much of what is held of a trajectory is part of the space.

@@ -2,6 +2,7 @@
 
 use crate::error::fits;
 use crate::{Result, Tall};
+use kpflow_core::operator::Properties;
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Scalar, Shape};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -16,6 +17,14 @@ pub trait Product<T> {
     ///
     /// **Errors**: it does not go on ([`Error::Stopped`](crate::Error)); then the estimate ends with that.
     fn apply(&self, x: &Tall<T>, columns: Range<usize>, y: &mut Tall<T>) -> Result<()>;
+    /// What is known of the whole operator, over all processes: the same on each of them. Nothing, unless the implementation says more.
+    fn properties(&self) -> Properties {
+        Properties::UNKNOWN
+    }
+    /// Whether what [`properties`](Self::properties) does not claim is not so: then an estimator that needs it refuses. Otherwise it takes its chance.
+    fn is_told_in_full(&self) -> bool {
+        false
+    }
 }
 
 impl<T, P: Product<T> + ?Sized> Product<T> for &P {
@@ -27,6 +36,12 @@ impl<T, P: Product<T> + ?Sized> Product<T> for &P {
     }
     fn apply(&self, x: &Tall<T>, columns: Range<usize>, y: &mut Tall<T>) -> Result<()> {
         (**self).apply(x, columns, y)
+    }
+    fn properties(&self) -> Properties {
+        (**self).properties()
+    }
+    fn is_told_in_full(&self) -> bool {
+        (**self).is_told_in_full()
     }
 }
 
@@ -108,6 +123,9 @@ impl<T: Scalar> Product<T> for Applied<'_, T> {
             (0..m).for_each(|v| y.part_mut(b, first + v).copy_from_slice(&output[(b * m + v) * n_out..][..n_out]));
         }
         Ok(())
+    }
+    fn properties(&self) -> Properties {
+        self.operator.properties()
     }
 }
 

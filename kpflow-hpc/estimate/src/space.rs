@@ -6,10 +6,11 @@
 
 use crate::split::Split;
 use crate::whitener::Whitener;
-use crate::Result;
+use crate::{Error, Result};
 use faer::Mat;
 use kpflow_core::machine::{Kernel, Tasks};
 use kpflow_core::probe::Distribution;
+use kpflow_core::operator::Properties;
 use kpflow_core::Shape;
 use std::ops::Range;
 
@@ -152,6 +153,24 @@ pub trait Space {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// What is known of the operator, over all processes.
+    fn properties(&self) -> Properties;
+    /// Whether the operator is not what [`properties`](Space::properties) does not claim.
+    fn is_told_in_full(&self) -> bool;
+    /// The most that the operator's rank can be, at most n.
+    fn rank(&self) -> usize {
+        self.properties().rank_within(self.len())
+    }
+    /// Fails where the operator says that it is not symmetric.
+    fn require_symmetric(&self) -> Result<()> {
+        let unfit = self.is_told_in_full() && !self.properties().symmetric;
+        if unfit { Err(Error::Unfit("symmetric")) } else { Ok(()) }
+    }
+    /// Fails where the operator says that it is not positive semidefinite.
+    fn require_semidefinite(&self) -> Result<()> {
+        let unfit = self.is_told_in_full() && !self.properties().positive_semidefinite;
+        if unfit { Err(Error::Unfit("positive semidefinite")) } else { Ok(()) }
+    }
     /// Vectors carried through at once.
     fn block(&self) -> usize;
     /// Products spent so far, as if no other estimate had been made before.
@@ -254,6 +273,13 @@ pub trait Space {
     fn at_places(&self, columns: &[f64], places: &[usize], vectors: usize) -> Self::Block;
     /// Σ_rest x[k, rest] y[k', rest] of every pair of columns, x the probes `first ..` of signs, over all processes: `[vector][k][k']`.
     fn contract(&self, split: &Split, first: usize, x: &Self::Block, y: &Self::Block) -> Vec<f64>;
+    /// Σ over columns and over what is traced out of x[k, rest] y[k', rest], over all processes: `[k][k']`.
+    fn contract_pairs(&self, split: &Split, x: &Self::Block, y: &Self::Block) -> Vec<f64>;
+    /// In every trajectory by itself, an orthonormal basis of what y's columns have outside of the orthonormal columns of q, of which some may be 0; columns that have
+    /// nothing there become 0. Not summed.
+    fn orthonormal_parts(&self, q: &Self::Block, y: Self::Block) -> Self::Block;
+    /// y −= Z Qᵀ X in every trajectory by itself. Not summed.
+    fn subtract_parts(&self, y: &mut Self::Block, z: &Self::Block, q: &Self::Block, x: &Self::Block);
     /// The signs of probe `first` along what is traced out.
     fn signs(&self, split: &Split, first: usize) -> Vec<f64>;
     /// e_k ⊗ signs for some kept indices k.

@@ -58,7 +58,7 @@ fn densities_and_atoms() {
     let values = [vec![3.0; 5], vec![1.0; 15], vec![0.0; 40]].concat();
     let trapezoid =
         |x: &[f64], y: &[f64]| (1..x.len()).map(|i| 0.5 * (x[i] - x[i - 1]) * (y[i] + y[i - 1])).sum::<f64>();
-    let exact = density_of(&values, 401, 1e-16);
+    let exact = density_of(&values, 401, 1e-16, usize::MAX);
     assert!((exact.zero_mass - 2.0 / 3.0).abs() < 1e-12);
     with(&values, 1, 8, |p| {
         let (found, estimate) = density(p, &Budget { rtol: 0.0, max_matvecs: 400 }, 401).unwrap();

@@ -25,25 +25,26 @@ pub(crate) struct Pairs {
 }
 
 impl Core {
-    /// Factors H, whose entries are right to `epsilon` of the largest.
+    /// Factors H, of which what is below `noise` may be rounding, of products that are right to `epsilon`.
     ///
     /// **Errors**: H is clearly not positive semidefinite, and then neither is A.
-    pub fn new(h: &Mat<f64>, epsilon: f64) -> Result<Self> {
+    pub fn new(h: &Mat<f64>, noise: f64, epsilon: f64) -> Result<Self> {
         let m = h.nrows();
-        let noise = 10.0 * epsilon * (m as f64);
+        // What the factorisation itself rounds.
+        let own = 10.0 * f64::EPSILON * (m as f64);
         if let Ok(llt) = h.llt(Side::Lower) {
             let l = llt.L();
-            if slope(l) > noise {
+            if slope(l) > own && least(l).powi(2) > noise {
                 return Ok(Self::Full(Mat::from_fn(m, m, |i, j| if i >= j { l[(i, j)] } else { 0.0 })));
             }
         }
         let eigen = h.self_adjoint_eigen(Side::Lower).map_err(|_| Error::NotFinite)?;
         let (s, u) = (eigen.S().column_vector(), eigen.U());
         let largest = (0..m).fold(0.0, |a: f64, i| a.max(s[i].abs()));
-        if (0..m).any(|i| s[i] < -100.0 * noise * largest) {
+        if (0..m).any(|i| s[i] < -(1000.0 * epsilon * m as f64 * largest).max(noise)) {
             return Err(Error::NotPositiveSemidefinite { instead: "hutchinson, hutchpp or xtrace" });
         }
-        let (kept, left): (Vec<usize>, Vec<usize>) = (0..m).partition(|&i| s[i] > noise * largest);
+        let (kept, left): (Vec<usize>, Vec<usize>) = (0..m).partition(|&i| s[i] > (own * largest).max(noise));
         let pairs = |of: Vec<usize>| Pairs {
             vectors: Mat::from_fn(m, of.len(), |i, k| u[(i, of[k])]),
             values: of.iter().map(|&i| s[i]).collect(),
@@ -54,14 +55,6 @@ impl Core {
     /// Whether H has fewer independent columns than it has columns: then Ω has seen all of A, to rounding.
     pub fn is_deficient(&self) -> bool {
         matches!(self, Self::Deficient { .. })
-    }
-
-    /// tr H, of the factor.
-    pub fn squared_norm(&self) -> f64 {
-        match self {
-            Self::Full(l) => l.squared_norm_l2(),
-            Self::Deficient { kept, .. } => kept.values.iter().sum(),
-        }
     }
 
     /// Whether Gram matrices of products are good enough: F YᵀY Fᵀ is right to rounding times the condition of H. Never in single precision.
@@ -88,6 +81,11 @@ impl Core {
             }
         }
     }
+}
+
+/// The least of a triangle's pivots.
+fn least(l: MatRef<'_, f64>) -> f64 {
+    (0..l.nrows()).fold(f64::INFINITY, |least, i| least.min(l[(i, i)]))
 }
 
 /// How small the least of a triangle's pivots is against the largest, squared: LLᵀ is conditioned no better than one over that.

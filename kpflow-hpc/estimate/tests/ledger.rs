@@ -139,6 +139,8 @@ fn same<T: Scalar>(
         lanes: 1,
         processes: 1,
         number: std::mem::size_of::<T>(),
+        properties: Properties::UNKNOWN,
+        told_in_full: false,
     };
     without(&Ledger::new(outline, &account, &told)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let ratio = account.most() as f64 / taken as f64;

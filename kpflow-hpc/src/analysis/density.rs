@@ -57,13 +57,13 @@ pub const ZERO_MASS: Output = Output {
     name: "zero_mass",
     error: Some(ZERO_MASS_ERROR.name),
     compared: Compared::Estimate,
-    meaning: "The share of eigenvalues that were found to be 0, an atom.",
+    meaning: "The share of eigenvalues that are 0, an atom: 1 − rank bound / n, or what was found at rounding if that is more.",
     ..PLAIN
 };
 
 /// The error of that.
 pub const ZERO_MASS_ERROR: Output =
-    Output { name: "zero_mass_error", meaning: "The standard error of zero_mass.", ..PLAIN };
+    Output { name: "zero_mass_error", meaning: "The standard error of zero_mass: how much more it may be.", ..PLAIN };
 
 /// The width of the Gaussians.
 pub const WIDTH: Output = Output {
@@ -89,7 +89,11 @@ pub const DENSITY: Quantity = Quantity {
         STANDARD_ERROR_OF_A,
         ZERO_MASS,
         ZERO_MASS_ERROR,
-        Output { name: "zero_mass_bound", meaning: "No more than this share can be 0.", ..PLAIN },
+        Output {
+            name: "zero_mass_bound",
+            meaning: "No more than this share can be 0, the sampling error of the bound included.",
+            ..PLAIN
+        },
         GRID,
         CURVE,
         CURVE_ERRORS,
@@ -120,7 +124,7 @@ const POINTS: usize = 401;
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let (spectrum, space) = (c.dense()?, c.space(View::All)?);
     let density =
-        space.small(Small::default(), |_| Ok(estimate::density_of(&spectrum.values, POINTS, space.epsilon())))?;
+        space.small(Small::default(), |_| Ok(estimate::density_of(&spectrum.values, POINTS, space.epsilon(), space.rank())))?;
     Ok(Found { history: Vec::new(), ..Found::of((spectrum.trace(), "dense")) }.with(curves(density)))
 }
 

@@ -289,6 +289,8 @@ impl<'a, T: Real> Context for Planned<'a, T> {
             lanes: rank.machine.lanes,
             processes: rank.grid[0],
             number: std::mem::size_of::<T>(),
+            properties: seen.operator.properties(),
+            told_in_full: true,
         };
         Ok(Ledger::new(outline, self.account, seen))
     }

@@ -7,6 +7,7 @@ pub use memo::Memo;
 use crate::engine::{Engine, Real};
 use crate::error::{fits, Result};
 use crate::journal::{Journal, Rows};
+use kpflow_core::operator::Properties;
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 use kpflow_estimate::{Product, Sums, Tall};
 use std::cell::RefCell;
@@ -100,6 +101,13 @@ impl<T: Real> Product<T> for Products<'_, T> {
             None => self.compute(x, columns.clone(), y, columns.start),
         }
         Ok(())
+    }
+    /// Of the operators of a model: over all ranks.
+    fn properties(&self) -> Properties {
+        self.operator.properties()
+    }
+    fn is_told_in_full(&self) -> bool {
+        true
     }
 }
 

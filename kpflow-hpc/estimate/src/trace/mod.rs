@@ -49,6 +49,21 @@ struct Grams {
     form: Mat<f64>,
     /// ‖Y‖_F².
     squared: f64,
+    /// What rounding makes of an entry of ΩᵀY, made symmetric.
+    noise: f64,
+}
+
+/// The root mean square of the skew part of ΩᵀY, from pairs of entries that are equal but for rounding: what is left of an entry's rounding in the symmetric part.
+/// At least what a product that is rounded once has.
+pub(crate) fn noise_of(pairs: impl Iterator<Item = (f64, f64)>, epsilon: f64) -> f64 {
+    let (mut squares, mut count, mut largest) = (0.0, 0.0, 0.0f64);
+    for (a, b) in pairs {
+        squares += 0.25 * (a - b) * (a - b);
+        count += 1.0;
+        largest = largest.max(a.abs());
+    }
+    let measured = if count > 0.0 { f64::sqrt(squares / count) } else { 0.0 };
+    measured.max(0.1 * epsilon * largest)
 }
 
 /// What a Nyström approximation of A + ν, ν = ε‖Y‖_F/√n, is made of: with the shift its factors exist whatever the rank of A is.
@@ -59,6 +74,10 @@ pub(crate) struct Factors {
     pub shift: f64,
     /// ΩᵀΩ.
     pub own: Mat<f64>,
+    /// ΩᵀAΩ.
+    pub form: Mat<f64>,
+    /// What rounding makes of an entry of that.
+    pub noise: f64,
     /// H = Ωᵀ(A + ν)Ω.
     pub core: Core,
     /// F with FᵀF = H⁺.
@@ -77,16 +96,21 @@ struct Begun {
     epsilon: f64,
 }
 
+/// How far above the norm of rounding a direction is seen.
+const MARGIN: f64 = 5.0;
+
 impl Grams {
     /// Begins the factors; `None` where products are not finite.
     fn begin(self, n: usize, epsilon: f64) -> Result<Option<Begun>> {
-        let Grams { own, form, squared } = &self;
+        let Grams { own, form, squared, noise } = &self;
         let m = own.nrows();
         if !squared.is_finite() {
             return Ok(None);
         }
         let shift = epsilon * (squared / n as f64).sqrt();
-        let core = Core::new(&Mat::from_fn(m, m, |i, j| form[(i, j)] + shift * own[(i, j)]), epsilon)?;
+        // The norm of a symmetric matrix of such entries is 2√m of one.
+        let noise = MARGIN * 2.0 * (m as f64).sqrt() * noise;
+        let core = Core::new(&Mat::from_fn(m, m, |i, j| form[(i, j)] + shift * own[(i, j)]), noise, epsilon)?;
         let root = core.whiten(Mat::identity(m, m).as_ref());
         Ok(Some(Begun { grams: self, n, shift, core, root, epsilon }))
     }
@@ -107,15 +131,17 @@ impl Begun {
 
     fn end(self, inside: Mat<f64>) -> Factors {
         let Self { grams, n, shift, core, root, .. } = self;
-        Factors { n, shift, own: grams.own, core, root, inside }
+        Factors { n, shift, own: grams.own, form: grams.form, noise: grams.noise, core, root, inside }
     }
 }
 
 /// The factors of the Nyström approximation that one trajectory's probes and products make of its diagonal block; `None` where products are not finite.
 pub(crate) fn factors_of(omega: &Mat<f64>, y: &Mat<f64>, epsilon: f64) -> Result<Option<Factors>> {
     let form = omega.transpose() * y;
-    let form = Mat::from_fn(form.nrows(), form.ncols(), |i, j| 0.5 * (form[(i, j)] + form[(j, i)]));
-    let grams = Grams { own: omega.transpose() * omega, form, squared: y.squared_norm_l2() };
+    let m = form.nrows();
+    let noise = noise_of((0..m).flat_map(|i| (0..i).map(|j| (form[(i, j)], form[(j, i)])).collect::<Vec<_>>()), epsilon);
+    let form = Mat::from_fn(m, m, |i, j| 0.5 * (form[(i, j)] + form[(j, i)]));
+    let grams = Grams { own: omega.transpose() * omega, form, squared: y.squared_norm_l2(), noise };
     let Some(begun) = grams.begin(omega.nrows(), epsilon)? else { return Ok(None) };
     let inside = if begun.is_mild() {
         begun.inside(&(y.transpose() * y))
@@ -124,6 +150,19 @@ pub(crate) fn factors_of(omega: &Mat<f64>, y: &Mat<f64>, epsilon: f64) -> Result
         z.transpose() * &z
     };
     Ok(Some(begun.end(inside)))
+}
+
+/// [`noise_of`] ΩᵀY, of which `form` was made above the diagonal alone: some entries once more, from below. Collective.
+fn noise<S: Space>(space: &S, omega: &S::Block, y: &S::Block, form: &Mat<f64>) -> Result<f64> {
+    /// Columns.
+    const SOME: usize = 8;
+    let m = y.vectors();
+    let first = m.saturating_sub(SOME);
+    let below = space.gram(&space.columns(omega, first..m), y)?;
+    space.small(Small::default(), |_| {
+        let entry = |i: usize, j: usize| (form[(j, i)], below[(i - first) * m + j]);
+        Ok(noise_of((first..m).flat_map(|i| (0..i).map(move |j| entry(i, j))), space.epsilon()))
+    })
 }
 
 /// A symmetric Xᵀ Y that grows with its columns: what is known of the first ones is not computed again.
@@ -196,8 +235,9 @@ impl<S: Space> Sketch<S> {
         } else {
             (own.grow(space, omega, omega)?.clone(), form.grow(space, omega, y)?.clone())
         };
+        let noise = noise(space, omega, y, &form)?;
         // A factor, a root of its inverse, and whitened Gram matrices.
-        let begun = space.small(Small::of(m, 2.0, 6), |_| Grams { own, form, squared }.begin(n, epsilon))?;
+        let begun = space.small(Small::of(m, 2.0, 6), |_| Grams { own, form, squared, noise }.begin(n, epsilon))?;
         let inside = match &begun {
             Some(begun) if begun.is_mild() => {
                 let square = square.grow(space, y, y)?;

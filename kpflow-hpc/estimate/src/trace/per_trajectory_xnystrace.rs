@@ -2,9 +2,11 @@
 
 use super::xnystrace::{exchangeable, floor, small};
 use super::{factors_of, Sketch};
+use crate::factor::trace;
 use crate::sampling::{grow, pooled, ValueError};
 use crate::space::{Budget, Small, Space, SKETCHES};
 use crate::{Error, Estimate, Result};
+use faer::linalg::solvers::Solve;
 use faer::Mat;
 use kpflow_core::machine::{Kernel, Tasks};
 
@@ -90,6 +92,15 @@ impl<S: Space> Ladder<S> {
     }
 }
 
+/// The trace of A = YΩ⁻¹, of as many probes as there are numbers, and its error: A is symmetric but for what rounding, and the condition of the probes, have
+/// made of it. Of n rows that err independently the trace has the n-th part of the squares, and the skew part half of them.
+fn whole(omega: &Mat<f64>, y: &Mat<f64>) -> ValueError {
+    let n = omega.nrows();
+    let a = omega.transpose().partial_piv_lu().solve(y.transpose());
+    let skew = (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| (a[(i, j)] - a[(j, i)]).powi(2)).sum::<f64>();
+    (trace(&a), (skew / n as f64).sqrt())
+}
+
 /// What a look at m probes of one trajectory takes: three Gram matrices and two more passes over products that are whitened, and small factors.
 pub fn look(per_trajectory: usize, m: usize) -> Small {
     let of = small(m);
@@ -105,8 +116,11 @@ pub fn look_at(
     y: &Mat<f64>,
     epsilon: f64,
 ) -> Result<ValueError> {
+    if omega.ncols() == omega.nrows() {
+        return Ok(whole(omega, y));
+    }
     match factors_of(omega, y, epsilon)? {
-        Some(factors) => exchangeable(machine, &factors, epsilon),
+        Some(factors) => exchangeable(machine, &factors),
         None => Ok((f64::NAN, f64::NAN)),
     }
 }

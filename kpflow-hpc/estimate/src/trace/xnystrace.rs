@@ -31,7 +31,7 @@ pub fn xnystrace<S: Space>(space: &S, budget: &Budget) -> Result<Estimate> {
         space.small(small(total), |machine| {
             let Some(factors) = &factors else { return Ok((f64::NAN, f64::NAN)) };
             let epsilon = space.epsilon();
-            let (value, error) = exchangeable(machine, factors, epsilon)?;
+            let (value, error) = exchangeable(machine, factors)?;
             Ok((value, floor(error * student(total as f64 - 1.0), value, epsilon)))
         })
     })
@@ -42,24 +42,25 @@ pub(super) fn small(m: usize) -> Small {
     Small::of(m, 12.0, 11)
 }
 
-/// The mean of the m estimates of the trace of an operator whose products are right to `epsilon`, each with another probe left out, and its standard error by the jackknife.
+/// The mean of the m estimates of the trace, each with another probe left out, and its standard error by the jackknife.
 pub(super) fn exchangeable(
     machine: &(impl Tasks + Kernel<f64>),
     factors: &Factors,
-    epsilon: f64,
 ) -> Result<ValueError> {
-    let Factors { n, shift, own, core, root, inside } = factors;
+    let Factors { n, shift, own, form, noise, core, root, inside } = factors;
     let (n, m) = (*n as f64, own.nrows());
-    let trace = trace(inside) - shift * n;
+    let known = trace(inside) - shift * n;
     // Probes are known better than products with them.
-    let probes = Core::new(own, f64::EPSILON)?;
+    let probes = Core::new(own, 0.0, f64::EPSILON)?;
     if probes.is_deficient() {
-        return Ok((trace, f64::INFINITY));
+        return Ok((known, f64::INFINITY));
     }
     if let Core::Deficient { kept, left } = core {
         let dimensions = n - kept.values.len() as f64;
         let (rest, error) = beyond(left, (own, &probes), *shift, dimensions)?;
-        return Ok((trace + rest, error));
+        let roots: Vec<f64> = kept.values.iter().map(|s| s.sqrt()).collect();
+        let lost = Mat::from_fn(roots.len(), roots.len(), |i, j| inside[(i, j)] / (roots[i] * roots[j]));
+        return Ok((known + rest, error.hypot(rounded(*noise, n, &lost))));
     }
     let probes = probes.whiten(Mat::identity(m, m).as_ref());
     let (p, o) = (gram(machine, root), gram(machine, &probes));
@@ -67,19 +68,31 @@ pub(super) fn exchangeable(
     let half = product(machine, inside.as_ref(), root.as_ref());
     let lost = product(machine, root.transpose(), half.as_ref());
     // Probe i is left out and what is left of it outside of the others, of squared norm 1/o_ii, counts as it should, n − m + 1 in the mean.
-    let one = |i: usize| trace - lost[(i, i)] / p[(i, i)] + (n - m as f64 + 1.0) * o[(i, i)] / p[(i, i)];
+    let one = |i: usize| known - lost[(i, i)] / p[(i, i)] + (n - m as f64 + 1.0) * o[(i, i)] / p[(i, i)];
     let value = (0..m).map(one).sum::<f64>() / m as f64;
     // Without probe i altogether, j is left out of the others.
     let two = |i: usize, j: usize| {
         let determinant = p[(i, i)] * p[(j, j)] - p[(i, j)] * p[(i, j)];
         let both = p[(j, j)] * lost[(i, i)] + p[(i, i)] * lost[(j, j)] - 2.0 * p[(i, j)] * lost[(i, j)];
         let outside = o[(j, j)] - o[(i, j)] * o[(i, j)] / o[(i, i)];
-        trace + (-both + (n - m as f64 + 2.0) * outside * p[(i, i)]) / determinant
+        known + (-both + (n - m as f64 + 2.0) * outside * p[(i, i)]) / determinant
     };
     let error = jackknife_error(&leaving_out(machine, m, two));
-    // As many probes as there are numbers leave nothing out but the rounding, at random, of H's entries, of which a trace tr((ΩᵀΩ)⁻¹H) is made.
-    let rounding = epsilon * core.squared_norm() / m as f64 * o.norm_l2();
-    Ok((value, if m as f64 == n { rounding } else { error }))
+    if m as f64 == n {
+        // As many probes as there are numbers leave nothing out: the trace is tr((ΩᵀΩ)⁻¹ΩᵀAΩ), and its error what rounding has made of both factors.
+        let through = product(machine, o.as_ref(), form.as_ref());
+        let sandwiched = product(machine, through.as_ref(), o.as_ref());
+        let of_probes = f64::EPSILON * (0..m).fold(0.0, |a: f64, i| a.max(own[(i, i)]));
+        let error = std::f64::consts::SQRT_2 * noise * o.norm_l2() + of_probes * sandwiched.norm_l2();
+        return Ok((trace(&through), error));
+    }
+    Ok((value, error.hypot(rounded(*noise, n, &lost))))
+}
+
+/// What rounding makes of tr(Y H⁻¹ Yᵀ), where an entry of H has so much of it and H⁻¹YᵀYH⁻¹ is `lost`: by way of H, and by way of Y.
+fn rounded(noise: f64, n: f64, lost: &Mat<f64>) -> f64 {
+    let by_y = 2.0 * (trace(lost).max(0.0) / n).sqrt();
+    std::f64::consts::SQRT_2 * noise * lost.norm_l2().hypot(by_y)
 }
 
 fn gram(machine: &(impl Tasks + Kernel<f64>), x: &Mat<f64>) -> Mat<f64> {
