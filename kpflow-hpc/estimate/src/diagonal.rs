@@ -1,6 +1,7 @@
 //! The diagonal, and the lengths of the rows.
 
-use crate::sampling::{of, skew, student, ValueError, MIN_SAMPLES};
+use crate::interval::{Bar, Z};
+use crate::sampling::{of, student, ValueError, MIN_SAMPLES};
 use crate::space::{Budget, Space, TESTS};
 use crate::trace::{Range, Sketch};
 use crate::{Result, StopReason};
@@ -37,7 +38,7 @@ const MAX_SKETCH: usize = 128;
 /// afterwards.
 /// **Cost**: one product a sample (Bekas, Kokiopoulou and Saad 2007); k = a quarter of the budget, at most 128, for AΩ, as many for AQ. 2·n·k flops a sample beside it. **Accuracy**: unbiased but for the
 /// root of a row's norm; a sample of A_ii has variance ‖A_i‖² − A_ii² of what is left. Standard errors are the samples', given Q, entry by entry; `rtol` is on
-/// ‖errors‖/‖diagonal‖. Where Q spans all of A nothing is left to sample, and the errors are rounding.
+/// 1.96 ‖errors‖/‖diagonal‖. Where Q spans all of A nothing is left to sample, and the errors are rounding.
 pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<Diagonal<S::Block>> {
     let k = if deflate { (budget.max_matvecs / 4).min(MAX_SKETCH).min(space.len()) } else { 0 };
     let mut range = Range::new(space);
@@ -86,7 +87,7 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
         let squares = [space.dots(&errors, &errors)?, space.dots(&found, &found)?];
         let [error, size] = squares.map(|s| s.iter().sum::<f64>().sqrt());
         let rounding = error <= 2.0 * space.epsilon() * size;
-        if taken >= MIN_SAMPLES && space.may_stop(error <= budget.rtol * size || rounding) {
+        if taken >= MIN_SAMPLES && space.may_stop(Z * error <= budget.rtol * size || rounding) {
             stop = StopReason::Tolerance;
             break;
         }
@@ -127,7 +128,7 @@ fn entries<S: Space>(
         // Differences of sums are right to rounding of the sums.
         let least = epsilon * (x[0].abs() + (x[2] / n).abs().sqrt());
         let sampled = if variance > 0.0 { variance.sqrt() * wide } else { 0.0 };
-        let sampled = if are_squares && x[1] > 0.0 { sampled * skew(variance.sqrt() * n / x[1]) } else { sampled };
+        let sampled = if are_squares && x[1] > 0.0 { Bar::positive(x[1] / n, sampled).error } else { sampled };
         sampled.max(if x[0] == 0.0 && x[2] == 0.0 { 0.0 } else { least })
     });
     [mean, errors]
@@ -161,7 +162,7 @@ mod tests {
     /// Of every entry of a block, as an estimate.
     fn entry(found: &Diagonal<Tall<f64>>, i: usize, row: bool) -> Estimate {
         let (x, e) = if row { (&found.rows, &found.row_errors) } else { (&found.diagonal, &found.diagonal_errors) };
-        Estimate { value: x.data[i], standard_error: e.data[i], ..Estimate::exact(0.0, 0) }
+        Estimate::new(x.data[i], e.data[i], 0, StopReason::Budget, Vec::new())
     }
 
     #[test]
@@ -184,7 +185,7 @@ mod tests {
                 }
                 let of_trace = |p: &Problem<'_, f64>| {
                     let (value, standard_error) = run(p).trace;
-                    Estimate { value, standard_error, ..Estimate::exact(0.0, 0) }
+                    Estimate::new(value, standard_error, 0, StopReason::Budget, Vec::new())
                 };
                 let (covered, _) = coverage(trace, |seed| with(&values, seed, 8, of_trace));
                 assert!(covered >= 176, "the trace: {covered}");

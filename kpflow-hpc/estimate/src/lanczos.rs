@@ -1,5 +1,6 @@
 //! Stochastic Lanczos quadrature: the spectral measure of an operator as random vectors see it.
 
+use crate::interval::{Bar, Z};
 use crate::sampling::{jackknife, mean, ValueError};
 use crate::small::eigen;
 use crate::space::{Budget, Small, Space, TESTS};
@@ -275,7 +276,7 @@ fn run<S: Space>(
         let (value, error) = space.small(Small::default(), |_| Ok(value(&quadrature)))?;
         history.push([space.matvecs() as f64, value, error]);
         space.tell(value, error);
-        if space.may_stop(error <= budget.rtol.max(4.0 * space.epsilon()) * value.abs()) {
+        if space.may_stop(Z * Bar::positive(value, error).error <= budget.rtol.max(4.0 * space.epsilon()) * value.abs()) {
             stop = StopReason::Tolerance;
             break;
         }
@@ -284,7 +285,7 @@ fn run<S: Space>(
         return Ok((quadrature, Estimate::overflow(space.matvecs(), history)));
     }
     let (value, standard_error) = history.last().map_or((0.0, f64::INFINITY), |h| (h[1], h[2]));
-    Ok((quadrature, Estimate { value, standard_error, matvecs: space.matvecs(), stop, history }))
+    Ok((quadrature, Estimate::positive(value, standard_error, space.matvecs(), stop, history)))
 }
 
 /// Ten probes at least, where the budget allows: fewer say little of their own scatter.

@@ -1,5 +1,6 @@
 //! Marginals: partial traces onto one or two axes of the state.
 
+use crate::interval::Z;
 use crate::sampling::{jackknife, of, pooled, ValueError, MIN_SAMPLES};
 use crate::small::eigen;
 use crate::space::{Budget, Small, Space, TESTS};
@@ -139,7 +140,7 @@ impl Samples {
 /// whole matrix, Σ_rest x[i, rest] (A x)[i', rest]. A product says as much in the mean either way.
 /// For axes without the trajectory pass the block diagonal ⊕_b A_bb: it has the same marginals, and no noise between trajectories.
 /// **Cost**: the budget or less; GROUPS·d² numbers. **Accuracy**: entrywise standard errors over samples; ‖M‖_F² in the effective rank is
-/// a U-statistic of pairs of samples, its error the jackknife's. `rtol` is on ‖errors‖_F/‖M‖_F. **Errors**: d beyond [`MARGINAL_LIMIT`].
+/// a U-statistic of pairs of samples, its error the jackknife's. `rtol` is on 1.96 ‖errors‖_F/‖M‖_F. **Errors**: d beyond [`MARGINAL_LIMIT`].
 pub fn marginal<S: Space>(space: &S, budget: &Budget, kept: Kept) -> Result<Marginal> {
     let split = Split { shape: space.shape().with_trajectories(space.trajectories()), kept };
     let d = split.count(true);
@@ -172,7 +173,7 @@ pub fn marginal<S: Space>(space: &S, budget: &Budget, kept: Kept) -> Result<Marg
             let norm: f64 = samples.entries.iter().map(|e| e.mean().powi(2)).sum();
             let squares: Vec<f64> = samples.entries.iter().map(|e| e.standard_error().powi(2)).collect();
             let error = pooled(squares.iter().sum(), 0.0, samples.trace.count() as f64 - 1.0);
-            Ok(samples.trace.count() as usize >= MIN_SAMPLES && error <= budget.rtol * norm.sqrt())
+            Ok(samples.trace.count() as usize >= MIN_SAMPLES && Z * error <= budget.rtol * norm.sqrt())
         })?;
         if space.may_stop(done) {
             stop = StopReason::Tolerance;
