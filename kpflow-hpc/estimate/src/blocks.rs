@@ -48,10 +48,10 @@ pub fn dense_blocks(spectrum: &DenseSpectrum, part_of: &[usize], parts: usize, m
 /// Estimates the blocks of a symmetric operator from Rademacher probes that live on one part each: E‖A_ba x_a‖² = ‖A_ba‖_F² and
 /// E x_aᵀ A x_a = tr A_aa. Collective.
 ///
-/// **Cost**: `budget.max_matvecs` products, the same number for each part. **Accuracy**: 1.96 of the errors are the wider halves of 95 %
+/// **Cost**: at most `budget.max_matvecs` products, the same number for each part, but one for each; of one nothing is known of the error. **Accuracy**: 1.96 of the errors are the wider halves of 95 %
 /// intervals, those of sums of squares, with Student's factor; a norm is averaged over its two transposes.
 pub fn blocks<S: Space>(space: &S, budget: &Budget, part_of: &[usize], parts: usize) -> Result<Blocks> {
-    let samples = (budget.max_matvecs / parts.max(1)).max(2);
+    let samples = (budget.max_matvecs / parts.max(1)).max(1);
     let mut energy = vec![Forms::default(); parts * parts];
     let mut trace = vec![Forms::default(); parts];
     for a in 0..parts {

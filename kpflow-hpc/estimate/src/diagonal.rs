@@ -1,7 +1,7 @@
 //! The diagonal, and the lengths of the rows.
 
-use crate::interval::{Bar, Z};
-use crate::sampling::{of, student, ValueError, MIN_SAMPLES};
+use crate::interval::Bar;
+use crate::sampling::{of, student, within, ValueError, MIN_SAMPLES};
 use crate::space::{Budget, Space, TESTS};
 use crate::trace::{Range, Sketch};
 use crate::{Result, StopReason};
@@ -87,7 +87,7 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
         let squares = [space.dots(&errors, &errors)?, space.dots(&found, &found)?];
         let [error, size] = squares.map(|s| s.iter().sum::<f64>().sqrt());
         let rounding = error <= 2.0 * space.epsilon() * size;
-        if taken >= MIN_SAMPLES && space.may_stop(Z * error <= budget.rtol * size || rounding) {
+        if taken >= MIN_SAMPLES && space.may_stop(within(budget.rtol, error, size) || rounding) {
             stop = StopReason::Tolerance;
             break;
         }

@@ -1,8 +1,8 @@
 //! Ranks that are not whole numbers: effective rank and stable rank.
 
+use crate::interval::Bar;
 use crate::pair_statistic::{ratio, trace_mean};
-use crate::interval::{Bar, Z};
-use crate::sampling::{jackknife, sample, MIN_SAMPLES};
+use crate::sampling::{jackknife, sample, within, MIN_SAMPLES};
 use crate::space::{Budget, Small, Space, TESTS};
 use crate::{Estimate, Result, StopReason};
 
@@ -90,7 +90,7 @@ fn combined(parts: [&Estimate; 2], bar: Bar, rtol: f64, history: Vec<[f64; 3]>) 
         (StopReason::Exact, StopReason::Exact) => StopReason::Exact,
         (StopReason::Overflow, _) | (_, StopReason::Overflow) => StopReason::Overflow,
         _ if parts.iter().any(|p| few(p)) => StopReason::Budget,
-        _ if Z * error <= rtol * value => StopReason::Tolerance,
+        _ if within(rtol, error, value) => StopReason::Tolerance,
         _ => StopReason::Budget,
     };
     let matvecs = parts[0].matvecs + parts[1].matvecs;

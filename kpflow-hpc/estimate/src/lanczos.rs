@@ -1,7 +1,7 @@
 //! Stochastic Lanczos quadrature: the spectral measure of an operator as random vectors see it.
 
-use crate::interval::{Bar, Z};
-use crate::sampling::{jackknife, mean, ValueError};
+use crate::interval::Bar;
+use crate::sampling::{jackknife, mean, within, ValueError};
 use crate::small::eigen;
 use crate::space::{Budget, Small, Space, TESTS};
 use crate::{Estimate, Result, StopReason};
@@ -276,7 +276,8 @@ fn run<S: Space>(
         let (value, error) = space.small(Small::default(), |_| Ok(value(&quadrature)))?;
         history.push([space.matvecs() as f64, value, error]);
         space.tell(value, error);
-        if space.may_stop(Z * Bar::positive(value, error).error <= budget.rtol.max(4.0 * space.epsilon()) * value.abs()) {
+        let wide = Bar::positive(value, error).error;
+        if space.may_stop(within(budget.rtol.max(4.0 * space.epsilon()), wide, value)) {
             stop = StopReason::Tolerance;
             break;
         }

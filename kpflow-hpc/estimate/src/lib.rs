@@ -26,6 +26,10 @@
 
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+// Tests that `kpflow-bench` shares know the crate by its name.
+#[cfg(test)]
+extern crate self as kpflow_estimate;
+
 mod account;
 mod alignment;
 mod block_krylov;

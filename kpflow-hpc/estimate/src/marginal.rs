@@ -1,7 +1,6 @@
 //! Marginals: partial traces onto one or two axes of the state.
 
-use crate::interval::Z;
-use crate::sampling::{jackknife, of, pooled, ValueError, MIN_SAMPLES};
+use crate::sampling::{jackknife, of, pooled, within, ValueError, MIN_SAMPLES};
 use crate::small::eigen;
 use crate::space::{Budget, Small, Space, TESTS};
 use crate::split::{Kept, Split};
@@ -173,7 +172,7 @@ pub fn marginal<S: Space>(space: &S, budget: &Budget, kept: Kept) -> Result<Marg
             let norm: f64 = samples.entries.iter().map(|e| e.mean().powi(2)).sum();
             let squares: Vec<f64> = samples.entries.iter().map(|e| e.standard_error().powi(2)).collect();
             let error = pooled(squares.iter().sum(), 0.0, samples.trace.count() as f64 - 1.0);
-            Ok(samples.trace.count() as usize >= MIN_SAMPLES && Z * error <= budget.rtol * norm.sqrt())
+            Ok(samples.trace.count() as usize >= MIN_SAMPLES && within(budget.rtol, error, norm.sqrt()))
         })?;
         if space.may_stop(done) {
             stop = StopReason::Tolerance;

@@ -12,6 +12,11 @@ pub(crate) const MIN_SAMPLES: usize = 10;
 /// A value and its standard error.
 pub(crate) type ValueError = (f64, f64);
 
+/// Whether an interval whose wider half is 1.96 of this error is within the relative tolerance: what `rtol` means.
+pub(crate) fn within(rtol: f64, error: f64, size: f64) -> bool {
+    Z * error <= rtol * size.abs()
+}
+
 /// Takes blocks of samples until the interval is surely within the tolerance or the budget is spent.
 ///
 /// `sample(first, m)` spends m products on the probes `first ..` and returns the value, its error and interval so far. A product makes so many independent
@@ -100,8 +105,7 @@ impl<'p, S: Space> Log<'p, S> {
         }
         // Nothing is gained below rounding, of products or of what is made of them.
         let rounding = error <= 2.0 * self.space.epsilon().max(1e4 * f64::EPSILON) * value.abs();
-        // The error is the wider half of the interval.
-        let good = doubt * Z * error <= self.rtol * value.abs();
+        let good = within(self.rtol, doubt * error, value);
         let stop = if finite { StopReason::Tolerance } else { StopReason::Overflow };
         self.space.may_stop(!finite || (good || rounding) && enough).then_some(stop)
     }
