@@ -19,8 +19,8 @@ fn main() {
     let seeds: u64 = words.next().and_then(|w| w.parse().ok()).unwrap_or(400);
     let wanted = words.next().unwrap_or_default();
     let all = [
-        cells::traces::<f64>(),
-        cells::traces::<f32>(),
+        cells::traces::<f64>(&cells::TRACES),
+        cells::traces::<f32>(&cells::TRACES),
         cells::traces_by_trajectory::<f64>(),
         cells::second_moments(),
         cells::parts(),

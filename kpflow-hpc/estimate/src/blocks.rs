@@ -3,7 +3,7 @@
 use crate::interval::Bar;
 use crate::sampling::{pooled, positive_if, Forms};
 use crate::space::{Budget, Family, Space};
-use crate::{DenseSpectrum, Result};
+use crate::{DenseSpectrum, Estimate, Result, StopReason};
 use kpflow_core::probe::Distribution;
 
 /// ‖A_ab‖_F for all pairs of parts and tr A_aa for all parts, with standard errors.
@@ -17,10 +17,8 @@ pub struct Blocks {
     pub traces: Vec<f64>,
     /// Their errors, `[V]`.
     pub trace_errors: Vec<f64>,
-    /// tr A, its standard error and the ends of its interval.
-    pub trace: [f64; 4],
-    /// Products spent.
-    pub matvecs: usize,
+    /// tr A.
+    pub trace: Estimate,
 }
 
 /// From the whole matrix: `part_of` says of each number of a trajectory which of `parts` parts it belongs to.
@@ -39,9 +37,8 @@ pub fn dense_blocks(spectrum: &DenseSpectrum, part_of: &[usize], parts: usize, m
         norms,
         norm_errors: vec![0.0; parts * parts],
         trace_errors: vec![0.0; parts],
-        trace: [whole, 0.0, whole, whole],
+        trace: Estimate { history: Vec::new(), ..Estimate::exact(whole, matvecs) },
         traces,
-        matvecs,
     }
 }
 
@@ -93,8 +90,7 @@ pub fn blocks<S: Space>(space: &S, budget: &Budget, part_of: &[usize], parts: us
         norm_errors,
         traces: traces.iter().map(|t| t.value).collect(),
         trace_errors: traces.iter().map(|t| t.error).collect(),
-        trace: [whole.value, whole.error, whole.interval[0], whole.interval[1]],
-        matvecs: space.matvecs(),
+        trace: whole.estimate(space.matvecs(), StopReason::Budget, Vec::new()),
     })
 }
 

@@ -9,6 +9,8 @@ use std::ops::Range;
 
 /// The budgets of a cell, in products.
 pub const BUDGETS: [usize; 5] = [4, 8, 12, 30, 100];
+/// The methods of traces of the whole.
+pub const TRACES: [&str; 5] = ["hutchinson", "hutchpp", "nystrompp", "xtrace", "xnystrace"];
 /// Of the state.
 const SHAPE: Shape = Shape { trajectories: 3, steps: 8, units: 10 };
 /// Products at once: a budget is one look.
@@ -93,7 +95,7 @@ fn spectra(n: usize) -> Vec<(&'static str, Vec<f64>)> {
 
 /// Q D Qᵀ of a diagonal D, on the whole or on every trajectory by itself; never a matrix.
 ///
-/// Q is ten layers of rotations by 45° of random pairs: every eigenvector is spread over all coordinates, as those of a network are.
+/// Q is nine layers of rotations by 45° of random pairs: every eigenvector is spread over all coordinates, as those of a network are.
 #[derive(Clone)]
 struct Mixed {
     values: Vec<f64>,
@@ -107,7 +109,7 @@ impl Mixed {
         let over = values.len();
         let mut state = 1u64;
         let mut pairs = Vec::new();
-        for _ in 0..10 {
+        for _ in 0..9 {
             let mut order: Vec<usize> = (0..over).collect();
             for i in (1..over).rev() {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -160,9 +162,10 @@ impl<T: Scalar> Product<T> for Mixed {
         SHAPE
     }
     fn apply(&self, x: &Tall<T>, columns: Range<usize>, y: &mut Tall<T>) -> Result<()> {
+        let mut all = Vec::with_capacity(SHAPE.len());
         for v in columns {
-            let parts = (0..SHAPE.trajectories).flat_map(|b| x.part(b, v).iter().map(|x| x.f64()));
-            let mut all: Vec<f64> = parts.collect();
+            all.clear();
+            (0..SHAPE.trajectories).for_each(|b| all.extend(x.part(b, v).iter().map(|x| x.f64())));
             self.times(&mut all);
             for (b, part) in all.chunks(SHAPE.per_trajectory()).enumerate() {
                 y.part_mut(b, v).iter_mut().zip(part).for_each(|(y, x)| *y = T::of(*x));
@@ -194,8 +197,8 @@ fn each<T: Scalar>(op: &Mixed, kind: &str, truth: f64, methods: &[Method<T>]) ->
     methods.iter().map(cell).collect()
 }
 
-/// Traces of the whole.
-pub fn traces<T: Scalar>() -> Vec<Cell> {
+/// Traces of the whole by those of these methods that are named.
+pub fn traces<T: Scalar>(names: &[&str]) -> Vec<Cell> {
     let methods: [Method<T>; 5] = [
         ("hutchinson", |p, b| hutchinson(p, b)),
         ("hutchpp", |p, b| hutchpp(p, b)),
@@ -203,16 +206,17 @@ pub fn traces<T: Scalar>() -> Vec<Cell> {
         ("xtrace", |p, b| xtrace(p, b)),
         ("xnystrace", |p, b| xnystrace(p, b)),
     ];
+    let methods: Vec<Method<T>> = methods.into_iter().filter(|m| names.contains(&m.0)).collect();
     let of = |(kind, values): (&str, Vec<f64>)| each(&Mixed::new(&values), kind, values.iter().sum(), &methods);
     spectra(SHAPE.len()).into_iter().flat_map(of).collect()
 }
 
 /// Traces by trajectory, of block diagonal operators.
 pub fn traces_by_trajectory<T: Scalar>() -> Vec<Cell> {
-    let methods: [Method<T>; 3] = [
+    let methods: [Method<T>; 2] = [
         ("per_trajectory", |p, b| per_trajectory(p, b)),
+        // And `auto` where there is no exact method.
         ("per_trajectory_xnystrace", |p, b| per_trajectory_xnystrace(p, b)),
-        ("auto", |p, b| auto(p, b, None)),
     ];
     let of = |(kind, values): (&str, Vec<f64>)| {
         let truth = SHAPE.trajectories as f64 * values.iter().sum::<f64>();
@@ -287,10 +291,11 @@ pub fn parts() -> Vec<Cell> {
             let op = op.clone();
             cells.push(Cell::new(entries(way), 1e-10, move |seed, b| {
                 let d = diagonal(&op.problem::<f64>(seed), &b, deflate).unwrap();
+                let spent = d.trace.matvecs;
                 vec![
-                    none(d.diagonal.data[17], d.diagonal_errors.data[17], d.matvecs),
-                    none(d.rows.data[17], d.row_errors.data[17], d.matvecs),
-                    none(d.trace.0, d.trace.1, d.matvecs),
+                    none(d.diagonal.data[17], d.diagonal_errors.data[17], spent),
+                    none(d.rows.data[17], d.row_errors.data[17], spent),
+                    d.trace,
                 ]
             }));
         }
@@ -310,10 +315,9 @@ pub fn parts() -> Vec<Cell> {
         }));
         cells.push(Cell::new(names, 1e-10, move |seed, b| {
             let found = blocks(&op.problem::<f64>(seed), &b, &part_of, 2).unwrap();
-            let [value, error, low, high] = found.trace;
-            let norm = |at: usize| none(found.norms[at], found.norm_errors[at], found.matvecs);
-            let whole = Estimate { interval: [low, high], ..none(value, error, found.matvecs) };
-            vec![norm(0), norm(1), norm(3), none(found.traces[0], found.trace_errors[0], found.matvecs), whole]
+            let spent = found.trace.matvecs;
+            let norm = |at: usize| none(found.norms[at], found.norm_errors[at], spent);
+            vec![norm(0), norm(1), norm(3), none(found.traces[0], found.trace_errors[0], spent), found.trace]
         }));
     }
     cells

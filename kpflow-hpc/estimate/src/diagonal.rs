@@ -1,11 +1,10 @@
 //! The diagonal, and the lengths of the rows.
 
 use crate::interval::Bar;
-use crate::sampling::{of, student, within, ValueError, MIN_SAMPLES};
+use crate::sampling::{positive_mean, student, within, Forms, MIN_SAMPLES};
 use crate::space::{Budget, Space, TESTS};
 use crate::trace::{Range, Sketch};
-use crate::{Result, StopReason};
-use kpflow_core::probe::Running;
+use crate::{Estimate, Result, StopReason};
 
 /// A_ii and ‖A_i‖ = (Σ_j A_ij²)^½ of every row i, each as one vector, and their standard errors.
 #[derive(Debug)]
@@ -18,14 +17,8 @@ pub struct Diagonal<B> {
     pub rows: B,
     /// Their errors.
     pub row_errors: B,
-    /// tr A, the sum of the diagonal, and its standard error.
-    pub trace: ValueError,
-    /// Products spent.
-    pub matvecs: usize,
-    /// Why it stopped.
-    pub stop: StopReason,
-    /// Products, the trace and its error on the way.
-    pub history: Vec<[f64; 3]>,
+    /// tr A, the sum of the diagonal, the products spent and why it stopped.
+    pub trace: Estimate,
 }
 
 /// Directions that are taken out before sampling, at most.
@@ -49,7 +42,7 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
     let known_trace: f64 = space.dots(&known[0], &ones)?.iter().sum();
     // Sums of samples z = x ∘ Ax of what is left, of z², and of the squares and fourth powers of Ax.
     let mut sums: Vec<S::Block> = (0..4).map(|_| space.zeros(1)).collect();
-    let (mut taken, mut running) = (0usize, Running::default());
+    let (mut taken, mut forms) = (0usize, Forms::default());
     let (mut history, mut stop) = (Vec::<[f64; 3]>::new(), StopReason::Budget);
     let spanned = k > 0 && range.spans(space);
     if spanned {
@@ -74,15 +67,15 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
         for (sum, new) in sums.iter_mut().zip(&new) {
             *sum = space.map(&[&*sum, new], |x| x[0] + x[1]);
         }
-        space.dots(&tests.omega, &rest)?.into_iter().for_each(|z| running.push(z));
+        space.dots(&tests.omega, &rest)?.into_iter().for_each(|z| forms.push(z));
         taken += m;
-        let (value, error) = of(&running);
+        let Bar { value, error, .. } = forms.bar().plus(known_trace);
         if !value.is_finite() {
             stop = StopReason::Overflow;
             break;
         }
-        history.push([space.matvecs() as f64, known_trace + value, error]);
-        space.tell(known_trace + value, error);
+        history.push([space.matvecs() as f64, value, error]);
+        space.tell(value, error);
         let [found, errors] = entries(space, &known[0], [&sums[0], &sums[1]], taken, false);
         let squares = [space.dots(&errors, &errors)?, space.dots(&found, &found)?];
         let [error, size] = squares.map(|s| s.iter().sum::<f64>().sqrt());
@@ -103,11 +96,12 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
         true => x[1] / (2.0 * x[0]),
         false => x[1].sqrt(),
     });
-    let (rest, error) = if taken > 0 { of(&running) } else { (0.0, 0.0) };
-    let value = known_trace + rest;
-    let trace = (value, if spanned { space.epsilon() * value.abs() } else { error });
-    let matvecs = space.matvecs();
-    Ok(Diagonal { diagonal, diagonal_errors, rows, row_errors, trace, matvecs, stop, history })
+    let trace = match spanned {
+        true => Bar::normal(known_trace, space.epsilon() * known_trace.abs()),
+        false => forms.bar().plus(known_trace),
+    };
+    let trace = trace.estimate(space.matvecs(), stop, history);
+    Ok(Diagonal { diagonal, diagonal_errors, rows, row_errors, trace })
 }
 
 /// What is known and the mean of so many samples beside it, and the standard error of that, entry by entry, from the sums of the samples and of their squares.
@@ -127,8 +121,13 @@ fn entries<S: Space>(
         let variance = (x[2] / n - (x[1] / n).powi(2)).max(0.0) / (n - 1.0).max(1.0);
         // Differences of sums are right to rounding of the sums.
         let least = epsilon * (x[0].abs() + (x[2] / n).abs().sqrt());
-        let sampled = if variance > 0.0 { variance.sqrt() * wide } else { 0.0 };
-        let sampled = if are_squares && x[1] > 0.0 { Bar::positive(x[1] / n, sampled).error } else { sampled };
+        let sampled = match variance > 0.0 {
+            // One sample has no scatter that could be seen.
+            _ if taken == 1 && x[2] != 0.0 => f64::INFINITY,
+            true if are_squares && x[1] > 0.0 => positive_mean(x[1] / n, variance.sqrt(), n).error,
+            true => variance.sqrt() * wide,
+            false => 0.0,
+        };
         sampled.max(if x[0] == 0.0 && x[2] == 0.0 { 0.0 } else { least })
     });
     [mean, errors]
@@ -140,16 +139,13 @@ pub fn diagonal_of<S: Space>(space: &S, matrix: &[f64], places: &[usize]) -> Res
     let of = |f: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..if matrix.is_empty() { 0 } else { n }).map(f).collect() };
     let norm = |i: usize| matrix[i * n..][..n].iter().map(|x| x * x).sum::<f64>().sqrt();
     let (entries, rows) = (of(&|i| matrix[i * n + i]), of(&norm));
-    let trace = (entries.iter().sum(), 0.0);
+    let trace = Estimate { history: Vec::new(), ..Estimate::exact(entries.iter().sum(), space.matvecs()) };
     Ok(Diagonal {
         diagonal: space.at_places(&entries, places, 1),
         diagonal_errors: space.zeros(1),
         rows: space.at_places(&rows, places, 1),
         row_errors: space.zeros(1),
         trace,
-        matvecs: space.matvecs(),
-        stop: StopReason::Exact,
-        history: Vec::new(),
     })
 }
 
@@ -157,7 +153,7 @@ pub fn diagonal_of<S: Space>(space: &S, matrix: &[f64], places: &[usize]) -> Res
 mod tests {
     use super::*;
     use crate::tests::{coverage, decaying, flat, hidden, with};
-    use crate::{dense, Estimate, Problem, Tall};
+    use crate::{dense, Problem, Tall};
 
     /// Of every entry of a block, as an estimate.
     fn entry(found: &Diagonal<Tall<f64>>, i: usize, row: bool) -> Estimate {
@@ -183,11 +179,7 @@ mod tests {
                     println!("{kind}, {deflate}, {i}: {diagonal}, {rows} of 200");
                     assert!(diagonal >= 176 && rows >= 170, "{kind}, {deflate}, {i}: {diagonal}, {rows} of 200 cover");
                 }
-                let of_trace = |p: &Problem<'_, f64>| {
-                    let (value, standard_error) = run(p).trace;
-                    Estimate::new(value, standard_error, 0, StopReason::Budget, Vec::new())
-                };
-                let (covered, _) = coverage(trace, |seed| with(&values, seed, 8, of_trace));
+                let (covered, _) = coverage(trace, |seed| with(&values, seed, 8, |p| run(p).trace));
                 assert!(covered >= 176, "the trace: {covered}");
             }
         }
@@ -207,6 +199,6 @@ mod tests {
             assert_eq!(whole.diagonal.data[i], a[i * 30 + i]);
             assert!((found.rows.data[i] - whole.rows.data[i]).abs() < 1e-12);
         }
-        assert_eq!((found.stop, whole.stop), (StopReason::Tolerance, StopReason::Exact));
+        assert_eq!((found.trace.stop, whole.trace.stop), (StopReason::Tolerance, StopReason::Exact));
     }
 }

@@ -85,7 +85,7 @@ fn squared_ratio(a: &Estimate, b: &Estimate) -> Bar {
 fn combined(parts: [&Estimate; 2], bar: Bar, rtol: f64, history: Vec<[f64; 3]>) -> Estimate {
     // A part that ran out of products before its samples could tell their own scatter vouches for nothing.
     let few = |e: &Estimate| e.stop == StopReason::Budget && e.matvecs < 2 * MIN_SAMPLES;
-    let Bar { value, error, interval } = bar;
+    let Bar { value, error, .. } = bar;
     let stop = match (parts[0].stop, parts[1].stop) {
         (StopReason::Exact, StopReason::Exact) => StopReason::Exact,
         (StopReason::Overflow, _) | (_, StopReason::Overflow) => StopReason::Overflow,
@@ -94,5 +94,5 @@ fn combined(parts: [&Estimate; 2], bar: Bar, rtol: f64, history: Vec<[f64; 3]>) 
         _ => StopReason::Budget,
     };
     let matvecs = parts[0].matvecs + parts[1].matvecs;
-    Estimate { value, interval, standard_error: error, matvecs, stop, history }
+    bar.estimate(matvecs, stop, history)
 }

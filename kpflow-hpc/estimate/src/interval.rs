@@ -2,6 +2,7 @@
 
 use crate::sampling::ValueError;
 use crate::space::Blank;
+use crate::{Estimate, StopReason};
 
 /// Half the width of a normal number's interval of 95 %, in standard errors.
 pub const Z: f64 = 1.959963984540054;
@@ -48,6 +49,12 @@ impl Bar {
         Self::within(value, [low, high])
     }
 
+    /// As an estimate.
+    pub fn estimate(self, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Estimate {
+        let Self { value, error, interval } = self;
+        Estimate { value, interval, standard_error: error, matvecs, stop, history }
+    }
+
     /// With a number added that has no error.
     pub fn plus(self, known: f64) -> Self {
         let Self { value, error, interval } = self;
@@ -70,8 +77,8 @@ impl Bar {
     }
 }
 
-/// value ± z·error.
-pub(crate) fn around(value: f64, error: f64) -> [f64; 2] {
+/// The ends of the 95 % interval of a normal number: value ± 1.96 errors; the value itself where there is no error.
+pub fn around(value: f64, error: f64) -> [f64; 2] {
     if error == 0.0 {
         [value; 2]
     } else {

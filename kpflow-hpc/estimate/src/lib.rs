@@ -72,7 +72,7 @@ pub use diagonal::{diagonal, diagonal_of, Diagonal};
 pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
 pub use error::{beyond, Error, Result};
 pub use frobenius::{frobenius, frobenius_deflated};
-pub use interval::Z;
+pub use interval::{around as normal_interval, Z};
 pub use lanczos::{density, density_of, entropy_rank, entropy_rank_of, log_det, log_det_of, Density};
 pub use learnability::{learnability, Learnability};
 pub use ledger::Ledger;
@@ -152,15 +152,13 @@ pub struct Estimate {
 impl Estimate {
     /// A value with the interval of a normal number.
     pub fn new(value: f64, standard_error: f64, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Self {
-        let interval = interval::around(value, standard_error);
-        Self { value, interval, standard_error, matvecs, stop, history }
+        interval::Bar::normal(value, standard_error).estimate(matvecs, stop, history)
     }
 
     /// A positive number, made of squares: its interval is that of its cube root, and as wide on the upper side as the standard error is made to say.
     /// `error` is that of a mean, with Student's factor.
     pub fn positive(value: f64, error: f64, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Self {
-        let interval::Bar { value, error, interval } = interval::Bar::positive(value, error);
-        Self { value, interval, standard_error: error, matvecs, stop, history }
+        interval::Bar::positive(value, error).estimate(matvecs, stop, history)
     }
 
     /// A value whose distance from the truth is at most `bound`, as that of an eigenvalue is by its residual.

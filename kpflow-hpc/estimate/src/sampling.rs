@@ -115,8 +115,7 @@ impl<'p, S: Space> Log<'p, S> {
         if stop == StopReason::Overflow {
             return Estimate::overflow(matvecs, self.history);
         }
-        let Bar { value, error, interval } = self.last;
-        Estimate { value, interval, standard_error: error, matvecs, stop, history: self.history }
+        self.last.estimate(matvecs, stop, self.history)
     }
 }
 
@@ -176,8 +175,9 @@ pub(crate) fn mean(numbers: &[f64]) -> ValueError {
 
 /// The mean of samples, those of a positive number where none is below 0: what positive semidefinite operators make, and sums of squares.
 pub(crate) fn mean_of_squares(squares: &[f64]) -> Bar {
-    let (value, error) = mean(squares);
-    positive_if(squares.iter().all(|&x| x >= 0.0), value, error)
+    let mut forms = Forms::default();
+    squares.iter().for_each(|&x| forms.push(x));
+    forms.bar()
 }
 
 /// The interval of a positive number, or of a normal one.
@@ -187,6 +187,18 @@ pub(crate) fn positive_if(positive: bool, value: f64, error: f64) -> Bar {
     } else {
         Bar::normal(value, error)
     }
+}
+
+/// The mean of so many positive samples, of this standard error as their scatter says it.
+///
+/// The scatter of skewed samples is known from fewer degrees of freedom than that of normal ones. Of χ² samples whose standard deviation is c of their mean, what m of
+/// them say of log c has 1 + c² times the variance that normal ones have: Student's t is that of (m − 1)/(1 + c²) degrees, but of three where there are three.
+/// Coverage, 2000 seeds, m = 4 / 6 / 12 / 30: one mode 93.5, 96.4, 95.5, 94.7 % (93.7, 92.7, 91.9, 93.6 by m − 1); 1/k² 91.4, 93.8, 92.7, 94.3 (92.7, 91.8, 92.1, 92.9).
+pub(crate) fn positive_mean(value: f64, error: f64, count: f64) -> Bar {
+    let freedom = count - 1.0;
+    let skew = count * (error / value).powi(2);
+    let fewer = if skew.is_finite() { (freedom / (1.0 + skew)).max(freedom.min(3.0)) } else { freedom };
+    Bar::positive(value, widened(error, fewer))
 }
 
 /// Forms xᵀAx so far: their mean and scatter, and whether one was below 0.
@@ -215,8 +227,10 @@ impl Forms {
 
     /// Their mean.
     pub fn bar(&self) -> Bar {
-        let (value, error) = of(&self.running);
-        positive_if(!self.signed, value, error)
+        match self.signed {
+            true => of(&self.running).into(),
+            false => positive_mean(self.running.mean(), self.running.standard_error(), self.running.count() as f64),
+        }
     }
 }
 
@@ -252,5 +266,7 @@ pub(crate) fn jackknife(n: usize, f: impl Fn(Option<usize>) -> f64) -> ValueErro
     let without: Vec<f64> = (0..n).map(|i| f(Some(i))).collect();
     let (count, error) = (n as f64, jackknife_error(&without));
     let mean = without.iter().sum::<f64>() / count;
-    (count * all - (count - 1.0) * mean, widened(error, count - 1.0))
+    let value = count * all - (count - 1.0) * mean;
+    // What the correction takes off is known no better than by its own size.
+    (value, widened(error.hypot(value - all), count - 1.0))
 }
