@@ -4,7 +4,7 @@
     from read_results import read, read_all, table
 
     results = read("results.h5")
-    results["effective_rank"].value, results["effective_rank"].standard_error
+    results["effective_rank"].value, results["effective_rank"].standard_error, results["effective_rank"].interval   # its 95 % interval
     results["modes"]["eigenvalues"], results["modes"]["eigenvectors"]    # [k], [k, B, T, N], read when they are asked for
     table(read_all("results.*.h5"))                                      # a training run: one pandas table, in the order of its stages
 
@@ -27,7 +27,7 @@ import h5py
 import numpy as np
 
 COLUMNS = ("file", "stage", "stage_index", "analysis", "operator", "quantity", "method", "value", "standard_error",
-           "converged", "matvecs", "seconds", "status", "with_stage")  # fmt: skip
+           "interval_low", "interval_high", "converged", "matvecs", "seconds", "status", "with_stage")  # fmt: skip
 
 
 def _open(path: Path) -> h5py.File:
@@ -55,6 +55,7 @@ class Analysis:
     status: str
     value: float | None
     standard_error: float | None
+    interval: tuple[float, float] | None
     with_stage: str | None
     arrays: tuple[str, ...]
 
@@ -63,6 +64,16 @@ class Analysis:
             raise KeyError(f"{self.file}: analysis {self.name} has no {name}; it has {', '.join(self.arrays)}")
         with _open(self.file) as f:
             return np.asarray(f[f"analysis/{self.name}/{name}"])
+
+    @property
+    def interval_low(self) -> float | None:
+        """The lower end of the 95 % interval; None in files of earlier versions."""
+        return None if self.interval is None else self.interval[0]
+
+    @property
+    def interval_high(self) -> float | None:
+        """The upper end; infinite where the samples allow none."""
+        return None if self.interval is None else self.interval[1]
 
     @property
     def number(self) -> float:
@@ -132,11 +143,12 @@ def read(file: str | Path) -> Results:
 
 def _analysis(file: Path, name: str, group: h5py.Group) -> Analysis:
     attributes, scalar = group.attrs, lambda key: float(group[key][()]) if key in group else None
+    interval = (float(group["interval"][0]), float(group["interval"][1])) if "interval" in group else None
     return Analysis(
         file=file, name=name, operator=attributes["operator"], quantity=attributes["quantity"],
         method=attributes["method"], converged=bool(attributes["converged"]), matvecs=int(attributes["matvecs"]),
         seconds=float(attributes["seconds"]), status=attributes["status"], value=scalar("value"),
-        standard_error=scalar("standard_error"), with_stage=attributes.get("with_stage"), arrays=tuple(group),
+        standard_error=scalar("standard_error"), interval=interval, with_stage=attributes.get("with_stage"), arrays=tuple(group),
     )  # fmt: skip
 
 

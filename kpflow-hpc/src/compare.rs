@@ -1,6 +1,6 @@
 //! `kpflow compare`: the quantities of two result files side by side, and whether they differ by more than their errors.
 //!
-//! Estimates agree within four combined standard errors, eigenvalues within the bounds of their residuals, all else to rounding:
+//! Estimates agree within four combined standard errors (of an interval that is not symmetric: of the halves that face each other), eigenvalues within the bounds of their residuals, all else to rounding:
 //! 10⁻⁹ of the largest number beside it (10⁻⁴ if a run was in f32).
 
 use crate::analysis;
@@ -9,6 +9,7 @@ use crate::cli;
 use crate::comm::Comm;
 use crate::error::{some_of, Error, Result};
 use crate::results::read::{Analysis, Results};
+use kpflow_estimate::Z;
 use serde_json::{json, Value};
 
 /// Combined standard errors that two estimates may be apart.
@@ -130,10 +131,22 @@ fn pair(x: &Analysis, y: &Analysis, rounding: f64) -> std::result::Result<Vec<Ro
                 return Err(format!("has {name} {:?} in one, {:?} in the other", p.shape, q.shape));
             }
             // A norm's error is a bound by its residual: four of it are not called for, and do no harm.
-            Compared::Estimate => add(name, worst(&p.data, &q.data, [x.list(error), y.list(error)], rounding)),
+            Compared::Estimate => {
+                let intervals = output.interval.map(|i| [x.list(i), y.list(i)]);
+                let errors = intervals.and_then(|i| facing([&p.data, &q.data], i));
+                let errors = errors.as_ref().map_or([x.list(error), y.list(error)], |[e, f]| [e, f]);
+                add(name, worst(&p.data, &q.data, errors, rounding));
+            }
         }
     }
     Ok(rows)
+}
+
+/// Standard errors of two values by those halves of their intervals that face each other; nothing where a file has none.
+fn facing(values: [&[f64]; 2], intervals: [&[f64]; 2]) -> Option<[[f64; 1]; 2]> {
+    let ([&[a], &[b]], [&[a_low, a_high], &[b_low, b_high]]) = (values, intervals) else { return None };
+    let halves = if a <= b { [a_high - a, b - b_low] } else { [a - a_low, b_high - b] };
+    Some(halves.map(|half| [half / Z]))
 }
 
 fn row(a: f64, b: f64, error: f64, limit: f64) -> Row {

@@ -5,6 +5,7 @@
 use crate::events;
 use crate::words::seconds;
 use indicatif::{ProgressBar, ProgressStyle};
+use kpflow_estimate::Z;
 use serde_json::json;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -237,7 +238,7 @@ impl Shared {
         }
         let ((from, then), seconds) = (s.marks[0], (now - self.started).as_secs_f64());
         let rate = done.saturating_sub(then) as f64 / (now - from).as_secs_f64();
-        let needed = self.rtol.map(|rtol| done as f64 * (s.error / (rtol * s.value.abs())).powi(2));
+        let needed = self.rtol.map(|rtol| done as f64 * (Z * s.error / (rtol * s.value.abs())).powi(2));
         let needed = needed.filter(|&n| n > done as f64 && n < total as f64);
         let left = (needed.unwrap_or(total as f64) - done as f64) / rate;
         Moment {
@@ -292,9 +293,9 @@ mod tests {
         lock(&s.state).count(100);
         let now = s.moment(&mut lock(&s.state));
         assert_eq!(now.text(), "100 of at most 1000 products, 20.0 s, at most 3.0 min left");
-        // An error of twice what is asked for needs four times the products.
+        // An interval twice as wide as is asked for needs four times the products.
         let s = shared(1000, Some(0.01), 20.0);
-        (lock(&s.state).value, lock(&s.state).error) = (10.0, 0.2);
+        (lock(&s.state).value, lock(&s.state).error) = (10.0, 0.2 / Z);
         lock(&s.state).count(100);
         let now = s.moment(&mut lock(&s.state));
         assert_eq!(now.text(), "100 of at most 1000 products, 20.0 s, about 60.0 s left");

@@ -47,6 +47,10 @@ def test_one_file(run):
         g = f["analysis/trace"]
         trace = results["trace"]
         assert (trace.value, trace.standard_error) == (g["value"][()], g["standard_error"][()])
+        low, high = trace.interval
+        assert [low, high] == g["interval"][:].tolist() and 0 < low < trace.value < high
+        # Few samples of squares: there is more room above. 1.96 standard errors are the wider half.
+        assert high - trace.value > trace.value - low and high - trace.value == pytest.approx(1.96 * trace.standard_error, rel=1e-3)
         assert (trace.matvecs, trace.method, trace.operator) == (g.attrs["matvecs"], "hutchinson", "ntk")
         assert np.array_equal(results["modes"]["eigenvalues"], f["analysis/modes/eigenvalues"][:])
     assert results["modes"]["eigenvectors"].shape == (3, b, t, n)
@@ -58,6 +62,15 @@ def test_one_file(run):
     for lookup in (lambda: results["nothing"], lambda: results["trace"]["eigenvalues"], lambda: results.variable("x", results.state)):
         with pytest.raises(KeyError, match="there are|it has"):
             lookup()
+
+
+def test_a_file_of_before(run, tmp_path):
+    path = tmp_path / "before.h5"
+    path.write_bytes((run / "results.lstm.h5").read_bytes())
+    with h5py.File(path, "r+") as f:
+        del f["analysis/trace/interval"]
+    trace = read(path)["trace"]
+    assert (trace.interval, trace.interval_low, trace.interval_high) == (None, None, None) and trace.standard_error > 0
 
 
 def test_several_files(run):

@@ -1,5 +1,6 @@
 //! The alignment of two operators.
 
+use crate::interval::Bar;
 use crate::pair_statistic::{below_one, ratio, trace_mean};
 use crate::qr::orthogonalise;
 use crate::sampling::{jackknife, sample};
@@ -49,7 +50,7 @@ pub fn alignment<S: Space>(a: &S, b: &S, budget: &Budget, deflate: bool) -> Resu
         }
         let sums: Vec<f64> = samples.iter().map(|s| s.iter().sum()).collect();
         if sums.iter().chain(&known).any(|s| !s.is_finite()) {
-            return Ok((f64::NAN, f64::NAN));
+            return Ok(Bar::NAN);
         }
         a.small(Small::default(), |_| {
             Ok(below_one(jackknife(samples[0].len(), |without| {

@@ -202,7 +202,7 @@ pub fn density<S: Space>(space: &S, budget: &Budget, points: usize) -> Result<(D
         return Ok((density, Estimate::overflow(space.matvecs(), history)));
     }
     let (value, standard_error) = history.last().map_or((0.0, f64::INFINITY), |h| (h[1], h[2]));
-    Ok((density, Estimate { value, standard_error, matvecs: space.matvecs(), stop, history }))
+    Ok((density, Estimate::new(value, standard_error, space.matvecs(), stop, history)))
 }
 
 /// The density of all eigenvalues of an operator of at most this rank.

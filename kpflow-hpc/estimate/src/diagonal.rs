@@ -1,10 +1,10 @@
 //! The diagonal, and the lengths of the rows.
 
-use crate::sampling::{of, skew, student, ValueError, MIN_SAMPLES};
+use crate::interval::Bar;
+use crate::sampling::{positive_mean, student, within, Forms, MIN_SAMPLES};
 use crate::space::{Budget, Space, TESTS};
 use crate::trace::{Range, Sketch};
-use crate::{Result, StopReason};
-use kpflow_core::probe::Running;
+use crate::{Estimate, Result, StopReason};
 
 /// A_ii and ‖A_i‖ = (Σ_j A_ij²)^½ of every row i, each as one vector, and their standard errors.
 #[derive(Debug)]
@@ -17,14 +17,8 @@ pub struct Diagonal<B> {
     pub rows: B,
     /// Their errors.
     pub row_errors: B,
-    /// tr A, the sum of the diagonal, and its standard error.
-    pub trace: ValueError,
-    /// Products spent.
-    pub matvecs: usize,
-    /// Why it stopped.
-    pub stop: StopReason,
-    /// Products, the trace and its error on the way.
-    pub history: Vec<[f64; 3]>,
+    /// tr A, the sum of the diagonal, the products spent and why it stopped.
+    pub trace: Estimate,
 }
 
 /// Directions that are taken out before sampling, at most.
@@ -37,7 +31,7 @@ const MAX_SKETCH: usize = 128;
 /// afterwards.
 /// **Cost**: one product a sample (Bekas, Kokiopoulou and Saad 2007); k = a quarter of the budget, at most 128, for AΩ, as many for AQ. 2·n·k flops a sample beside it. **Accuracy**: unbiased but for the
 /// root of a row's norm; a sample of A_ii has variance ‖A_i‖² − A_ii² of what is left. Standard errors are the samples', given Q, entry by entry; `rtol` is on
-/// ‖errors‖/‖diagonal‖. Where Q spans all of A nothing is left to sample, and the errors are rounding.
+/// 1.96 ‖errors‖/‖diagonal‖. Where Q spans all of A nothing is left to sample, and the errors are rounding.
 pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<Diagonal<S::Block>> {
     let k = if deflate { (budget.max_matvecs / 4).min(MAX_SKETCH).min(space.len()) } else { 0 };
     let mut range = Range::new(space);
@@ -48,7 +42,7 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
     let known_trace: f64 = space.dots(&known[0], &ones)?.iter().sum();
     // Sums of samples z = x ∘ Ax of what is left, of z², and of the squares and fourth powers of Ax.
     let mut sums: Vec<S::Block> = (0..4).map(|_| space.zeros(1)).collect();
-    let (mut taken, mut running) = (0usize, Running::default());
+    let (mut taken, mut forms) = (0usize, Forms::default());
     let (mut history, mut stop) = (Vec::<[f64; 3]>::new(), StopReason::Budget);
     let spanned = k > 0 && range.spans(space);
     if spanned {
@@ -73,20 +67,20 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
         for (sum, new) in sums.iter_mut().zip(&new) {
             *sum = space.map(&[&*sum, new], |x| x[0] + x[1]);
         }
-        space.dots(&tests.omega, &rest)?.into_iter().for_each(|z| running.push(z));
+        space.dots(&tests.omega, &rest)?.into_iter().for_each(|z| forms.push(z));
         taken += m;
-        let (value, error) = of(&running);
+        let Bar { value, error, .. } = forms.bar().plus(known_trace);
         if !value.is_finite() {
             stop = StopReason::Overflow;
             break;
         }
-        history.push([space.matvecs() as f64, known_trace + value, error]);
-        space.tell(known_trace + value, error);
+        history.push([space.matvecs() as f64, value, error]);
+        space.tell(value, error);
         let [found, errors] = entries(space, &known[0], [&sums[0], &sums[1]], taken, false);
         let squares = [space.dots(&errors, &errors)?, space.dots(&found, &found)?];
         let [error, size] = squares.map(|s| s.iter().sum::<f64>().sqrt());
         let rounding = error <= 2.0 * space.epsilon() * size;
-        if taken >= MIN_SAMPLES && space.may_stop(budget, error <= budget.rtol * size || rounding) {
+        if taken >= MIN_SAMPLES && space.may_stop(budget, within(budget.rtol, error, size) || rounding) {
             stop = StopReason::Tolerance;
             break;
         }
@@ -102,11 +96,12 @@ pub fn diagonal<S: Space>(space: &S, budget: &Budget, deflate: bool) -> Result<D
         true => x[1] / (2.0 * x[0]),
         false => x[1].sqrt(),
     });
-    let (rest, error) = if taken > 0 { of(&running) } else { (0.0, 0.0) };
-    let value = known_trace + rest;
-    let trace = (value, if spanned { space.epsilon() * value.abs() } else { error });
-    let matvecs = space.matvecs();
-    Ok(Diagonal { diagonal, diagonal_errors, rows, row_errors, trace, matvecs, stop, history })
+    let trace = match spanned {
+        true => Bar::normal(known_trace, space.epsilon() * known_trace.abs()),
+        false => forms.bar().plus(known_trace),
+    };
+    let trace = trace.estimate(space.matvecs(), stop, history);
+    Ok(Diagonal { diagonal, diagonal_errors, rows, row_errors, trace })
 }
 
 /// What is known and the mean of so many samples beside it, and the standard error of that, entry by entry, from the sums of the samples and of their squares.
@@ -126,8 +121,13 @@ fn entries<S: Space>(
         let variance = (x[2] / n - (x[1] / n).powi(2)).max(0.0) / (n - 1.0).max(1.0);
         // Differences of sums are right to rounding of the sums.
         let least = epsilon * (x[0].abs() + (x[2] / n).abs().sqrt());
-        let sampled = if variance > 0.0 { variance.sqrt() * wide } else { 0.0 };
-        let sampled = if are_squares && x[1] > 0.0 { sampled * skew(variance.sqrt() * n / x[1]) } else { sampled };
+        let sampled = match variance > 0.0 {
+            // One sample has no scatter that could be seen.
+            _ if taken == 1 && x[2] != 0.0 => f64::INFINITY,
+            true if are_squares && x[1] > 0.0 => positive_mean(x[1] / n, variance.sqrt(), n).error,
+            true => variance.sqrt() * wide,
+            false => 0.0,
+        };
         sampled.max(if x[0] == 0.0 && x[2] == 0.0 { 0.0 } else { least })
     });
     [mean, errors]
@@ -139,16 +139,13 @@ pub fn diagonal_of<S: Space>(space: &S, matrix: &[f64], places: &[usize]) -> Res
     let of = |f: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..if matrix.is_empty() { 0 } else { n }).map(f).collect() };
     let norm = |i: usize| matrix[i * n..][..n].iter().map(|x| x * x).sum::<f64>().sqrt();
     let (entries, rows) = (of(&|i| matrix[i * n + i]), of(&norm));
-    let trace = (entries.iter().sum(), 0.0);
+    let trace = Estimate { history: Vec::new(), ..Estimate::exact(entries.iter().sum(), space.matvecs()) };
     Ok(Diagonal {
         diagonal: space.at_places(&entries, places, 1),
         diagonal_errors: space.zeros(1),
         rows: space.at_places(&rows, places, 1),
         row_errors: space.zeros(1),
         trace,
-        matvecs: space.matvecs(),
-        stop: StopReason::Exact,
-        history: Vec::new(),
     })
 }
 
@@ -156,12 +153,12 @@ pub fn diagonal_of<S: Space>(space: &S, matrix: &[f64], places: &[usize]) -> Res
 mod tests {
     use super::*;
     use crate::tests::{coverage, decaying, flat, hidden, with};
-    use crate::{dense, Estimate, Problem, Tall};
+    use crate::{dense, Problem, Tall};
 
     /// Of every entry of a block, as an estimate.
     fn entry(found: &Diagonal<Tall<f64>>, i: usize, row: bool) -> Estimate {
         let (x, e) = if row { (&found.rows, &found.row_errors) } else { (&found.diagonal, &found.diagonal_errors) };
-        Estimate { value: x.data[i], standard_error: e.data[i], ..Estimate::exact(0.0, 0) }
+        Estimate::new(x.data[i], e.data[i], 0, StopReason::Budget, Vec::new())
     }
 
     #[test]
@@ -182,11 +179,7 @@ mod tests {
                     println!("{kind}, {deflate}, {i}: {diagonal}, {rows} of 200");
                     assert!(diagonal >= 176 && rows >= 170, "{kind}, {deflate}, {i}: {diagonal}, {rows} of 200 cover");
                 }
-                let of_trace = |p: &Problem<'_, f64>| {
-                    let (value, standard_error) = run(p).trace;
-                    Estimate { value, standard_error, ..Estimate::exact(0.0, 0) }
-                };
-                let (covered, _) = coverage(trace, |seed| with(&values, seed, 8, of_trace));
+                let (covered, _) = coverage(trace, |seed| with(&values, seed, 8, |p| run(p).trace));
                 assert!(covered >= 176, "the trace: {covered}");
             }
         }
@@ -206,6 +199,6 @@ mod tests {
             assert_eq!(whole.diagonal.data[i], a[i * 30 + i]);
             assert!((found.rows.data[i] - whole.rows.data[i]).abs() < 1e-12);
         }
-        assert_eq!((found.stop, whole.stop), (StopReason::Tolerance, StopReason::Exact));
+        assert_eq!((found.trace.stop, whole.trace.stop), (StopReason::Tolerance, StopReason::Exact));
     }
 }

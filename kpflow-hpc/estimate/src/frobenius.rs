@@ -1,6 +1,7 @@
 //! The Frobenius norm.
 
-use crate::sampling::{grow, jackknife, sample, skew_of_squares, ValueError};
+use crate::interval::Bar;
+use crate::sampling::{grow, jackknife, mean_of_squares, sample};
 use crate::space::{Budget, Small, Space, TESTS};
 use crate::trace::{Range, Sketch};
 use crate::{Estimate, Result};
@@ -32,11 +33,11 @@ pub fn frobenius_deflated<S: Space>(space: &S, budget: &Budget) -> Result<Estima
     grow(space, budget, usize::MAX, |total| {
         let k = (total / 4).min(MAX_SKETCH).min(space.len());
         if !range.extend(space, k)? {
-            return Ok((f64::NAN, f64::NAN));
+            return Ok(Bar::NAN);
         }
         let known: f64 = space.dots(&range.aq, &range.aq)?.iter().sum();
         if k > 0 && range.spans(space) {
-            return Ok((known.sqrt(), space.epsilon() * known.sqrt()));
+            return Ok(Bar::normal(known.sqrt(), space.epsilon() * known.sqrt()));
         }
         tests.extend(space, total - 2 * k)?;
         let c = space.gram(&range.q, &tests.omega)?;
@@ -48,16 +49,16 @@ pub fn frobenius_deflated<S: Space>(space: &S, budget: &Budget) -> Result<Estima
     })
 }
 
-/// √(known + the mean of samples).
-fn root(known: f64, samples: &[f64]) -> ValueError {
+/// √(known + the mean of samples): corrected for its bias by the jackknife, within the root of the mean's interval.
+fn root(known: f64, samples: &[f64]) -> Bar {
     let (sum, n) = (samples.iter().sum::<f64>(), samples.len());
     let without = |i: Option<usize>| match i {
         Some(i) => (known + (sum - samples[i]).max(0.0) / (n - 1) as f64).sqrt(),
         None => (known + sum / n.max(1) as f64).sqrt(),
     };
     if !sum.is_finite() {
-        return (f64::NAN, f64::NAN);
+        return Bar::NAN;
     }
-    let (value, error) = jackknife(n, without);
-    (value, error * skew_of_squares(samples))
+    let interval = mean_of_squares(samples).plus(known).interval;
+    Bar::within(jackknife(n, without).0, interval.map(|x| x.max(0.0).sqrt()))
 }

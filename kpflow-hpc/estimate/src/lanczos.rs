@@ -1,9 +1,10 @@
 //! Sums over eigenvalues by stochastic Lanczos quadrature, deflated by a Nyström approximation.
 
 use crate::error::unless_stopped;
+use crate::interval::Bar;
 use crate::nystrom::nystrom;
 use crate::quadrature::{Quadrature, Recurrence, Rule, TOGETHER};
-use crate::sampling::{jackknife, ValueError};
+use crate::sampling::{jackknife, within, ValueError};
 use crate::space::{Block, Budget, Small, Space, SKETCHES, TESTS};
 use crate::trace::Sketch;
 use crate::{Estimate, Result, StopReason};
@@ -220,7 +221,8 @@ fn run<S: Space, const K: usize>(
             })?;
             history.push([space.matvecs() as f64, value, error]);
             space.tell(value, error);
-            if space.may_stop(budget, error <= budget.rtol.max(4.0 * space.epsilon()) * value.abs()) {
+            let wide = Bar::positive(value, error).error;
+            if space.may_stop(budget, within(budget.rtol.max(4.0 * space.epsilon()), wide, value)) {
                 stop = StopReason::Tolerance;
                 break 'stages;
             }
@@ -230,7 +232,7 @@ fn run<S: Space, const K: usize>(
         return Ok(Estimate::overflow(space.matvecs(), history));
     }
     let (value, standard_error) = history.last().map_or((0.0, f64::INFINITY), |h| (h[1], h[2]));
-    Ok(Estimate { value, standard_error, matvecs: space.matvecs(), stop, history })
+    Ok(Estimate::positive(value, standard_error, space.matvecs(), stop, history).clamped(ends[0], ends[1]))
 }
 
 /// Estimates log det(I + A/σ²) of a positive semidefinite operator by stochastic Lanczos quadrature, deflated (Persson and Kressner, arXiv 2502.01888): of a Nyström

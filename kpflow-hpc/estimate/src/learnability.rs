@@ -10,6 +10,8 @@ pub struct Learnability {
     pub value: f64,
     /// Its error, from the residual of λ_1.
     pub standard_error: f64,
+    /// Where it is for every λ_1 that the residual allows.
+    pub interval: [f64; 2],
     /// η eᵀAe: what one step of gradient descent takes off the loss, to first order.
     pub predicted_decrease: f64,
     /// (v_k·e)² / ‖e‖² of each mode.
@@ -49,11 +51,18 @@ pub fn learnability<S: Space>(
         Ok(Learnability {
             value,
             standard_error: value.abs() * residual,
+            interval: bounds(value, residual),
             predicted_decrease: learning_rate * form,
             energies: along.chunks(e.vectors()).map(energy).collect(),
             time_constants: pairs.values.iter().map(|l| 1.0 / (learning_rate * l.max(0.0))).collect(),
         })
     })
+}
+
+/// The ends of v/(1 ± r): of a positive semidefinite operator no learnability is beyond 1 but by rounding.
+fn bounds(value: f64, residual: f64) -> [f64; 2] {
+    let high = if residual < 1.0 { value / (1.0 - residual) } else { f64::INFINITY };
+    crate::interval::clamped([value / (1.0 + residual), high], value, [0.0, 1.0])
 }
 
 impl crate::space::Blank for Learnability {

@@ -26,6 +26,10 @@
 
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+// Tests that `kpflow-bench` shares know the crate by its name.
+#[cfg(test)]
+extern crate self as kpflow_estimate;
+
 mod account;
 mod alignment;
 mod block_krylov;
@@ -37,6 +41,7 @@ mod effective_rank;
 mod error;
 mod factor;
 mod frobenius;
+mod interval;
 mod lanczos;
 mod learnability;
 mod ledger;
@@ -72,8 +77,9 @@ pub use diagonal::{diagonal, diagonal_of, Diagonal};
 pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
 pub use error::{beyond, Error, Result};
 pub use frobenius::{frobenius, frobenius_deflated};
-pub use lanczos::{entropy_rank, entropy_rank_of, log_det, log_det_of};
+pub use interval::{around as normal_interval, Z};
 pub use kpflow_core::operator::Properties;
+pub use lanczos::{entropy_rank, entropy_rank_of, log_det, log_det_of};
 pub use learnability::{learnability, Learnability};
 pub use ledger::Ledger;
 pub use marginal::{marginal, marginal_of, require_marginal, MARGINAL_LIMIT};
@@ -138,7 +144,9 @@ pub fn times_power(x: f64, k: i32) -> f64 {
 pub struct Estimate {
     /// The value.
     pub value: f64,
-    /// Its standard error; 0 where the method is exact, infinite where too few products allow none or they overflow. Never NaN.
+    /// Its 95 % interval, which need not be symmetric: [value, value] where the method is exact, infinite ends where too few products allow none.
+    pub interval: [f64; 2],
+    /// Its standard error, 1.96 of which are the wider half of the interval; 0 where the method is exact, infinite where too few products allow none or they overflow. Never NaN.
     pub standard_error: f64,
     /// Operator products spent.
     pub matvecs: usize,
@@ -149,10 +157,38 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// A value with the interval of a normal number.
+    pub fn new(value: f64, standard_error: f64, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Self {
+        interval::Bar::normal(value, standard_error).estimate(matvecs, stop, history)
+    }
+
+    /// A positive number, made of squares: its interval is that of its cube root, and as wide on the upper side as the standard error is made to say.
+    /// `error` is that of a mean, with Student's factor.
+    pub fn positive(value: f64, error: f64, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Self {
+        interval::Bar::positive(value, error).estimate(matvecs, stop, history)
+    }
+
+    /// A value whose distance from the truth is at most `bound`, as that of an eigenvalue is by its residual.
+    pub fn bounded(value: f64, bound: f64, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Self {
+        let interval = [value - bound, value + bound];
+        Self { value, interval, standard_error: bound, matvecs, stop, history }
+    }
+
+    /// The ends of the interval moved into what is possible, but not beyond the value; value and error are left.
+    pub fn clamped(self, low: f64, high: f64) -> Self {
+        Self { interval: interval::clamped(self.interval, self.value, [low, high]), ..self }
+    }
+
+    /// Half the width of the interval, on its wider side: what `rtol` is compared with.
+    pub fn half_width(&self) -> f64 {
+        (self.interval[1] - self.value).max(self.value - self.interval[0])
+    }
+
     /// A value without error.
     pub fn exact(value: f64, matvecs: usize) -> Self {
         Self {
             value,
+            interval: [value; 2],
             standard_error: 0.0,
             matvecs,
             stop: StopReason::Exact,
@@ -163,7 +199,7 @@ impl Estimate {
     /// What is left when products overflow: the last finite value, of which nothing is claimed any more.
     fn overflow(matvecs: usize, history: Vec<[f64; 3]>) -> Self {
         let value = history.last().map_or(0.0, |h| h[1]);
-        Self { value, standard_error: f64::INFINITY, matvecs, stop: StopReason::Overflow, history }
+        Self::new(value, f64::INFINITY, matvecs, StopReason::Overflow, history)
     }
 }
 
@@ -188,6 +224,8 @@ pub struct Eigenpairs<B> {
 mod tests;
 #[cfg(test)]
 mod tests_cases;
+#[cfg(test)]
+mod tests_coverage;
 #[cfg(test)]
 mod tests_lengths;
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Marginals: partial traces onto one or two axes of the state.
 
 use crate::marginal_samples::{exact, Marginal, Samples, GROUPS};
-use crate::sampling::MIN_SAMPLES;
+use crate::interval::Z;
+use crate::sampling::{within, MIN_SAMPLES};
 use crate::space::{Block, Budget, Small, Space, SKETCHES, TESTS};
 use crate::split::{Kept, Split};
 use crate::trace::{Range, Sketch};
@@ -187,9 +188,9 @@ pub fn marginal<S: Space>(space: &S, budget: &Budget, kept: Kept) -> Result<Marg
             space.tell(value, error);
             let (error, norm) = samples.error_and_norm();
             let enough = samples.count() >= MIN_SAMPLES.min(space.len());
-            let tolerance = budget.rtol.max(4.0 * space.epsilon()) * norm;
-            let more = samples.count() as f64 * ((error / tolerance).powi(2) - 1.0);
-            Ok((enough && error <= tolerance, more))
+            let tolerance = budget.rtol.max(4.0 * space.epsilon());
+            let more = samples.count() as f64 * ((Z * error / (tolerance * norm)).powi(2) - 1.0);
+            Ok((enough && within(tolerance, error, norm), more))
         })?;
         if space.may_stop(budget, done) {
             stop = StopReason::Tolerance;

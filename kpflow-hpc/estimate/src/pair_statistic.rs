@@ -1,6 +1,7 @@
 //! Second moments from reverse products alone: every pair of back-propagated probes is a sample.
 
-use crate::sampling::{jackknife, jackknife_error, sample, skew, widened, ValueError};
+use crate::interval::Bar;
+use crate::sampling::{jackknife, jackknife_error, sample, widened, ValueError};
 use crate::space::{Budget, Small, Space, TESTS};
 use crate::trace::in_products;
 use crate::{Estimate, Result};
@@ -139,14 +140,15 @@ pub fn pair_statistic<S: Space>(adjoint: &S, budget: &Budget, what: SecondMoment
             let mut squares = PairMean::new(n);
             pairs.each(|i, j, g| squares.push(i, j, g * g));
             let sum: f64 = traces.iter().sum();
-            Ok(statistic(n, squares.values.len(), |without| {
+            let (value, error) = statistic(n, squares.values.len(), |without| {
                 let square = squares.mean(without);
                 let sample = if let Without::Sample(i) = without { Some(i) } else { None };
                 match what {
                     SecondMoment::Frobenius => square.max(0.0).sqrt(),
                     SecondMoment::EffectiveRank => ratio(trace_mean(sum, &traces, sample).powi(2), square),
                 }
-            }))
+            });
+            Ok(Bar::positive(value.max(0.0), error))
         })
     });
     found.map(in_products)
@@ -182,9 +184,15 @@ pub fn pair_alignment<S: Space>(a: &S, b: &S, budget: &Budget) -> Result<Estimat
     found.map(in_products)
 }
 
-/// An alignment, with an error as wide as it is to the side of smaller ones: what is missing to 1 is a positive number.
-pub(crate) fn below_one((value, error): ValueError) -> ValueError {
-    (value, error * skew(error / (1.0 - value.abs())))
+/// An alignment: what is missing to 1, or to −1, is a positive number. Neither the value nor its interval is beyond them.
+pub(crate) fn below_one((value, error): ValueError) -> Bar {
+    let sign = if value < 0.0 { -1.0 } else { 1.0 };
+    let value = value.clamp(-1.0, 1.0);
+    let Bar { interval: [near, far], error, .. } = Bar::positive(1.0 - value.abs(), error);
+    let mut ends = [1.0 - far, 1.0 - near].map(|x| sign * x.clamp(-1.0, 1.0));
+    ends.sort_by(f64::total_cmp);
+    // The ends are clamped, the error is what it is.
+    Bar { value, error, interval: Bar::within(value, ends).interval }
 }
 
 /// A statistic of pairs by the jackknife over samples; below three of them there is no pair without one.

@@ -254,8 +254,7 @@ fn a_budget_of_one_product_gives_a_ritz_pair() {
 /// A trace of 0 and errors that nothing is known of: no NaN, and nothing claimed.
 #[test]
 fn an_effective_rank_of_nothing_known() {
-    let part =
-        |value, standard_error| Estimate { standard_error, stop: StopReason::Budget, ..Estimate::exact(value, 1) };
+    let part = |value, standard_error| Estimate::new(value, standard_error, 1, StopReason::Budget, Vec::new());
     for (trace, norm) in [
         (part(0.0, f64::INFINITY), part(1.0, 0.1)),
         (part(1.0, f64::INFINITY), part(1.0, f64::INFINITY)),

@@ -1,6 +1,6 @@
 //! Every estimator against a naive twin: the same probes one by one, plain loops, textbook formulas; equal to rounding.
 
-use super::sampling::{skew, student};
+use super::sampling::student;
 use super::*;
 use kpflow_core::machine::Portable;
 use kpflow_core::operator::Dense;
@@ -38,15 +38,32 @@ pub(super) fn mean(samples: &[f64]) -> (f64, f64) {
     (mean, (samples.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt() * student(n - 1.0))
 }
 
-/// An error to the side of more, of a positive number of that relative error: of the mean of these squares.
-fn upwards((value, error): (f64, f64), squares: &[f64]) -> (f64, f64) {
-    let (mean, scatter) = mean(squares);
-    (value, error * skew(scatter / student(squares.len() as f64 - 1.0) / mean))
+/// The normal 97.5 % quantile.
+const Z: f64 = 1.959963984540054;
+
+/// An error to the side of more, of a positive number by its cube root.
+fn upwards((value, error): (f64, f64)) -> (f64, f64) {
+    (value, (value / (1.0 - Z * error / value / 3.0).powi(3) - value) / Z)
+}
+
+/// The mean of positive samples, whose scatter says less the more they are skewed.
+fn positive(samples: &[f64]) -> (f64, f64) {
+    let n = samples.len() as f64;
+    let (value, error) = mean(samples);
+    let plain = error / student(n - 1.0);
+    let freedom = ((n - 1.0) / (1.0 + n * (plain / value).powi(2))).max(3f64.min(n - 1.0));
+    upwards((value, plain * student(freedom)))
+}
+
+/// The same of √(known + mean of squares), whose own value is given.
+fn root_upwards(value: f64, known: f64, squares: &[f64]) -> (f64, f64) {
+    let (mean, error) = positive(squares);
+    (value, ((known + mean + Z * error).sqrt() - value) / Z)
 }
 
 /// An error to the side of less, of an alignment, which misses something to 1.
 fn downwards((value, error): (f64, f64)) -> (f64, f64) {
-    (value, error * skew(error / (1.0 - value)))
+    (value, upwards((1.0 - value, error)).1)
 }
 
 #[track_caller]
@@ -70,7 +87,7 @@ fn hutchinson_twin() {
     let a = matrix();
     let samples: Vec<f64> =
         (0..40).map(|v| probe(Distribution::Rademacher, 0, v)).map(|x| dot(&x, &times(&a, &x))).collect();
-    same(&run(&a, 40, |p, b| Ok(hutchinson(p, b).unwrap())), mean(&samples));
+    same(&run(&a, 40, |p, b| Ok(hutchinson(p, b).unwrap())), positive(&samples));
 }
 
 #[test]
@@ -89,7 +106,7 @@ fn per_trajectory_twin() {
         fourth += (e / student(39.0)).powi(4);
     }
     let error = variance.sqrt() * student(variance * variance / fourth * 39.0);
-    same(&run(&a, 40, |p, b| Ok(per_trajectory(p, b).unwrap())), (value, error));
+    same(&run(&a, 40, |p, b| Ok(per_trajectory(p, b).unwrap())), upwards((value, error)));
 }
 
 /// The probes of sketches, and of tests.
@@ -180,7 +197,7 @@ fn hutchpp_twin() {
             dot(&x, &times(&a, &x))
         };
         let samples: Vec<f64> = tests(budget - 2 * k).into_iter().map(sample).collect();
-        let (rest, error) = upwards(mean(&samples), &samples);
+        let (rest, error) = positive(&samples);
         same(&run(&a, budget, |p, b| hutchpp(p, b)), (known + rest, error));
     }
 }
@@ -193,7 +210,7 @@ fn nystrompp_twin() {
     let approximation = nystrom(&omega, &y);
     let sample = |x: Vec<f64>| dot(&x, &times(&a, &x)) - form(&approximation, &x);
     let samples: Vec<f64> = tests(budget / 2).into_iter().map(sample).collect();
-    let (rest, error) = upwards(mean(&samples), &samples);
+    let (rest, error) = positive(&samples);
     same(&run(&a, budget, |p, b| nystrompp(p, b)), (trace(&approximation) + rest, error));
 }
 
@@ -262,7 +279,8 @@ fn jackknifed<X: Clone>(samples: &[X], f: impl Fn(&[X]) -> f64) -> (f64, f64) {
     let all: Vec<f64> = (0..samples.len()).map(|i| f(&without(samples, i))).collect();
     let average = all.iter().sum::<f64>() / n;
     let scatter = all.iter().map(|x| (x - average).powi(2)).sum::<f64>();
-    (n * f(samples) - (n - 1.0) * average, ((n - 1.0) / n * scatter).sqrt() * student(n - 1.0))
+    let bias = (n - 1.0) * (f(samples) - average);
+    (f(samples) + bias, ((n - 1.0) / n * scatter + bias * bias).sqrt() * student(n - 1.0))
 }
 
 fn average(samples: &[f64]) -> f64 {
@@ -275,7 +293,7 @@ fn frobenius_twin() {
     let squares: Vec<f64> = tests(40).iter().map(|x| times(&a, x)).map(|y| dot(&y, &y)).collect();
     same(
         &run(&a, 40, |p, b| Ok(frobenius(p, b).unwrap())),
-        upwards(jackknifed(&squares, |s| average(s).sqrt()), &squares),
+        root_upwards(jackknifed(&squares, |s| average(s).sqrt()).0, 0.0, &squares),
     );
 }
 
@@ -288,8 +306,8 @@ fn deflated_frobenius_twin() {
     let known: f64 = q.iter().map(|q| times(&a, q)).map(|y| dot(&y, &y)).sum();
     let sample = |x: Vec<f64>| times(&a, &outside(x, &q));
     let squares: Vec<f64> = tests(budget - 2 * k).into_iter().map(sample).map(|y| dot(&y, &y)).collect();
-    let expected = jackknifed(&squares, |s| (known + average(s)).sqrt());
-    same(&run(&a, budget, |p, b| frobenius_deflated(p, b)), upwards(expected, &squares));
+    let (expected, _) = jackknifed(&squares, |s| (known + average(s)).sqrt());
+    same(&run(&a, budget, |p, b| frobenius_deflated(p, b)), root_upwards(expected, known, &squares));
 }
 
 #[test]
@@ -306,7 +324,7 @@ fn effective_rank_twin() {
         let n = s.len() as f64;
         (s.iter().map(|s| s.0).sum::<f64>() / n).powi(2) / (s.iter().map(|s| s.1).sum::<f64>() / n)
     };
-    same(&run(&a, 40, |p, b| Ok(effective_rank_sampled(p, b).unwrap())), jackknifed(&samples, ratio));
+    same(&run(&a, 40, |p, b| Ok(effective_rank_sampled(p, b).unwrap())), upwards(jackknifed(&samples, ratio)));
 }
 
 /// The root of a symmetric positive semidefinite matrix is a factor of it that is its own adjoint.
@@ -330,7 +348,7 @@ fn sweeps(f: &[f64], budget: usize, what: impl Fn(&Problem<'_, f64>, &Budget) ->
 fn one_sided_twins() {
     let f = root(&matrix());
     let swept: Vec<Vec<f64>> = tests(40).iter().map(|x| times(&f, x)).collect();
-    let expected = mean(&swept.iter().map(|y| dot(y, y)).collect::<Vec<_>>());
+    let expected = positive(&swept.iter().map(|y| dot(y, y)).collect::<Vec<_>>());
     same(&sweeps(&f, 20, |p, b| one_sided(p, b).unwrap()), expected);
     let pairs = |s: &[Vec<f64>], g: &dyn Fn(usize, usize) -> f64| {
         let n = s.len();
@@ -338,9 +356,10 @@ fn one_sided_twins() {
     };
     let square = |s: &[Vec<f64>]| pairs(s, &|i, j| dot(&s[i], &s[j]).powi(2));
     let frobenius = sweeps(&f, 20, |p, b| pair_statistic(p, b, SecondMoment::Frobenius).unwrap());
-    same(&frobenius, jackknifed(&swept, |s| square(s).sqrt()));
+    same(&frobenius, upwards(jackknifed(&swept, |s| square(s).sqrt())));
     let rank = sweeps(&f, 20, |p, b| pair_statistic(p, b, SecondMoment::EffectiveRank).unwrap());
-    same(&rank, jackknifed(&swept, |s| average(&s.iter().map(|y| dot(y, y)).collect::<Vec<_>>()).powi(2) / square(s)));
+    let ratio = |s: &[Vec<f64>]| average(&s.iter().map(|y| dot(y, y)).collect::<Vec<_>>()).powi(2) / square(s);
+    same(&rank, upwards(jackknifed(&swept, ratio)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! ⟨A, B⟩ / (‖A‖‖B‖).
 
 use super::keys::WITH;
-use super::outputs::{HISTORY, STANDARD_ERROR, VALUE};
+use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
 use super::{Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity, With};
@@ -18,7 +18,7 @@ pub const ALIGNMENT: Quantity = Quantity {
     whole: true,
     with: Some(With::Weights),
     require: Facts::nothing,
-    outputs: &[VALUE, STANDARD_ERROR, HISTORY],
+    outputs: &[VALUE, STANDARD_ERROR, INTERVAL, HISTORY],
     history: History::of_degree(0),
     sampled: true,
     line: Line::Value,

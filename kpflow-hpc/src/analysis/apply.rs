@@ -2,7 +2,7 @@
 
 use super::keys::{self, Key, WITH};
 use super::outputs::Dimension::{Time, Trajectory, Unit, Vector};
-use super::outputs::{Degree, Output, PLAIN, STANDARD_ERROR, VALUE};
+use super::outputs::{Degree, Output, INTERVAL, PLAIN, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Row};
 use super::{Context, Facts, Found, History, Operator, Quantity, Tensor, View, Way, With};
 use crate::error::Result;
@@ -24,6 +24,7 @@ pub const APPLY: Quantity = Quantity {
     outputs: &[
         Output { unit: "A x", meaning: "‖A x‖, over all vectors together.", ..VALUE },
         STANDARD_ERROR,
+        INTERVAL,
         Output {
             name: "product",
             dimensions: &[Vector, Trajectory, Time, Unit],

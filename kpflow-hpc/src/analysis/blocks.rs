@@ -1,7 +1,9 @@
 //! ‖A_ab‖_F between the variables of the state, and tr A_aa.
 
 use super::outputs::Dimension::Variable;
-use super::outputs::{Compared, Degree, Output, MATRIX, PLAIN, STANDARD_ERRORS, STANDARD_ERROR_OF_A, VALUE_OF_A};
+use super::outputs::{
+    Compared, Degree, Output, INTERVAL_OF_A, MATRIX, PLAIN, STANDARD_ERRORS, STANDARD_ERROR_OF_A, VALUE_OF_A,
+};
 use super::shown::{Line, Number, Picture, Row};
 use super::{Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
@@ -32,6 +34,7 @@ pub const BLOCKS: Quantity = Quantity {
     outputs: &[
         Output { meaning: "The trace.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
+        INTERVAL_OF_A,
         Output {
             dimensions: &[Variable, Variable],
             error: Some(STANDARD_ERRORS.name),
@@ -71,24 +74,19 @@ fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let matvecs = space.len();
     let blocks =
         space.small(Small::default(), |_| Ok(Some(estimate::dense_blocks(&spectrum, &part_of, parts, matvecs))))?;
-    Ok(blocks.map_or_else(|| Found::exact("dense", matvecs), |b| found(b, "dense", StopReason::Exact, parts)))
+    Ok(blocks.map_or_else(|| Found::exact("dense", matvecs), |b| found(b, "dense", parts)))
 }
 
 fn sampled<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let (part_of, parts) = c.parts();
     let blocks = estimate::blocks(&c.space(View::All)?, &c.budget(), &part_of, parts)?;
-    let found = found(blocks, "hutchinson", StopReason::Tolerance, parts);
-    Ok(Found { status: Some("max_matvecs reached"), ..found })
+    let found = found(blocks, "hutchinson", parts);
+    // All that was asked for: there is no tolerance to reach.
+    Ok(Found { stop: StopReason::Tolerance, status: Some("max_matvecs reached"), ..found })
 }
 
-fn found<B>(blocks: Blocks, method: &'static str, stop: StopReason, parts: usize) -> Found<B> {
-    Found {
-        stop,
-        value: Some(blocks.traces.iter().sum()),
-        standard_error: Some(blocks.trace_errors.iter().map(|e| e * e).sum::<f64>().sqrt()),
-        ..Found::exact(method, blocks.matvecs)
-    }
-    .with(vec![
+fn found<B>(blocks: Blocks, method: &'static str, parts: usize) -> Found<B> {
+    Found::of((blocks.trace, method)).with(vec![
         ("matrix", vec![parts, parts], blocks.norms),
         ("standard_errors", vec![parts, parts], blocks.norm_errors),
         ("traces", vec![parts], blocks.traces),

@@ -1,7 +1,7 @@
 //! The spectral density.
 
 use super::outputs::Dimension::Point;
-use super::outputs::{Compared, Degree, Output, HISTORY, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A};
+use super::outputs::{Compared, Degree, Output, HISTORY, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
 use super::{Context, Found, Named, Operator, View, Way};
 use super::{Facts, History, Quantity};
@@ -87,6 +87,7 @@ pub const DENSITY: Quantity = Quantity {
     outputs: &[
         Output { meaning: "The trace.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
+        INTERVAL_OF_A,
         ZERO_MASS,
         ZERO_MASS_ERROR,
         Output {

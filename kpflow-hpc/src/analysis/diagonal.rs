@@ -1,11 +1,11 @@
 //! A_ii, and the lengths of the rows.
 
 use super::outputs::Dimension::{Time, Trajectory, Unit};
-use super::outputs::{Degree, Output, HISTORY, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A};
+use super::outputs::{Degree, Output, HISTORY, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
 use super::{Context, Facts, Found, History, Operator, Quantity, Tensor, View, Way};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Diagonal};
+use kpflow_estimate::{self as estimate, Diagonal, Estimate};
 
 /// A number of every number of the state.
 const ENTRY: Output = Output { dimensions: &[Trajectory, Time, Unit], unit: "A", degree: Degree::Power(1), ..PLAIN };
@@ -23,6 +23,7 @@ pub const DIAGONAL: Quantity = Quantity {
     outputs: &[
         Output { meaning: "The trace, the sum of the diagonal.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
+        INTERVAL_OF_A,
         Output { name: "diagonal", error: Some("diagonal_errors"), meaning: "A_ii.", ..ENTRY },
         Output { name: "diagonal_errors", meaning: "The standard errors of the diagonal.", ..ENTRY },
         Output { name: "row_norms", error: Some("row_norm_errors"), meaning: "‖A_i‖ = (Σ_j A_ij²)^½.", ..ENTRY },
@@ -52,8 +53,8 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let (spectrum, space) = (c.dense()?, c.space(View::All)?);
     let found = estimate::diagonal_of(&space, &spectrum.matrix, &spectrum.places)?;
-    let matvecs = spectrum.trace().matvecs;
-    Ok(all(Diagonal { matvecs, ..found }, "dense"))
+    let trace = Estimate { matvecs: spectrum.trace().matvecs, ..found.trace };
+    Ok(all(Diagonal { trace, ..found }, "dense"))
 }
 
 fn sampled<C: Context>(c: &C, deflate: bool) -> Result<Found<C::Block>> {
@@ -62,19 +63,15 @@ fn sampled<C: Context>(c: &C, deflate: bool) -> Result<Found<C::Block>> {
 }
 
 fn all<B>(found: Diagonal<B>, method: &'static str) -> Found<B> {
-    let Diagonal { diagonal, diagonal_errors, rows, row_errors, trace, matvecs, stop, history } = found;
+    let Diagonal { diagonal, diagonal_errors, rows, row_errors, trace } = found;
     let named = |name, block| Tensor { name, block, single: true };
     Found {
-        stop,
-        value: Some(trace.0),
-        standard_error: Some(trace.1),
-        history,
         tensors: vec![
             named("diagonal", diagonal),
             named("diagonal_errors", diagonal_errors),
             named("row_norms", rows),
             named("row_norm_errors", row_errors),
         ],
-        ..Found::exact(method, matvecs)
+        ..Found::of((trace, method))
     }
 }

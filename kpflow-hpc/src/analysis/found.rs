@@ -2,7 +2,7 @@
 
 use super::outputs::Degree;
 use super::Quantity;
-use kpflow_estimate::{times_power, Estimate, StopReason};
+use kpflow_estimate::{normal_interval, times_power, Estimate, StopReason};
 
 /// An estimate of 2^-k A, and the method that made it.
 pub type Chosen = (Estimate, &'static str);
@@ -36,6 +36,8 @@ pub struct Found<B> {
     pub value: Option<f64>,
     /// Its standard error.
     pub standard_error: Option<f64>,
+    /// The ends of its 95 % interval; where it is not said that of a normal number.
+    pub interval: Option<[f64; 2]>,
     /// Products, value and standard error on the way.
     pub history: Vec<[f64; 3]>,
     /// Arrays of numbers.
@@ -56,6 +58,7 @@ impl<B> Found<B> {
             matvecs,
             value: None,
             standard_error: Some(0.0),
+            interval: None,
             history: Vec::new(),
             arrays: Vec::new(),
             tensors: Vec::new(),
@@ -65,8 +68,14 @@ impl<B> Found<B> {
 
     /// A number.
     pub fn of((estimate, method): Chosen) -> Self {
-        let Estimate { value, standard_error, matvecs, stop, history } = estimate;
-        Self { stop, value: Some(value), standard_error: Some(standard_error), history, ..Self::exact(method, matvecs) }
+        let Estimate { value, interval, standard_error, matvecs, stop, history } = estimate;
+        let (value, standard_error, interval) = (Some(value), Some(standard_error), Some(interval));
+        Self { stop, value, standard_error, interval, history, ..Self::exact(method, matvecs) }
+    }
+
+    /// The ends of the value's 95 % interval, where it has a value and an error.
+    pub fn ends(&self) -> Option<[f64; 2]> {
+        self.interval.or_else(|| Some(normal_interval(self.value?, self.standard_error?)))
     }
 
     /// With these arrays.
@@ -98,6 +107,9 @@ impl<B> Found<B> {
         };
         if let (Some(x), Degree::Power(d)) = (&mut self.value, degree("value")) {
             up(x, d);
+        }
+        if let (Some(ends), Degree::Power(d)) = (&mut self.interval, degree("value")) {
+            *ends = ends.map(|x| times_power(x, d * k));
         }
         for (name, _, numbers) in &mut self.arrays {
             match degree(name) {

@@ -1,6 +1,6 @@
 //! ‖A‖_F.
 
-use super::outputs::{HISTORY, STANDARD_ERROR_OF_A, VALUE_OF_A};
+use super::outputs::{HISTORY, INTERVAL_OF_A, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
 use super::{of_closed, sampled, scaled, Chosen, Context, Form, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
@@ -18,7 +18,7 @@ pub const FROBENIUS: Quantity = Quantity {
     whole: false,
     with: None,
     require: Facts::nothing,
-    outputs: &[VALUE_OF_A, STANDARD_ERROR_OF_A, HISTORY],
+    outputs: &[VALUE_OF_A, STANDARD_ERROR_OF_A, INTERVAL_OF_A, HISTORY],
     history: History::of_degree(1),
     sampled: true,
     line: Line::Value,

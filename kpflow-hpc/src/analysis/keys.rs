@@ -90,7 +90,7 @@ pub const RTOL: Key = Key {
         range: "a number from 0 to below 1",
     },
     default: Unsaid::Number(1e-3),
-    about: "Stop when the estimated relative error (of pairs: every residual) is surely below.",
+    about: "Stop when the 95 % interval is surely within this of the value, relatively; of pairs when every residual is below, of matrices and diagonals by the norm of the errors.",
     ..PLAIN
 };
 

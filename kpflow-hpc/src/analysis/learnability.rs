@@ -3,13 +3,13 @@
 use super::keys::{COUNT, LEARNING_RATE, WITH};
 use super::outputs::Dimension::Mode;
 use super::outputs::{
-    Compared, Degree, Output, EIGENVALUES, HISTORY_OF_PAIRS, PLAIN, RESIDUALS, STANDARD_ERROR, VALUE,
+    Compared, Degree, Output, EIGENVALUES, HISTORY_OF_PAIRS, INTERVAL, PLAIN, RESIDUALS, STANDARD_ERROR, VALUE,
 };
 use super::shown::{Line, Picture, Row};
 use super::{eigenpairs, Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity, With};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, times_power, Block, Eigenpairs, StopReason};
+use kpflow_estimate::{self as estimate, times_power, Block, Budget, Eigenpairs, StopReason};
 
 const DECREASE: &str = "predicted_decrease";
 
@@ -44,6 +44,7 @@ pub const LEARNABILITY: Quantity = Quantity {
     outputs: &[
         VALUE,
         STANDARD_ERROR,
+        INTERVAL,
         // The run scales it itself, together with the error signal.
         Output {
             name: DECREASE,
@@ -70,12 +71,18 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
         Way::new("auto", Operator::symmetric, |c: &C| {
             let signal = c.signal()?;
-            let (pairs, method) = eigenpairs::best(c)?;
-            found(c, signal, pairs, method)
+            match c.is_small()? {
+                true => found(c, signal, eigenpairs::dense(c)?, "dense"),
+                false => {
+                    let pairs = iterate(c, &signal.0)?;
+                    found(c, signal, pairs, "block_krylov")
+                }
+            }
         }),
         Way::new("block_krylov", Operator::symmetric, |c: &C| {
             let signal = c.signal()?;
-            found(c, signal, eigenpairs::iterate(c, c.asked().count, c.budget())?, "block_krylov")
+            let pairs = iterate(c, &signal.0)?;
+            found(c, signal, pairs, "block_krylov")
         }),
         Way::new("dense", Operator::symmetric, |c: &C| {
             let signal = c.signal()?;
@@ -83,6 +90,13 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
         })
         .of_matrix(),
     ]
+}
+
+/// The pairs, for what the product with the error signal leaves of the budget: one at least.
+fn iterate<C: Context>(c: &C, signal: &C::Block) -> Result<Eigenpairs<C::Block>> {
+    let budget = c.budget();
+    let max_matvecs = budget.max_matvecs.saturating_sub(signal.vectors()).max(1);
+    eigenpairs::iterate(c, c.asked().count, Budget { max_matvecs, ..budget })
 }
 
 fn found<C: Context>(
@@ -101,6 +115,7 @@ fn found<C: Context>(
         stop: pairs.stop,
         value: Some(found.value),
         standard_error: Some(found.standard_error),
+        interval: Some(found.interval),
         history: pairs.history,
         arrays: vec![
             (EIGENVALUES.name, vec![k], pairs.values),

@@ -1,7 +1,7 @@
 //! Lyapunov exponents.
 
 use super::outputs::Dimension::{Trajectory, Unit};
-use super::outputs::{Compared, Output, PLAIN, STANDARD_ERROR, VALUE};
+use super::outputs::{Compared, Output, INTERVAL, PLAIN, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
 use super::{Context, Found, Operator, Way};
 use super::{Facts, History, Quantity};
@@ -34,6 +34,7 @@ pub const LYAPUNOV: Quantity = Quantity {
             ..VALUE
         },
         STANDARD_ERROR,
+        INTERVAL,
         EXPONENTS,
     ],
     history: History::of_degree(0),

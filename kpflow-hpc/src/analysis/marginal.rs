@@ -3,8 +3,8 @@
 use super::keys::{AXES, VECTORS};
 use super::outputs::Dimension::{Kept, Mode};
 use super::outputs::{
-    Compared, Output, EFFECTIVE_RANK, EIGENVALUES, HISTORY, MATRIX, PLAIN, STANDARD_ERRORS, STANDARD_ERROR_OF_A,
-    VALUE_OF_A,
+    Compared, Output, EFFECTIVE_RANK, EIGENVALUES, HISTORY, INTERVAL_OF_A, MATRIX, PLAIN, STANDARD_ERRORS,
+    STANDARD_ERROR_OF_A, VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
 use super::{Context, Found, Named, Operator, View, Way};
@@ -29,6 +29,7 @@ pub const MARGINAL: Quantity = Quantity {
     outputs: &[
         Output { meaning: "The trace.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
+        INTERVAL_OF_A,
         Output { error: Some(RANK_ERROR), ..EFFECTIVE_RANK },
         Output { name: RANK_ERROR, meaning: "The standard error of effective_rank.", ..PLAIN },
         Output {

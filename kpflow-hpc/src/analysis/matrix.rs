@@ -1,7 +1,9 @@
 //! The whole matrix.
 
 use super::outputs::Dimension::State;
-use super::outputs::{Output, EFFECTIVE_RANK, EIGENVALUES, MATRIX as ENTRIES, STANDARD_ERROR_OF_A, VALUE_OF_A};
+use super::outputs::{
+    Output, EFFECTIVE_RANK, EIGENVALUES, INTERVAL_OF_A, MATRIX as ENTRIES, STANDARD_ERROR_OF_A, VALUE_OF_A,
+};
 use super::shown::{Line, Picture, Row};
 use super::{Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
@@ -21,6 +23,7 @@ pub const MATRIX: Quantity = Quantity {
     outputs: &[
         Output { meaning: "The trace.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
+        INTERVAL_OF_A,
         EFFECTIVE_RANK,
         Output { dimensions: &[State, State], meaning: "The whole, by flat indices (b·T + t)·N + j.", ..ENTRIES },
         Output { meaning: "All of them, largest first.", ..EIGENVALUES },

@@ -118,8 +118,9 @@ fn sampled<B>(method: &'static str, estimate: kpflow_estimate::Result<Estimate>)
 
 /// A rank of an operator that is positive semidefinite: where it is not 0 it is at least 1, whatever samples and rounding say.
 fn at_least_one<B>((found, method): Chosen) -> Result<Found<B>> {
-    let value = if found.value > 0.0 { found.value.max(1.0) } else { found.value };
-    Ok(Found::of((Estimate { value, ..found }, method)))
+    let least = if found.value > 0.0 { 1.0 } else { 0.0 };
+    let found = Estimate { value: found.value.max(least), ..found };
+    Ok(Found::of((found.clamped(least, f64::INFINITY), method)))
 }
 
 /// What is found of A, as of 2^k A: a number of degree 1.
@@ -132,7 +133,8 @@ fn scaled(e: Estimate, k: i32) -> Estimate {
     let value = up(e.value);
     let left = e.value.is_finite() && (value.is_infinite() || (e.value != 0.0 && !value.is_normal()));
     let stop = if left { StopReason::Overflow } else { e.stop };
-    Estimate { value, standard_error: up(e.standard_error), matvecs: e.matvecs, stop, history }
+    let (interval, standard_error) = (e.interval.map(up), up(e.standard_error));
+    Estimate { value, interval, standard_error, matvecs: e.matvecs, stop, history }
 }
 
 /// Vectors of `n` numbers that are kept of the products of an operator, at most.
@@ -287,7 +289,7 @@ mod tests {
             let name = q.name;
             assert!(!q.outputs.is_empty() && !q.title.is_empty() && q.about.ends_with('.'), "{name}");
             let drawn = |p: &Picture| if let Picture::Spectrum { values, .. } = *p { Some(values) } else { None };
-            let named = q.outputs.iter().flat_map(|o| [o.error, o.like]).flatten();
+            let named = q.outputs.iter().flat_map(|o| [o.error, o.interval, o.like]).flatten();
             let named = named.chain(q.rows.iter().map(|r| r.of)).chain(q.figures.iter().filter_map(drawn));
             let line = match q.line {
                 Line::Value | Line::Words(_) => "value",

@@ -1,11 +1,11 @@
 //! ‖A‖, the largest |λ| or singular value.
 
-use super::outputs::{Output, HISTORY, STANDARD_ERROR_OF_A, VALUE_OF_A};
+use super::outputs::{Output, HISTORY, INTERVAL_OF_A, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
 use super::{eigenpairs, singular_triplets, Context, Found, Operator, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{Eigenpairs, Estimate, Triplets};
+use kpflow_estimate::{Eigenpairs, Estimate, StopReason, Triplets};
 
 /// ‖A‖, the largest |λ| or singular value.
 pub const NORM: Quantity = Quantity {
@@ -20,6 +20,7 @@ pub const NORM: Quantity = Quantity {
     outputs: &[
         VALUE_OF_A,
         Output { meaning: "The bound of its error by the residual.", ..STANDARD_ERROR_OF_A },
+        INTERVAL_OF_A,
         Output { meaning: "matvecs, value and the bound of its error as the estimate converged.", ..HISTORY },
     ],
     history: History::Bound,
@@ -53,10 +54,15 @@ fn iterated<C: Context>(c: &C) -> Result<Found<C::Block>> {
             let found = singular_triplets::iterate(c, 1)?;
             let (value, residual) = leading(&found.values, &found.residuals);
             let Triplets { matvecs, stop, history, .. } = found;
-            Estimate { value, standard_error: value * residual, matvecs, stop, history }
+            bounded(value, residual, matvecs, stop, history)
         }
     };
     Ok(Found::of((found, "block_krylov")))
+}
+
+/// A norm is not below 0, whatever its residual allows.
+fn bounded(value: f64, residual: f64, matvecs: usize, stop: StopReason, history: Vec<[f64; 3]>) -> Estimate {
+    Estimate::bounded(value, value * residual, matvecs, stop, history).clamped(0.0, f64::INFINITY)
 }
 
 fn leading(values: &[f64], residuals: &[f64]) -> (f64, f64) {
@@ -68,5 +74,5 @@ pub(super) fn of_pairs<B>(pairs: Eigenpairs<B>) -> Estimate {
     let (value, residual) = leading(&pairs.values, &pairs.residuals);
     let Eigenpairs { matvecs, stop, history, .. } = pairs;
     let history = history.into_iter().map(|h| [h[0], h[1], h[1] * h[2]]).collect();
-    Estimate { value, standard_error: value * residual, matvecs, stop, history }
+    bounded(value, residual, matvecs, stop, history)
 }

@@ -13,6 +13,8 @@ pub struct Output {
     pub unit: &'static str,
     /// The dataset that is its standard error, or by which its error is bounded.
     pub error: Option<&'static str>,
+    /// The dataset that has the ends of its 95 % interval.
+    pub interval: Option<&'static str>,
     /// The dataset whose shape it has.
     pub like: Option<&'static str>,
     /// How it scales with the operator, as the estimator finds it.
@@ -50,6 +52,8 @@ pub enum Dimension {
     Step,
     /// What a step of an estimate tells: matvecs, value, error.
     Told,
+    /// The ends of an interval.
+    End,
 }
 
 /// How a dataset scales with the operator.
@@ -66,7 +70,7 @@ pub enum Degree {
 pub enum Compared {
     /// Not at all.
     No,
-    /// Within standard errors; of an array the entry that is farthest.
+    /// Within intervals or standard errors; of an array the entry that is farthest.
     Estimate,
     /// One by one, within the bounds of the residuals; this letter is the name of one.
     Spectrum(char),
@@ -87,6 +91,7 @@ impl Dimension {
             Self::State => "state",
             Self::Step => "step",
             Self::Told => "told",
+            Self::End => "end",
         }
     }
 }
@@ -106,6 +111,7 @@ impl Dimension {
             Self::State => "n",
             Self::Step => "steps",
             Self::Told => "3",
+            Self::End => "2",
         }
     }
 }
@@ -123,6 +129,7 @@ pub(super) const PLAIN: Output = Output {
     dimensions: &[],
     unit: "",
     error: None,
+    interval: None,
     like: None,
     degree: Degree::Power(0),
     compared: Compared::No,
@@ -134,6 +141,7 @@ pub(super) const PLAIN: Output = Output {
 pub(super) const VALUE: Output = Output {
     name: "value",
     error: Some(STANDARD_ERROR.name),
+    interval: Some(INTERVAL.name),
     compared: Compared::Estimate,
     meaning: "The value.",
     ..PLAIN
@@ -148,6 +156,17 @@ pub(super) const STANDARD_ERROR: Output = Output {
     meaning: "Its standard error: 0 where the method is exact, infinite where too few products allow none.",
     ..PLAIN
 };
+
+/// The ends of the value's 95 % interval.
+pub(super) const INTERVAL: Output = Output {
+    name: "interval",
+    dimensions: &[Dimension::End],
+    meaning: "The ends of its 95 % interval, which need not be symmetric; infinite where the samples allow no end.",
+    ..PLAIN
+};
+
+/// The same, of degree 1.
+pub(super) const INTERVAL_OF_A: Output = Output { unit: "A", degree: Degree::Power(1), ..INTERVAL };
 
 /// The same, of degree 1.
 pub(super) const STANDARD_ERROR_OF_A: Output = Output { unit: "A", degree: Degree::Power(1), ..STANDARD_ERROR };

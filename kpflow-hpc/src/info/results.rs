@@ -4,6 +4,7 @@ use super::{table, thousands, Told};
 use crate::error::Result;
 use crate::journal::directory_of;
 use crate::results::read::{Analysis, Results};
+use crate::results::table::ends;
 use crate::spelling::number_of;
 use crate::words::seconds;
 use serde_json::json;
@@ -14,7 +15,9 @@ fn value(a: &Analysis) -> String {
     let leading = a.described().and_then(|q| q.leading());
     let several = leading.map(|list| a.list(list.name)).filter(|v| !v.is_empty());
     match (a.value(), a.standard_error(), several) {
-        (Some(v), Some(e), _) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
+        (Some(v), Some(e), _) if e > 0.0 => {
+            format!("{v:.8e} ± {e:.1e}{}", ends(v, a.interval(), |x| format!("{x:.4e}")))
+        }
         (Some(v), ..) => format!("{v:.12e}"),
         (None, _, Some(all)) => format!("{} from {:.6e} to {:.6e}", all.len(), all[0], all[all.len() - 1]),
         _ => String::new(),
@@ -87,7 +90,7 @@ pub(super) fn results(path: &Path) -> Result<Told> {
             "name": a.name, "operator": a.operator, "quantity": a.quantity, "method": a.method, "converged": a.converged,
             "matvecs": a.matvecs, "matvecs_computed": a.computed, "seconds": a.seconds, "status": a.status,
             "memory": a.memory, "bytes_sent": a.bytes_sent,
-            "value": a.value(), "standard_error": a.standard_error(),
+            "value": a.value(), "standard_error": a.standard_error(), "interval": a.interval(),
             "arrays": a.arrays().map(|(name, x)| (name.to_string(), x.shape.clone().into())).collect::<serde_json::Map<_, _>>(),
         })
     });

@@ -4,7 +4,7 @@ use super::draw::Drawing;
 use super::figure::Figure;
 use super::figures::{groups, Group, Section, Stage};
 use super::style::{sheet, Ink};
-use super::text::{bytes, count, digits, escape, operator, time, with_error};
+use super::text::{bytes, count, digits, escape, operator, time, with_error, with_interval};
 use crate::analysis::shown::{Number, Row};
 use crate::results::read::{Analysis, Results};
 use std::fmt::Write;
@@ -127,7 +127,7 @@ fn numbers(stages: &[Stage]) -> String {
         false => rows,
     };
     format!(
-        "<section id=\"numbers\">\n<h2>Numbers</h2>\n<p class=\"sub\">± one standard error; nothing where the method is exact. \
+        "<section id=\"numbers\">\n<h2>Numbers</h2>\n<p class=\"sub\">± one standard error, in brackets the interval of 95 % where that is not symmetric; nothing where the method is exact. \
          A star: not as good as the job asked for.</p>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">quantity</th>{heads}</tr></thead>\n\
          <tbody>\n{rows}</tbody></table></div>\n</section>\n"
     )
@@ -162,9 +162,11 @@ fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
         })
     };
     let number = |r: &Row, a: &Analysis| {
-        let error = group.output(r.of).and_then(|o| o.error).unwrap_or_default();
+        let output = group.output(r.of);
+        let error = output.and_then(|o| o.error).unwrap_or_default();
+        let interval = output.and_then(|o| a.list(o.interval?).try_into().ok());
         match (r.number, a.list(r.of)) {
-            (Number::Scalar, _) => with_error(a.scalar(r.of), a.scalar(error)),
+            (Number::Scalar, _) => with_interval(a.scalar(r.of), a.scalar(error), interval),
             (Number::First, list) => list.first().map_or(String::new(), |x| digits(*x, 7)),
             (Number::Only, [one]) => with_error(Some(*one), a.list(error).first().copied()),
             (Number::Only, _) => String::new(),
@@ -172,7 +174,9 @@ fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
     };
     match group.known {
         Some(quantity) => quantity.rows.iter().filter_map(|r| row(r.what, &|a| number(r, a))).collect(),
-        None => row(&group.title_of_quantity(), &|a| with_error(a.value(), a.standard_error())).into_iter().collect(),
+        None => row(&group.title_of_quantity(), &|a| with_interval(a.value(), a.standard_error(), a.interval()))
+            .into_iter()
+            .collect(),
     }
 }
 

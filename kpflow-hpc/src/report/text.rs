@@ -1,5 +1,7 @@
 //! Numbers and names as words.
 
+use crate::results::table::ends;
+
 /// Text as HTML and SVG take it; what no XML may hold is left out.
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -84,6 +86,15 @@ pub fn with_error(value: Option<f64>, error: Option<f64>) -> String {
         (Some(v), Some(e)) if e.is_nan() || e.is_infinite() => format!("{} ± ?", digits(v, 6)),
         (Some(v), _) => digits(v, 8),
     }
+}
+
+/// The same, and the ends of the interval of 95 % where those say more.
+pub fn with_interval(value: Option<f64>, error: Option<f64>, interval: Option<[f64; 2]>) -> String {
+    let ends = |v| match error {
+        Some(e) if e != 0.0 => ends(v, interval, |x| digits(x, 3)),
+        _ => String::new(),
+    };
+    format!("{}{}", with_error(value, error), value.map_or(String::new(), ends))
 }
 
 fn decimals_plain(x: f64, last: i32) -> String {

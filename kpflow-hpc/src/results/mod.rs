@@ -122,6 +122,8 @@ pub struct Record<T> {
     pub value: Option<f64>,
     /// Its standard error.
     pub standard_error: Option<f64>,
+    /// The ends of its 95 % interval.
+    pub interval: Option<[f64; 2]>,
     /// Products, value and standard error on the way.
     pub history: Vec<[f64; 3]>,
     /// Tensors in the precision of the run: name, shape, numbers.
@@ -323,6 +325,9 @@ impl ResultFile {
             }
             if let Some(error) = r.standard_error {
                 scalar(&g, "standard_error", error)?;
+            }
+            if let Some(ends) = r.interval {
+                array(&g, "interval", &[2], ends.to_vec())?;
             }
             if !r.history.is_empty() {
                 array(&g, "history", &[r.history.len(), 3], r.history.concat())?;

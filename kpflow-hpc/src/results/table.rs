@@ -19,13 +19,39 @@ pub fn place(value: f64, digits: i32) -> i32 {
     digits - 1 - value.abs().log10().floor() as i32
 }
 
+/// The ends of a 95 % interval in brackets, to stand behind a value and its standard error; nothing where they say no more than those: where it is
+/// symmetric, to a twentieth.
+pub fn ends(value: f64, interval: Option<[f64; 2]>, number: impl Fn(f64) -> String) -> String {
+    let Some([low, high]) = interval else { return String::new() };
+    let (below, above) = (value - low, high - value);
+    if below == above || (below - above).abs() <= 0.05 * below.max(above) || below.is_nan() || above.is_nan() {
+        return String::new();
+    }
+    let end = |x: f64| {
+        if x.is_infinite() {
+            if x > 0.0 {
+                "∞".into()
+            } else {
+                "−∞".into()
+            }
+        } else {
+            number(x)
+        }
+    };
+    format!(" [{}, {}]", end(low), end(high))
+}
+
 /// The value of an analysis, down to the first digit that is uncertain.
 pub fn value(analysis: &Group) -> Option<String> {
     let scalar = |name: &str| analysis.dataset(name).ok()?.read_scalar::<f64>().ok();
     Some(match (scalar("value")?, scalar("standard_error")) {
         (value, Some(error)) if error > 0.0 => {
             let decimals = place(error, 1).clamp(0, 12) as usize;
-            format!("{} ± {error:.decimals$}", number(value, place(error, 1)))
+            let last = if error.is_finite() { place(error, 1) } else { place(value, 3) };
+            let interval = analysis.dataset("interval").and_then(|d| d.read_raw::<f64>()).ok();
+            let interval = interval.and_then(|d| d.try_into().ok());
+            let bracket = ends(value, interval, |x| self::number(x, last));
+            format!("{} ± {error:.decimals$}{bracket}", number(value, last))
         }
         (value, _) => number(value, place(value, 9)),
     })

@@ -37,6 +37,7 @@ pub(super) fn analyse<T: Real>(
     // Whatever fails, fails on all ranks alike: it depends on the sizes of the whole job only.
     let found = made.map_err(|e| e.in_analysis(&job.path, &analysis.name))?;
     let computed = shared.map_or(found.matvecs, |s| s.computed() - before);
+    let interval = found.ends();
     let Found { method, stop, status, matvecs, value, standard_error, history, arrays, tensors, .. } = found;
     let record = Record {
         method: method.into(),
@@ -45,6 +46,7 @@ pub(super) fn analyse<T: Real>(
         status: status.unwrap_or(stop.describe()).into(),
         value,
         standard_error,
+        interval,
         history,
         arrays,
         computed,

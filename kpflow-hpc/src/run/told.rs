@@ -11,6 +11,7 @@ use crate::events::{self, Voice};
 use crate::job::Job;
 use crate::model::Loaded;
 use crate::plan;
+use crate::results::table::ends;
 use crate::results::{Header, Past, Record, ResultFile, Spent};
 use crate::spelling::number_of;
 use kpflow_core::model::Linearization;
@@ -37,7 +38,7 @@ pub(super) fn finished<T>(name: &str, r: &Record<T>) -> Value {
         "name": name, "operator": r.operator, "quantity": r.quantity, "method": r.method, "converged": r.converged,
         "matvecs": r.matvecs, "matvecs_computed": r.computed, "seconds": r.seconds, "status": r.status,
         "memory": r.memory, "bytes_sent": r.bytes_sent,
-        "value": r.value, "standard_error": r.standard_error,
+        "value": r.value, "standard_error": r.standard_error, "interval": r.interval,
         "eigenvalues": first(EIGENVALUES.name), "residuals": first(RESIDUALS.name),
     })
 }
@@ -169,7 +170,7 @@ pub(super) fn line<T>(name: &str, quantity: &Quantity, r: &Record<T>) -> String 
     };
     let residuals = || r.list(RESIDUALS.name).iter().fold(0.0, |a: f64, &b| a.max(b));
     let number = |v: f64| match r.standard_error {
-        Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}"),
+        Some(e) if e > 0.0 => format!("{v:.8e} ± {e:.1e}{}", ends(v, r.interval, |x| format!("{x:.4e}"))),
         _ => format!("{v:.12e}"),
     };
     let value = r.value.map_or(String::new(), number);

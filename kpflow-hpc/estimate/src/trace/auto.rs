@@ -1,6 +1,7 @@
 //! The trace by whatever is best, found out on the way.
 
 use super::per_trajectory_xnystrace::Ladder;
+use crate::interval::Z;
 use crate::sampling::grow;
 use crate::space::{Budget, Space};
 use crate::{Estimate, Result, StopReason};
@@ -30,8 +31,8 @@ pub fn auto<S: Space>(diagonal: &S, budget: &Budget, exact: Option<Exact<'_>>) -
     let mut estimate = grow(diagonal, budget, usize::MAX, |total| {
         let (value, error) = ladder.climb(diagonal, total)?;
         let tolerance = budget.rtol * value.abs();
-        if let Some(exact) = exact.as_ref().filter(|_| error > tolerance) {
-            let needed = total as f64 * (error / tolerance).powi(2);
+        if let Some(exact) = exact.as_ref().filter(|_| Z * error > tolerance) {
+            let needed = total as f64 * (Z * error / tolerance).powi(2);
             if exact.products <= needed.min(budget.max_matvecs as f64) - total as f64 {
                 is_exact = true;
                 return Ok(((exact.run)()?.value, 0.0));

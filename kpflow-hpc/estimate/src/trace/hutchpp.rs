@@ -3,6 +3,7 @@
 use super::range::Range;
 use super::Sketch;
 use crate::factor::trace;
+use crate::interval::Bar;
 use crate::sampling::{grow, mean_of_squares};
 use crate::space::{Budget, Small, Space, TESTS};
 use crate::{Estimate, Result};
@@ -18,13 +19,13 @@ pub fn hutchpp<S: Space>(space: &S, budget: &Budget) -> Result<Estimate> {
     grow(space, budget, space.len().saturating_mul(3), |total| {
         let k = (total / 3).min(space.len());
         if !range.extend(space, k)? {
-            return Ok((f64::NAN, f64::NAN));
+            return Ok(Bar::NAN);
         }
         let h = range.project(space)?;
         let _h = space.hold(k * k);
         let known = trace(&h);
         if k > 0 && range.spans(space) {
-            return Ok((known, space.epsilon() * known.abs()));
+            return Ok(Bar::normal(known, space.epsilon() * known.abs()));
         }
         let t = total - 2 * k;
         let _coordinates = space.hold(2 * k * t);
@@ -39,8 +40,7 @@ pub fn hutchpp<S: Space>(space: &S, budget: &Budget) -> Result<Estimate> {
                 q - 2.0 * dot(d.col(i)) + dot(hc.col(i))
             };
             let samples: Vec<f64> = forms.iter().enumerate().map(sample).collect();
-            let (rest, error) = mean_of_squares(&samples);
-            Ok((known + rest, error))
+            Ok(mean_of_squares(&samples).plus(known))
         })
     })
 }

@@ -2,6 +2,7 @@
 
 use super::{Factors, Sketch};
 use crate::factor::{squares, trace};
+use crate::interval::Bar;
 use crate::sampling::{grow, mean_of_squares};
 use crate::space::{Budget, Small, Space, SKETCHES, TESTS};
 use crate::{Estimate, Result};
@@ -21,7 +22,7 @@ pub fn nystrompp<S: Space>(space: &S, budget: &Budget) -> Result<Estimate> {
         tests.extend(space, total - k)?;
         let forms = space.dots(&tests.omega, &tests.y)?;
         if forms.iter().any(|q| !q.is_finite()) {
-            return Ok((f64::NAN, f64::NAN));
+            return Ok(Bar::NAN);
         }
         if k == 0 {
             return Ok(mean_of_squares(&forms));
@@ -32,16 +33,18 @@ pub fn nystrompp<S: Space>(space: &S, budget: &Budget) -> Result<Estimate> {
         let c = space.gram(&sketch.shifted(space, shift), &tests.omega)?;
         let small = Small { flops: (k * k * (total - k)) as f64, numbers: 3 * k * (total - k) };
         space.small(small, |_| {
-            let Some(Factors { core, inside, .. }) = &factors else { return Ok((f64::NAN, f64::NAN)) };
+            let Some(Factors { core, inside, .. }) = &factors else { return Ok(Bar::NAN) };
             let epsilon = space.epsilon();
             let known = trace(inside);
             let inside = squares(&core.whiten(Mat::from_fn(k, forms.len(), |i, j| c[i * forms.len() + j]).as_ref()));
             let samples: Vec<f64> = forms.iter().zip(inside).map(|(form, inside)| form - inside).collect();
-            let (rest, error) = mean_of_squares(&samples);
-            let value = known + rest;
+            let found = mean_of_squares(&samples).plus(known);
             // Where Â is A to rounding, samples of what it leaves are rounding, and none of them need be as small as their scatter.
-            let error = if core.is_deficient() || k == n { root_mean_square(&samples) } else { error };
-            Ok((value, error.max(epsilon * value.abs())))
+            let found = match core.is_deficient() || k == n {
+                true => Bar::normal(found.value, root_mean_square(&samples)),
+                false => found,
+            };
+            Ok(found.at_least(epsilon * found.value.abs()))
         })
     })
 }

@@ -1,6 +1,6 @@
 //! Hutchinson's estimator on every trajectory by itself.
 
-use crate::sampling::{pooled, sample};
+use crate::sampling::{pooled, positive_if, sample};
 use crate::space::{Budget, Space, TESTS};
 use crate::{Estimate, Result};
 use kpflow_core::probe::Running;
@@ -12,16 +12,20 @@ use kpflow_core::probe::Running;
 pub fn per_trajectory<S: Space>(space: &S, budget: &Budget) -> Result<Estimate> {
     let shape = space.shape();
     let mut running = vec![Running::default(); shape.trajectories];
+    let mut signed = false;
     sample(space, budget, space.trajectories(), |first, m| {
         let x = space.draw(TESTS, first, m);
         let y = space.apply(&x)?;
-        space.dots_by_trajectory(&x, &y).into_iter().enumerate().for_each(|(i, q)| running[i / m].push(q));
-        let mut sums = [0.0; 3];
+        for (i, q) in space.dots_by_trajectory(&x, &y).into_iter().enumerate() {
+            running[i / m].push(q);
+            signed |= q < 0.0;
+        }
+        let mut sums = [0.0, 0.0, 0.0, f64::from(u8::from(signed))];
         for r in &running {
             let square = r.standard_error().powi(2);
             sums.iter_mut().zip([r.mean(), square, square * square]).for_each(|(s, x)| *s += x);
         }
         space.sum(&mut sums);
-        Ok((sums[0], pooled(sums[1], sums[2], (first + m) as f64 - 1.0)))
+        Ok(positive_if(sums[3] == 0.0, sums[0], pooled(sums[1], sums[2], (first + m) as f64 - 1.0)))
     })
 }

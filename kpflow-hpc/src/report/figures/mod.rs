@@ -261,13 +261,21 @@ impl Stage {
     }
     /// Half of its interval of 95 %, by its value; 0 if there is none.
     pub fn error_of(&self, operator: &str, quantity: &Quantity) -> f64 {
-        let relative = |a: &Analysis| Some(1.96 * a.standard_error()? / a.value()?.abs());
+        let relative = |a: &Analysis| {
+            let (value, [low, high]) = (a.value()?, ends(a)?);
+            Some((high - value).max(value - low) / value.abs())
+        };
         self.whole(operator, quantity).and_then(relative).filter(|e| e.is_finite()).unwrap_or(0.0)
     }
     fn whole(&self, operator: &str, quantity: &Quantity) -> Option<&Analysis> {
         let fits = |a: &&Analysis| a.operator == operator && a.quantity == quantity.name && !is_part(a);
         self.results.analyses.iter().find(fits)
     }
+}
+
+/// The ends of the value's interval of 95 %: in files of earlier versions by its standard error.
+fn ends(a: &Analysis) -> Option<[f64; 2]> {
+    a.interval().or_else(|| Some(kpflow_estimate::normal_interval(a.value()?, a.standard_error()?)))
 }
 
 /// Whether an analysis is of a part of the state only.

@@ -5,6 +5,7 @@ use crate::analysis::shown::Picture;
 use crate::report::plot::{Axis, Layer, Plot, Scale};
 use crate::report::style::Ink;
 use crate::report::text;
+use crate::results::read::Analysis;
 
 /// With more stages than this bars become a curve.
 const BARS: usize = 12;
@@ -32,25 +33,35 @@ fn place(group: &Group<'_>) -> Option<u8> {
     over_stages(group).map(|(place, _)| place)
 }
 
-/// Stage, value and standard error, where there is a value.
-fn values(group: &Group<'_>) -> Vec<(usize, f64, f64)> {
-    let one = |(i, _, a): &(usize, &Stage, &crate::results::read::Analysis)| {
-        let error = a.standard_error().filter(|e| e.is_finite()).unwrap_or(0.0);
-        Some((*i, a.value().filter(|v| v.is_finite())?, error))
+/// A value of a stage.
+struct Point<'a> {
+    stage: usize,
+    value: f64,
+    /// Its interval of 95 %; an end that is not finite is the value.
+    ends: [f64; 2],
+    analysis: &'a Analysis,
+}
+
+/// The values that there are.
+fn values<'a>(group: &Group<'a>) -> Vec<Point<'a>> {
+    let one = |&(stage, _, analysis): &(usize, &Stage, &'a Analysis)| {
+        let value = analysis.value().filter(|v| v.is_finite())?;
+        let ends = super::ends(analysis).unwrap_or([value; 2]).map(|x| if x.is_finite() { x } else { value });
+        Some(Point { stage, value, ends, analysis })
     };
     group.members.iter().filter_map(one).collect()
 }
 
 fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
     let values = values(group);
-    let point = |v: &(usize, f64, f64)| (v.0 as f64, v.1);
+    let point = |v: &Point<'_>| (v.stage as f64, v.value);
     let points: Vec<_> = values.iter().map(point).collect();
-    let whiskers: Vec<_> = values.iter().map(|v| (v.0 as f64, 1.96 * v.2, v.1)).collect();
-    let whiskers: Vec<_> = whiskers.into_iter().filter(|w| w.1 > 0.0).map(|(x, e, v)| [x, v - e, v + e]).collect();
+    let uncertain = values.iter().filter(|v| v.ends[0] < v.ends[1]);
+    let whiskers: Vec<_> = uncertain.map(|v| [v.stage as f64, v.ends[0], v.ends[1]]).collect();
     let few = stages.len() <= BARS;
     let mut layers = Vec::new();
     for v in values.iter().filter(|_| few) {
-        layers.push(Layer::Bars { points: vec![point(v)], ink: Ink::of(v.0, stages.len()), width: 0.62 });
+        layers.push(Layer::Bars { points: vec![point(v)], ink: Ink::of(v.stage, stages.len()), width: 0.62 });
     }
     if !few {
         layers.push(Layer::line(points.clone(), Ink::Series(0)));
@@ -60,10 +71,10 @@ fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
     let size = if wide { 14.0 } else { 11.5 };
     let room = if wide { BARS } else { 6 };
     for v in values.iter().filter(|_| stages.len() <= room) {
-        let top = if v.1 >= 0.0 { v.1 + 1.96 * v.2 } else { 0.0 };
+        let top = if v.value >= 0.0 { v.ends[1] } else { 0.0 };
         layers.push(Layer::Label {
-            at: (v.0 as f64, top),
-            text: text::digits(v.1, 3),
+            at: (v.stage as f64, top),
+            text: text::digits(v.value, 3),
             ink: Ink::Text,
             size,
             lift: 0.0,
@@ -73,8 +84,8 @@ fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
     let names = Scale::Names(stages.iter().map(|s| s.label.clone()).collect());
     let mut y = Axis::new(quantity.clone(), Scale::Linear).with_zero();
     // Room for the numbers above the bars.
-    let highest = values.iter().fold(0.0, |m: f64, v| m.max(v.1 + 1.96 * v.2));
-    let lowest = values.iter().fold(0.0, |m: f64, v| m.min(v.1 - 1.96 * v.2));
+    let highest = values.iter().fold(0.0, |m: f64, v| m.max(v.ends[1]));
+    let lowest = values.iter().fold(0.0, |m: f64, v| m.min(v.ends[0]));
     if few && highest > lowest {
         let span = highest - lowest;
         y = y.over(
@@ -92,14 +103,17 @@ fn over(stages: &[Stage], group: &Group<'_>, wide: bool) -> Figure {
 }
 
 /// From the first to the last, in words.
-fn caption(stages: &[Stage], values: &[(usize, f64, f64)], reading: &str) -> String {
-    let say = |v: &(usize, f64, f64)| format!("{} {}", stages[v.0].label, text::with_error(Some(v.1), Some(v.2)));
+fn caption(stages: &[Stage], values: &[Point<'_>], reading: &str) -> String {
+    let said = |v: &Point<'_>| {
+        text::with_interval(Some(v.value), v.analysis.standard_error().filter(|e| e.is_finite()), v.analysis.interval())
+    };
+    let say = |v: &Point<'_>| format!("{} {}", stages[v.stage].label, said(v));
     let line = match values {
         [first, .., last] if values.len() > 5 => format!("From {} to {}.", say(first), say(last)),
         few => format!("{}.", few.iter().map(say).collect::<Vec<_>>().join(" → ")),
     };
     let space = if reading.is_empty() { "" } else { " " };
-    let bars = if values.iter().any(|v| v.2 > 0.0) { " Error bars: 95 %." } else { "" };
+    let bars = if values.iter().any(|v| v.ends[0] < v.ends[1]) { " Error bars: 95 %." } else { "" };
     format!("{line}{bars}{space}{reading}")
 }
 

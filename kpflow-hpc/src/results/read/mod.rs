@@ -138,6 +138,10 @@ impl Analysis {
     pub fn standard_error(&self) -> Option<f64> {
         self.scalar("standard_error")
     }
+    /// The ends of its 95 % interval; files of earlier versions have none.
+    pub fn interval(&self) -> Option<[f64; 2]> {
+        self.list("interval").try_into().ok()
+    }
     /// The numbers of an array; none if it is not there.
     pub fn list(&self, name: &str) -> &[f64] {
         self.arrays.get(name).map_or(&[], |a| &a.data)
