@@ -151,7 +151,10 @@ impl<T: Real> Tile<'_, '_, T> {
                         let u = &u[b * positions * n + rows.start..(b + 1) * positions * n];
                         let s = &s_all[(b * count + i) * positions * width..][..positions * width];
                         let at = self.row(b, first + i, piece);
-                        let (u, s) = (fits(MatRef::new(u, positions, rows.len(), n)), fits(MatRef::new(s, positions, width, width)));
+                        let (u, s) = (
+                            fits(MatRef::new(u, positions, rows.len(), n)),
+                            fits(MatRef::new(s, positions, width, width)),
+                        );
                         let dw = fits(MatMut::new(&mut features[at..at + piece.at.len()], rows.len(), width, units));
                         self.engine.gemm(1.0, fits(Gemm::new(u.t(), s, dw)), 1.0);
                     }

@@ -20,6 +20,21 @@ pub struct MatrixSize {
     pub trajectories: usize,
 }
 
+/// How it is made: as is cheapest, unless something else is said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// The way of every part that has both.
+    pub way: Option<Way>,
+    /// Numbers that the features of all rows of a group have.
+    pub group: usize,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { way: None, group: GROUP }
+    }
+}
+
 /// How the entries that a part of θ contributes are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -53,15 +68,19 @@ impl PartOf {
         }
     }
 
-    /// The cheaper way.
-    fn cheaper(&self, alike: bool, size: MatrixSize) -> Way {
+    /// The cheaper way, or the one that is said.
+    fn cheaper(&self, alike: bool, size: MatrixSize, said: Option<Way>) -> Way {
         let n = size.rows as f64;
         let all = |way| {
             let [pair, row] = self.flops(way, n / size.trajectories.max(1) as f64);
             n * (n * pair + row)
         };
-        let pairs = alike && all(Way::Pairs) < all(Way::Weights);
-        if pairs { Way::Pairs } else { Way::Weights }
+        let cheaper = if all(Way::Pairs) < all(Way::Weights) { Way::Pairs } else { Way::Weights };
+        if alike {
+            said.unwrap_or(cheaper)
+        } else {
+            Way::Weights
+        }
     }
 }
 
@@ -97,9 +116,10 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub fn new(sites: Vec<SiteSize>, size: MatrixSize) -> Self {
+    pub fn new(sites: Vec<SiteSize>, size: MatrixSize, how: How) -> Self {
         let mut parts: Vec<PartOf> = Vec::new();
-        for (i, site) in sites.iter().enumerate() {
+        let does = |s: &SiteSize| [s.positions, s.reads, s.width, s.rows, s.units].iter().all(|n| *n > 0);
+        for (i, site) in sites.iter().enumerate().filter(|(_, site)| does(site)) {
             match parts.iter_mut().find(|p| p.size.part == site.part) {
                 Some(part) => {
                     part.sites.push(i);
@@ -116,21 +136,23 @@ impl Layout {
                 let (a, b) = (&sites[*i], &part.size);
                 a.form != Form::Gain && (a.form, a.reads, a.width) == (b.form, b.reads, b.width)
             };
-            part.way = part.cheaper(part.sites.iter().all(alike), size);
+            part.way = part.cheaper(part.sites.iter().all(alike), size, how.way);
         }
         let mut layout = Self { parts, groups: Vec::new(), sites, size };
-        layout.cut();
+        layout.cut(how.group);
         layout
     }
 
-    /// Cuts the parts into pieces, and groups these.
-    fn cut(&mut self) {
-        let most = GROUP / self.size.rows.max(1);
+    /// Cuts the parts into pieces, and groups these, so many numbers of all rows at most.
+    fn cut(&mut self, group_len: usize) {
+        let most = group_len / self.size.rows.max(1);
+        let per = self.size.rows.div_ceil(self.size.trajectories.max(1)).max(1);
         let mut group = Group::default();
         for (i, part) in self.parts.iter().enumerate() {
             let SiteSize { rows, units, reads, width, .. } = part.size;
             let mut add = |rows: Range<usize>, len: usize, reads: usize| {
-                if !group.pieces.is_empty() && group.len + len > most {
+                let of = |len: usize, reads: usize| len + reads.div_ceil(per);
+                if !group.pieces.is_empty() && of(group.len + len, group.reads + reads) > most {
                     self.groups.push(std::mem::take(&mut group));
                 }
                 let (at, reads) = (group.len..group.len + len, group.reads..group.reads + reads);
@@ -140,22 +162,25 @@ impl Layout {
             match part.way {
                 Way::Pairs => add(0..0, part.positions * width, part.positions * reads),
                 Way::Weights => {
-                    let per = (most / units.max(1)).clamp(1, rows.max(1));
-                    (0..rows).step_by(per).map(|at| at..(at + per).min(rows)).for_each(|r| {
+                    let some = (most / units.max(1)).clamp(1, rows.max(1));
+                    (0..rows).step_by(some).map(|at| at..(at + some).min(rows)).for_each(|r| {
                         let len = r.len() * units;
                         add(r, len, 0);
                     });
                 }
             }
         }
-        self.groups.push(group);
+        if !group.pieces.is_empty() {
+            self.groups.push(group);
+        }
     }
 
-    /// Flops of the whole matrix, without the sweeps.
-    pub fn flops(&self) -> f64 {
+    /// Flops of all pairs of rows, and of all rows by themselves, without the sweeps.
+    pub fn flops(&self) -> [f64; 2] {
         let n = self.size.rows as f64;
         let of = |part: &PartOf| part.flops(part.way, n / self.size.trajectories.max(1) as f64);
-        self.parts.iter().map(of).map(|[pair, row]| n * (n * pair + row)).sum()
+        let add = |[pairs, rows]: [f64; 2], [pair, row]: [f64; 2]| [pairs + n * n * pair, rows + n * row];
+        self.parts.iter().map(of).fold([0.0; 2], add)
     }
 
     /// The most numbers of a row's features, and those that a trajectory's sites read beside them.
@@ -178,17 +203,18 @@ mod tests {
         let size = MatrixSize { rows: 5000, trajectories: 500 };
         // One position: two Gram matrices. Many: the changes of weights.
         let sites = vec![dense(0, [1, 785, 256]), dense(1, [400, 64, 64]), dense(2, [2, 1000, 1000])];
-        let layout = Layout::new(sites, size);
+        let layout = Layout::new(sites, size, How::default());
         assert_eq!(layout.parts.iter().map(|p| p.way).collect::<Vec<_>>(), [Way::Pairs, Way::Weights, Way::Pairs]);
         let gain = SiteSize { form: Form::Gain, rows: 2, ..dense(0, [9, 4, 4]) };
-        assert_eq!(Layout::new(vec![gain], size).parts[0].way, Way::Weights);
+        assert_eq!(Layout::new(vec![gain], size, How::default()).parts[0].way, Way::Weights);
     }
 
     #[test]
     fn all_of_it_is_held_once() {
         let size = MatrixSize { rows: 20_000, trajectories: 20_000 };
-        let sites = vec![dense(0, [1, 30, 20]), dense(7, [90, 300, 500]), dense(0, [1, 30, 20]), dense(9, [80, 50, 60])];
-        let layout = Layout::new(sites, size);
+        let sites =
+            vec![dense(0, [1, 30, 20]), dense(7, [90, 300, 500]), dense(0, [1, 30, 20]), dense(9, [80, 50, 60])];
+        let layout = Layout::new(sites, size, How::default());
         assert_eq!(layout.parts.len(), 3);
         assert_eq!(layout.parts[0].sites, [0, 2]);
         let of = |part: usize| layout.groups.iter().flat_map(|g| &g.pieces).filter(move |p| p.part == part);
