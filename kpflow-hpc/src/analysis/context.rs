@@ -78,6 +78,8 @@ pub trait Context: Sized {
     /// This process's rows of 2^-k A, exact and without products, `[own][n]` with zeros behind the ends of trajectories. Collective. Without numbers they are
     /// empty, and what makes them is taken into account, they themselves only while they are made.
     fn exact_rows(&self) -> Result<Rows>;
+    /// Whether so many bytes of a result are kept as one array on every process; more are written in parts.
+    fn keeps_whole(&self, bytes: usize) -> bool;
     /// Whether the job has other inputs.
     fn has_other_inputs(&self) -> bool;
     /// The rows of 2^-k A(x, y), y the other inputs, and how many columns there are. Collective.

@@ -27,7 +27,7 @@ pub const MATRIX: Quantity = Quantity {
         EFFECTIVE_RANK,
         Output {
             dimensions: &[State, State],
-            meaning: "The whole, by flat indices (b·T + t)·N + j; beyond 4096 numbers there is `rows` in its place.",
+            meaning: "The whole, by flat indices (b·T + t)·N + j; beyond 4096 numbers and `[output] parts` MiB there is `rows` in its place.",
             ..ENTRIES
         },
         Output { meaning: "All of them, largest first; beyond 4096 numbers there are none.", ..EIGENVALUES },
@@ -36,7 +36,7 @@ pub const MATRIX: Quantity = Quantity {
             dimensions: &[Vector, Trajectory, Time, Unit],
             unit: "A",
             degree: Degree::Power(1),
-            meaning: "The whole beyond 4096 numbers, row i by its flat index, in the precision of the run.",
+            meaning: "The whole where `matrix` is too large, row i by its flat index, in the precision of the run.",
             ..PLAIN
         },
         Output {
@@ -131,27 +131,46 @@ fn exact<C: Context>(c: &C) -> Result<Found<C::Block>> {
         return Ok(Found { stop: StopReason::Overflow, ..found });
     }
     found.arrays = vec![("effective_rank", vec![], vec![rank])];
-    if size > DENSE_LIMIT {
-        let block = c.rows_block(rows, size)?;
-        found.tensors.push(Tensor { name: ROWS, block, single: false });
-        drop(held);
-    } else {
+    if size <= DENSE_LIMIT || c.keeps_whole(8 * size * size) {
+        let (all, _all) = gathered(&space, rows, held);
         let places = space.places();
         let n = places.len();
-        let _all = space.hold(n * n);
-        let all = space.gather_rows(among(&rows, &places, size));
-        drop((rows, held));
-        let Small { flops, numbers } = Small::of(n, 2.0, 3);
-        let values = space.small(Small { flops, numbers: numbers + 80 * n }, |_| Ok(eigenvalues(&all, n)))?;
-        let matrix = space.small(Small { flops: 0.0, numbers: size * size }, |_| Ok(spread(all, &places, size)))?;
+        if size <= DENSE_LIMIT {
+            let Small { flops, numbers } = Small::of(n, 2.0, 3);
+            let values = space.small(Small { flops, numbers: numbers + 80 * n }, |_| Ok(eigenvalues(&all, n)))?;
+            found.arrays.push(("eigenvalues", vec![n], values));
+        }
+        let more = if n == size { 0 } else { size * size };
+        let matrix = space.small(Small { flops: 0.0, numbers: more }, |_| Ok(spread(all, &places, size)))?;
         found.arrays.push(("matrix", vec![size, size], matrix));
-        found.arrays.push(("eigenvalues", vec![n], values));
+    } else {
+        drop(held);
+        found.tensors.push(Tensor { name: ROWS, block: c.rows_block(rows, size)?, single: false });
     }
     if c.has_other_inputs() {
         let (rows, columns) = c.exact_other_rows()?;
         found.tensors.push(Tensor { name: OTHER, block: c.rows_block(rows, columns)?, single: false });
     }
     Ok(found)
+}
+
+/// 2^-k A, of an operator that has one without products ([`Context::exact_flops`]): `[n, n]` of the numbers that trajectories have, on every process,
+/// as [`estimate::dense`] would form it. What is returned beside it holds its account. Collective.
+pub fn exact_matrix<'s, C: Context>(c: &C, space: &C::Space<'s>) -> Result<(Vec<f64>, <C::Space<'s> as Space>::Held)> {
+    let rows = c.exact_rows()?;
+    let size = space.trajectories() * space.shape().per_trajectory();
+    let held = space.hold(space.shape().len() * size);
+    Ok(gathered(space, rows, held))
+}
+
+/// All rows, of the numbers that trajectories have, and who holds their account.
+fn gathered<S: Space>(space: &S, rows: Rows, held: S::Held) -> (Vec<f64>, S::Held) {
+    let (places, size) = (space.places(), space.trajectories() * space.shape().per_trajectory());
+    if space.shape().trajectories == space.trajectories() && places.len() == size {
+        return (rows.numbers, held);
+    }
+    let all = space.hold(places.len() * places.len());
+    (space.gather_rows(among(&rows, &places, size)), all)
 }
 
 /// The numbers of some rows of a matrix of `size` rows that are at these places of rows and columns.

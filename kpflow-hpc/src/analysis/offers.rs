@@ -113,6 +113,9 @@ impl Context for Nobody {
     fn exact_rows(&self) -> Result<Rows> {
         match *self {}
     }
+    fn keeps_whole(&self, _: usize) -> bool {
+        match *self {}
+    }
     fn has_other_inputs(&self) -> bool {
         match *self {}
     }

@@ -403,6 +403,10 @@ impl<'a, T: Real> Context for Planned<'a, T> {
         self.make_rows(&exact, &exact)
     }
 
+    fn keeps_whole(&self, bytes: usize) -> bool {
+        bytes as f64 <= self.rank.most_of_a_tensor * 1048576.0
+    }
+
     fn has_other_inputs(&self) -> bool {
         self.rank.others.is_some()
     }

@@ -390,6 +390,10 @@ impl<'a, T: Real> Context for Running<'a, T> {
         self.exact(self.lin, &numbers, self.loaded.trajectories).rows(self.engine, self.exponent()?)
     }
 
+    fn keeps_whole(&self, bytes: usize) -> bool {
+        bytes as f64 <= self.job.parts * 1048576.0
+    }
+
     fn has_other_inputs(&self) -> bool {
         !self.job.other_inputs.is_empty()
     }
