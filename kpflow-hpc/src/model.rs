@@ -6,7 +6,7 @@ mod reading;
 mod with;
 
 pub use content::Content;
-pub(crate) use with::with_weights;
+pub(crate) use with::{with_other_inputs, with_weights};
 
 use crate::comm::shard;
 use crate::engine::{require_memory, Engine, Real};

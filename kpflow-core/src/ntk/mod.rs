@@ -6,6 +6,7 @@
 mod core_modes;
 mod core_operator;
 mod core_sums;
+mod cotangents;
 mod coupling;
 mod features;
 mod forms;
@@ -22,6 +23,7 @@ mod waves;
 pub use core_modes::energy_shares;
 pub use core_operator::KroneckerCore;
 pub use core_sums::{core_numbers, core_numbers_scratch_len, CoreNumbers, CoreSize, CoreSums, Diagonal};
+pub use cotangents::{Cotangents, SiteSize, Swept};
 pub use features::Features;
 pub use gramian::{
     ntk_traces, ntk_traces_flops, ntk_traces_scratch_len, propagator_gram_traces, propagator_gram_traces_flops,

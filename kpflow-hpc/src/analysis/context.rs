@@ -1,7 +1,7 @@
 //! What an analysis works with: spaces, closed forms, error signals. A run has them with numbers, a plan without.
 
 use super::{Asked, Facts, Found, Operator};
-use crate::closed::Closed;
+use crate::closed::{Closed, Rows};
 use crate::error::Result;
 use kpflow_estimate::{Block, Budget, DenseSpectrum, Estimate, Space};
 
@@ -72,6 +72,20 @@ pub trait Context: Sized {
     fn parts(&self) -> (Vec<usize>, usize);
     /// The user's vectors as they are, and whether they are a single tensor.
     fn vectors(&self) -> Result<(Self::Block, bool)>;
+
+    /// Flops of the exact matrix on all ranks, where the operator has one ([`crate::closed::ExactMatrix`]): NTK and K, of all of the state or a part of it.
+    fn exact_flops(&self) -> Option<f64>;
+    /// This process's rows of 2^-k A, exact and without products, `[own][n]` with zeros behind the ends of trajectories. Collective. Without numbers they are
+    /// empty, and what makes them is taken into account, they themselves only while they are made.
+    fn exact_rows(&self) -> Result<Rows>;
+    /// Whether so many bytes of a result are kept as one array on every process; more are written in parts.
+    fn keeps_whole(&self, bytes: usize) -> bool;
+    /// Whether the job has other inputs.
+    fn has_other_inputs(&self) -> bool;
+    /// The rows of 2^-k A(x, y), y the other inputs, and how many columns there are. Collective.
+    fn exact_other_rows(&self) -> Result<(Rows, usize)>;
+    /// A block of so many vectors, vector i of which is column i of this process's rows.
+    fn rows_block(&self, rows: Rows, columns: usize) -> Result<Self::Block>;
 
     /// The budget.
     fn budget(&self) -> Budget {

@@ -1,32 +1,53 @@
 //! The whole matrix.
 
-use super::outputs::Dimension::State;
+use super::outputs::Dimension::{State, Time, Trajectory, Unit, Vector};
 use super::outputs::{
-    Output, EFFECTIVE_RANK, EIGENVALUES, INTERVAL_OF_A, MATRIX as ENTRIES, STANDARD_ERROR_OF_A, VALUE_OF_A,
+    Degree, Output, EFFECTIVE_RANK, EIGENVALUES, INTERVAL_OF_A, MATRIX as ENTRIES, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
-use super::{Context, Found, Operator, View, Way};
+use super::{Asked, Context, Found, Operator, Tensor, View, Way};
 use super::{Facts, History, Quantity};
-use crate::error::Result;
-use kpflow_estimate::{self as estimate, Small, Space};
+use crate::closed::{Rows, MATRIX_LIMIT};
+use crate::error::{Error, Result};
+use kpflow_estimate::{self as estimate, Small, Space, StopReason, DENSE_LIMIT};
 
 /// The whole matrix.
 pub const MATRIX: Quantity = Quantity {
     name: "matrix",
     title: "matrix",
     formula: "a_ij",
-    about: "Every entry, for states of a few thousand numbers.",
+    about: "Every entry; of ntk and parameter without products, for readouts of up to 30000 numbers.",
     keys: &[],
     whole: false,
     with: None,
-    require: Facts::matrix,
+    require,
     outputs: &[
         Output { meaning: "The trace.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
         INTERVAL_OF_A,
         EFFECTIVE_RANK,
-        Output { dimensions: &[State, State], meaning: "The whole, by flat indices (b·T + t)·N + j.", ..ENTRIES },
-        Output { meaning: "All of them, largest first.", ..EIGENVALUES },
+        Output {
+            dimensions: &[State, State],
+            meaning: "The whole, by flat indices (b·T + t)·N + j; beyond 4096 numbers and `[output] parts` MiB there is `rows` in its place.",
+            ..ENTRIES
+        },
+        Output { meaning: "All of them, largest first; beyond 4096 numbers there are none.", ..EIGENVALUES },
+        Output {
+            name: ROWS,
+            dimensions: &[Vector, Trajectory, Time, Unit],
+            unit: "A",
+            degree: Degree::Power(1),
+            meaning: "The whole where `matrix` is too large, row i by its flat index, in the precision of the run.",
+            ..PLAIN
+        },
+        Output {
+            name: OTHER,
+            dimensions: &[Vector, Trajectory, Time, Unit],
+            unit: "A",
+            degree: Degree::Power(1),
+            meaning: "With `other_inputs` y: A(x, y), row i the state on x for number i, by its flat index, of the state on y.",
+            ..PLAIN
+        },
     ],
     history: History::of_degree(1),
     sampled: false,
@@ -39,15 +60,154 @@ pub const MATRIX: Quantity = Quantity {
     ],
 };
 
+const ROWS: &str = "rows";
+const OTHER: &str = "other";
+
 /// The methods of a matrix.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, whole).of_matrix(),
+        Way::new("auto", Operator::symmetric, auto).of_matrix(),
+        Way::new("exact", of_weights, exact).requiring(require_exact),
         Way::new("dense", Operator::symmetric, whole).of_matrix(),
     ]
 }
 
+/// Whether it is made of cotangents at weight sites.
+fn of_weights(operator: Operator) -> bool {
+    match operator {
+        Operator::Ntk | Operator::Parameter => true,
+        Operator::Propagator | Operator::PropagatorGram | Operator::Core | Operator::Constraint => false,
+    }
+}
+
+/// Whether [`Context::exact_rows`] has it.
+pub(crate) fn has_exact(asked: &Asked) -> bool {
+    of_weights(asked.operator) && !asked.average
+}
+
+/// Needs a matrix, with rows and columns of zeros behind the ends of trajectories, of a size that is made.
+fn require(asked: &Asked, facts: &Facts<'_>) -> Result<()> {
+    let (rows, most) = (facts.shape.iter().product(), if has_exact(asked) { MATRIX_LIMIT } else { DENSE_LIMIT });
+    match rows > most {
+        true => Err(estimate::Error::TooLarge { rows, most, what: TOO_LARGE }.into()),
+        false => Ok(()),
+    }
+}
+
+const TOO_LARGE: &str =
+    "the whole matrix; numbers a vector, take a readout, a window or some units, or fewer trajectories";
+
+fn require_exact(asked: &Asked, _: &Facts<'_>) -> Result<()> {
+    match has_exact(asked) {
+        true => Ok(()),
+        false => Err(Error::usage("method = \"exact\" is not for a mean over trajectories; take dense")),
+    }
+}
+
+fn auto<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (n, asked) = (c.space(View::All)?.len(), c.asked());
+    // K's products go through no state.
+    let product = c.product_flops() * if asked.operator.about().sweeps > 0.0 { 1.0 } else { 0.5 };
+    match c.exact_flops() {
+        Some(flops) if n > DENSE_LIMIT || c.has_other_inputs() || flops < n as f64 * product => exact(c),
+        Some(_) | None => whole(c),
+    }
+}
+
+/// By cotangents.
+fn exact<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (rows, space) = (c.exact_rows()?, c.space(View::All)?);
+    let size = space.trajectories() * space.shape().per_trajectory();
+    let held = space.hold(space.shape().len() * size);
+    let mut sums = [0.0; 2];
+    for (i, row) in rows.numbers.chunks(size.max(1)).enumerate() {
+        sums[0] += row[rows.first + i];
+        sums[1] += row.iter().map(|x| x * x).sum::<f64>();
+    }
+    space.sum(&mut sums);
+    let [trace, square] = sums;
+    let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
+    let mut found = Found { value: Some(trace), ..Found::exact("exact", 0) };
+    if !square.is_finite() {
+        return Ok(Found { stop: StopReason::Overflow, ..found });
+    }
+    found.arrays = vec![("effective_rank", vec![], vec![rank])];
+    if size <= DENSE_LIMIT || c.keeps_whole(8 * size * size) {
+        let (all, _all) = gathered(&space, rows, held);
+        let places = space.places();
+        let n = places.len();
+        if size <= DENSE_LIMIT {
+            let Small { flops, numbers } = Small::of(n, 2.0, 3);
+            let values = space.small(Small { flops, numbers: numbers + 80 * n }, |_| Ok(eigenvalues(&all, n)))?;
+            found.arrays.push(("eigenvalues", vec![n], values));
+        }
+        let more = if n == size { 0 } else { size * size };
+        let matrix = space.small(Small { flops: 0.0, numbers: more }, |_| Ok(spread(all, &places, size)))?;
+        found.arrays.push(("matrix", vec![size, size], matrix));
+    } else {
+        drop(held);
+        found.tensors.push(Tensor { name: ROWS, block: c.rows_block(rows, size)?, single: false });
+    }
+    if c.has_other_inputs() {
+        let (rows, columns) = c.exact_other_rows()?;
+        found.tensors.push(Tensor { name: OTHER, block: c.rows_block(rows, columns)?, single: false });
+    }
+    Ok(found)
+}
+
+/// 2^-k A, of an operator that has one without products ([`Context::exact_flops`]): `[n, n]` of the numbers that trajectories have, on every process,
+/// as [`estimate::dense`] would form it. What is returned beside it holds its account. Collective.
+pub fn exact_matrix<'s, C: Context>(c: &C, space: &C::Space<'s>) -> Result<(Vec<f64>, <C::Space<'s> as Space>::Held)> {
+    let rows = c.exact_rows()?;
+    let size = space.trajectories() * space.shape().per_trajectory();
+    let held = space.hold(space.shape().len() * size);
+    Ok(gathered(space, rows, held))
+}
+
+/// All rows, of the numbers that trajectories have, and who holds their account.
+fn gathered<S: Space>(space: &S, rows: Rows, held: S::Held) -> (Vec<f64>, S::Held) {
+    let (places, size) = (space.places(), space.trajectories() * space.shape().per_trajectory());
+    if space.shape().trajectories == space.trajectories() && places.len() == size {
+        return (rows.numbers, held);
+    }
+    let all = space.hold(places.len() * places.len());
+    (space.gather_rows(among(&rows, &places, size)), all)
+}
+
+/// The numbers of some rows of a matrix of `size` rows that are at these places of rows and columns.
+fn among(rows: &Rows, places: &[usize], size: usize) -> Vec<f64> {
+    if places.len() == size {
+        return rows.numbers.clone();
+    }
+    let end = rows.first + rows.numbers.len() / size.max(1);
+    let own = places.iter().filter(|p| (rows.first..end).contains(p));
+    own.flat_map(|p| places.iter().map(move |q| rows.numbers[(p - rows.first) * size + q])).collect()
+}
+
+/// The matrix among whole vectors of `size` numbers: rows and columns of zeros where trajectories have none.
+fn spread(matrix: Vec<f64>, places: &[usize], size: usize) -> Vec<f64> {
+    if places.len() == size {
+        return matrix;
+    }
+    let mut whole = vec![0.0; size * size];
+    for (row, i) in matrix.chunks(places.len().max(1)).zip(places) {
+        row.iter().zip(places).for_each(|(x, j)| whole[i * size + j] = *x);
+    }
+    whole
+}
+
+/// All eigenvalues of a finite symmetric matrix, largest first.
+fn eigenvalues(a: &[f64], n: usize) -> Vec<f64> {
+    let matrix = faer::Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]));
+    let values = matrix.self_adjoint_eigenvalues(faer::Side::Lower);
+    values.expect("the eigenvalues of a finite symmetric matrix").into_iter().rev().collect()
+}
+
 fn whole<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    if c.has_other_inputs() {
+        let what = "other_inputs is for method = \"exact\", of ntk and parameter";
+        return Err(Error::usage(format!("{what}; without it there is no matrix between two sets of inputs")));
+    }
     let (spectrum, space) = (c.dense()?, c.space(View::All)?);
     // With rows and columns of zeros behind the ends of trajectories.
     let size = space.trajectories() * space.shape().per_trajectory();

@@ -1,6 +1,7 @@
 //! The methods that there are, without running one.
 
 use super::{ways, Asked, Context, Facts, Form, Operator, Quantity, View, ALL};
+use crate::closed::Rows;
 use crate::error::Result;
 use kpflow_estimate::{Estimate, Ledger, Sizes};
 
@@ -104,6 +105,24 @@ impl Context for Nobody {
         match *self {}
     }
     fn vectors(&self) -> Result<(Self::Block, bool)> {
+        match *self {}
+    }
+    fn exact_flops(&self) -> Option<f64> {
+        match *self {}
+    }
+    fn exact_rows(&self) -> Result<Rows> {
+        match *self {}
+    }
+    fn keeps_whole(&self, _: usize) -> bool {
+        match *self {}
+    }
+    fn has_other_inputs(&self) -> bool {
+        match *self {}
+    }
+    fn exact_other_rows(&self) -> Result<(Rows, usize)> {
+        match *self {}
+    }
+    fn rows_block(&self, _: Rows, _: usize) -> Result<Self::Block> {
         match *self {}
     }
 }

@@ -33,6 +33,14 @@ impl Part {
         [steps, self.units.as_ref().map_or(shape.units, Vec::len)]
     }
 
+    /// Where in the state's numbers of a trajectory, `t·N + j`, those of it are, in their order.
+    pub fn numbers(&self, shape: Shape) -> Vec<usize> {
+        let all: Vec<usize> = (0..shape.units).collect();
+        let units = self.units.as_deref().unwrap_or(&all);
+        let steps = self.window.clone().unwrap_or(0..shape.steps);
+        steps.flat_map(|t| units.iter().map(move |j| t * shape.units + j)).collect()
+    }
+
     /// How many steps of it each trajectory has; of a mean over trajectories, as many as the longest.
     pub fn lengths(&self, lengths: &[usize]) -> Vec<usize> {
         let window = self.window.clone().unwrap_or(0..usize::MAX);

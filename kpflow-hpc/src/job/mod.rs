@@ -16,6 +16,7 @@ pub use names::{Axis, Kind, Precision};
 pub use said::{Said, Value};
 pub use stages::{Alignments, Stage};
 
+use crate::analysis::{Operator, DENSE, MATRIX};
 use crate::comm::MOST_RANKS;
 use crate::error::{Error, Result};
 use crate::spelling::unreadable;
@@ -43,6 +44,8 @@ pub struct Job {
     pub mask: Option<Source>,
     /// The steps of each trajectory `[B]`, of a recurrent model.
     pub lengths: Option<Source>,
+    /// Other inputs y, as the inputs are, for matrices between both.
+    pub other_inputs: Vec<(Option<String>, Source)>,
     /// The initial state `[B, N]`.
     pub initial_state: Option<Source>,
     /// What the program that made the weights computed of the inputs `[B, …]`, for `kpflow check`.
@@ -84,7 +87,7 @@ impl Job {
         let compute = root.table("compute")?.unwrap_or(&empty);
         let output = root.table("output")?.unwrap_or(&empty);
 
-        let keys = ["inputs", "initial_state", "mask", "lengths", "outputs"];
+        let keys = ["inputs", "other_inputs", "initial_state", "mask", "lengths", "outputs"];
         let data = Section::new(path, "[data]", data, &keys)?;
         let compute = Section::new(path, "[compute]", compute, &["precision", "seed", "block", "grid", "alignments"])?;
         let output = Section::new(path, "[output]", output, &["file", "state", "checkpoint", "parts"])?;
@@ -98,7 +101,8 @@ impl Job {
         let (mask, lengths) = ends(&data, model.kind)?;
         Ok(Self {
             path: path.into(),
-            inputs: inputs(&data, &directory, model.kind)?,
+            inputs: inputs(&data, &directory, model.kind, "inputs")?,
+            other_inputs: other_inputs(&data, &directory, model.kind, &analyses)?,
             model,
             stages,
             stage: None,
@@ -125,6 +129,7 @@ impl Job {
     /// Fails if the result file is one of the files that the job reads.
     pub fn require_output_apart(&self) -> Result<()> {
         let given = self.inputs.iter().map(|(_, source)| source);
+        let given = given.chain(self.other_inputs.iter().map(|(_, source)| source));
         let given = given.chain(&self.mask).chain(&self.initial_state);
         let given = given.chain(self.analyses.iter().filter_map(|a| a.with.as_ref())).map(|s| &s.path);
         let weights = self.stages.iter().map(|s| &s.weights).chain([&self.model.weights, &self.path]);
@@ -154,22 +159,66 @@ fn table(path: &Path, text: &str) -> Result<toml::Table> {
     })
 }
 
-/// `inputs`: one array, or a table of them by name.
-fn inputs(data: &Section<'_>, directory: &Path, kind: Kind) -> Result<Vec<(Option<String>, Source)>> {
-    match data.get("inputs") {
+/// `inputs`, or others that are as they are: one array, or a table of them by name.
+fn inputs(data: &Section<'_>, directory: &Path, kind: Kind, key: &str) -> Result<Vec<(Option<String>, Source)>> {
+    match data.get(key) {
         None if kind == Kind::NeuralOde => Ok(Vec::new()),
         Some(toml::Value::Table(table)) if kind == Kind::Onnx => {
             let one = |(name, value): (&String, &toml::Value)| match value.as_str() {
                 Some(text) => Ok((Some(name.clone()), Source::named(directory, text))),
-                None => Err(data.error(format!("inputs.{name} is {}; it is a string", article(value.type_str())))),
+                None => Err(data.error(format!("{key}.{name} is {}; it is a string", article(value.type_str())))),
             };
             table.iter().map(one).collect()
         }
         Some(toml::Value::Table(_)) => {
-            Err(data.error("inputs by name are for kind = \"onnx\"; for others it is a string, FILE[:DATASET]"))
+            let what = "by name are for kind = \"onnx\"; for others it is a string, FILE[:DATASET]";
+            Err(data.error(format!("{key} {what}")))
         }
-        _ => Ok(vec![(None, Source::named(directory, data.required_text("inputs")?))]),
+        _ => Ok(vec![(None, Source::named(directory, data.required_text(key)?))]),
     }
+}
+
+/// `other_inputs`: for the matrices of NTK and K of models that are given nothing beside.
+fn other_inputs(
+    data: &Section<'_>,
+    directory: &Path,
+    kind: Kind,
+    analyses: &[Analysis],
+) -> Result<Vec<(Option<String>, Source)>> {
+    if !data.has("other_inputs") {
+        return Ok(Vec::new());
+    }
+    if let Some(key) = ["initial_state", "mask", "lengths"].into_iter().find(|key| data.has(key)) {
+        return Err(
+            data.error(format!("other_inputs and {key} cannot both be given: it would be that of the inputs alone"))
+        );
+    }
+    match kind {
+        Kind::Gpt2 | Kind::Bert => {
+            let what =
+                "other_inputs is not for kind = \"gpt2\" and \"bert\", which hold the rows of the tokens of inputs";
+            return Err(data.error(format!("{what}; take inputs of both, and the blocks of their matrix")));
+        }
+        Kind::Rnn
+        | Kind::LeakyRnn
+        | Kind::Gru
+        | Kind::Lstm
+        | Kind::Mlp
+        | Kind::Conv
+        | Kind::NeuralOde
+        | Kind::Transformer
+        | Kind::Onnx => {}
+    }
+    let uses = |a: &&Analysis| *a.quantity == MATRIX && matches!(a.operator, Operator::Ntk | Operator::Parameter);
+    if analyses.iter().find(uses).is_none() {
+        return Err(data.error("other_inputs is for quantity = \"matrix\" of ntk or parameter, and there is none"));
+    }
+    let other = |a: &&Analysis| *a.quantity == MATRIX && (!uses(a) || a.part.average || a.method.name == DENSE);
+    if let Some(a) = analyses.iter().find(other) {
+        let what = "a matrix between two sets of inputs is of ntk or parameter, by method = \"exact\" or \"auto\", without average";
+        return Err(data.error(format!("other_inputs is not for the matrix {}: {what}", a.name)));
+    }
+    inputs(data, directory, kind, "other_inputs")
 }
 
 /// `mask` and `lengths`: where trajectories end, and what a bert may read.

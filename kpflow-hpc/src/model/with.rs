@@ -17,6 +17,11 @@ pub(crate) fn with_weights(job: &Job, weights: &Path) -> Job {
     Job { model, ..job.clone() }
 }
 
+/// A job whose inputs are the other ones.
+pub(crate) fn with_other_inputs(job: &Job) -> Job {
+    Job { inputs: job.other_inputs.clone(), other_inputs: Vec::new(), ..job.clone() }
+}
+
 /// Fails unless other weights read their inputs as these do, and make a state of the same shape.
 pub(super) fn require_same<T: Real>(weights: &Path, other: &FromFiles<T>, layout: &[(usize, usize)]) -> Result<()> {
     match other.slots() == layout {
@@ -55,6 +60,18 @@ impl Given {
 
     /// Fails where what one of a job's analyses is made with does not fit the model.
     pub(super) fn require_all<T: Real>(&self, job: &Job, network: &FromFiles<T>) -> Result<()> {
+        if !job.other_inputs.is_empty() {
+            let job = with_other_inputs(job);
+            let given = Given::open(&job)?;
+            let other = given.network::<T>(&job, true)?;
+            if other.slots() != network.slots() || other.state_shape() != network.state_shape() {
+                let what = "other_inputs are of another size: a trajectory of them should be as one of inputs";
+                return Err(match given.arrays.first() {
+                    Some(array) => array.error(format!("has shape {:?}; {what}", array.shape())),
+                    None => Error::input(&job.path, what),
+                });
+            }
+        }
         let one = |a: &Analysis| self.require(job, a, network).map_err(|e| e.in_analysis(&job.path, &a.name));
         job.analyses.iter().try_for_each(one)
     }

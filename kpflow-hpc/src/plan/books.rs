@@ -195,6 +195,17 @@ impl Books {
         }
     }
 
+    /// `Grid::exchange` of rows of doubles, of which each group has made some columns.
+    pub fn exchange_rows(&mut self, rows: usize, columns: usize) {
+        let groups = self.grid[1];
+        if groups > 1 {
+            let bytes = 8 * rows * columns;
+            self.spent.bytes += bytes.div_ceil(groups) as f64;
+            self.spent.messages += groups as f64;
+            self.spent.sending += groups as f64 * self.network.share(bytes.div_ceil(groups) as f64, groups);
+        }
+    }
+
     /// A closed form of so many flops on all ranks, at some rate, of which this rank's are in `pieces` that the groups share. The sum is one number.
     fn closed_form(&mut self, flops: f64, pieces: usize, rate: f64) {
         let of_group = flops * self.n as f64 / self.total.max(1) as f64;

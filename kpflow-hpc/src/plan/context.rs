@@ -4,7 +4,7 @@ use super::books::{Books, Product};
 use super::machine::Imagined;
 use super::speed::Speed;
 use crate::analysis::{self, Asked, Boxed, Context, Factor, Form, Operator, Tensor, View};
-use crate::closed;
+use crate::closed::{self, ExactMatrix};
 use crate::comm::UNDER_WAY;
 use crate::engine::Real;
 use crate::error::{Error, Result};
@@ -39,6 +39,8 @@ pub(super) struct Rank<'a, T> {
     pub model: usize,
     /// The steps of every trajectory of all ranks, where they differ.
     pub lengths: Option<&'a [usize]>,
+    /// Trajectories of other inputs, on all ranks.
+    pub others: Option<usize>,
 }
 
 /// One view of the operator: what is known of it, and where its work is written down.
@@ -186,6 +188,35 @@ impl<'a, T: Real> Planned<'a, T> {
             self.account.pass(both * std::mem::size_of::<T>() + seen.product_bytes(1, 1));
         }
         Ok(())
+    }
+
+    /// The exact matrix, on some numbers of every trajectory.
+    fn exact<'l>(
+        &self,
+        lin: &'l Linearization<'l, T>,
+        numbers: &'l [usize],
+        trajectories: usize,
+    ) -> ExactMatrix<'l, T> {
+        ExactMatrix::new(lin, self.asked.operator == Operator::Ntk, numbers, trajectories)
+    }
+
+    /// Takes the rows of a matrix into account as they are made.
+    fn make_rows(&self, here: &ExactMatrix<'_, T>, other: &ExactMatrix<'_, T>) -> Result<closed::Rows> {
+        let (rank, mut books) = (self.rank, self.books.borrow_mut());
+        let (own, all) = (rank.lin.shape().trajectories as f64, rank.sizes.trajectories.max(1) as f64);
+        self.account.pass(here.bytes_with(other, rank.grid[0], rank.machine.lanes));
+        books.work(here.flops_with(other) * own / all / rank.grid[1] as f64);
+        let same = std::ptr::eq(here, other);
+        for sent in other.bytes_sent() {
+            // Both sides are agreed on, and how large their numbers are.
+            for _ in 0..if same { 1 } else { 2 } {
+                books.agree();
+                books.sum_all(2 * rank.grid[0] * rank.grid[1]);
+            }
+            sent.into_iter().for_each(|bytes| books.gather(bytes));
+        }
+        books.exchange_rows(own as usize * here.rows_of_a_trajectory(), other.columns());
+        Ok(closed::Rows::default())
     }
 
     /// What a product with a vector takes.
@@ -364,6 +395,47 @@ impl<'a, T: Real> Context for Planned<'a, T> {
         let whole = if array.shape().len() == 4 { self.shape().iter().product() } else { 0 };
         self.account.pass((whole + 2 * vectors * self.rank.lin.shape().len()) * std::mem::size_of::<T>());
         Ok((self.space(View::Raw)?.zeros(vectors), array.shape().len() == 3))
+    }
+
+    fn exact_flops(&self) -> Option<f64> {
+        let numbers = self.analysis.part.numbers(self.rank.lin.shape());
+        analysis::matrix::has_exact(&self.asked)
+            .then(|| self.exact(self.rank.lin, &numbers, self.rank.sizes.trajectories).flops())
+    }
+
+    fn exact_rows(&self) -> Result<closed::Rows> {
+        self.scale(false)?;
+        let Rank { lin, sizes, .. } = self.rank;
+        let numbers = self.analysis.part.numbers(lin.shape());
+        let exact = self.exact(lin, &numbers, sizes.trajectories);
+        self.make_rows(&exact, &exact)
+    }
+
+    fn keeps_whole(&self, bytes: usize) -> bool {
+        bytes as f64 <= self.rank.most_of_a_tensor * 1048576.0
+    }
+
+    fn has_other_inputs(&self) -> bool {
+        self.rank.others.is_some()
+    }
+
+    fn exact_other_rows(&self) -> Result<(closed::Rows, usize)> {
+        let Rank { lin, sizes, grid, model, .. } = self.rank;
+        let numbers = self.analysis.part.numbers(lin.shape());
+        let (total, own) = (self.rank.others.unwrap_or(0), lin.shape().trajectories.max(1));
+        let local = total.div_ceil(grid[0]);
+        // The same model once more, on as many trajectories as there are.
+        let _model = self.account.hold(model.div_ceil(own) * local.max(own));
+        let other = Linearization::outline(lin.graph(), local, lin.tile());
+        let here = self.exact(lin, &numbers, sizes.trajectories);
+        let rows = self.make_rows(&here, &self.exact(&other, &numbers, total))?;
+        Ok((rows, total * numbers.len()))
+    }
+
+    fn rows_block(&self, _: closed::Rows, columns: usize) -> Result<BlockSizes<'a>> {
+        let space = self.space(View::All)?;
+        let _rows = self.account.hold(8 * space.shape().len() * columns);
+        Ok(space.zeros(columns))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::analysis::{capacity, Operator};
 use crate::engine::Real;
 use crate::error::{Error, Kind, Result};
 use crate::job::{Analysis, Job};
+use crate::load::Array;
 use crate::model::Sizes;
 use crate::network::{parts, Watched};
 use kpflow_core::model::Linearization;
@@ -56,8 +57,11 @@ impl<T: Real> Going<'_, T> {
     /// What the analyses need.
     pub fn analyses(&self) -> Result<Vec<Entry>> {
         let Self { job, lin, machine, sizes, lengths, grid, speed, .. } = self;
+        let others = job.other_inputs.first().map(|(_, source)| Array::open(source)).transpose()?;
+        let others = others.and_then(|array| array.shape().first().copied());
         let rank = Rank {
             lin,
+            others,
             machine,
             sizes: *sizes,
             side: Side::cheaper(sizes.trajectories, machine.ranks),

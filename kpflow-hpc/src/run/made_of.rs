@@ -1,6 +1,6 @@
 //! What the analyses of a job are made of, before any of them is made.
 
-use crate::analysis::With;
+use crate::analysis::{With, MATRIX};
 use crate::comm::Grid;
 use crate::engine::Real;
 use crate::error::{Error, Result};
@@ -57,6 +57,9 @@ impl Making {
                     let hash = other(job, analysis, with, loaded, weights);
                     made.hold("with", hash.map_err(|e| e.in_analysis(&job.path, &analysis.name))?);
                 }
+                if !job.other_inputs.is_empty() && *analysis.quantity == MATRIX {
+                    made.hold("other_inputs", of_other_inputs(job)?);
+                }
                 lines.push(made.to_json());
             }
             Ok(lines)
@@ -88,6 +91,15 @@ fn beside(job: &Job) -> Result<Vec<(&'static str, u64)>> {
             Ok(Vec::new())
         }
     }
+}
+
+/// The hash of the other inputs: of their files, and of which arrays in them they are.
+fn of_other_inputs(job: &Job) -> Result<u64> {
+    let one = |hash: u64, (name, source): &(Option<String>, Source)| {
+        let words = format!("{hash:x} {:x} {name:?} {:?}", of_file(&source.path)?, source.dataset);
+        Ok(xxh3_64(words.as_bytes()))
+    };
+    job.other_inputs.iter().try_fold(0, one)
 }
 
 fn of_file(path: &Path) -> Result<u64> {

@@ -178,10 +178,10 @@ pub(super) fn line<T>(name: &str, quantity: &Quantity, r: &Record<T>) -> String 
         Line::Value => value,
         Line::Words(words) => format!("{words} {value}"),
         Line::Leading(list) => format!("{} (residuals ≤ {:.1e})", few(r.list(list)), residuals()),
-        Line::Matrix(name) => {
-            let shape = r.arrays.iter().find(|a| a.0 == name).map_or(&[][..], |a| &a.1);
-            format!("a matrix {shape:?} of trace {value}")
-        }
+        Line::Matrix(name) => match r.arrays.iter().find(|a| a.0 == name) {
+            Some((_, shape, _)) => format!("a matrix {shape:?} of trace {value}"),
+            None => format!("a matrix of trace {value}"),
+        },
     };
     let Record { operator, method, matvecs, computed, seconds, status, .. } = r;
     let new = if computed == matvecs { String::new() } else { format!(" ({computed} of them new)") };
