@@ -182,6 +182,8 @@ mod tests;
 #[cfg(test)]
 mod tests_lengths;
 #[cfg(test)]
+mod tests_speed_tmp;
+#[cfg(test)]
 mod tests_marginal;
 #[cfg(test)]
 mod tests_qr;
