@@ -9,7 +9,7 @@ use super::shown::{Line, Picture, Row};
 use super::{eigenpairs, Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity, With};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, times_power, Block, Eigenpairs, StopReason};
+use kpflow_estimate::{self as estimate, times_power, Block, Eigenpairs, StopReason, Wanted};
 
 const DECREASE: &str = "predicted_decrease";
 
@@ -70,7 +70,7 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
         Way::new("auto", Operator::symmetric, |c: &C| {
             let signal = c.signal()?;
-            let (pairs, method) = eigenpairs::best(c)?;
+            let (pairs, method) = eigenpairs::best(c, true)?;
             found(c, signal, pairs, method)
         }),
         Way::new("block_krylov", Operator::symmetric, |c: &C| {
@@ -79,9 +79,9 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
         }),
         Way::new("dense", Operator::symmetric, |c: &C| {
             let signal = c.signal()?;
-            found(c, signal, eigenpairs::dense(c)?, "dense")
+            found(c, signal, eigenpairs::dense(c, true)?, "dense")
         })
-        .of_matrix(),
+        .of_spectrum(Wanted::Vectors),
     ]
 }
 
