@@ -110,10 +110,12 @@ pub trait Context: Sized {
         })
     }
 
-    /// The side of fewer rows.
+    /// The side of fewer rows; A's own where more vectors are asked for than the other has.
     fn side(&self) -> Result<Side> {
         let [state, weights] = [self.rows_of(Side::State)?, self.rows_of(Side::Weights)?];
-        Ok(if weights.is_some_and(|m| state.is_some_and(|n| m < n)) { Side::Weights } else { Side::State })
+        let (Some(n), Some(m)) = (state, weights) else { return Ok(Side::State) };
+        let all = self.asked().vectors && self.asked().count > m && n <= DENSE_LIMIT;
+        Ok(if m < n && !all { Side::Weights } else { Side::State })
     }
 
     /// Whether the exact matrix of a side costs no more than estimates may: those of all its readers.

@@ -39,6 +39,9 @@ impl Job {
         let all = self.analyses.iter().filter(|other| other.same_operator(analysis)).filter_map(Analysis::reads);
         let mut readers = Readers::default();
         all.for_each(|reads| readers.add(reads));
+        if !self.analyses.iter().any(|other| other.name == analysis.name) {
+            analysis.reads().into_iter().for_each(|reads| readers.add(reads));
+        }
         Asked { readers, ..analysis.asked() }
     }
 }
