@@ -5,6 +5,7 @@ use crate::comm::{self, Grid, Number};
 use crate::error::{Error, Result};
 use kpflow_core::machine::{Diagonals, Gemm, Kernel, Portions, Reduce, Slab, Tasks};
 use kpflow_core::Scalar;
+use kpflow_estimate::Decompose;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, RecvTimeoutError, Sender};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -96,6 +97,12 @@ impl<T: Blas> Kernel<T> for Engine {
     }
     fn prefers_plain(&self, inner: usize, cols: usize) -> bool {
         blas::prefers_plain(inner, cols)
+    }
+}
+
+impl Decompose for Engine {
+    fn symmetric(&self, a: &mut [f64], n: usize, vectors: bool) -> Option<Vec<f64>> {
+        blas::symmetric(a, n, vectors, self.lanes())
     }
 }
 

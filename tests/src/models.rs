@@ -62,14 +62,15 @@ pub fn model(kind: &str, small: bool, directory: &Path) -> String {
     let (weights, other, inputs) = (at("weights.safetensors"), at("other.safetensors"), at("inputs.h5"));
     let (lines, shape) = match kind {
         "gru" | "two_layers" => {
-            let (layers, width) = if kind == "gru" { (1, 32) } else { (2, 16) };
+            // The large one has more than 4096 weights: neither side is formed.
+            let (layers, width) = if kind == "gru" { (1, 40) } else { (2, 24) };
             let tensors = gru(layers, 4, if small { 6 } else { width });
             checkpoint(&weights, &tensors, 0.4);
             checkpoint(&other, &tensors, 0.3);
             (String::from("kind = \"gru\"\n"), if small { [3, 12, 4] } else { [32, 10, 4] }.to_vec())
         }
         "mlp" => {
-            let tensors = mlp(if small { &[8, 10, 10, 10] } else { &[8, 40, 40, 40] });
+            let tensors = mlp(if small { &[8, 10, 10, 10] } else { &[8, 48, 48, 48] });
             checkpoint(&weights, &tensors, 0.4);
             checkpoint(&other, &tensors, 0.3);
             ("kind = \"mlp\"\nactivation = \"tanh\"\n".into(), vec![if small { 8 } else { 80 }, 1, 8])

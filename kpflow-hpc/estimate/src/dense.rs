@@ -1,6 +1,6 @@
-//! The oracle: the whole matrix, where it is small enough.
+//! The oracle: the whole matrix, of the state's size or of the parameters', where it is small enough.
 
-use crate::small::eigen;
+use crate::small::{decompose, multiply};
 use crate::space::{Small, Space};
 use crate::{Eigenpairs, Error, Estimate, Result, StopReason};
 
@@ -18,110 +18,249 @@ pub fn require_dense(n: usize) -> Result<()> {
     }
 }
 
-/// All that the dense matrix of a symmetric operator tells.
+/// What is wanted of a matrix; each has what stands before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// Its entries, trace and Frobenius norm: no decomposition.
+    #[default]
+    Sums,
+    /// The eigenvalues.
+    Values,
+    /// The eigenvectors.
+    Vectors,
+}
+
+/// All that the dense matrix of a symmetric operator tells: of A itself, or, of A = F Fᵀ, FᵀF, whose eigenvalues that are not 0 are A's.
 #[derive(Clone, Debug, Default)]
 pub struct DenseSpectrum {
-    /// Row-major [n, n], of the numbers that trajectories have.
+    /// Row-major [m, m], of the numbers that trajectories have; or of those that F reads.
     pub matrix: Vec<f64>,
     /// Where in a whole vector they are.
     pub places: Vec<usize>,
     trace: f64,
     frobenius: f64,
-    /// The eigenvalues, largest first.
+    /// The eigenvalues of the matrix, largest first, if they were wanted.
     pub values: Vec<f64>,
-    /// Vector i in row i.
+    /// Vector i in row i, if they were wanted.
     vectors: Vec<f64>,
-    /// ‖A v − λ v‖.
-    residuals: Vec<f64>,
-    n: usize,
+    /// What rounding leaves unknown of the eigenvalues: ‖A − Aᵀ‖_F, and the decomposition's own error.
+    rounding: f64,
+    /// Whether the matrix is FᵀF.
+    of_factor: bool,
+    /// n: how many eigenvalues A has.
+    len: usize,
 }
 
-/// Forms A by n products and finds all its eigenpairs. Collective.
+/// Forms A by n products and finds what is wanted of it. Collective.
 ///
-/// **Cost**: n products, n² numbers on every rank, O(n³) flops. **Errors**: n beyond [`DENSE_LIMIT`]; products that overflow; a matrix that
-/// is not symmetric, of which the eigenvalues found would be another's.
-pub fn dense<S: Space>(space: &S) -> Result<DenseSpectrum> {
-    let n = space.len();
-    require_dense(n)?;
+/// **Cost**: n products, n² numbers on every rank, O(n³) flops for eigenvalues. **Errors**: n beyond [`DENSE_LIMIT`]; products that overflow; a matrix
+/// that is not symmetric, of which the eigenvalues found would be another's.
+pub fn dense<S: Space>(space: &S, wanted: Wanted) -> Result<DenseSpectrum> {
+    form(space, space.len(), wanted, false)
+}
+
+/// Forms FᵀF of an A = F Fᵀ of n rows, and finds what is wanted of it: A has the same eigenvalues, and 0 as often as n is more. `space` is that of FᵀF, of
+/// which every process holds all. Collective.
+///
+/// **Cost**, **errors**: as [`dense`]'s, of as many products and rows as F reads numbers.
+pub fn dense_of_factor<S: Space>(space: &S, n: usize, wanted: Wanted) -> Result<DenseSpectrum> {
+    form(space, n, wanted, true)
+}
+
+fn form<S: Space>(space: &S, len: usize, wanted: Wanted, of_factor: bool) -> Result<DenseSpectrum> {
+    let m = space.len();
+    require_dense(m)?;
     let (places, mut rows) = (space.places(), Vec::new());
-    let _held = space.hold(n * n);
-    for first in (0..n).step_by(space.block()) {
-        let last = (first + space.block()).min(n);
+    let _held = space.hold(m * m);
+    for first in (0..m).step_by(space.block()) {
+        let last = (first + space.block()).min(m);
         let y = space.apply(&space.units(&places[first..last]))?;
         space.keep_rows(&mut rows, first, &y);
         space.tell(f64::NAN, f64::NAN);
     }
-    let a = space.gather_rows(rows);
-    // The solver's copy, its vectors and its work, and the vectors once more in rows.
-    let Small { flops, numbers } = Small::of(n, 12.0, 5);
-    space.small(Small { flops, numbers: numbers + 80 * n }, |_| {
+    let a = if of_factor { rows } else { space.gather_rows(rows) };
+    // What the values, and the vectors in rows, take beside the matrix.
+    let small = match wanted {
+        Wanted::Sums => Small::default(),
+        Wanted::Values => Small::of(m, 4.0 / 3.0, 2),
+        Wanted::Vectors => Small::of(m, 4.0, 5),
+    };
+    let numbers = if wanted == Wanted::Sums { 0 } else { small.numbers + 80 * m };
+    let (sums, values, vectors) = space.small(Small { numbers, ..small }, |machine| {
         if a.iter().any(|x| !x.is_finite()) {
             return Err(Error::OutOfRange { epsilon: space.epsilon() });
         }
-        let skew = (0..n * n).map(|i| (a[i] - a[i % n * n + i / n]).powi(2)).sum::<f64>().sqrt();
-        let trace = (0..n).map(|i| a[i * n + i]).sum();
+        let skew = (0..m * m).map(|i| (a[i] - a[i % m * m + i / m]).powi(2)).sum::<f64>().sqrt();
+        let trace = (0..m).map(|i| a[i * m + i]).sum::<f64>();
         let frobenius = a.iter().map(|x| x * x).sum::<f64>().sqrt();
         if skew > (1e7 * space.epsilon()).min(1e-3) * frobenius {
             return Err(Error::NotSymmetric(skew / frobenius));
         }
-        let (values, vectors) = eigen(&a, n);
-        let residual = |(value, v): (&f64, &[f64])| {
-            let part = |i: usize| a[i * n..][..n].iter().zip(v).map(|(a, v)| a * v).sum::<f64>() - value * v[i];
-            (0..n).map(|i| part(i).powi(2)).sum::<f64>().sqrt()
+        let (values, vectors) = match wanted {
+            Wanted::Sums => (Vec::new(), Vec::new()),
+            Wanted::Values => decompose(machine, &a, m, false),
+            Wanted::Vectors => decompose(machine, &a, m, true),
         };
-        let residuals = values.iter().zip(vectors.chunks(n.max(1))).map(residual).collect();
-        Ok(DenseSpectrum { matrix: a, places, trace, frobenius, values, vectors, residuals, n })
-    })
+        Ok(((trace, frobenius, skew + 8.0 * f64::EPSILON * frobenius), values, vectors))
+    })?;
+    let (trace, frobenius, rounding) = sums;
+    Ok(DenseSpectrum { matrix: a, places, trace, frobenius, values, vectors, rounding, of_factor, len })
 }
 
 impl DenseSpectrum {
+    /// Rows of the matrix.
+    fn rows(&self) -> usize {
+        self.places.len()
+    }
+    /// Numbers in double precision that are held where so much is wanted of a matrix of m rows.
+    pub fn numbers(m: usize, wanted: Wanted) -> usize {
+        match wanted {
+            Wanted::Sums => m * m + m,
+            Wanted::Values => m * m + 2 * m,
+            Wanted::Vectors => 2 * m * m + 2 * m,
+        }
+    }
     /// The matrix among whole vectors of `size` numbers: rows and columns of zeros where trajectories have none.
     pub fn whole(&self, size: usize) -> Vec<f64> {
-        if size == self.n {
+        let n = self.rows();
+        if size == n {
             return self.matrix.clone();
         }
         let mut whole = vec![0.0; size * size];
-        for (row, i) in self.matrix.chunks(self.n.max(1)).zip(&self.places) {
+        for (row, i) in self.matrix.chunks(n.max(1)).zip(&self.places) {
             row.iter().zip(&self.places).for_each(|(x, j)| whole[i * size + j] = *x);
         }
         whole
     }
+    /// All n eigenvalues of A, the zeros counted, largest first; of F Fᵀ with n below the numbers that F reads, those of the n that are.
+    pub fn spectrum(&self) -> Vec<f64> {
+        self.values.iter().copied().chain(std::iter::repeat(0.0)).take(self.len).collect()
+    }
     /// tr A.
     pub fn trace(&self) -> Estimate {
-        Estimate::exact(self.trace, self.n)
+        Estimate::exact(self.trace, self.rows())
     }
     /// ‖A‖_F.
     pub fn frobenius(&self) -> Estimate {
-        Estimate::exact(self.frobenius, self.n)
+        Estimate::exact(self.frobenius, self.rows())
     }
     /// The operator norm, the largest |λ|.
     pub fn norm(&self) -> Estimate {
-        Estimate::exact(self.values.iter().fold(0.0, |m: f64, v| m.max(v.abs())), self.n)
+        Estimate::exact(self.values.iter().fold(0.0, |m: f64, v| m.max(v.abs())), self.rows())
     }
     /// tr(A)² / ‖A‖_F²; 0 for the zero operator.
     pub fn effective_rank(&self) -> Estimate {
         let value = if self.frobenius > 0.0 { (self.trace / self.frobenius).powi(2) } else { 0.0 };
-        Estimate::exact(value, self.n)
+        Estimate::exact(value, self.rows())
     }
-    /// The `count` largest eigenpairs.
-    pub fn eigenpairs<S: Space>(&self, space: &S, count: usize) -> Eigenpairs<S::Block> {
-        let k = count.min(space.len());
-        let vectors = space.at_places(&self.vectors, &self.places, k);
+    /// ‖A‖_F² / ‖A‖²; 0 for the zero operator.
+    pub fn stable_rank(&self) -> Estimate {
+        let norm = self.norm().value;
+        Estimate::exact(if norm > 0.0 { (self.frobenius / norm).powi(2) } else { 0.0 }, self.rows())
+    }
+
+    /// The `count` largest eigenvalues of A, without vectors; residuals are bounds by rounding, which are the errors' too.
+    pub fn eigenvalues<S: Space>(&self, space: &S, count: usize) -> Eigenpairs<S::Block> {
+        let values: Vec<f64> = self.spectrum().into_iter().take(count).collect();
+        let residuals = vec![self.over_the_first(self.rounding); values.len()];
+        self.pairs(values, residuals, space.zeros(0), 0)
+    }
+
+    /// The `count` largest eigenpairs of A, `space`'s operator. Collective.
+    ///
+    /// Of FᵀF w = λ w, v = F w / ‖F w‖, where `forward` is the space of F: of those λ alone that are not lost in rounding, so that there may be less than
+    /// `count`; all others are 0. Residuals are those of the matrix. **Cost**: a product of F a vector, k·n² flops.
+    pub fn eigenpairs<S: Space>(
+        &self,
+        space: &S,
+        forward: Option<&S>,
+        count: usize,
+    ) -> Result<Eigenpairs<S::Block>> {
+        let m = self.rows();
+        let most = count.min(m).min(self.len);
+        let floor = if self.of_factor { self.floor(space.epsilon()) } else { f64::NEG_INFINITY };
+        // Where there are no numbers, as many as are asked for.
+        let k = match self.values.is_empty() {
+            true => space.unknown(most),
+            false => self.values[..most].iter().take_while(|v| **v > floor).count(),
+        };
+        let own = &self.vectors[..(k * m).min(self.vectors.len())];
+        let small = Small { flops: 4.0 * (k * m) as f64 * m as f64, numbers: 3 * k * m };
+        let residuals = space.small(small, |machine| {
+            let less = |mut x: Vec<f64>| {
+                for (i, row) in x.chunks_mut(m).enumerate() {
+                    row.iter_mut().zip(&own[i * m..]).for_each(|(x, v)| *x -= self.values[i] * v);
+                }
+                x
+            };
+            let r = less(multiply(machine, own, &self.matrix, [k, m, m]));
+            // ‖F r‖² / λ = rᵀ(FᵀF) r / λ.
+            let s = if self.of_factor { multiply(machine, &r, &self.matrix, [k, m, m]) } else { Vec::new() };
+            let square = |i: usize| -> f64 {
+                let row = &r[i * m..][..m];
+                match self.of_factor {
+                    true => row.iter().zip(&s[i * m..]).map(|(x, y)| x * y).sum::<f64>().max(0.0) / self.values[i],
+                    false => row.iter().map(|x| x * x).sum(),
+                }
+            };
+            Ok((0..k).map(|i| self.over_the_first(square(i).sqrt())).collect::<Vec<f64>>())
+        })?;
+        let values: Vec<f64> = self.values.iter().take(k).copied().collect();
+        let Some(forward) = forward.filter(|_| self.of_factor) else {
+            let vectors = space.at_places(own, &self.places, k);
+            return Ok(self.pairs(values, residuals, vectors, 0));
+        };
+        let mut vectors = forward.apply(&forward.at_places(own, &self.places, k))?;
+        let norms = space.dots(&vectors, &vectors)?;
+        let inverse = |s: &f64| if *s > 0.0 { s.sqrt().recip() } else { 0.0 };
+        space.scale(&mut vectors, &norms.iter().map(inverse).collect::<Vec<_>>());
+        Ok(self.pairs(values, residuals, vectors, k))
+    }
+
+    /// By λ_1.
+    fn over_the_first(&self, x: f64) -> f64 {
         let scale = self.values.first().map_or(0.0, |v| v.abs());
-        let residual = |r: &f64| if scale > 0.0 { r / scale } else { 0.0 };
-        Eigenpairs {
-            values: self.values.iter().take(k).copied().collect(),
-            residuals: self.residuals.iter().take(k).map(residual).collect(),
-            vectors,
-            matvecs: space.len(),
-            stop: StopReason::Exact,
-            history: Vec::new(),
+        if scale > 0.0 {
+            x / scale
+        } else {
+            0.0
         }
+    }
+
+    /// What eigenvalues of FᵀF are lost in rounding, where products have this ε.
+    fn floor(&self, epsilon: f64) -> f64 {
+        self.rounding.max(8.0 * epsilon * self.values.first().map_or(0.0, |v| v.abs()))
+    }
+
+    fn pairs<B>(&self, values: Vec<f64>, residuals: Vec<f64>, vectors: B, forward: usize) -> Eigenpairs<B> {
+        let matvecs = self.rows() + forward.div_ceil(2);
+        Eigenpairs { values, residuals, vectors, matvecs, stop: StopReason::Exact, history: Vec::new() }
     }
 }
 
-impl crate::space::Blank for DenseSpectrum {
-    fn blank() -> Self {
-        Self::default()
+/// Finds ⟨A, B⟩_F / (‖A‖_F ‖B‖_F) of A = F Fᵀ and B = E Eᵀ as ‖FᵀE‖_F² / (‖FᵀF‖_F ‖EᵀE‖_F). Collective.
+///
+/// `own` is what is known of FᵀF; `back`, `forward_other` and `back_other` are the spaces of Fᵀ, E and Eᵀ, the first and the last with images that every process
+/// may hold whole. **Cost**: one product with each for every number that E reads; a block of vectors, no matrix. **Accuracy**: exact to rounding.
+pub fn alignment_of_factors<S: Space>(
+    own: &DenseSpectrum,
+    back: &S,
+    forward_other: &S,
+    back_other: &S,
+) -> Result<Estimate> {
+    let (places, mut sums) = (forward_other.places(), [0.0; 2]);
+    for places in places.chunks(forward_other.block()) {
+        let image = forward_other.apply(&forward_other.units(places))?;
+        for (sum, space) in sums.iter_mut().zip([back, back_other]) {
+            let y = space.apply(&image)?;
+            *sum += space.image_dots(&y, &y)?.iter().sum::<f64>();
+        }
+        back.tell(f64::NAN, f64::NAN);
     }
+    if sums.iter().any(|s| !s.is_finite()) {
+        return Err(Error::OutOfRange { epsilon: back.epsilon() });
+    }
+    let norms = own.frobenius * sums[1].sqrt();
+    let value = if norms > 0.0 { (sums[0] / norms).min(1.0) } else { 0.0 };
+    Ok(Estimate::exact(value, own.rows() + places.len().div_ceil(2)))
 }

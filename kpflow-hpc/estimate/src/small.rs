@@ -4,13 +4,53 @@ use crate::error::fits;
 use faer::{Mat, MatRef as MatView};
 use kpflow_core::machine::{Gemm, Kernel, MatMut, MatRef, Tasks};
 
+/// Decompositions of symmetric matrices: in pure Rust, but where a machine has a library for them.
+pub trait Decompose {
+    /// Finds the eigenvalues of a symmetric n × n matrix, the smallest first, and writes the vectors over it if asked, vector i in row i. `None` where this
+    /// machine has nothing for it, or it failed; the matrix is then to be made again.
+    fn symmetric(&self, a: &mut [f64], n: usize, vectors: bool) -> Option<Vec<f64>> {
+        let _ = (a, n, vectors);
+        None
+    }
+}
+
+impl Decompose for kpflow_core::machine::Portable {}
+
 /// Eigenvalues, largest first, and eigenvectors (vector i in row i) of a symmetric row-major n × n matrix.
 pub fn eigen(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
+    decompose(&kpflow_core::machine::Portable, a, n, true)
+}
+
+/// [`eigen`] by what this machine has for it; without vectors unless they are asked for, which takes less than half of the time.
+///
+/// **Cost**: 4/3·n³ flops and n² numbers for the values (LAPACK's dsyevd at n = 2048 on one core: 1.2 s, in pure Rust 2.3), about 4·n³ and up to 4·n²
+/// numbers with vectors (2.4 s, 2.7). **Accuracy**: values within c·ε·‖A‖.
+pub(crate) fn decompose(machine: &impl Decompose, a: &[f64], n: usize, vectors: bool) -> (Vec<f64>, Vec<f64>) {
     if n == 0 {
         return (Vec::new(), Vec::new());
     }
+    let symmetric = || (0..n * n).map(|i| 0.5 * (a[i] + a[i % n * n + i / n])).collect::<Vec<f64>>();
+    let mut copy = symmetric();
+    if let Some(mut values) = machine.symmetric(&mut copy, n, vectors) {
+        values.reverse();
+        if !vectors {
+            return (values, Vec::new());
+        }
+        for i in 0..n / 2 {
+            let (head, tail) = copy.split_at_mut((n - 1 - i) * n);
+            head[i * n..][..n].swap_with_slice(&mut tail[..n]);
+        }
+        return (values, copy);
+    }
+    drop(copy);
     let matrix = Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]));
-    let eigen = matrix.self_adjoint_eigen(faer::Side::Lower).expect("the eigenvalues of a finite symmetric matrix");
+    const FINITE: &str = "the eigenvalues of a finite symmetric matrix";
+    if !vectors {
+        let mut values = matrix.self_adjoint_eigenvalues(faer::Side::Lower).expect(FINITE);
+        values.reverse();
+        return (values, Vec::new());
+    }
+    let eigen = matrix.self_adjoint_eigen(faer::Side::Lower).expect(FINITE);
     let (s, u) = (eigen.S().column_vector(), eigen.U());
     let values = (0..n).rev().map(|i| s[i]).collect();
     let vectors = (0..n).rev().flat_map(|i| (0..n).map(move |j| u[(j, i)])).collect();

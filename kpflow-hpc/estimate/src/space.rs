@@ -4,6 +4,7 @@
 //! small problems say. [`Space`] has these verbs, and two implementations: a [`Problem`](crate::Problem) has numbers, a [`Ledger`](crate::Ledger) has sizes
 //! alone and keeps account. What an estimate will need is thereby told by the estimator itself.
 
+use crate::small::Decompose;
 use crate::split::Split;
 use crate::whitener::Whitener;
 use crate::{Error, Result};
@@ -139,7 +140,7 @@ pub trait Space {
     /// A block of vectors.
     type Block: Block;
     /// What small problems are solved with.
-    type Machine: Tasks + Kernel<f64>;
+    type Machine: Tasks + Kernel<f64> + Decompose;
     /// Holds an account of small numbers that stay.
     type Held;
 

@@ -93,8 +93,8 @@ fn dense_spectra_have_no_other_eigenvalues() {
     let values = [vec![2.0; 7], vec![0.0; 28]].concat();
     let a = hidden(&values);
     let (spectrum, pairs, mass) = run(&a, 1, |p| {
-        let spectrum = dense(p).unwrap();
-        let pairs = spectrum.eigenpairs(p, N);
+        let spectrum = dense(p, Wanted::Vectors).unwrap();
+        let pairs = spectrum.eigenpairs(p, None, N).unwrap();
         (spectrum, pairs, density(p, &Budget { rtol: 0.0, max_matvecs: 400 }, 101).unwrap().0)
     });
     assert_eq!((spectrum.values.len(), &spectrum.places), (N, &places()));
@@ -136,7 +136,7 @@ fn marginals_and_blocks_of_what_there_is() {
     }
     // Two units of the five against the others.
     let part_of: Vec<usize> = (0..20).map(|i| usize::from(i % 5 > 1)).collect();
-    let exact = dense_blocks(&run(&a, 1, |p| dense(p).unwrap()), &part_of, 2, N);
+    let exact = dense_blocks(&run(&a, 1, |p| dense(p, Wanted::Vectors).unwrap()), &part_of, 2, N);
     let square = |of: [usize; 2]| -> f64 {
         let inside = |i: usize| part_of[i / 60 % 20] == of[0] && part_of[i % 20] == of[1];
         (0..3600).filter(|&i| inside(i)).map(|i| whole[i] * whole[i]).sum::<f64>().sqrt()

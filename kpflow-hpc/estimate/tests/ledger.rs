@@ -214,5 +214,7 @@ estimators! {
     of_a_diagonal: true, 100, |s, b| diagonal(s, &b, false)?;
     of_a_deflated_diagonal: true, 200, |s, b| diagonal(s, &b, true)?;
     of_one_side: true, 100, |s, b| one_sided(s, &b)?;
-    of_the_matrix: true, 2000, |s, _b| dense(s)?.eigenpairs(s, 10);
+    of_the_matrix: true, 2000, |s, _b| dense(s, Wanted::Vectors)?.eigenpairs(s, None, 10)?;
+    of_the_values: true, 2000, |s, _b| dense(s, Wanted::Values)?;
+    of_the_sums: true, 2000, |s, _b| dense(s, Wanted::Sums)?;
 }

@@ -3,10 +3,10 @@
 use super::keys::WITH;
 use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{Context, Found, Operator, View, Way};
+use super::{Context, Found, Operator, Side, View, Way};
 use super::{Facts, History, Quantity, With};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, DenseSpectrum, Estimate, Space};
+use kpflow_estimate::{self as estimate, Estimate, Space, Wanted};
 
 /// ⟨A, B⟩ / (‖A‖‖B‖).
 pub const ALIGNMENT: Quantity = Quantity {
@@ -29,7 +29,7 @@ pub const ALIGNMENT: Quantity = Quantity {
 /// The methods of an alignment.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { sampled(c, true) }),
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_exact()? { dense(c) } else { sampled(c, true) }),
         Way::new("hutchpp", Operator::symmetric, |c: &C| sampled(c, true)),
         Way::new("hutchinson", Operator::symmetric, |c: &C| sampled(c, false)),
         Way::new("one_sided", Operator::has_factor, |c: &C| {
@@ -37,19 +37,21 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             super::sampled("one_sided", estimate::pair_alignment(&a, &b, &c.budget()))
         })
         .of_all(),
-        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Sums),
     ]
 }
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    // The vectors of the first are let go before the second is formed.
-    let matrix_of = |found: DenseSpectrum| (found.frobenius().value, found.matrix);
-    let (x_norm, x) = matrix_of(c.dense()?);
+    let own = c.spectrum()?;
+    if c.side()? == Side::Weights {
+        let (back, theirs) = (c.space(View::Back)?, [c.space(View::OtherForward)?, c.space(View::OtherBack)?]);
+        let found = estimate::alignment_of_factors(&own, &back, &theirs[0], &theirs[1])?;
+        return Ok(Found::of((found, "dense")));
+    }
     let other = c.space(View::Other)?;
-    let _held = other.hold(other.len() * other.len());
-    let (y_norm, y) = matrix_of(estimate::dense(&other)?);
-    let inner: f64 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
-    let norms = x_norm * y_norm;
+    let theirs = estimate::dense(&other, Wanted::Sums)?;
+    let inner: f64 = own.matrix.iter().zip(&theirs.matrix).map(|(x, y)| x * y).sum();
+    let norms = own.frobenius().value * theirs.frobenius().value;
     let value = if norms > 0.0 { inner / norms } else { 0.0 };
     Ok(Found::of((Estimate::exact(value, other.len()), "dense")))
 }

@@ -1,7 +1,7 @@
 //! What the job says of an analysis.
 
 use super::{Key, Operator};
-use kpflow_estimate::Budget;
+use kpflow_estimate::{Budget, Wanted};
 
 /// What the job says of an analysis.
 #[derive(Clone, Debug)]
@@ -30,6 +30,51 @@ pub struct Asked {
     pub noise: f64,
     /// The keys that the job answers by true.
     pub truths: Vec<&'static str>,
+    /// Who reads the exact matrices of its operator.
+    pub readers: Readers,
+}
+
+/// Which side of A = F Fᵀ an exact matrix is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A itself, of the numbers of the state or its positions.
+    State,
+    /// FᵀF, of the weights: it has the same eigenvalues but zeros.
+    Weights,
+}
+
+/// What a method reads of an exact matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads {
+    /// Whether A's own entries; else what the smaller side tells too.
+    pub entries: bool,
+    /// How much.
+    pub wanted: Wanted,
+}
+
+/// The analyses of a job that read an exact matrix of the same operator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readers {
+    /// How many read A's entries, and what they want.
+    entries: (usize, Wanted),
+    /// How many read what either side tells, and what they want.
+    either: (usize, Wanted),
+}
+
+impl Readers {
+    /// Adds one.
+    pub fn add(&mut self, reads: Reads) {
+        let list = if reads.entries { &mut self.entries } else { &mut self.either };
+        *list = (list.0 + 1, list.1.max(reads.wanted));
+    }
+
+    /// How many share the matrix of a side, and what has to be found of it, where those of the others are of the side `smaller`.
+    pub fn of(&self, side: Side, smaller: Side) -> (usize, Wanted) {
+        let none = (0, Wanted::Sums);
+        let either = if side == smaller { self.either } else { none };
+        let entries = if side == Side::State { self.entries } else { none };
+        ((either.0 + entries.0).max(1), either.1.max(entries.1))
+    }
 }
 
 impl Asked {

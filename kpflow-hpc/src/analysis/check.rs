@@ -1,6 +1,6 @@
 //! What is refused before anything is computed.
 
-use super::{Asked, Facts, Operator, Part, Quantity};
+use super::{Asked, Facts, Factor, Operator, Part, Quantity};
 use crate::closed::{require_closed, require_recurrence, Closed};
 use crate::engine::Real;
 use crate::error::Result;
@@ -38,8 +38,10 @@ pub fn check<T: Real>(
     (quantity.require)(asked, &facts)?;
     let offer = super::offers(quantity).into_iter().find(|offer| offer.name == method);
     let Some(offer) = offer else { return Ok(()) };
-    if offer.dense && method == super::DENSE {
-        require_dense(facts.numbers)?;
+    if let Some(reads) = offer.reads.filter(|_| method == super::DENSE) {
+        let from_weights = !reads.entries && asked.whole && asked.operator.about().factor == Some(Factor::Weights);
+        let other = if from_weights { lin.graph().parameters() } else { usize::MAX };
+        require_dense(facts.numbers.min(other))?;
     }
     (offer.require)(asked, &facts)
 }

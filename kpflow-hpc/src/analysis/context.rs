@@ -1,9 +1,10 @@
 //! What an analysis works with: spaces, closed forms, error signals. A run has them with numbers, a plan without.
 
-use super::{Asked, Facts, Found, Operator};
+use super::{Asked, Facts, Factor, Found, Operator, Reads, Side};
 use crate::closed::{Closed, Rows};
 use crate::error::Result;
-use kpflow_estimate::{Block, Budget, DenseSpectrum, Estimate, Space};
+use kpflow_estimate::{self as estimate, Block, Budget, DenseSpectrum, Estimate, Space, Wanted, DENSE_LIMIT};
+use std::rc::Rc;
 
 /// Which space of an analysis's operator A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,17 @@ pub enum View {
     Other,
     /// Its Fᵀ.
     OtherBack,
+    /// Its F.
+    OtherForward,
+    /// A, whose products with unit vectors are of no use to others.
+    Entries,
+    /// FᵀF, on the weights.
+    Weights,
+}
+
+impl View {
+    /// How many there are.
+    pub const COUNT: usize = 14;
 }
 
 /// A closed form.
@@ -92,19 +104,84 @@ pub trait Context: Sized {
         self.asked().budget
     }
 
-    /// Whether the whole matrix is the cheapest way.
-    fn is_small(&self) -> Result<bool> {
-        Ok(self.space(View::Diagonal)?.len() <= SMALL.min(self.budget().max_matvecs))
+    /// The exact matrix of a side: as an analysis before has left it, or made, and left to those that follow.
+    fn kept(
+        &self,
+        side: Side,
+        wanted: Wanted,
+        make: impl FnOnce() -> Result<DenseSpectrum>,
+    ) -> Result<Rc<DenseSpectrum>>;
+
+    /// The rows of the exact matrix of a side; of A = F Fᵀ with F from the weights both have one.
+    fn rows_of(&self, side: Side) -> Result<Option<usize>> {
+        let asked = self.asked();
+        Ok(match side {
+            Side::State => Some(self.space(View::Diagonal)?.len()),
+            Side::Weights if asked.whole && asked.operator.about().factor == Some(Factor::Weights) => {
+                Some(self.space(View::Weights)?.len())
+            }
+            Side::Weights => None,
+        })
     }
 
-    /// The whole matrix.
-    fn dense(&self) -> Result<DenseSpectrum> {
-        Ok(kpflow_estimate::dense(&self.space(View::All)?)?)
+    /// The side of fewer rows; A's own where more vectors are asked for than the other has.
+    fn side(&self) -> Result<Side> {
+        let [state, weights] = [self.rows_of(Side::State)?, self.rows_of(Side::Weights)?];
+        let (Some(n), Some(m)) = (state, weights) else { return Ok(Side::State) };
+        let all = self.asked().vectors && self.asked().count > m && n <= DENSE_LIMIT;
+        Ok(if m < n && !all { Side::Weights } else { Side::State })
+    }
+
+    /// Whether the exact matrix of a side costs no more than estimates may: those of all its readers.
+    fn affords(&self, side: Side) -> Result<bool> {
+        let Some(m) = self.rows_of(side)? else { return Ok(false) };
+        let (readers, _) = self.asked().readers.of(side, self.side()?);
+        let flops = m as f64 * self.product_flops() + 4.0 * (m as f64).powi(3);
+        let within = m <= self.budget().max_matvecs.saturating_mul(readers);
+        Ok(within && (m <= SMALL || m <= DENSE_LIMIT && flops <= CHEAP))
+    }
+
+    /// Whether A's own matrix is the cheapest way.
+    fn is_small(&self) -> Result<bool> {
+        self.affords(Side::State)
+    }
+
+    /// Whether the matrix of the smaller side is the cheapest way.
+    fn is_exact(&self) -> Result<bool> {
+        self.affords(self.side()?)
+    }
+
+    /// The whole matrix of A.
+    fn dense(&self) -> Result<Rc<DenseSpectrum>> {
+        self.exact_of(Side::State)
+    }
+
+    /// What the smaller side tells.
+    fn spectrum(&self) -> Result<Rc<DenseSpectrum>> {
+        self.exact_of(self.side()?)
+    }
+
+    /// The exact matrix of a side.
+    fn exact_of(&self, side: Side) -> Result<Rc<DenseSpectrum>> {
+        // Of 2^-k A, whoever has made it.
+        self.exponent()?;
+        let (_, wanted) = self.asked().readers.of(side, self.side()?);
+        self.kept(side, wanted, || {
+            Ok(match side {
+                Side::State => estimate::dense(&self.space(View::Entries)?, wanted)?,
+                Side::Weights => {
+                    estimate::dense_of_factor(&self.space(View::Weights)?, self.space(View::All)?.len(), wanted)?
+                }
+            })
+        })
     }
 }
 
-/// Below this many numbers a vector, the whole matrix is cheaper than any estimate.
+/// Up to this many rows an exact matrix is made without asking what its products cost.
 pub const SMALL: usize = 512;
+
+/// Flops up to which larger ones are: some ten seconds.
+const CHEAP: f64 = 3e11;
 
 /// A method of a quantity, and how it is found by it.
 pub struct Way<C: Context> {
@@ -116,8 +193,8 @@ pub struct Way<C: Context> {
     pub whole: bool,
     /// Whether it needs more trajectories than the one of an average.
     pub by_trajectory: bool,
-    /// Whether it forms the whole matrix; if so it is refused where that is too large.
-    pub dense: bool,
+    /// What it reads of an exact matrix, if it forms one; it is refused where that is too large.
+    pub reads: Option<Reads>,
     /// Fails where this model does not have what the method needs.
     pub require: fn(&Asked, &Facts) -> Result<()>,
     /// Finds the quantity.
@@ -127,7 +204,7 @@ pub struct Way<C: Context> {
 impl<C: Context> Way<C> {
     /// A method for these operators.
     pub const fn new(name: &'static str, fits: fn(Operator) -> bool, run: fn(&C) -> Result<Found<C::Block>>) -> Self {
-        Self { name, fits, whole: false, by_trajectory: false, dense: false, require: Facts::nothing, run }
+        Self { name, fits, whole: false, by_trajectory: false, reads: None, require: Facts::nothing, run }
     }
     /// Makes it one for all of the state only.
     pub const fn of_all(self) -> Self {
@@ -141,8 +218,16 @@ impl<C: Context> Way<C> {
     pub const fn requiring(self, require: fn(&Asked, &Facts) -> Result<()>) -> Self {
         Self { require, ..self }
     }
-    /// Makes it one that forms the matrix.
+    /// Makes it one that forms the matrix of A for its entries.
     pub const fn of_matrix(self) -> Self {
-        Self { dense: true, ..self }
+        Self { reads: Some(Reads { entries: true, wanted: Wanted::Sums }), ..self }
+    }
+    /// Makes it one that needs its eigenvalues too.
+    pub const fn of_values(self) -> Self {
+        Self { reads: Some(Reads { entries: true, wanted: Wanted::Values }), ..self }
+    }
+    /// Makes it one that reads what the smaller side tells.
+    pub const fn of_spectrum(self, wanted: Wanted) -> Self {
+        Self { reads: Some(Reads { entries: false, wanted }), ..self }
     }
 }

@@ -6,7 +6,7 @@ use super::shown::{Line, Picture, Row};
 use super::{Context, Found, Named, Operator, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Density, Small, Space, StopReason};
+use kpflow_estimate::{self as estimate, Density, Small, Space, StopReason, Wanted};
 
 /// The points of the curve.
 pub const GRID: Output = Output {
@@ -113,9 +113,9 @@ pub const DENSITY: Quantity = Quantity {
 /// The methods of a density.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { lanczos(c) }),
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_exact()? { dense(c) } else { lanczos(c) }),
         Way::new("lanczos", Operator::symmetric, lanczos),
-        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Values),
     ]
 }
 
@@ -123,9 +123,12 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
 const POINTS: usize = 401;
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let (spectrum, space) = (c.dense()?, c.space(View::All)?);
-    let density =
-        space.small(Small::default(), |_| Ok(estimate::density_of(&spectrum.values, POINTS, space.epsilon(), space.rank())))?;
+    let (spectrum, space) = (c.spectrum()?, c.space(View::All)?);
+    // All eigenvalues, and their rule.
+    let small = Small { flops: 0.0, numbers: 3 * space.len() };
+    let density = space.small(small, |_| {
+        Ok(estimate::density_of(&spectrum.spectrum(), POINTS, space.epsilon(), space.rank()))
+    })?;
     Ok(Found { history: Vec::new(), ..Found::of((spectrum.trace(), "dense")) }.with(curves(density)))
 }
 

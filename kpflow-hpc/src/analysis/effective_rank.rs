@@ -5,7 +5,7 @@ use super::shown::{Line, Picture, Row};
 use super::{at_least_one, frobenius, of_closed, scaled, trace, Chosen, Context, Form, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Budget, SecondMoment, StopReason};
+use kpflow_estimate::{self as estimate, Budget, SecondMoment, StopReason, Wanted};
 
 /// tr(A)² / ‖A‖_F².
 pub const EFFECTIVE_RANK: Quantity = Quantity {
@@ -36,7 +36,7 @@ pub const EFFECTIVE_RANK: Quantity = Quantity {
 /// The methods of an effective rank.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| match c.is_small()? {
+        Way::new("auto", Operator::symmetric, |c: &C| match c.is_exact()? {
             true => dense(c),
             false => by_parts(c, frobenius::auto),
         }),
@@ -58,12 +58,12 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             at_least_one((estimate::pair_statistic(&c.space(View::Back)?, &c.budget(), what)?, "one_sided"))
         })
         .of_all(),
-        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Sums),
     ]
 }
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    at_least_one((c.dense()?.effective_rank(), "dense"))
+    at_least_one((c.spectrum()?.effective_rank(), "dense"))
 }
 
 /// The trace and the norm, each by the best way for it.

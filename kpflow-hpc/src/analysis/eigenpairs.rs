@@ -4,10 +4,10 @@ use super::keys::{COUNT, VECTORS};
 use super::outputs::Dimension::{Mode, Time, Trajectory, Unit};
 use super::outputs::{Output, EIGENVALUES, HISTORY_OF_PAIRS, PLAIN, RESIDUALS};
 use super::shown::{Line, Number, Picture, Row};
-use super::{Context, Found, Operator, Tensor, View, Way};
+use super::{Context, Found, Operator, Side, Tensor, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Budget, Eigenpairs};
+use kpflow_estimate::{self as estimate, Budget, Eigenpairs, Wanted};
 
 /// The largest eigenvalues, their residuals and, if asked, vectors.
 pub const EIGENPAIRS: Quantity = Quantity {
@@ -46,25 +46,34 @@ pub const EIGENPAIRS: Quantity = Quantity {
 /// The methods of eigenpairs.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| best(c).and_then(|(pairs, method)| found(c, pairs, method))),
+        Way::new("auto", Operator::symmetric, |c: &C| best(c, c.asked().vectors).and_then(|(pairs, method)| found(c, pairs, method))),
         Way::new("block_krylov", Operator::symmetric, |c: &C| {
             found(c, iterate(c, c.asked().count, c.budget())?, "block_krylov")
         }),
-        Way::new("dense", Operator::symmetric, |c: &C| found(c, dense(c)?, "dense")).of_matrix(),
+        Way::new("dense", Operator::symmetric, |c: &C| found(c, dense(c, c.asked().vectors)?, "dense"))
+            .of_spectrum(Wanted::Values),
     ]
 }
 
-/// The pairs that are asked for, by the best way.
-pub(super) fn best<C: Context>(c: &C) -> Result<(Eigenpairs<C::Block>, &'static str)> {
-    match c.is_small()? {
-        true => Ok((dense(c)?, "dense")),
+/// The pairs that are asked for, by the best way; of an exact matrix without vectors unless they are.
+pub(super) fn best<C: Context>(c: &C, vectors: bool) -> Result<(Eigenpairs<C::Block>, &'static str)> {
+    match c.is_exact()? {
+        true => Ok((dense(c, vectors)?, "dense")),
         false => Ok((iterate(c, c.asked().count, c.budget())?, "block_krylov")),
     }
 }
 
-/// The pairs that are asked for, of the whole matrix.
-pub(super) fn dense<C: Context>(c: &C) -> Result<Eigenpairs<C::Block>> {
-    Ok(c.dense()?.eigenpairs(&c.space(View::All)?, c.asked().count))
+/// The pairs that are asked for, of the smaller matrix.
+pub(super) fn dense<C: Context>(c: &C, vectors: bool) -> Result<Eigenpairs<C::Block>> {
+    let (spectrum, space, count) = (c.spectrum()?, c.space(View::All)?, c.asked().count);
+    let forward = match c.side()? {
+        Side::Weights if vectors => Some(c.space(View::Forward)?),
+        Side::Weights | Side::State => None,
+    };
+    match vectors {
+        true => Ok(spectrum.eigenpairs(&space, forward.as_ref(), count)?),
+        false => Ok(spectrum.eigenvalues(&space, count)),
+    }
 }
 
 /// The largest `count`, by block Krylov iteration.

@@ -5,7 +5,7 @@ use super::shown::{Line, Picture, Row};
 use super::{at_least_one, Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Estimate};
+use kpflow_estimate::{self as estimate, Estimate, Wanted};
 
 /// exp(−Σ p log p), p = λ / tr A.
 pub const ENTROPY_RANK: Quantity = Quantity {
@@ -28,14 +28,14 @@ pub const ENTROPY_RANK: Quantity = Quantity {
 /// The methods of an entropy rank.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { lanczos(c) }),
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_exact()? { dense(c) } else { lanczos(c) }),
         Way::new("lanczos", Operator::symmetric, lanczos),
-        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Values),
     ]
 }
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let spectrum = c.dense()?;
+    let spectrum = c.spectrum()?;
     let matvecs = spectrum.trace().matvecs;
     Ok(Found::of((Estimate::exact(estimate::entropy_rank_of(&spectrum.values), matvecs), "dense")))
 }

@@ -6,7 +6,7 @@ use super::{of_closed, sampled, scaled, Chosen, Context, Form, Found, Operator, 
 use super::{Facts, History, Quantity};
 use crate::closed::Closed;
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Budget, Estimate, SecondMoment, Space};
+use kpflow_estimate::{self as estimate, Budget, Estimate, SecondMoment, Space, Wanted};
 
 /// ‖A‖_F.
 pub const FROBENIUS: Quantity = Quantity {
@@ -48,7 +48,8 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             sampled("one_sided", found)
         })
         .of_all(),
-        Way::new("dense", Operator::symmetric, |c: &C| Ok(Found::of((c.dense()?.frobenius(), "dense")))).of_matrix(),
+        Way::new("dense", Operator::symmetric, |c: &C| Ok(Found::of((c.spectrum()?.frobenius(), "dense"))))
+            .of_spectrum(Wanted::Sums),
     ]
 }
 
@@ -81,8 +82,8 @@ pub(super) fn auto<C: Context>(c: &C, budget: Budget) -> Result<Chosen> {
     if asked.operator.skew() {
         return Ok((estimate::frobenius(&c.space(View::All)?, &budget)?, "hutchinson"));
     }
-    if c.is_small()? {
-        return Ok((c.dense()?.frobenius(), "dense"));
+    if c.is_exact()? {
+        return Ok((c.spectrum()?.frobenius(), "dense"));
     }
     Ok((estimate::frobenius_deflated(&c.space(View::All)?, &budget)?, "hutchpp"))
 }

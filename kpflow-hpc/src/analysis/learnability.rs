@@ -9,7 +9,7 @@ use super::shown::{Line, Picture, Row};
 use super::{eigenpairs, Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity, With};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, times_power, Block, Budget, Eigenpairs, StopReason};
+use kpflow_estimate::{self as estimate, times_power, Block, Budget, Eigenpairs, StopReason, Wanted};
 
 const DECREASE: &str = "predicted_decrease";
 
@@ -71,8 +71,8 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
         Way::new("auto", Operator::symmetric, |c: &C| {
             let signal = c.signal()?;
-            match c.is_small()? {
-                true => found(c, signal, eigenpairs::dense(c)?, "dense"),
+            match c.is_exact()? {
+                true => found(c, signal, eigenpairs::dense(c, true)?, "dense"),
                 false => {
                     let pairs = iterate(c, &signal.0)?;
                     found(c, signal, pairs, "block_krylov")
@@ -86,9 +86,9 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
         }),
         Way::new("dense", Operator::symmetric, |c: &C| {
             let signal = c.signal()?;
-            found(c, signal, eigenpairs::dense(c)?, "dense")
+            found(c, signal, eigenpairs::dense(c, true)?, "dense")
         })
-        .of_matrix(),
+        .of_spectrum(Wanted::Vectors),
     ]
 }
 

@@ -6,7 +6,7 @@ use super::shown::{Line, Picture, Row};
 use super::{sampled, Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Estimate};
+use kpflow_estimate::{self as estimate, Estimate, Wanted};
 
 /// log det(I + A/σ²).
 pub const LOG_DET: Quantity = Quantity {
@@ -30,14 +30,14 @@ pub const LOG_DET: Quantity = Quantity {
 /// The methods of a log-determinant.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { lanczos(c) }),
+        Way::new("auto", Operator::symmetric, |c: &C| if c.is_exact()? { dense(c) } else { lanczos(c) }),
         Way::new("lanczos", Operator::symmetric, lanczos),
-        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Values),
     ]
 }
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let (spectrum, noise) = (c.dense()?, (c.asked().noise, c.exponent()?));
+    let (spectrum, noise) = (c.spectrum()?, (c.asked().noise, c.exponent()?));
     let matvecs = spectrum.trace().matvecs;
     Ok(Found::of((Estimate::exact(estimate::log_det_of(&spectrum.values, noise), matvecs), "dense")))
 }

@@ -66,9 +66,9 @@ const OTHER: &str = "other";
 /// The methods of a matrix.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, auto).of_matrix(),
+        Way::new("auto", Operator::symmetric, auto).of_values(),
         Way::new("exact", of_weights, exact).requiring(require_exact),
-        Way::new("dense", Operator::symmetric, whole).of_matrix(),
+        Way::new("dense", Operator::symmetric, whole).of_values(),
     ]
 }
 
@@ -211,7 +211,7 @@ fn whole<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let (spectrum, space) = (c.dense()?, c.space(View::All)?);
     // With rows and columns of zeros behind the ends of trajectories.
     let size = space.trajectories() * space.shape().per_trajectory();
-    let estimate::DenseSpectrum { values, .. } = &spectrum;
+    let estimate::DenseSpectrum { values, .. } = &*spectrum;
     let small = Small { flops: 0.0, numbers: 2 * size * size };
     let matrix = space.small(small, |_| Ok(spectrum.whole(size)))?;
     let found = Found { history: Vec::new(), ..Found::of((spectrum.trace(), "dense")) };

@@ -16,7 +16,7 @@ mod part;
 pub mod shown;
 pub mod tables;
 
-pub use asked::Asked;
+pub use asked::{Asked, Readers, Reads, Side};
 pub use check::check;
 pub use context::{Context, Form, View, Way, SMALL};
 pub use facts::Facts;

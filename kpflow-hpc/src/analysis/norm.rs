@@ -5,7 +5,7 @@ use super::shown::{Line, Picture, Row};
 use super::{eigenpairs, singular_triplets, Context, Found, Operator, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{Eigenpairs, Estimate, StopReason, Triplets};
+use kpflow_estimate::{Eigenpairs, Estimate, StopReason, Triplets, Wanted};
 
 /// ‖A‖, the largest |λ| or singular value.
 pub const NORM: Quantity = Quantity {
@@ -33,17 +33,17 @@ pub const NORM: Quantity = Quantity {
 /// The methods of a norm.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::any, |c: &C| match c.asked().operator.symmetric() && c.is_small()? {
+        Way::new("auto", Operator::any, |c: &C| match c.asked().operator.symmetric() && c.is_exact()? {
             true => dense(c),
             false => iterated(c),
         }),
         Way::new("block_krylov", Operator::any, iterated),
-        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Values),
     ]
 }
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    Ok(Found::of((c.dense()?.norm(), "dense")))
+    Ok(Found::of((c.spectrum()?.norm(), "dense")))
 }
 
 fn iterated<C: Context>(c: &C) -> Result<Found<C::Block>> {

@@ -1,9 +1,10 @@
 //! The methods that there are, without running one.
 
-use super::{ways, Asked, Context, Facts, Form, Operator, Quantity, View, ALL};
+use super::{ways, Asked, Context, Facts, Form, Operator, Quantity, Reads, Side, View, ALL};
 use crate::closed::Rows;
 use crate::error::Result;
-use kpflow_estimate::{Estimate, Ledger, Sizes};
+use kpflow_estimate::{DenseSpectrum, Estimate, Ledger, Sizes, Wanted};
+use std::rc::Rc;
 
 /// The name of the method that forms the whole matrix.
 pub const DENSE: &str = "dense";
@@ -41,8 +42,8 @@ pub struct Offer {
     pub whole: bool,
     /// Whether it needs trajectories.
     pub by_trajectory: bool,
-    /// Whether it forms the whole matrix.
-    pub dense: bool,
+    /// What it reads of an exact matrix, if it forms one.
+    pub reads: Option<Reads>,
     /// Fails where this model does not have what it needs.
     pub require: fn(&Asked, &Facts<'_>) -> Result<()>,
 }
@@ -50,8 +51,8 @@ pub struct Offer {
 /// The methods of a quantity.
 pub fn offers(quantity: &Quantity) -> Vec<Offer> {
     let offer = |way: super::Way<Nobody>| {
-        let super::Way { name, fits, whole, by_trajectory, dense, require, .. } = way;
-        Offer { name, fits, whole, by_trajectory, dense, require }
+        let super::Way { name, fits, whole, by_trajectory, reads, require, .. } = way;
+        Offer { name, fits, whole, by_trajectory, reads, require }
     };
     ways::<Nobody>(quantity).into_iter().map(offer).collect()
 }
@@ -123,6 +124,14 @@ impl Context for Nobody {
         match *self {}
     }
     fn rows_block(&self, _: Rows, _: usize) -> Result<Self::Block> {
+        match *self {}
+    }
+    fn kept(
+        &self,
+        _: Side,
+        _: Wanted,
+        _: impl FnOnce() -> Result<DenseSpectrum>,
+    ) -> Result<Rc<DenseSpectrum>> {
         match *self {}
     }
 }

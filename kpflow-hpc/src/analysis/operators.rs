@@ -8,7 +8,7 @@ use kpflow_core::model::Linearization;
 use kpflow_core::ntk::{
     Constraint, Coupling, KroneckerCore, Ntk, ParameterJacobian, ParameterOperator, Propagator, Side,
 };
-use kpflow_core::operator::{Adjoint, Gram};
+use kpflow_core::operator::{Adjoint, Gram, Normal};
 use kpflow_core::LinearOperator;
 
 /// An operator.
@@ -199,6 +199,19 @@ impl Operator {
             Operator::Parameter => Some(Box::new(ParameterJacobian::immediate(lin, machine))),
             Operator::PropagatorGram => Some(Box::new(Propagator::new(lin, machine))),
             Operator::Propagator | Operator::Core | Operator::Constraint => None,
+        }
+    }
+
+    /// FᵀF, where F reads changes of the weights.
+    pub fn normal<'a, T: Real, M: Machine<T>>(
+        self,
+        lin: &'a Linearization<'a, T>,
+        machine: &'a M,
+    ) -> Option<Boxed<'a, T>> {
+        match self {
+            Operator::Ntk => Some(Box::new(Normal(ParameterJacobian::total(lin, machine)))),
+            Operator::Parameter => Some(Box::new(Normal(ParameterJacobian::immediate(lin, machine)))),
+            Operator::PropagatorGram | Operator::Propagator | Operator::Core | Operator::Constraint => None,
         }
     }
 

@@ -199,7 +199,7 @@ pub const RESIDUALS: Output = Output {
     name: "residuals",
     dimensions: &[Mode],
     like: Some(EIGENVALUES.name),
-    meaning: "‖A v − λ v‖ / λ_1, measured by one more product.",
+    meaning: "‖A v − λ v‖ / λ_1, measured; of an exact matrix without vectors what rounding leaves open.",
     ..PLAIN
 };
 

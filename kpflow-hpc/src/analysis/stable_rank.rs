@@ -5,7 +5,7 @@ use super::shown::{Line, Picture, Row};
 use super::{at_least_one, eigenpairs, frobenius, norm, Chosen, Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Budget, Estimate};
+use kpflow_estimate::{self as estimate, Budget, Wanted};
 
 /// ‖A‖_F² / ‖A‖².
 pub const STABLE_RANK: Quantity = Quantity {
@@ -29,7 +29,7 @@ pub const STABLE_RANK: Quantity = Quantity {
 /// The methods of a stable rank.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| match c.is_small()? {
+        Way::new("auto", Operator::symmetric, |c: &C| match c.is_exact()? {
             true => dense(c),
             false => by_parts(c, frobenius::auto),
         }),
@@ -39,15 +39,12 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
         Way::new("hutchinson", Operator::symmetric, |c: &C| {
             by_parts(c, |c: &C, budget| Ok((estimate::frobenius(&c.space(View::All)?, &budget)?, "hutchinson")))
         }),
-        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Values),
     ]
 }
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let spectrum = c.dense()?;
-    // One matrix for both.
-    let (norm, frobenius) = (spectrum.norm(), Estimate { matvecs: 0, ..spectrum.frobenius() });
-    at_least_one((estimate::stable_rank(&frobenius, &norm, c.budget().rtol), "dense"))
+    at_least_one((c.spectrum()?.stable_rank(), "dense"))
 }
 
 /// The two norms, each by the best way for it.

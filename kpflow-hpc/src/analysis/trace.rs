@@ -6,7 +6,7 @@ use super::shown::{Line, Picture, Row};
 use super::{of_closed, sampled, scaled, Chosen, Context, Form, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::{Error, Result};
-use kpflow_estimate::{self as estimate, Budget, Estimate, Exact, StopReason};
+use kpflow_estimate::{self as estimate, Budget, Estimate, Exact, StopReason, Wanted};
 
 /// tr A.
 pub const TRACE: Quantity = Quantity {
@@ -62,7 +62,8 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             sampled("one_sided", estimate::one_sided(&c.space(view)?, &c.budget()))
         })
         .of_all(),
-        Way::new("dense", Operator::symmetric, |c: &C| Ok(Found::of((c.dense()?.trace(), "dense")))).of_matrix(),
+        Way::new("dense", Operator::symmetric, |c: &C| Ok(Found::of((c.spectrum()?.trace(), "dense"))))
+            .of_spectrum(Wanted::Sums),
     ]
 }
 
@@ -89,8 +90,14 @@ pub(super) fn auto<C: Context>(c: &C, budget: Budget) -> Result<Chosen> {
     if products.is_some_and(|p| p <= 1.0) {
         return Ok((scaled()?, "exact"));
     }
-    if c.is_small()? {
-        return Ok((c.dense()?.trace(), "dense"));
+    if c.is_exact()? {
+        // One that no other reads is not made where the closed form is cheaper.
+        let (readers, _) = asked.readers.of(c.side()?, c.side()?);
+        let rows = c.rows_of(c.side()?)?.unwrap_or(usize::MAX) as f64;
+        if readers == 1 && products.is_some_and(|p| p <= rows) {
+            return Ok((scaled()?, "exact"));
+        }
+        return Ok((c.spectrum()?.trace(), "dense"));
     }
     if form.is_none() || asked.average {
         return Ok((estimate::xnystrace(&c.space(View::All)?, &budget)?, "xnystrace"));

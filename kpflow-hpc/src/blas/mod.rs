@@ -46,6 +46,14 @@ pub fn choose_kernels() {
     pure::choose_kernels();
 }
 
+/// Eigenvalues of a symmetric n × n matrix, the smallest first, by the library's LAPACK on so many threads; the vectors in the matrix's rows, if asked. `None`
+/// where there is no library, or it has not found them.
+///
+/// Nothing else may multiply matrices meanwhile.
+pub fn symmetric(a: &mut [f64], n: usize, vectors: bool, threads: usize) -> Option<Vec<f64>> {
+    pure::symmetric(a, n, vectors, threads)
+}
+
 /// Whether there is anything to multiply; if not, scales C.
 fn anything<T: Scalar>(inner: usize, beta: T, c: &mut MatMut<'_, T>) -> bool {
     let (rows, cols, ld) = (c.rows(), c.cols(), c.ld());

@@ -15,6 +15,20 @@ extern crate openblas_src as _;
 const CORE_TYPE: &str = "OPENBLAS_CORETYPE";
 
 extern "C" {
+    // LAPACK's, which the library has in it.
+    fn dsyevd_(
+        job: *const c_char,
+        triangle: *const c_char,
+        n: *const c_int,
+        a: *mut f64,
+        lda: *const c_int,
+        values: *mut f64,
+        work: *mut f64,
+        work_len: *const c_int,
+        integers: *mut c_int,
+        integers_len: *const c_int,
+        info: *mut c_int,
+    );
     fn openblas_set_num_threads(threads: c_int);
     fn openblas_get_corename() -> *const c_char;
 }
@@ -99,6 +113,40 @@ fn better_than(core: &str, vectors: Vectors) -> Option<&'static str> {
 pub fn initialize() {
     // SAFETY: a plain setter of the library that is linked, called before any product.
     unsafe { openblas_set_num_threads(1) }
+}
+
+/// By divide and conquer (Cuppen 1981; Gu and Eisenstat 1995). Half of the threads' pool is idle in what is memory's, the reduction to a tridiagonal matrix.
+pub fn symmetric(a: &mut [f64], n: usize, vectors: bool, threads: usize) -> Option<Vec<f64>> {
+    // 1 + 6 n + 2 n² numbers of work have to be countable.
+    const MOST: usize = 30_000;
+    if n == 0 || n > MOST || a.len() < n * n {
+        return None;
+    }
+    let (job, triangle) = (if vectors { b'V' } else { b'N' } as c_char, b'L' as c_char);
+    let (mut values, mut info) = (vec![0.0; n], 0);
+    let lens = if vectors { [1 + 6 * n + 2 * n * n, 3 + 5 * n] } else { [(2 * n + 1).max(66 * n), 1] };
+    let (mut work, mut integers) = (vec![0.0; lens[0]], vec![0; lens[1]]);
+    let [size, work_len, integers_len] = [n, lens[0], lens[1]].map(int);
+    // SAFETY: setters of the library that is linked; a, values, work and integers have the lengths that dsyevd asks for and is told. A symmetric matrix is the
+    // same by rows and by columns; vectors are written by columns, which are rows here.
+    unsafe {
+        openblas_set_num_threads(threads.max(1) as c_int);
+        dsyevd_(
+            &job,
+            &triangle,
+            &size,
+            a.as_mut_ptr(),
+            &size,
+            values.as_mut_ptr(),
+            work.as_mut_ptr(),
+            &work_len,
+            integers.as_mut_ptr(),
+            &integers_len,
+            &mut info,
+        );
+        openblas_set_num_threads(1);
+    }
+    (info == 0 && values.iter().all(|v| v.is_finite())).then_some(values)
 }
 
 fn int(x: usize) -> i32 {

@@ -3,7 +3,7 @@
 use super::said::Said;
 use super::section::Section;
 use super::{Axis, Source};
-use crate::analysis::{keys, offers, Asked, Key, Method, Operator, Part, Quantity, ALL};
+use crate::analysis::{keys, offers, Asked, Key, Method, Operator, Part, Quantity, Readers, ALL};
 use crate::error::{Error, Result};
 use kpflow_estimate::Budget;
 use std::path::Path;
@@ -98,6 +98,7 @@ impl Analysis {
             learning_rate: self.learning_rate,
             noise: self.noise,
             truths: self.said.truths(),
+            readers: Readers::default(),
         }
     }
 

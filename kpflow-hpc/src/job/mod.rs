@@ -4,6 +4,7 @@ mod analysis;
 mod keys;
 mod model;
 mod names;
+mod readers;
 mod said;
 mod section;
 pub mod stages;

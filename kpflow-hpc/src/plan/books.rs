@@ -125,6 +125,11 @@ impl Books {
         self.least.get_or_insert(self.spent);
     }
 
+    /// Takes note of products that an analysis before has made, and which cost nothing.
+    pub fn read(&mut self, products: usize) {
+        self.spent.products += products as f64;
+    }
+
     /// `Comm::sum` of numbers of so many bytes each.
     pub fn sum_of(&mut self, numbers: usize, bytes: usize, ranks: usize) {
         if ranks == 1 || numbers == 0 {

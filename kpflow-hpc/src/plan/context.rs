@@ -3,7 +3,7 @@
 use super::books::{Books, Product};
 use super::machine::Imagined;
 use super::speed::Speed;
-use crate::analysis::{self, Asked, Boxed, Context, Factor, Form, Operator, Tensor, View};
+use crate::analysis::{self, Asked, Boxed, Context, Factor, Form, Operator, Side as Exact, Tensor, View};
 use crate::closed::{self, ExactMatrix};
 use crate::comm::UNDER_WAY;
 use crate::engine::Real;
@@ -17,9 +17,10 @@ use kpflow_core::model::{Graph, Linearization};
 use kpflow_core::ntk::{Coupling, Exchange, Features, KroneckerCore, Side};
 use kpflow_core::LinearOperator;
 use kpflow_estimate::{
-    Account, Costs, Estimate, Ledger, Outline, Rounds, Sizes as BlockSizes, Space, StopReason, Work,
+    Account, Costs, DenseSpectrum, Estimate, Held, Ledger, Outline, Rounds, Sizes as BlockSizes, Space, StopReason, Wanted, Work,
 };
 use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
 
 /// What all analyses of a plan have in common, on a rank.
 pub(super) struct Rank<'a, T> {
@@ -41,6 +42,24 @@ pub(super) struct Rank<'a, T> {
     pub lengths: Option<&'a [usize]>,
     /// Trajectories of other inputs, on all ranks.
     pub others: Option<usize>,
+    /// Exact matrices that analyses before have left to those that follow.
+    pub left: RefCell<Vec<Left>>,
+}
+
+/// An exact matrix that is left, of sizes and no numbers.
+pub(super) struct Left {
+    /// What its operator is known by, and the side.
+    of: (String, Exact),
+    matrix: Rc<DenseSpectrum>,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl<T> Rank<'_, T> {
+    /// Frees the exact matrices of an operator.
+    pub fn forget(&self, a: &Analysis) {
+        self.left.borrow_mut().retain(|left| left.of.0 != a.known_as());
+    }
 }
 
 /// One view of the operator: what is known of it, and where its work is written down.
@@ -87,21 +106,34 @@ pub(super) struct Planned<'a, T> {
     analysis: &'a Analysis,
     account: &'a Account,
     books: &'a RefCell<Books>,
-    views: [OnceCell<Seen<'a, T>>; 11],
+    views: [OnceCell<Seen<'a, T>>; View::COUNT],
     /// Whether the product was made that tells the power of two by which the operator, and another's, is scaled.
     scaled: [Cell<bool>; 2],
+    /// The exact matrices that it has looked at, and what those hold that it has made.
+    exact: [OnceCell<Rc<DenseSpectrum>>; 2],
+    held: RefCell<Vec<Held<'a>>>,
+    /// Products that no memo keeps.
+    unkept: Cell<usize>,
 }
 
 impl<'a, T: Real> Planned<'a, T> {
-    pub fn new(rank: &'a Rank<'a, T>, analysis: &'a Analysis, account: &'a Account, books: &'a RefCell<Books>) -> Self {
+    pub fn new(
+        rank: &'a Rank<'a, T>,
+        (analysis, asked): (&'a Analysis, Asked),
+        account: &'a Account,
+        books: &'a RefCell<Books>,
+    ) -> Self {
         Self {
             rank,
-            asked: analysis.asked(),
+            asked,
             analysis,
             account,
             books,
             views: Default::default(),
             scaled: Default::default(),
+            exact: Default::default(),
+            held: RefCell::default(),
+            unkept: Cell::new(0),
         }
     }
 
@@ -131,6 +163,11 @@ impl<'a, T: Real> Planned<'a, T> {
         Ok((found.method, found.stop))
     }
 
+    /// Products that no memo keeps.
+    pub fn unkept(&self) -> usize {
+        self.unkept.get()
+    }
+
     fn graph(&self) -> &Graph<'a, T> {
         self.rank.lin.graph()
     }
@@ -158,19 +195,32 @@ impl<'a, T: Real> Planned<'a, T> {
             made.map(|[gram, adjoint]| if i == 0 { gram } else { adjoint })
         };
         let made = match view {
-            View::All | View::Plain | View::Raw => self.part(make(all)?)?,
+            View::All | View::Plain | View::Raw | View::Entries => self.part(make(all)?)?,
             View::Diagonal => self.part(make(Coupling::PerTrajectory)?)?,
             View::Other => make(Coupling::All)?,
             View::Back | View::OtherBack => operator.factor_adjoint(lin, machine).ok_or_else(none)?,
-            View::Forward => operator.factor(lin, machine).ok_or_else(none)?,
+            View::Forward | View::OtherForward => operator.factor(lin, machine).ok_or_else(none)?,
+            View::Weights => operator.normal(lin, machine).ok_or_else(none)?,
             View::Gram => gram(0)?,
             View::Adjoint | View::RawAdjoint => gram(1)?,
         };
         let product = self.product(view, &*made);
         let through = about.through_weights && rank.grid[0] > 1;
         let summed = match view {
-            View::All | View::Plain | View::Raw | View::Other | View::Back | View::OtherBack => through,
-            View::Diagonal | View::Forward | View::Gram | View::Adjoint | View::RawAdjoint => false,
+            View::All
+            | View::Plain
+            | View::Raw
+            | View::Other
+            | View::Back
+            | View::OtherBack
+            | View::Entries
+            | View::Weights => through,
+            View::Diagonal
+            | View::Forward
+            | View::OtherForward
+            | View::Gram
+            | View::Adjoint
+            | View::RawAdjoint => false,
         };
         // The core has no block diagonal of its own.
         let summed = if operator == Operator::Core { rank.grid[0] > 1 } else { summed };
@@ -250,9 +300,14 @@ impl<'a, T: Real> Planned<'a, T> {
             once: if exchange.gathers > 0 { rank.side.exchange(graph, 0).gathered } else { 0 },
             weight: 1.0,
         };
+        // Changes of the weights are summed in one.
+        let back = match about.factor {
+            Some(Factor::Weights) => Exchange { pieces: 0, ..Side::Weight.exchange(graph, 1) },
+            Some(Factor::State) | None => Exchange::default(),
+        };
         let half = Product { flops: whole.flops / 2.0, weight: 0.5, ..whole };
         match view {
-            View::All | View::Raw | View::RawAdjoint => whole,
+            View::All | View::Raw | View::RawAdjoint | View::Entries => whole,
             View::Diagonal if self.asked.operator == Operator::Core => Product { rate: rank.speed.blocks, ..whole },
             View::Diagonal if self.asked.average => Product { rate: rank.speed.blocks, ..whole },
             View::Diagonal => Product {
@@ -265,15 +320,12 @@ impl<'a, T: Real> Planned<'a, T> {
             // One budget for both: a pair of products is counted once.
             View::Other => Product { weight: 0.0, ..whole },
             View::Back | View::OtherBack => {
-                // Summed in one.
-                let exchange = match about.factor {
-                    Some(Factor::Weights) => Exchange { pieces: 0, ..Side::Weight.exchange(graph, 1) },
-                    Some(Factor::State) | None => Exchange::default(),
-                };
                 let weight = if view == View::Back { 0.5 } else { 0.0 };
-                Product { exchange, once: 0, weight, ..half }
+                Product { exchange: back, once: 0, weight, ..half }
             }
+            View::Weights => Product { exchange: back, once: 0, ..whole },
             View::Forward => Product { exchange: Exchange::default(), once: 0, ..half },
+            View::OtherForward => Product { exchange: Exchange::default(), once: 0, weight: 0.0, ..half },
             View::Gram => Product { flops: 2.0 * whole.flops, ..whole },
             View::Adjoint | View::Plain => Product { weight: 0.5, ..whole },
         }
@@ -294,16 +346,16 @@ impl<'a, T: Real> Context for Planned<'a, T> {
     fn space(&self, view: View) -> Result<Ledger<'_, 'a>> {
         let (rank, cell) = (self.rank, &self.views[view as usize]);
         if !matches!(view, View::Raw | View::RawAdjoint) {
-            self.scale(matches!(view, View::Other | View::OtherBack))?;
+            self.scale(matches!(view, View::Other | View::OtherBack | View::OtherForward))?;
         }
         if cell.get().is_none() {
             let _ = cell.set(self.see(view)?);
         }
         let seen = cell.get().ok_or_else(|| Error::run("a view was not made"))?;
         let (domain, codomain) = (seen.operator.domain(), seen.operator.codomain());
-        let replicated =
-            matches!(view, View::Back | View::OtherBack) && self.asked.operator.about().factor == Some(Factor::Weights);
-        let weights = view == View::Forward && self.asked.operator.about().factor == Some(Factor::Weights);
+        let of_weights = self.asked.operator.about().factor == Some(Factor::Weights);
+        let replicated = of_weights && matches!(view, View::Back | View::OtherBack | View::Weights);
+        let weights = of_weights && matches!(view, View::Forward | View::OtherForward | View::Weights);
         let trajectories = if self.asked.average || weights { 1 } else { rank.sizes.trajectories };
         let steps: usize = match rank.lengths {
             Some(lengths) if !weights => self.analysis.part.lengths(lengths).iter().sum(),
@@ -436,6 +488,36 @@ impl<'a, T: Real> Context for Planned<'a, T> {
         let space = self.space(View::All)?;
         let _rows = self.account.hold(8 * space.shape().len() * columns);
         Ok(space.zeros(columns))
+    }
+
+    fn kept(
+        &self,
+        side: Exact,
+        wanted: Wanted,
+        make: impl FnOnce() -> Result<DenseSpectrum>,
+    ) -> Result<Rc<DenseSpectrum>> {
+        let cell = &self.exact[side as usize];
+        if let Some(found) = cell.get() {
+            return Ok(found.clone());
+        }
+        let of = (self.analysis.known_as(), side);
+        let left = self.rank.left.borrow().iter().find(|left| left.of == of).map(|left| left.matrix.clone());
+        let found = match left {
+            Some(found) => {
+                self.books.borrow_mut().read(found.places.len());
+                found
+            }
+            None => {
+                let matrix = Rc::new(make()?);
+                let bytes = 8 * DenseSpectrum::numbers(matrix.places.len(), wanted);
+                self.held.borrow_mut().push(self.account.hold(bytes));
+                self.rank.left.borrow_mut().push(Left { of, matrix: matrix.clone(), bytes });
+                matrix
+            }
+        };
+        self.unkept.set(self.unkept.get() + found.places.len());
+        let _ = cell.set(found.clone());
+        Ok(found)
     }
 }
 

@@ -72,10 +72,19 @@ impl<T: Real> Going<'_, T> {
             most_of_a_tensor: job.parts,
             model: self.model(),
             lengths: *lengths,
+            left: RefCell::default(),
         };
         // Nothing has run: whatever is wrong is the job's.
         let wrong = |a: &Analysis, e: Error| Error { kind: Kind::Input, ..e.in_analysis(&job.path, &a.name) };
-        job.analyses.iter().map(|a| self.one(a, &rank).map_err(|e| wrong(a, e))).collect()
+        let one = |(i, a): (usize, &Analysis)| {
+            let before = rank.left.borrow().iter().map(|left| left.bytes).sum::<usize>();
+            let entry = self.one(a, &rank).map_err(|e| wrong(a, e))?;
+            if !job.analyses[i + 1..].iter().any(|b| b.may_read_after(a)) {
+                rank.forget(a);
+            }
+            Ok(Entry { before: before as f64, ..entry })
+        };
+        job.analyses.iter().enumerate().map(one).collect()
     }
 
     fn one(&self, a: &Analysis, rank: &Rank<'_, T>) -> Result<Entry> {
@@ -86,7 +95,10 @@ impl<T: Real> Going<'_, T> {
         (0..SUMS_OF_OPERATORS).for_each(|_| books.sum_of(1, 8, self.grid[0]));
         books.agree();
         let books = RefCell::new(books);
-        let (method, _) = Planned::new(rank, a, &account, &books).run()?;
+        let (method, unkept) = {
+            let planned = Planned::new(rank, (a, self.job.asked(a)), &account, &books);
+            (planned.run()?.0, planned.unkept() as f64)
+        };
         let Books { spent, least, .. } = books.into_inner();
         Ok(Entry {
             name: [a.name.clone(), a.operator.name().into(), a.quantity.name.into()],
@@ -94,6 +106,8 @@ impl<T: Real> Going<'_, T> {
             least: least.unwrap_or(spent),
             most: spent,
             memory: (account.most() + SMALL_THINGS) as f64,
+            before: 0.0,
+            unkept,
         })
     }
 
@@ -102,12 +116,12 @@ impl<T: Real> Going<'_, T> {
         let (number, shape) = (std::mem::size_of::<T>(), self.lin.shape());
         let graph = self.lin.graph();
         let running = Linearization::scratch_len(graph, shape.trajectories, self.lin.tile(), self.machine) * number;
-        let products: Vec<f64> = analyses.iter().map(|a| a.most.products).collect();
+        let products: Vec<f64> = analyses.iter().map(|a| a.most.products - a.unkept).collect();
         let all: usize = products.iter().sum::<f64>().ceil() as usize;
         let journal = self.job.checkpoint.map_or(0, |_| waiting::<T>(all, shape.len()));
         let mpi = if self.grid[0] * self.grid[1] > 1 && !crate::comm::is_connected() { MPI } else { 0 };
         let program = crate::engine::bytes_at_start() + mpi + LATER;
-        let most = analyses.iter().map(|a| a.memory).fold(running as f64, f64::max);
+        let most = analyses.iter().map(|a| a.before + a.memory).fold(running as f64, f64::max);
         most + (program + self.model() + self.kept(&products) + journal) as f64
     }
 

@@ -59,6 +59,10 @@ pub struct Planned {
     pub most: Spending,
     /// Bytes beside the model.
     pub memory: f64,
+    /// Bytes of exact matrices that analyses before have left.
+    pub before: f64,
+    /// Products that are not kept for others.
+    pub unkept: f64,
 }
 
 /// What the job needs on so many ranks, of the rank that has most to do.

@@ -110,7 +110,7 @@ fn estimators() -> Vec<(&'static str, Box<Estimator>)> {
         ("xnystrace", Box::new(move |p| numbers(xnystrace(p, &budget)))),
         ("frobenius", Box::new(move |p| numbers(frobenius_deflated(p, &budget)))),
         ("lanczos", Box::new(move |p| numbers(log_det(p, &budget, (0.1, 0))))),
-        ("dense", Box::new(move |p| Ok(dense(p)?.values))),
+        ("dense", Box::new(move |p| Ok(dense(p, Wanted::Values)?.values))),
         ("block_krylov", {
             let budget = Budget { rtol: 1e-10, max_matvecs: 300 };
             Box::new(move |p| {

@@ -3,7 +3,7 @@
 use super::operators::{Memos, Shared};
 use super::range::{largest, size, Exponent};
 use super::signal::by_unit;
-use crate::analysis::{self, of_part, Asked, Boxed, Context, Factor, Form, Operator, View};
+use crate::analysis::{self, of_part, Asked, Boxed, Context, Factor, Form, Operator, Side, View};
 use crate::closed::{self, ExactMatrix};
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
@@ -16,8 +16,9 @@ use kpflow_core::machine::Tasks;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::Coupling;
 use kpflow_core::LinearOperator;
-use kpflow_estimate::{times_power, Estimate, Problem, StopReason, Tall};
+use kpflow_estimate::{times_power, DenseSpectrum, Estimate, Problem, StopReason, Tall, Wanted};
 use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
 
 /// The other model of an alignment.
 pub(super) struct Other<'a, T> {
@@ -35,6 +36,8 @@ struct Operators<'a, T> {
     gram: OnceCell<[Boxed<'a, T>; 2]>,
     other: OnceCell<Boxed<'a, T>>,
     other_back: OnceCell<Boxed<'a, T>>,
+    other_forward: OnceCell<Boxed<'a, T>>,
+    weights: OnceCell<Boxed<'a, T>>,
 }
 
 /// What one analysis has to do with.
@@ -55,7 +58,7 @@ pub(super) struct Running<'a, T> {
     operators: Operators<'a, T>,
     other: Option<Other<'a, T>>,
     other_exponent: OnceCell<i32>,
-    other_memos: [Memo<T>; 2],
+    other_memos: [Memo<T>; 3],
     /// How many steps each trajectory has of what the operator acts on, where they differ.
     lengths: Option<Vec<usize>>,
 }
@@ -84,17 +87,19 @@ impl<'a, T: Real> Running<'a, T> {
             gram: OnceCell::new(),
             other: OnceCell::new(),
             other_back: OnceCell::new(),
+            other_forward: OnceCell::new(),
+            weights: OnceCell::new(),
         };
         let known = |what: &str| {
             let weights = other.as_ref().map_or(0, |o| o.weights);
             let name = format!("{what} of {} with weights {weights:x}", analysis.operator.name());
             Memo::journaled(0, &memos.journal, &name)
         };
-        let other_memos = [known("all"), known("reverse")];
+        let other_memos = [known("all"), known("reverse"), known("forward")];
         Ok(Self {
             job,
             analysis,
-            asked: analysis.asked(),
+            asked: job.asked(analysis),
             loaded,
             lin,
             engine,
@@ -134,6 +139,25 @@ impl<'a, T: Real> Running<'a, T> {
     fn back<'p>(&'p self, op: &'p dyn LinearOperator<T>, memo: Option<&'p Memo<T>>) -> Problem<'p, T, Engine> {
         let replicated = self.asked.operator.about().factor == Some(Factor::Weights);
         self.problem(op, memo, Some(self.rows(replicated))).with_replicated_image(replicated)
+    }
+
+    /// The problem of an operator that reads changes of the weights, the same on every rank.
+    fn of_weights<'p>(
+        &'p self,
+        op: &'p dyn LinearOperator<T>,
+        memo: Option<&'p Memo<T>>,
+        writes: Rows,
+    ) -> Problem<'p, T, Engine> {
+        let [_, weights] = self.rows(true);
+        let products = Products::new(op, self.engine, memo, [weights, writes]);
+        let (seed, block) = (self.job.seed, self.loaded.block);
+        Problem::of(Box::new(products), self.engine, (0, 1), seed, block, self.progress)
+            .with_sums(OverRanks::new(self.engine, memo.and_then(Memo::journal)))
+    }
+
+    fn factor(&self, lin: &'a Linearization<'a, T>) -> Result<Boxed<'a, T>> {
+        let made = self.asked.operator.factor(lin, self.engine);
+        made.ok_or_else(|| Error::usage("method = \"one_sided\" is for A = FFᵀ"))
     }
 
     /// The rows that Fᵀ reads and writes here: a change of the weights is one row, which every rank holds.
@@ -258,11 +282,17 @@ impl<'a, T: Real> Context for Running<'a, T> {
     fn space(&self, view: View) -> Result<Problem<'_, T, Engine>> {
         let (o, shared, operator) = (&self.operators, self.shared, self.asked.operator);
         let k = match view {
-            View::Other | View::OtherBack => self.other_exponent()?,
+            View::Other | View::OtherBack | View::OtherForward => self.other_exponent()?,
             View::Raw | View::RawAdjoint => 0,
-            View::All | View::Diagonal | View::Back | View::Forward | View::Gram | View::Adjoint | View::Plain => {
-                self.exponent()?
-            }
+            View::All
+            | View::Diagonal
+            | View::Back
+            | View::Forward
+            | View::Gram
+            | View::Adjoint
+            | View::Plain
+            | View::Entries
+            | View::Weights => self.exponent()?,
         };
         let gram = || {
             get_or_make(&o.gram, || {
@@ -281,21 +311,21 @@ impl<'a, T: Real> Context for Running<'a, T> {
                 self.back(&**op, shared.map(|s| &s.reverse)).with_exponent(k / 2)
             }
             View::Forward => {
-                let made = || operator.factor(self.lin, self.engine);
-                let op = get_or_make(&o.forward, || {
-                    made().ok_or_else(|| Error::usage("method = \"one_sided\" is for A = FFᵀ"))
-                })?;
+                let op = get_or_make(&o.forward, || self.factor(self.lin))?;
                 let (memo, replicated) = (shared.map(|s| &s.forward), operator.about().factor == Some(Factor::Weights));
-                if !replicated {
-                    return Ok(self.problem(&**op, memo, None).with_exponent(k / 2));
-                }
-                // Changes of the weights are the same on every rank.
-                let [state, weights] = self.rows(true);
-                let products = Products::new(&**op, self.engine, memo, [weights, state]);
-                let (seed, block) = (self.job.seed, self.loaded.block);
-                Problem::of(Box::new(products), self.engine, (0, 1), seed, block, self.progress)
-                    .with_sums(OverRanks::new(self.engine, memo.and_then(Memo::journal)))
-                    .with_exponent(k / 2)
+                let problem = match replicated {
+                    true => self.of_weights(&**op, memo, self.rows(true)[0]),
+                    false => self.problem(&**op, memo, None),
+                };
+                problem.with_exponent(k / 2)
+            }
+            View::Entries => self.problem(&*o.all, shared.map(|s| &s.entries), None).with_exponent(k),
+            View::Weights => {
+                let op = get_or_make(&o.weights, || {
+                    let made = operator.normal(self.lin, self.engine);
+                    made.ok_or_else(|| Error::usage("is for A = FFᵀ with F from the weights"))
+                })?;
+                self.of_weights(&**op, shared.map(|s| &s.weights), self.rows(true)[1]).with_exponent(k)
             }
             View::Gram => self.problem(&*gram()?[0], shared.map(|s| &s.gram), None).with_exponent(2 * k),
             View::Adjoint => self.problem(&*gram()?[1], shared.map(|s| &s.reverse), None).with_exponent(k),
@@ -307,6 +337,10 @@ impl<'a, T: Real> Context for Running<'a, T> {
             View::OtherBack => {
                 let op = get_or_make(&o.other_back, || self.factor_adjoint(self.other()?.lin))?;
                 self.back(&**op, Some(&self.other_memos[1])).with_exponent(k / 2)
+            }
+            View::OtherForward => {
+                let op = get_or_make(&o.other_forward, || self.factor(self.other()?.lin))?;
+                self.of_weights(&**op, Some(&self.other_memos[2]), self.rows(true)[0]).with_exponent(k / 2)
             }
         })
     }
@@ -423,5 +457,21 @@ impl<'a, T: Real> Context for Running<'a, T> {
             }
         });
         Ok(out)
+    }
+
+    fn kept(
+        &self,
+        side: Side,
+        _: Wanted,
+        make: impl FnOnce() -> Result<DenseSpectrum>,
+    ) -> Result<Rc<DenseSpectrum>> {
+        let Some(shared) = self.shared else { return make().map(Rc::new) };
+        let cell = &shared.exact[side as usize];
+        if cell.borrow().is_none() {
+            let made = Rc::new(make()?);
+            cell.replace(Some(made));
+        }
+        let found = cell.borrow().clone();
+        found.ok_or_else(|| Error::run("a matrix was not made"))
     }
 }

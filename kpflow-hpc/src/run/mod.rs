@@ -29,7 +29,7 @@ use analyse::analyse;
 use kpflow_core::model::Linearization;
 use kpflow_estimate::Tall;
 use made_of::{Making, Weights};
-use operators::{same_operator, Memos};
+use operators::Memos;
 use serde_json::json;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -319,7 +319,10 @@ fn analyses<T: Real>(
         }
         recent.push(analysis);
         let rest = || job.analyses[i + 1..].iter().filter(|a| !finished.contains(&a.name.as_str()));
-        if !rest().any(|a| recent.iter().any(|b| same_operator(a, b))) {
+        if !rest().any(|a| a.may_read_after(analysis)) {
+            memos.forget(analysis);
+        }
+        if !rest().any(|a| recent.iter().any(|b| a.same_operator(b))) {
             journal.reset();
             recent.clear();
         }

@@ -6,7 +6,8 @@ use crate::engine::Real;
 use crate::job::{Analysis, Job};
 use crate::journal::Journal;
 use crate::products::Memo;
-use std::cell::OnceCell;
+use kpflow_estimate::DenseSpectrum;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 /// The products of one operator: of all of it, of its block diagonal, of its factor back and forward, and of its Gram operator.
@@ -16,6 +17,11 @@ pub(super) struct Shared<T> {
     pub reverse: Memo<T>,
     pub forward: Memo<T>,
     pub gram: Memo<T>,
+    /// Products with unit vectors, of all of it and of FᵀF: written down, and not kept beside the matrices that are made of them.
+    pub entries: Memo<T>,
+    pub weights: Memo<T>,
+    /// Those matrices, as long as an analysis follows that may read them.
+    pub exact: [RefCell<Option<Rc<DenseSpectrum>>>; 2],
     /// The power of two by which it is scaled.
     pub exponent: OnceCell<Exponent>,
 }
@@ -30,6 +36,9 @@ impl<T: Real> Shared<T> {
             reverse: memo("reverse"),
             forward: memo("forward"),
             gram: memo("gram"),
+            entries: Memo::journaled(0, journal, &format!("all of {name}")),
+            weights: Memo::journaled(0, journal, &format!("weights of {name}")),
+            exact: Default::default(),
             exponent: OnceCell::new(),
         }
     }
@@ -37,7 +46,8 @@ impl<T: Real> Shared<T> {
     /// Products that were computed, two sweeps for one.
     pub fn computed(&self) -> usize {
         let sweeps = self.reverse.computed() + self.forward.computed();
-        self.all.computed() + self.diagonal.computed() + self.gram.computed() + sweeps.div_ceil(2)
+        let exact = self.entries.computed() + self.weights.computed();
+        self.all.computed() + self.diagonal.computed() + self.gram.computed() + exact + sweeps.div_ceil(2)
     }
 }
 
@@ -48,18 +58,10 @@ pub(super) struct Memos<'a, T> {
     list: Vec<(String, OnceCell<Shared<T>>)>,
 }
 
-/// What the operator of an analysis is known by: a part of it is another operator.
-fn known_as(a: &Analysis) -> String {
-    match a.part.is_all() {
-        true => a.operator.name().into(),
-        false => format!("{} in {}", a.operator.name(), a.name),
-    }
-}
-
 impl<'a, T: Real> Memos<'a, T> {
     /// Makes memos for every operator of a job.
     pub fn new(job: &'a Job, journal: Journal) -> Self {
-        let mut names: Vec<String> = job.analyses.iter().map(known_as).collect();
+        let mut names: Vec<String> = job.analyses.iter().map(Analysis::known_as).collect();
         names.sort();
         names.dedup();
         let list = names.into_iter().map(|n| (n, OnceCell::new())).collect();
@@ -69,15 +71,17 @@ impl<'a, T: Real> Memos<'a, T> {
     /// The memos of an analysis's operator, for vectors of `n` numbers on a rank at most.
     pub fn of(&self, a: &Analysis, n: usize) -> Option<&Shared<T>> {
         let capacity = if a.part.is_all() && shares(self.job, a.operator) { capacity::<T>(n) } else { 0 };
-        let known = known_as(a);
+        let known = a.known_as();
         let make = || Shared::new(capacity, &self.journal, &known);
         self.list.iter().find(|m| m.0 == known).map(|m| m.1.get_or_init(make))
     }
-}
 
-/// Whether two analyses are of one operator.
-pub(super) fn same_operator(a: &Analysis, b: &Analysis) -> bool {
-    known_as(a) == known_as(b)
+    /// Frees the exact matrices of an operator.
+    pub fn forget(&self, a: &Analysis) {
+        let known = a.known_as();
+        let found = self.list.iter().find(|m| m.0 == known).and_then(|m| m.1.get());
+        found.iter().for_each(|shared| shared.exact.iter().for_each(|cell| drop(cell.take())));
+    }
 }
 
 /// How many analyses share the products of one's operator.
