@@ -5,7 +5,7 @@ use super::forms::{chunk_len, gram_block, uses};
 use super::side::{gram_row, shares, Coupling, Side};
 use super::waves::{each_portion, run_wave, waves, Lanes};
 use crate::machine::{Gemm, Machine, MatMut, MatRef, Slab};
-use crate::model::{Coupled, Linearization, Mode, Sweep, Tile};
+use crate::model::{Coupled, Linearization, Mode, Sweep, Tile, Weight};
 use crate::operator::{check, Properties};
 use crate::{BlockMut, BlockRef, Error, Scalar, Shape};
 use core::cell::{Cell, RefCell};
@@ -125,12 +125,24 @@ impl<'a, T: Scalar, M: Machine<T>> Sandwich<'a, T, M> {
         self.dw_len(m).saturating_add(portions.saturating_mul(self.lane_len(m)))
     }
 
+    /// What the weights can move where they have sites in so many trajectories: of each weight no more than it has numbers, and no more than its sites have
+    /// outputs.
+    fn rank_of_weights(&self, trajectories: usize) -> usize {
+        let graph = self.lin.graph();
+        let of = |(w, weight): (usize, &Weight<'_, T>)| {
+            let outputs = graph.sites().filter(|site| site.weight.0 == w);
+            let outputs = outputs.map(|site| site.positions.saturating_mul(graph.variables()[site.output].width));
+            let outputs = outputs.fold(0, usize::saturating_add).saturating_mul(trajectories);
+            weight.parameters().min(outputs)
+        };
+        graph.weights().iter().enumerate().map(of).fold(0, usize::saturating_add)
+    }
+
     /// It is a Gram operator, of a Jacobian of n_θ columns, or of one a trajectory.
     pub fn properties(&self) -> Properties {
-        let parameters = self.lin.graph().parameters();
         let (block_diagonal, columns) = match self.coupling {
-            Coupling::All => (false, parameters),
-            Coupling::PerTrajectory => (true, parameters.saturating_mul(self.total)),
+            Coupling::All => (false, self.rank_of_weights(self.total)),
+            Coupling::PerTrajectory => (true, self.rank_of_weights(1).saturating_mul(self.total)),
         };
         let states = self.lin.shape().per_trajectory().saturating_mul(self.total);
         Properties { block_diagonal, rank_bound: columns.min(states), ..Properties::UNKNOWN }.semidefinite()

@@ -1,8 +1,8 @@
 //! What a ledger keeps: the work that is spent, and the bytes that are held.
 
 use crate::space::Block;
-use kpflow_core::probe::Distribution;
 use kpflow_core::operator::Properties;
+use kpflow_core::probe::Distribution;
 use kpflow_core::Shape;
 use std::cell::Cell;
 

@@ -52,7 +52,9 @@ impl Atom {
         // Nothing was found where not one probe has anything there.
         let least = if found > 0.0 && error.is_finite() { end(found - Z * error) } else { known };
         let most = if above.is_finite() { end(most + Z * above) } else { 1.0 };
-        let value = if known > 0.0 && found < known { known } else { end(found) };
+        // Samples may be more than the bound says by chance.
+        let beyond = error.is_finite() && found - Z * error > known;
+        let value = if known > 0.0 && !beyond { known } else { end(found) };
         Self { value: value.min(most), ends: [least, most] }
     }
 

@@ -217,7 +217,9 @@ fn run<S: Space, const K: usize>(
                 let deflated = known.map(|known| statistic(n, &quadrature.probes, Some(known), &f, &of));
                 // Nearly always the second; where the spectrum is flat the first.
                 let best = deflated.filter(|deflated| deflated.1 <= plain.1 || plain.1.is_nan()).unwrap_or(plain);
-                Ok((if best.0 > 0.0 { best.0.clamp(ends[0], ends[1]) } else { best.0.max(0.0) }, best.1))
+                let value = if best.0 > 0.0 { best.0.clamp(ends[0], ends[1]) } else { best.0.max(0.0) };
+                // No error is below rounding.
+                Ok((value, best.1.max(space.epsilon() * value)))
             })?;
             history.push([space.matvecs() as f64, value, error]);
             space.tell(value, error);
@@ -287,4 +289,3 @@ pub fn entropy_rank_of(values: &[f64]) -> f64 {
         0.0
     }
 }
-

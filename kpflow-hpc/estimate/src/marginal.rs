@@ -19,20 +19,16 @@ const TRIALS: usize = 3;
 /// What of A is known by its products with an orthonormal Q: `QQᵀA + AQQᵀ − QQᵀAQQᵀ`; of the rest, `(I − QQᵀ)A(I − QQᵀ)`, there are samples.
 enum Deflation<S: Space> {
     /// Q of all trajectories together.
-    Whole(Range<S>),
+    Whole(Box<Range<S>>),
     /// One in every trajectory, of an operator that does not couple them: as many products span as much in each.
-    Parts {
-        probes: usize,
-        q: S::Block,
-        aq: S::Block,
-    },
+    Parts { probes: usize, q: S::Block, aq: S::Block },
 }
 
 impl<S: Space> Deflation<S> {
     fn new(space: &S, parts: bool) -> Self {
         match parts {
             true => Self::Parts { probes: 0, q: space.zeros(0), aq: space.zeros(0) },
-            false => Self::Whole(Range::new(space)),
+            false => Self::Whole(Box::new(Range::new(space))),
         }
     }
 
@@ -90,7 +86,10 @@ impl<S: Space> Deflation<S> {
         if self.vectors() == 0 {
             return Ok(Vec::new());
         }
-        let (Self::Whole(Range { q, aq, .. }) | Self::Parts { q, aq, .. }) = self;
+        let (q, aq) = match self {
+            Self::Whole(range) => (&range.q, &range.aq),
+            Self::Parts { q, aq, .. } => (q, aq),
+        };
         let mut w = space.copy(aq);
         space.scale(&mut w, &vec![2.0; aq.vectors()]);
         match self {

@@ -178,4 +178,3 @@ pub(crate) fn exact(d: usize, mut matrix: Vec<f64>, matvecs: usize, epsilon: f64
         matrix,
     }
 }
-

@@ -13,6 +13,8 @@ use crate::{Error, Result};
 pub(crate) fn nystrom<S: Space>(space: &S, sketch: &mut Sketch<S>, count: usize) -> Result<(Vec<f64>, S::Block)> {
     let (m, epsilon) = (sketch.y.vectors(), space.epsilon());
     let factors = sketch.factors(space)?;
+    // The coefficients, once more as they go into a product, and YᵀY where it is good enough.
+    let _held = space.hold(3 * m * m);
     // Â = (Y Fᵀ)(Y Fᵀ)ᵀ: its eigenvalues are those of (Y Fᵀ)ᵀ(Y Fᵀ).
     let (values, c, shift) = space.small(Small::of(m, 10.0, 4), |_| {
         let Factors { shift, root: f, inside, .. } = factors.ok_or(Error::NotFinite)?;

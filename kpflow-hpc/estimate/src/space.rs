@@ -10,8 +10,8 @@ use crate::whitener::Whitener;
 use crate::{Error, Result};
 use faer::Mat;
 use kpflow_core::machine::{Kernel, Tasks};
-use kpflow_core::probe::Distribution;
 use kpflow_core::operator::Properties;
+use kpflow_core::probe::Distribution;
 use kpflow_core::Shape;
 use std::ops::Range;
 
@@ -165,12 +165,20 @@ pub trait Space {
     /// Fails where the operator says that it is not symmetric.
     fn require_symmetric(&self) -> Result<()> {
         let unfit = self.is_told_in_full() && !self.properties().symmetric;
-        if unfit { Err(Error::Unfit("symmetric")) } else { Ok(()) }
+        if unfit {
+            Err(Error::Unfit("symmetric"))
+        } else {
+            Ok(())
+        }
     }
     /// Fails where the operator says that it is not positive semidefinite.
     fn require_semidefinite(&self) -> Result<()> {
         let unfit = self.is_told_in_full() && !self.properties().positive_semidefinite;
-        if unfit { Err(Error::Unfit("positive semidefinite")) } else { Ok(()) }
+        if unfit {
+            Err(Error::Unfit("positive semidefinite"))
+        } else {
+            Ok(())
+        }
     }
     /// Vectors carried through at once.
     fn block(&self) -> usize;

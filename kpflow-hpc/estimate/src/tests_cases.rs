@@ -65,12 +65,11 @@ impl Case {
         let graph = self.cell.graph(weights, steps, &mut buffer).unwrap();
         let mut arena = vec![T::zero(); Linearization::arena_len(&graph, trajectories)];
         let mut scratch = vec![T::zero(); Linearization::scratch_len(&graph, trajectories, 1, &Portable)];
-        let lin =
-            Linearization::new(&graph, &[x], None, trajectories, 1, &mut arena, &mut scratch, &Portable).unwrap();
+        let lin = Linearization::new(&graph, &[x], None, trajectories, 1, &mut arena, &mut scratch, &Portable).unwrap();
         f(&Ntk::with(&lin, &Portable, coupling, Side::Weight))
     }
 
-    fn with<T: Scalar, R>(&self, coupling: Coupling, seed: u64, f: impl Fn(&Problem<'_, T>) -> R) -> R {
+    fn with<T: Scalar, R>(&self, coupling: Coupling, seed: u64, f: impl FnOnce(&Problem<'_, T>) -> R) -> R {
         let trajectories = self.sizes[0];
         self.ntk(coupling, |a| f(&Problem::new(a, &Portable, (0, trajectories), seed, 16, &|_, _, _| ())))
     }
@@ -85,7 +84,7 @@ fn the_share_of_zeros_is_an_interval_that_holds_it() {
             let (found, _) = case.with::<f64, _>(Coupling::All, seed, |p| density(p, &budget, 401).unwrap());
             let [least, most] = found.zero_mass_interval;
             println!("{} ± {} in {least}..{most}", found.zero_mass, found.zero_mass_error);
-            assert!(least == known && found.zero_mass == known && found.zero_mass_bound == most);
+            assert!((least - known).abs() < 1e-12 && found.zero_mass == least && found.zero_mass_bound == most);
             assert!(truth < most && most < 0.97 && found.zero_mass + 1.96 * found.zero_mass_error >= most - 1e-9);
         }
     }
@@ -107,7 +106,7 @@ fn a_density_is_of_what_is_not_zero() {
         let (found, _) = case.with::<f64, _>(Coupling::All, 1, |p| density(p, &budget, 401).unwrap());
         let [least, most] = found.zero_mass_interval;
         println!("{max_matvecs}: {} in {least}..{most}, exactly {}", found.zero_mass, exact.zero_mass);
-        assert!(least == 1.0 - rank as f64 / n as f64 && (least..=most).contains(&exact.zero_mass));
+        assert!((least - (1.0 - rank as f64 / n as f64)).abs() < 1e-12 && (least..=most).contains(&exact.zero_mass));
         for decade in -6..6 {
             let (a, b) = (below(&found, decade.into()), below(&exact, decade.into()));
             println!("  below 1e{decade}: {a:.3}, exactly {b:.3}");
@@ -124,7 +123,7 @@ fn an_entropy_rank_of_few_modes() {
             let budget = Budget { rtol: 0.0, max_matvecs };
             case.with::<f64, _>(Coupling::All, seed, |p| entropy_rank(p, &budget).unwrap())
         };
-        for (max_matvecs, seeds, within) in [(100, 6, 0.1), (240, 4, 0.02), (1000, 1, 1e-4)] {
+        for (max_matvecs, seeds, within) in [(100, 4, 0.1), (240, 2, 0.02), (1000, 1, 1e-4)] {
             for seed in 0..seeds {
                 let e = at(max_matvecs, seed);
                 println!("{max_matvecs}: {} ± {:.1e}, {truth}", e.value, e.standard_error);
@@ -175,7 +174,8 @@ fn a_full_sketch_knows_its_rounding() {
         for seed in 0..seeds {
             let problem = Problem::new(&op, &Portable, (0, 4), seed, 8, &|_, _, _| ());
             let budget = Budget { rtol: 0.0, max_matvecs: if whole { 240 } else { 60 } };
-            let e = if whole { xnystrace(&problem, &budget) } else { per_trajectory_xnystrace(&problem, &budget) }.unwrap();
+            let e =
+                if whole { xnystrace(&problem, &budget) } else { per_trajectory_xnystrace(&problem, &budget) }.unwrap();
             let off = (e.value - truth).abs();
             covered += u64::from(off <= 1.96 * e.standard_error);
             offs.push(off / truth);
@@ -226,6 +226,7 @@ fn a_marginal_over_time_and_units_is_exact() {
 /// Time and unit marginals from 100 products, beside the mean of as many samples of random signs alone.
 #[test]
 fn marginals_without_the_part_that_is_known() {
+    const SEEDS: u64 = 6;
     for (name, case, most) in [("chaos", Case::chaos(), 1e-4), ("rnn", Case::rnn(), 1e-2), ("gru", Case::gru(), 1e-2)] {
         for (axis, kept) in [("time", TIME), ("unit", UNIT)] {
             let budget = |max_matvecs| Budget { rtol: 0.0, max_matvecs };
@@ -233,23 +234,28 @@ fn marginals_without_the_part_that_is_known() {
             let norm = exact.matrix.iter().map(|x| x * x).sum::<f64>().sqrt();
             let off = |m: &[f64]| m.iter().zip(&exact.matrix).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt() / norm;
             let (mut plain, mut deflated, mut inside, mut entries) = (Vec::new(), Vec::new(), 0, 0);
-            for seed in 0..5 {
+            for seed in 0..SEEDS {
                 case.with::<f64, _>(Coupling::PerTrajectory, seed, |p| {
                     let split = Split { shape: p.shape(), kept };
                     let x = p.draw(TESTS, 0, 100);
                     let samples = p.contract(&split, 0, &x, &p.apply(&x).unwrap());
                     let d2 = exact.matrix.len();
-                    plain.push(off(&(0..d2).map(|i| samples.chunks(d2).map(|s| s[i] / 100.0).sum()).collect::<Vec<_>>()));
+                    plain.push(off(&(0..d2)
+                        .map(|i| samples.chunks(d2).map(|s| s[i] / 100.0).sum())
+                        .collect::<Vec<_>>()));
                 });
-                let found = case.with::<f64, _>(Coupling::PerTrajectory, seed, |p| marginal(p, &budget(100), kept).unwrap());
+                let found =
+                    case.with::<f64, _>(Coupling::PerTrajectory, seed, |p| marginal(p, &budget(100), kept).unwrap());
                 deflated.push(off(&found.matrix));
                 let of = |i: &usize| (found.matrix[*i] - exact.matrix[*i]).abs() <= 1.96 * found.errors[*i];
                 inside += (0..found.matrix.len()).filter(of).count();
                 entries += found.matrix.len();
             }
             [&mut plain, &mut deflated].into_iter().for_each(|v| v.sort_by(f64::total_cmp));
-            println!("{name} {axis}: {:.1e} -> {:.1e}, {:.3} of entries cover", plain[2], deflated[2], inside as f64 / entries as f64);
-            assert!(exact.stop == StopReason::Exact && deflated[2] < most && deflated[2] < 0.2 * plain[2]);
+            let [plain, deflated] = [plain, deflated].map(|v| v[v.len() / 2]);
+            let share = inside as f64 / entries as f64;
+            println!("{name} {axis}: {plain:.1e} -> {deflated:.1e}, {share:.3} of entries cover");
+            assert!(exact.stop == StopReason::Exact && deflated < most && deflated < 0.2 * plain);
             assert!(inside * 10 >= entries * 9, "{name} {axis}: {inside} of {entries}");
         }
     }

@@ -165,7 +165,7 @@ fn unit_vectors_are_exact_where_they_are_cheaper() {
             worst = (0..d * d).map(off).fold(worst, f64::max);
         }
         println!("{covered} of {} cover, off by {worst:.1e} at most", 20 * d * d);
-        assert!(10 * covered >= 9 * 20 * d * d && worst < 0.02, "{covered} of {}, {worst}", 20 * d * d);
+        assert!(10 * covered >= 9 * 20 * d * d && worst < 0.1, "{covered} of {}, {worst}", 20 * d * d);
     }
 }
 

@@ -110,10 +110,10 @@ fn per_trajectory_twin() {
 }
 
 /// The probes of sketches, and of tests.
-fn sketches(count: usize) -> Vec<Vec<f64>> {
+pub(super) fn sketches(count: usize) -> Vec<Vec<f64>> {
     (0..count).map(|v| probe(Distribution::Gaussian, 1, v)).collect()
 }
-fn tests(count: usize) -> Vec<Vec<f64>> {
+pub(super) fn tests(count: usize) -> Vec<Vec<f64>> {
     (0..count).map(|v| probe(Distribution::Rademacher, 0, v)).collect()
 }
 
@@ -129,7 +129,7 @@ fn outside(mut x: Vec<f64>, basis: &[Vec<f64>]) -> Vec<f64> {
 }
 
 /// An orthonormal basis by modified Gram–Schmidt.
-fn orthonormal(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
+pub(super) fn orthonormal(vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let mut basis: Vec<Vec<f64>> = Vec::new();
     for v in vectors {
         let rest = outside(v.clone(), &basis);
@@ -158,7 +158,7 @@ fn solve(m: &[Vec<f64>], b: &[f64]) -> Vec<f64> {
 }
 
 /// The Nyström approximation from these probes, as a matrix of any size.
-fn nystrom(omega: &[Vec<f64>], y: &[Vec<f64>]) -> Vec<Vec<f64>> {
+pub(super) fn nystrom(omega: &[Vec<f64>], y: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let n = omega[0].len();
     let h: Vec<Vec<f64>> = omega.iter().map(|w| y.iter().map(|y| dot(w, y)).collect()).collect();
     let column = |j: usize| {
@@ -274,7 +274,7 @@ fn per_trajectory_xnystrace_twin() {
 }
 
 /// The jackknife in earnest: the statistic of all samples but one.
-fn jackknifed<X: Clone>(samples: &[X], f: impl Fn(&[X]) -> f64) -> (f64, f64) {
+pub(super) fn jackknifed<X: Clone>(samples: &[X], f: impl Fn(&[X]) -> f64) -> (f64, f64) {
     let n = samples.len() as f64;
     let all: Vec<f64> = (0..samples.len()).map(|i| f(&without(samples, i))).collect();
     let average = all.iter().sum::<f64>() / n;
@@ -283,7 +283,7 @@ fn jackknifed<X: Clone>(samples: &[X], f: impl Fn(&[X]) -> f64) -> (f64, f64) {
     (f(samples) + bias, ((n - 1.0) / n * scatter + bias * bias).sqrt() * student(n - 1.0))
 }
 
-fn average(samples: &[f64]) -> f64 {
+pub(super) fn average(samples: &[f64]) -> f64 {
     samples.iter().sum::<f64>() / samples.len() as f64
 }
 

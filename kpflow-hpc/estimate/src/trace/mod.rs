@@ -74,7 +74,7 @@ pub(crate) struct Factors {
     pub shift: f64,
     /// ΩᵀΩ.
     pub own: Mat<f64>,
-    /// ΩᵀAΩ.
+    /// ΩᵀAΩ, where there are as many probes as numbers.
     pub form: Mat<f64>,
     /// What rounding makes of an entry of that.
     pub noise: f64,
@@ -131,7 +131,8 @@ impl Begun {
 
     fn end(self, inside: Mat<f64>) -> Factors {
         let Self { grams, n, shift, core, root, .. } = self;
-        Factors { n, shift, own: grams.own, form: grams.form, noise: grams.noise, core, root, inside }
+        let form = if grams.own.nrows() == n { grams.form } else { Mat::new() };
+        Factors { n, shift, own: grams.own, form, noise: grams.noise, core, root, inside }
     }
 }
 
@@ -139,7 +140,8 @@ impl Begun {
 pub(crate) fn factors_of(omega: &Mat<f64>, y: &Mat<f64>, epsilon: f64) -> Result<Option<Factors>> {
     let form = omega.transpose() * y;
     let m = form.nrows();
-    let noise = noise_of((0..m).flat_map(|i| (0..i).map(|j| (form[(i, j)], form[(j, i)])).collect::<Vec<_>>()), epsilon);
+    let noise =
+        noise_of((0..m).flat_map(|i| (0..i).map(|j| (form[(i, j)], form[(j, i)])).collect::<Vec<_>>()), epsilon);
     let form = Mat::from_fn(m, m, |i, j| 0.5 * (form[(i, j)] + form[(j, i)]));
     let grams = Grams { own: omega.transpose() * omega, form, squared: y.squared_norm_l2(), noise };
     let Some(begun) = grams.begin(omega.nrows(), epsilon)? else { return Ok(None) };

@@ -97,7 +97,8 @@ impl<S: Space> Ladder<S> {
 fn whole(omega: &Mat<f64>, y: &Mat<f64>) -> ValueError {
     let n = omega.nrows();
     let a = omega.transpose().partial_piv_lu().solve(y.transpose());
-    let skew = (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| (a[(i, j)] - a[(j, i)]).powi(2)).sum::<f64>();
+    let skew =
+        (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| (a[(i, j)] - a[(j, i)]).powi(2)).sum::<f64>();
     (trace(&a), (skew / n as f64).sqrt())
 }
 

@@ -43,10 +43,7 @@ pub(super) fn small(m: usize) -> Small {
 }
 
 /// The mean of the m estimates of the trace, each with another probe left out, and its standard error by the jackknife.
-pub(super) fn exchangeable(
-    machine: &(impl Tasks + Kernel<f64>),
-    factors: &Factors,
-) -> Result<ValueError> {
+pub(super) fn exchangeable(machine: &(impl Tasks + Kernel<f64>), factors: &Factors) -> Result<ValueError> {
     let Factors { n, shift, own, form, noise, core, root, inside } = factors;
     let (n, m) = (*n as f64, own.nrows());
     let known = trace(inside) - shift * n;
