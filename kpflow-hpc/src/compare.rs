@@ -272,6 +272,29 @@ mod tests {
     }
 
     #[test]
+    fn the_halves_that_face_each_other_count() {
+        // 10 from 9 to 14, and one above it from 1.96 below itself on.
+        let interval = [9.0, 14.0];
+        let of = |b: f64| {
+            let errors = facing([&[10.0], &[b]], [&interval, &[b - Z, b + 9.0]]).unwrap();
+            worst(&[10.0], &[b], [&errors[0], &errors[1]], 1e-9).unwrap()
+        };
+        let up = of(12.0);
+        assert!((up.error - (4.0 / Z).hypot(1.0)).abs() < 1e-6, "{up:?}");
+        // Below it is 9 up, and this one 1 down.
+        let down = of(8.0);
+        assert!((down.error - (1.0f64).hypot(9.0) / Z).abs() < 1e-6, "{down:?}");
+        // No upper end allows whatever is above; what is below is told by the other one.
+        let open = facing([&[1.0], &[5.0]], [&[0.5, f64::INFINITY], &[5.0, 5.0]]).unwrap();
+        assert!(worst(&[1.0], &[5.0], [&open[0], &open[1]], 1e-9).unwrap().agrees());
+        let shut = facing([&[1.0], &[-5.0]], [&[0.5, f64::INFINITY], &[-5.0, -5.0]]).unwrap();
+        assert!(!worst(&[1.0], &[-5.0], [&shut[0], &shut[1]], 1e-9).unwrap().agrees());
+        // A file of before has none, a list has none.
+        assert_eq!(facing([&[1.0], &[1.0]], [&[], &[1.0, 1.0]]), None);
+        assert_eq!(facing([&[1.0, 2.0], &[1.0, 2.0]], [&[1.0, 1.0], &[1.0, 1.0]]), None);
+    }
+
+    #[test]
     fn many_numbers_are_given_more_room() {
         let (a, b, e) = (vec![0.0; 10_000], vec![4.5; 10_000], vec![1.0; 10_000]);
         assert!(worst(&a, &b, [&e, &[]], 1e-9).unwrap().agrees());

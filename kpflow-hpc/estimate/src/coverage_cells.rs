@@ -220,7 +220,9 @@ pub fn traces_by_trajectory<T: Scalar>() -> Vec<Cell> {
     ];
     let of = |(kind, values): (&str, Vec<f64>)| {
         let truth = SHAPE.trajectories as f64 * values.iter().sum::<f64>();
-        each(&Mixed::new(&values), kind, truth, &methods)
+        let cells = each(&Mixed::new(&values), kind, truth, &methods);
+        // A hundred probes span a trajectory of 80 numbers: what is left is the rounding of a full sketch, by the condition of its probes.
+        cells.into_iter().map(|c| Cell { slack: 100.0 * c.slack, ..c })
     };
     spectra(SHAPE.per_trajectory()).into_iter().flat_map(of).collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::interval::Bar;
 use crate::pair_statistic::{ratio, trace_mean};
-use crate::sampling::{jackknife, sample, within, MIN_SAMPLES};
+use crate::sampling::{jackknife, mean_of_squares, sample, within, MIN_SAMPLES};
 use crate::space::{Budget, Small, Space, TESTS};
 use crate::{Estimate, Result, StopReason};
 
@@ -25,9 +25,30 @@ pub fn effective_rank_sampled<S: Space>(space: &S, budget: &Budget) -> Result<Es
                 let (trace, square) = (trace_mean(sums[0], &traces, without), trace_mean(sums[1], &squares, without));
                 ratio(trace * trace, square)
             });
-            Ok(Bar::positive(value.max(0.0), error))
+            let Bar { value, interval: [low, high], .. } = Bar::positive(value.max(0.0), error);
+            let ends = along(&traces, &squares);
+            Ok(Bar::within(value, ends.into_iter().fold([low, high], |[a, b], x| [a.min(x), b.max(x)])))
         })
     })
+}
+
+/// The ratio where the mean of the traces is at an end of its own interval, and the mean of the squares goes with it as the samples do.
+///
+/// Near eigenvalues that are few and equal beside a floor the ratio is least at some mean below the true one: samples there do not scatter, and tell nothing of it.
+fn along(traces: &[f64], squares: &[f64]) -> Vec<f64> {
+    let n = traces.len().max(1) as f64;
+    let [trace, square] = [traces, squares].map(|x| x.iter().sum::<f64>() / n);
+    let (mut variance, mut covariance) = (0.0, 0.0);
+    for (x, y) in traces.iter().zip(squares) {
+        variance += (x - trace).powi(2);
+        covariance += (x - trace) * (y - square);
+    }
+    let slope = ratio(covariance, variance);
+    let at = |end: f64| match end.is_finite() {
+        true => Some(end * end / (square + slope * (end - trace))).filter(|x| *x > 0.0 && x.is_finite()),
+        false => Some(f64::INFINITY),
+    };
+    mean_of_squares(traces).interval.into_iter().filter_map(at).collect()
 }
 
 /// The effective rank tr(A)² / ‖A‖_F² (participation ratio) from its two parts.

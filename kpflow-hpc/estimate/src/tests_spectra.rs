@@ -53,6 +53,7 @@ fn spectral_sums_have_a_naive_twin() {
     let (value, error) = twins::jackknifed(&now, twins::average);
     let found = twins::run(&a, 60, |p, b| log_det(p, b, (0.5, 0)));
     let error = error + (twins::average(&before) - value).abs();
+    let error = interval::Bar::positive(value, error).error;
     let off = [found.value - value, found.standard_error - error].map(f64::abs);
     assert!(off[0] < 1e-8 * value && off[1] < 1e-7 * value, "{found:?} {value} {error}");
 }

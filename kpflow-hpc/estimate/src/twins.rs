@@ -48,11 +48,15 @@ fn upwards((value, error): (f64, f64)) -> (f64, f64) {
 
 /// The mean of positive samples, whose scatter says less the more they are skewed.
 fn positive(samples: &[f64]) -> (f64, f64) {
+    upwards((average(samples), positive_error(samples)))
+}
+
+/// Its error on the scale of the cube root.
+fn positive_error(samples: &[f64]) -> f64 {
     let n = samples.len() as f64;
     let (value, error) = mean(samples);
     let plain = error / student(n - 1.0);
-    let freedom = ((n - 1.0) / (1.0 + n * (plain / value).powi(2))).max(3f64.min(n - 1.0));
-    upwards((value, plain * student(freedom)))
+    plain * student(((n - 1.0) / (1.0 + n * (plain / value).powi(2))).max(3f64.min(n - 1.0)))
 }
 
 /// The same of √(known + mean of squares), whose own value is given.
@@ -279,8 +283,14 @@ pub(super) fn jackknifed<X: Clone>(samples: &[X], f: impl Fn(&[X]) -> f64) -> (f
     let all: Vec<f64> = (0..samples.len()).map(|i| f(&without(samples, i))).collect();
     let average = all.iter().sum::<f64>() / n;
     let scatter = all.iter().map(|x| (x - average).powi(2)).sum::<f64>();
-    let bias = (n - 1.0) * (f(samples) - average);
-    (f(samples) + bias, ((n - 1.0) / n * scatter + bias * bias).sqrt() * student(n - 1.0))
+    (n * f(samples) - (n - 1.0) * average, ((n - 1.0) / n * scatter).sqrt() * student(n - 1.0))
+}
+
+/// The same, the correction for the bias counted as an error beside the scatter.
+fn corrected<X: Clone>(samples: &[X], f: impl Fn(&[X]) -> f64) -> (f64, f64) {
+    let (all, wide) = (f(samples), student(samples.len() as f64 - 1.0));
+    let (value, error) = jackknifed(samples, f);
+    (value, (error / wide).hypot(value - all) * wide)
 }
 
 pub(super) fn average(samples: &[f64]) -> f64 {
@@ -293,7 +303,7 @@ fn frobenius_twin() {
     let squares: Vec<f64> = tests(40).iter().map(|x| times(&a, x)).map(|y| dot(&y, &y)).collect();
     same(
         &run(&a, 40, |p, b| Ok(frobenius(p, b).unwrap())),
-        root_upwards(jackknifed(&squares, |s| average(s).sqrt()).0, 0.0, &squares),
+        root_upwards(corrected(&squares, |s| average(s).sqrt()).0, 0.0, &squares),
     );
 }
 
@@ -324,7 +334,17 @@ fn effective_rank_twin() {
         let n = s.len() as f64;
         (s.iter().map(|s| s.0).sum::<f64>() / n).powi(2) / (s.iter().map(|s| s.1).sum::<f64>() / n)
     };
-    same(&run(&a, 40, |p, b| Ok(effective_rank_sampled(p, b).unwrap())), upwards(jackknifed(&samples, ratio)));
+    let (value, mut error) = upwards(corrected(&samples, ratio));
+    // And at the ends of the trace's own interval, along the line of the samples.
+    let (traces, squares): (Vec<f64>, Vec<f64>) = samples.into_iter().unzip();
+    let (t, s) = (average(&traces), average(&squares));
+    let of = |f: &dyn Fn(usize) -> f64| (0..40).map(f).sum::<f64>();
+    let slope = of(&|i| (traces[i] - t) * (squares[i] - s)) / of(&|i| (traces[i] - t).powi(2));
+    let third = Z * positive_error(&traces) / t / 3.0;
+    for end in [t * (1.0 + third).powi(-3), t * (1.0 - third).powi(-3)] {
+        error = error.max((end * end / (s + slope * (end - t)) - value).abs() / Z);
+    }
+    same(&run(&a, 40, |p, b| Ok(effective_rank_sampled(p, b).unwrap())), (value, error));
 }
 
 /// The root of a symmetric positive semidefinite matrix is a factor of it that is its own adjoint.
@@ -356,10 +376,10 @@ fn one_sided_twins() {
     };
     let square = |s: &[Vec<f64>]| pairs(s, &|i, j| dot(&s[i], &s[j]).powi(2));
     let frobenius = sweeps(&f, 20, |p, b| pair_statistic(p, b, SecondMoment::Frobenius).unwrap());
-    same(&frobenius, upwards(jackknifed(&swept, |s| square(s).sqrt())));
+    same(&frobenius, upwards(corrected(&swept, |s| square(s).sqrt())));
     let rank = sweeps(&f, 20, |p, b| pair_statistic(p, b, SecondMoment::EffectiveRank).unwrap());
     let ratio = |s: &[Vec<f64>]| average(&s.iter().map(|y| dot(y, y)).collect::<Vec<_>>()).powi(2) / square(s);
-    same(&rank, upwards(jackknifed(&swept, ratio)));
+    same(&rank, upwards(corrected(&swept, ratio)));
 }
 
 #[test]
@@ -389,7 +409,7 @@ fn alignment_twins() {
         };
         let found = alignment(&problem(&first), &problem(&second), &budget, deflate).unwrap();
         assert_eq!(found.matvecs, 33);
-        same(&found, downwards(jackknifed(&samples, ratio)));
+        same(&found, downwards(corrected(&samples, ratio)));
     }
     // By pairs: of the roots, whose sweeps are one-sided products.
     let (f, g) = (root(&a), root(&other));
@@ -404,5 +424,5 @@ fn alignment_twins() {
         sums[2] / (sums[0] * sums[1]).sqrt()
     };
     let found = pair_alignment(&problem(&first), &problem(&second), &Budget { rtol: 0.0, max_matvecs: 15 }).unwrap();
-    same(&found, downwards(jackknifed(&swept, ratio)));
+    same(&found, downwards(corrected(&swept, ratio)));
 }

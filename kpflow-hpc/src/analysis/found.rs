@@ -135,3 +135,36 @@ impl<B> Found<B> {
         left
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::{at_least_one, FROBENIUS, TRACE};
+
+    #[test]
+    fn an_interval_scales_with_its_value() {
+        let estimate = Estimate { interval: [3.0, 6.0], ..Estimate::new(4.0, 0.5, 8, StopReason::Budget, Vec::new()) };
+        for (quantity, degree) in [(&TRACE, 1), (&FROBENIUS, 1)] {
+            let mut found: Found<()> = Found::of((estimate.clone(), "hutchinson"));
+            assert!(!found.restore(quantity, 10));
+            let by = f64::from(10 * degree).exp2();
+            assert_eq!((found.value, found.ends()), (Some(4.0 * by), Some([3.0 * by, 6.0 * by])));
+        }
+        // What says no interval has that of a normal number, and what is exact its value.
+        let plain: Found<()> = Found { value: Some(2.0), ..Found::exact("dense", 1) };
+        assert_eq!(plain.ends(), Some([2.0, 2.0]));
+        assert_eq!(Found::<()>::exact("block_krylov", 1).ends(), None);
+    }
+
+    #[test]
+    fn a_rank_is_one_at_least() {
+        let of = |value, error| {
+            let estimate = Estimate::new(value, error, 8, StopReason::Budget, Vec::new());
+            let found: Found<()> = at_least_one((estimate, "hutchinson")).unwrap();
+            (found.value, found.interval.map(|i| i[0]))
+        };
+        assert_eq!(of(0.7, 0.5), (Some(1.0), Some(1.0)));
+        assert_eq!(of(1.2, 0.5), (Some(1.2), Some(1.0)));
+        assert_eq!(of(0.0, 0.0), (Some(0.0), Some(0.0)));
+    }
+}

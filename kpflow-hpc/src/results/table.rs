@@ -24,7 +24,9 @@ pub fn place(value: f64, digits: i32) -> i32 {
 pub fn ends(value: f64, interval: Option<[f64; 2]>, number: impl Fn(f64) -> String) -> String {
     let Some([low, high]) = interval else { return String::new() };
     let (below, above) = (value - low, high - value);
-    if below == above || (below - above).abs() <= 0.05 * below.max(above) || below.is_nan() || above.is_nan() {
+    let wider = below.max(above);
+    // NaN is beside no number.
+    if below == above || (below - above).abs() <= 0.05 * wider && wider.is_finite() || (below - above).is_nan() {
         return String::new();
     }
     let end = |x: f64| {

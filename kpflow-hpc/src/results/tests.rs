@@ -33,6 +33,7 @@ fn written_read_and_resumed() {
     let record = Record {
         value: Some(2.5),
         standard_error: Some(0.5),
+        interval: Some([1.75, 3.5]),
         history: vec![[1.0, 2.0, 3.0]],
         tensors: vec![("eigenvectors", vec![2, 1, 2, 3], (0..12).map(f64::from).collect())],
         arrays: vec![
@@ -55,6 +56,8 @@ fn written_read_and_resumed() {
     file.add_state(vec![1.0f32; 6]).unwrap();
     assert_eq!(hdf5::File::open(&path).unwrap().dataset("state/values").unwrap().shape(), [1, 2, 3]);
     assert_eq!(h5.dataset("analysis/a/value").unwrap().read_scalar::<f64>().unwrap(), 2.5);
+    assert_eq!(h5.dataset("analysis/a/interval").unwrap().read_raw::<f64>().unwrap(), [1.75, 3.5]);
+    assert_eq!(table::value(&h5.group("analysis/a").unwrap()).unwrap(), "2.5 ± 0.5 [1.8, 3.5]");
     drop(h5);
     // Another text is no other job; another key is, and is made again if that is asked for.
     let other = Header { job: "x = 2\n".into(), ..header() };
@@ -67,6 +70,18 @@ fn written_read_and_resumed() {
     assert!(ResultFile::resume(&path, &other, &wanted, true).unwrap().1.is_empty());
     assert!(!hdf5::File::open(&path).unwrap().link_exists("analysis/a"));
     assert!(!dir.path().join("r.h5.tmp").exists());
+}
+
+#[test]
+fn ends_are_told_where_they_say_more() {
+    let ends = |interval| table::ends(10.0, interval, |x| format!("{x:.1}"));
+    for none in
+        [None, Some([10.0, 10.0]), Some([8.0, 12.0]), Some([8.0, 12.05]), Some([f64::NEG_INFINITY, f64::INFINITY])]
+    {
+        assert_eq!(ends(none), "", "{none:?}");
+    }
+    assert_eq!(ends(Some([8.0, 13.0])), " [8.0, 13.0]");
+    assert_eq!(ends(Some([8.0, f64::INFINITY])), " [8.0, ∞]");
 }
 
 #[test]
