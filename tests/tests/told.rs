@@ -200,7 +200,8 @@ fn compare(what: &str, told: &Value, results: &Results, name: &str) -> Option<St
 
 fn walk(kind: &str, precision: &str) {
     let mut wrong = Vec::new();
-    let mut cells = every_cell();
+    // The whole matrix of ten thousand numbers takes minutes and a gigabyte.
+    let (later, mut cells): (Vec<_>, Vec<_>) = every_cell().into_iter().partition(|c| c.name.starts_with("matrix."));
     for small in [false, true] {
         let case = Case::new(kind, small, precision);
         let plans = case.plans(&cells);
@@ -216,7 +217,7 @@ fn walk(kind: &str, precision: &str) {
             }
         }
         // What the large model is too large for.
-        cells = refused.into_iter().map(|r| r.0).collect();
+        cells = refused.into_iter().map(|r| r.0).chain(later.clone()).collect();
     }
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -1,10 +1,12 @@
 //! What an analysis works with in a plan: operators of outlines, whose products have sizes and no numbers.
 
+mod exact;
+
 use super::books::{Books, Product};
 use super::machine::Imagined;
 use super::speed::Speed;
 use crate::analysis::{self, Asked, Boxed, Context, Factor, Form, Operator, Side as Exact, Tensor, View};
-use crate::closed::{self, ExactMatrix};
+use crate::closed;
 use crate::comm::UNDER_WAY;
 use crate::engine::Real;
 use crate::error::{Error, Result};
@@ -240,35 +242,6 @@ impl<'a, T: Real> Planned<'a, T> {
         Ok(())
     }
 
-    /// The exact matrix, on some numbers of every trajectory.
-    fn exact<'l>(
-        &self,
-        lin: &'l Linearization<'l, T>,
-        numbers: &'l [usize],
-        trajectories: usize,
-    ) -> ExactMatrix<'l, T> {
-        ExactMatrix::new(lin, self.asked.operator == Operator::Ntk, numbers, trajectories)
-    }
-
-    /// Takes the rows of a matrix into account as they are made.
-    fn make_rows(&self, here: &ExactMatrix<'_, T>, other: &ExactMatrix<'_, T>) -> Result<closed::Rows> {
-        let (rank, mut books) = (self.rank, self.books.borrow_mut());
-        let (own, all) = (rank.lin.shape().trajectories as f64, rank.sizes.trajectories.max(1) as f64);
-        self.account.pass(here.bytes_with(other, rank.grid[0], rank.machine.lanes));
-        books.work(here.flops_with(other) * own / all / rank.grid[1] as f64);
-        let same = std::ptr::eq(here, other);
-        for sent in other.bytes_sent() {
-            // Both sides are agreed on, and how large their numbers are.
-            for _ in 0..if same { 1 } else { 2 } {
-                books.agree();
-                books.sum_all(2 * rank.grid[0] * rank.grid[1]);
-            }
-            sent.into_iter().for_each(|bytes| books.gather(bytes));
-        }
-        books.exchange_rows(own as usize * here.rows_of_a_trajectory(), other.columns());
-        Ok(closed::Rows::default())
-    }
-
     /// What a product with a vector takes.
     fn product(&self, view: View, made: &dyn LinearOperator<T>) -> Product {
         let (rank, about) = (self.rank, self.asked.operator.about());
@@ -450,17 +423,13 @@ impl<'a, T: Real> Context for Planned<'a, T> {
     }
 
     fn exact_flops(&self) -> Option<f64> {
-        let numbers = self.analysis.part.numbers(self.rank.lin.shape());
-        analysis::matrix::has_exact(&self.asked)
-            .then(|| self.exact(self.rank.lin, &numbers, self.rank.sizes.trajectories).flops())
+        self.matrix_flops()
     }
 
     fn exact_rows(&self) -> Result<closed::Rows> {
         self.scale(false)?;
-        let Rank { lin, sizes, .. } = self.rank;
-        let numbers = self.analysis.part.numbers(lin.shape());
-        let exact = self.exact(lin, &numbers, sizes.trajectories);
-        self.make_rows(&exact, &exact)
+        self.matrix_rows();
+        Ok(closed::Rows::default())
     }
 
     fn keeps_whole(&self, bytes: usize) -> bool {
@@ -472,16 +441,7 @@ impl<'a, T: Real> Context for Planned<'a, T> {
     }
 
     fn exact_other_rows(&self) -> Result<(closed::Rows, usize)> {
-        let Rank { lin, sizes, grid, model, .. } = self.rank;
-        let numbers = self.analysis.part.numbers(lin.shape());
-        let (total, own) = (self.rank.others.unwrap_or(0), lin.shape().trajectories.max(1));
-        let local = total.div_ceil(grid[0]);
-        // The same model once more, on as many trajectories as there are.
-        let _model = self.account.hold(model.div_ceil(own) * local.max(own));
-        let other = Linearization::outline(lin.graph(), local, lin.tile());
-        let here = self.exact(lin, &numbers, sizes.trajectories);
-        let rows = self.make_rows(&here, &self.exact(&other, &numbers, total))?;
-        Ok((rows, total * numbers.len()))
+        Ok((closed::Rows::default(), self.matrix_rows_with_others()))
     }
 
     fn rows_block(&self, _: closed::Rows, columns: usize) -> Result<BlockSizes<'a>> {

@@ -1,18 +1,19 @@
 //! What an analysis works with in a run: operators, their products and closed forms, with numbers.
 
+mod exact;
+
 use super::operators::{Memos, Shared};
 use super::range::{largest, size, Exponent};
 use super::signal::by_unit;
-use crate::analysis::{self, of_part, Asked, Boxed, Context, Factor, Form, Operator, Side, View};
-use crate::closed::{self, ExactMatrix};
+use crate::analysis::{of_part, Asked, Boxed, Context, Factor, Form, Side, View};
+use crate::closed;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::job::{Analysis, Job};
 use crate::journal::Rows;
 use crate::load::signal::read_signal;
-use crate::model::{with_other_inputs, Loaded};
+use crate::model::Loaded;
 use crate::products::{Memo, OverRanks, Products};
-use kpflow_core::machine::Tasks;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::Coupling;
 use kpflow_core::LinearOperator;
@@ -219,16 +220,6 @@ impl<'a, T: Real> Running<'a, T> {
         }
     }
 
-    /// The exact matrix, on some numbers of every trajectory.
-    fn exact<'l>(
-        &self,
-        lin: &'l Linearization<'l, T>,
-        numbers: &'l [usize],
-        trajectories: usize,
-    ) -> ExactMatrix<'l, T> {
-        ExactMatrix::new(lin, self.asked.operator == Operator::Ntk, numbers, trajectories)
-    }
-
     /// This rank's part of the user's tensor, which may be `many`, and whether it is a single one.
     fn given(&self, many: bool) -> Result<(Tall<T>, bool)> {
         let (shape, grid) = (self.loaded.shape, self.engine.grid());
@@ -414,14 +405,11 @@ impl<'a, T: Real> Context for Running<'a, T> {
     }
 
     fn exact_flops(&self) -> Option<f64> {
-        let numbers = self.analysis.part.numbers(self.lin.shape());
-        analysis::matrix::has_exact(&self.asked)
-            .then(|| self.exact(self.lin, &numbers, self.loaded.trajectories).flops())
+        self.matrix_flops()
     }
 
     fn exact_rows(&self) -> Result<closed::Rows> {
-        let numbers = self.analysis.part.numbers(self.lin.shape());
-        self.exact(self.lin, &numbers, self.loaded.trajectories).rows(self.engine, self.exponent()?)
+        self.matrix_rows()
     }
 
     fn keeps_whole(&self, bytes: usize) -> bool {
@@ -433,30 +421,11 @@ impl<'a, T: Real> Context for Running<'a, T> {
     }
 
     fn exact_other_rows(&self) -> Result<(closed::Rows, usize)> {
-        let numbers = self.analysis.part.numbers(self.lin.shape());
-        let (job, k) = (with_other_inputs(self.job), self.exponent()?);
-        let other = Loaded::<T>::load(&job, self.engine)?;
-        other.linearized(other.weights(), self.engine, |lin| {
-            let finite = other.state(lin).iter().all(|x| x.is_finite());
-            let wrong = || Error::usage("the state overflows on other_inputs; check dt, weights and inputs");
-            self.engine.grid().agree(if finite { Ok(()) } else { Err(wrong()) })?;
-            let here = self.exact(self.lin, &numbers, self.loaded.trajectories);
-            let rows = here.rows_with(&self.exact(lin, &numbers, other.trajectories), self.engine, k)?;
-            Ok((rows, other.trajectories * numbers.len()))
-        })?
+        self.matrix_rows_with_others()
     }
 
     fn rows_block(&self, rows: closed::Rows, columns: usize) -> Result<Tall<T>> {
-        let shape = self.operators.all.domain();
-        let (per, mut out) = (shape.per_trajectory(), Tall::zeros(shape, columns));
-        let stride = (per * columns).max(1);
-        self.engine.for_each(shape.trajectories, &mut out.data, stride, &mut [], 0, |b, out, _: &mut [T]| {
-            let rows = &rows.numbers[b * stride..][..per * columns];
-            for (v, out) in out.chunks_exact_mut(per.max(1)).enumerate() {
-                out.iter_mut().enumerate().for_each(|(i, x)| *x = T::of(rows[i * columns + v]));
-            }
-        });
-        Ok(out)
+        Ok(self.columns_of(&rows, columns))
     }
 
     fn kept(
