@@ -107,12 +107,7 @@ impl Context for Nobody {
     fn vectors(&self) -> Result<(Self::Block, bool)> {
         match *self {}
     }
-    fn kept(
-        &self,
-        _: Side,
-        _: Wanted,
-        _: impl FnOnce() -> Result<DenseSpectrum>,
-    ) -> Result<Rc<DenseSpectrum>> {
+    fn kept(&self, _: Side, _: Wanted, _: impl FnOnce() -> Result<DenseSpectrum>) -> Result<Rc<DenseSpectrum>> {
         match *self {}
     }
 }

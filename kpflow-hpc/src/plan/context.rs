@@ -17,7 +17,8 @@ use kpflow_core::model::{Graph, Linearization};
 use kpflow_core::ntk::{Coupling, Exchange, Features, KroneckerCore, Side};
 use kpflow_core::LinearOperator;
 use kpflow_estimate::{
-    Account, Costs, DenseSpectrum, Estimate, Held, Ledger, Outline, Sizes as BlockSizes, Space, StopReason, Wanted, Work,
+    Account, Costs, DenseSpectrum, Estimate, Held, Ledger, Outline, Sizes as BlockSizes, Space, StopReason, Wanted,
+    Work,
 };
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -209,12 +210,9 @@ impl<'a, T: Real> Planned<'a, T> {
             | View::OtherBack
             | View::Entries
             | View::Weights => through,
-            View::Diagonal
-            | View::Forward
-            | View::OtherForward
-            | View::Gram
-            | View::Adjoint
-            | View::RawAdjoint => false,
+            View::Diagonal | View::Forward | View::OtherForward | View::Gram | View::Adjoint | View::RawAdjoint => {
+                false
+            }
         };
         // The core has no block diagonal of its own.
         let summed = if operator == Operator::Core { rank.grid[0] > 1 } else { summed };

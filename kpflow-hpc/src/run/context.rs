@@ -402,12 +402,7 @@ impl<'a, T: Real> Context for Running<'a, T> {
         self.given(true)
     }
 
-    fn kept(
-        &self,
-        side: Side,
-        _: Wanted,
-        make: impl FnOnce() -> Result<DenseSpectrum>,
-    ) -> Result<Rc<DenseSpectrum>> {
+    fn kept(&self, side: Side, _: Wanted, make: impl FnOnce() -> Result<DenseSpectrum>) -> Result<Rc<DenseSpectrum>> {
         let Some(shared) = self.shared else { return make().map(Rc::new) };
         let cell = &shared.exact[side as usize];
         if cell.borrow().is_none() {
