@@ -9,6 +9,7 @@ mod context;
 mod machine;
 mod memory;
 mod network;
+mod seen;
 mod speed;
 mod table;
 mod trial;
