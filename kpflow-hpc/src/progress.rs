@@ -260,6 +260,8 @@ impl Moment {
                 let mib = |n: u64| n as f64 / 1048576.0;
                 format!("{:.0} of {:.0} MiB, ", mib(self.done), mib(total))
             }
+            // An exact matrix that several analyses pay for.
+            (total, unit) if self.done > total => format!("{} {unit}, ", self.done),
             (total, unit) => format!("{} of at most {total} {unit}, ", self.done),
         };
         let left = self.left.map_or(String::new(), |left| {
@@ -293,6 +295,8 @@ mod tests {
         lock(&s.state).count(100);
         let now = s.moment(&mut lock(&s.state));
         assert_eq!(now.text(), "100 of at most 1000 products, 20.0 s, at most 3.0 min left");
+        let beyond = Moment { done: 1001, left: None, ..now };
+        assert_eq!(beyond.text(), "1001 products, 20.0 s");
         // An interval twice as wide as is asked for needs four times the products.
         let s = shared(1000, Some(0.01), 20.0);
         (lock(&s.state).value, lock(&s.state).error) = (10.0, 0.2 / Z);

@@ -10,7 +10,7 @@ const FIRST: &str = "[[analysis]]\nname = \"first\"\nquantity = \"trace\"\nmetho
 /// What is asked of one operator: operator, quantity and further lines; words of the refusal.
 type Wrong = (&'static str, &'static str, &'static str, &'static str);
 
-/// The state is [32, 10, 32], its largest window a step too long.
+/// The state is [32, 10, 40], its largest window a step too long.
 const OF_A_GRU: [Wrong; 12] = [
     ("ntk", "marginal", "axes = [\"trajectory\", \"unit\"]\nunits = [0, 40]", "units names 40"),
     ("ntk", "trace", "window = [4, 11]", "window = [4, 11] goes beyond the 10 steps"),
@@ -18,8 +18,8 @@ const OF_A_GRU: [Wrong; 12] = [
     ("ntk", "matrix", "", "the whole matrix"),
     ("parameter", "eigenpairs", "method = \"dense\"\naverage = false", "the whole matrix"),
     ("ntk", "marginal", "axes = [\"trajectory\", \"time\"]\nwindow = [0, 10]\nunits = [-1]", "units"),
-    ("ntk", "learnability", "with = \"../short.h5:/e\"", "an error signal is as the state, [32, 10, 32]"),
-    ("ntk", "alignment", "with = \"../narrow.safetensors\"", "makes a state of shape [32, 10, 6]; it is [32, 10, 32]"),
+    ("ntk", "learnability", "with = \"../short.h5:/e\"", "an error signal is as the state, [32, 10, 40]"),
+    ("ntk", "alignment", "with = \"../narrow.safetensors\"", "makes a state of shape [32, 10, 6]; it is [32, 10, 40]"),
     ("ntk", "alignment", "with = \"../missing.safetensors\"", "missing.safetensors"),
     ("ntk", "alignment", "with = \"../mlp.safetensors\"", "mlp.safetensors"),
     ("ntk", "apply_nothing", "", "apply_nothing"),
@@ -82,7 +82,7 @@ fn refused(kind: &str, list: &[Wrong], prepare: impl Fn(&Path)) {
 #[test]
 fn of_a_gru() {
     refused("gru", &OF_A_GRU, |directory| {
-        dataset(&directory.join("short.h5"), "e", &[32, 9, 32], 1.0);
+        dataset(&directory.join("short.h5"), "e", &[32, 9, 40], 1.0);
         let narrow = tempfile::tempdir().unwrap();
         model("gru", true, narrow.path());
         std::fs::copy(narrow.path().join("weights.safetensors"), directory.join("narrow.safetensors")).unwrap();

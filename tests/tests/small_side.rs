@@ -186,8 +186,10 @@ fn what_is_told_is_taken_of_a_matrix_that_many_read() {
             let near = (sent_told - sent).abs() <= 0.1 * sent + 1000.0;
             assert!(near, "{name} on {ranks}: {sent} bytes sent, {sent_told} told");
         }
-        let (all, peak) = (told["memory_bytes"].as_f64().unwrap(), results.integer("peak_memory") as f64);
-        assert!((all - peak).abs() <= 0.1 * peak + f64::from(4 << 20), "{ranks}: {peak} bytes taken, {all} told");
+        if ranks == 1 {
+            let (all, peak) = (told["memory_bytes"].as_f64().unwrap(), results.integer("peak_memory") as f64);
+            assert!((all - peak).abs() <= 0.1 * peak + f64::from(4 << 20), "{peak} bytes taken, {all} told");
+        }
     }
 }
 

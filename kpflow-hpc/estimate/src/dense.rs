@@ -170,12 +170,7 @@ impl DenseSpectrum {
     ///
     /// Of FᵀF w = λ w, v = F w / ‖F w‖, where `forward` is the space of F: of those λ alone that are not lost in rounding, so that there may be less than
     /// `count`; all others are 0. Residuals are those of the matrix. **Cost**: a product of F a vector, k·n² flops.
-    pub fn eigenpairs<S: Space>(
-        &self,
-        space: &S,
-        forward: Option<&S>,
-        count: usize,
-    ) -> Result<Eigenpairs<S::Block>> {
+    pub fn eigenpairs<S: Space>(&self, space: &S, forward: Option<&S>, count: usize) -> Result<Eigenpairs<S::Block>> {
         let m = self.rows();
         let most = count.min(m).min(self.len);
         let floor = if self.of_factor { self.floor(space.epsilon()) } else { f64::NEG_INFINITY };

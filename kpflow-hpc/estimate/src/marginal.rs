@@ -1,7 +1,7 @@
 //! Marginals: partial traces onto one or two axes of the state.
 
-use crate::marginal_samples::{exact, Marginal, Samples, GROUPS};
 use crate::interval::Z;
+use crate::marginal_samples::{exact, Marginal, Samples, GROUPS};
 use crate::sampling::{within, MIN_SAMPLES};
 use crate::space::{Block, Budget, Small, Space, SKETCHES, TESTS};
 use crate::split::{Kept, Split};

@@ -1,6 +1,6 @@
 //! What is refused before anything is computed.
 
-use super::{Asked, Facts, Factor, Operator, Part, Quantity};
+use super::{Asked, Factor, Facts, Operator, Part, Quantity};
 use crate::closed::{require_closed, require_recurrence, Closed};
 use crate::engine::Real;
 use crate::error::Result;

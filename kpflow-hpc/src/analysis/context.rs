@@ -1,6 +1,6 @@
 //! What an analysis works with: spaces, closed forms, error signals. A run has them with numbers, a plan without.
 
-use super::{Asked, Facts, Factor, Found, Operator, Reads, Side};
+use super::{Asked, Factor, Facts, Found, Operator, Reads, Side};
 use crate::closed::{Closed, Rows};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Block, Budget, DenseSpectrum, Estimate, Space, Wanted, DENSE_LIMIT};

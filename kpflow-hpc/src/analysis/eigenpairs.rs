@@ -46,7 +46,9 @@ pub const EIGENPAIRS: Quantity = Quantity {
 /// The methods of eigenpairs.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| best(c, c.asked().vectors).and_then(|(pairs, method)| found(c, pairs, method))),
+        Way::new("auto", Operator::symmetric, |c: &C| {
+            best(c, c.asked().vectors).and_then(|(pairs, method)| found(c, pairs, method))
+        }),
         Way::new("block_krylov", Operator::symmetric, |c: &C| {
             found(c, iterate(c, c.asked().count, c.budget())?, "block_krylov")
         }),

@@ -126,12 +126,7 @@ impl Context for Nobody {
     fn rows_block(&self, _: Rows, _: usize) -> Result<Self::Block> {
         match *self {}
     }
-    fn kept(
-        &self,
-        _: Side,
-        _: Wanted,
-        _: impl FnOnce() -> Result<DenseSpectrum>,
-    ) -> Result<Rc<DenseSpectrum>> {
+    fn kept(&self, _: Side, _: Wanted, _: impl FnOnce() -> Result<DenseSpectrum>) -> Result<Rc<DenseSpectrum>> {
         match *self {}
     }
 }

@@ -126,6 +126,31 @@ mod tests {
     }
 
     #[test]
+    fn symmetric_matrices_are_decomposed() {
+        super::initialize();
+        for n in [1, 2, 7, 130] {
+            let entry = |i: usize, j: usize| ((i * j + 1) as f64).sin() + (0.3 * (i + j) as f64).cos();
+            let a: Vec<f64> = (0..n * n).map(|k| entry(k / n, k % n)).collect();
+            let (values, _) = kpflow_estimate::symmetric_eigen(&a, n);
+            let scale = 1e-12 * values.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+            for (threads, vectors) in [(1, false), (1, true), (2, true)] {
+                let mut rows = a.clone();
+                let Some(found) = super::symmetric(&mut rows, n, vectors, threads) else {
+                    assert!(!super::name().contains("OpenBLAS"));
+                    continue;
+                };
+                assert!(found.iter().zip(values.iter().rev()).all(|(x, y)| (x - y).abs() <= scale), "{n}");
+                for (v, value) in rows.chunks(n).zip(&found).filter(|_| vectors) {
+                    let image = |i: usize| (0..n).map(|j| a[i * n + j] * v[j]).sum::<f64>();
+                    assert!((0..n).all(|i| (image(i) - value * v[i]).abs() <= scale), "{n}");
+                    assert!((v.iter().map(|x| x * x).sum::<f64>() - 1.0).abs() < 1e-12, "{n}");
+                }
+            }
+        }
+        assert!(super::symmetric(&mut [], 0, true, 1).is_none());
+    }
+
+    #[test]
     fn one_row_needs_no_leading_dimension() -> Result<(), kpflow_core::Error> {
         let x = [1.0f64; 4];
         let (row, square, mut c) = (MatRef::new(&x, 1, 2, 0)?, MatRef::new(&x, 2, 2, 2)?, [0.0; 2]);

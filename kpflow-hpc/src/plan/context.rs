@@ -4,22 +4,20 @@ mod exact;
 
 use super::books::{Books, Product};
 use super::machine::Imagined;
+use super::seen::{Left, Seen};
 use super::speed::Speed;
 use crate::analysis::{self, Asked, Boxed, Context, Factor, Form, Operator, Side as Exact, Tensor, View};
 use crate::closed;
-use crate::comm::UNDER_WAY;
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::job::Analysis;
-use crate::journal::BUFFER;
 use crate::load::signal::{open_signal, vectors_of};
 use crate::model::Sizes;
-use crate::products::product_len;
 use kpflow_core::model::{Graph, Linearization};
 use kpflow_core::ntk::{Coupling, Exchange, Features, KroneckerCore, Side};
 use kpflow_core::LinearOperator;
 use kpflow_estimate::{
-    Account, Costs, DenseSpectrum, Estimate, Held, Ledger, Outline, Rounds, Sizes as BlockSizes, Space, StopReason, Wanted, Work,
+    Account, Costs, DenseSpectrum, Estimate, Held, Ledger, Outline, Sizes as BlockSizes, Space, StopReason, Wanted,
 };
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -48,56 +46,10 @@ pub(super) struct Rank<'a, T> {
     pub left: RefCell<Vec<Left>>,
 }
 
-/// An exact matrix that is left, of sizes and no numbers.
-pub(super) struct Left {
-    /// What its operator is known by, and the side.
-    of: (String, Exact),
-    matrix: Rc<DenseSpectrum>,
-    /// Bytes.
-    pub bytes: usize,
-}
-
 impl<T> Rank<'_, T> {
     /// Frees the exact matrices of an operator.
     pub fn forget(&self, a: &Analysis) {
         self.left.borrow_mut().retain(|left| left.of.0 != a.known_as());
-    }
-}
-
-/// One view of the operator: what is known of it, and where its work is written down.
-struct Seen<'a, T> {
-    operator: Boxed<'a, T>,
-    product: Product,
-    groups: usize,
-    journal: bool,
-    /// Bytes that a sum over ranks holds beside, for so many vectors.
-    sums: usize,
-    books: &'a RefCell<Books>,
-}
-
-impl<T: Real> Costs for Seen<'_, T> {
-    fn spend(&self, work: Work) {
-        self.books.borrow_mut().spend(&self.product, work);
-    }
-
-    fn product_bytes(&self, vectors: usize, of: usize) -> usize {
-        let share = vectors.div_ceil(self.groups);
-        let [read, written] = [self.operator.domain(), self.operator.codomain()].map(|shape| shape.len());
-        // A block that is all there is, and all a group's, is read and written where it stands.
-        let copies = if vectors == of && self.groups == 1 { 0 } else { share * (read + written) };
-        let exchanged = if self.groups > 1 { 2 * share * written } else { 0 };
-        let kept = if self.journal && vectors < of { vectors * written } else { 0 };
-        let scratch = product_len(&*self.operator, share);
-        let sums = (self.sums * share).min(2 * UNDER_WAY / std::mem::size_of::<T>());
-        (scratch + copies + exchanged + kept + sums) * std::mem::size_of::<T>()
-    }
-
-    fn may_stop(&self) {
-        self.books.borrow_mut().may_stop();
-    }
-
-    fn skip(&self, matvecs: usize, most: usize, held: usize) -> Rounds {
-        self.books.borrow_mut().skip(matvecs, most, held)
     }
 }
 
@@ -217,12 +169,9 @@ impl<'a, T: Real> Planned<'a, T> {
             | View::OtherBack
             | View::Entries
             | View::Weights => through,
-            View::Diagonal
-            | View::Forward
-            | View::OtherForward
-            | View::Gram
-            | View::Adjoint
-            | View::RawAdjoint => false,
+            View::Diagonal | View::Forward | View::OtherForward | View::Gram | View::Adjoint | View::RawAdjoint => {
+                false
+            }
         };
         // The core has no block diagonal of its own.
         let summed = if operator == Operator::Core { rank.grid[0] > 1 } else { summed };
@@ -479,9 +428,4 @@ impl<'a, T: Real> Context for Planned<'a, T> {
         let _ = cell.set(found.clone());
         Ok(found)
     }
-}
-
-/// Bytes of products that wait to be written down, where an analysis may spend so many of so many numbers.
-pub(super) fn waiting<T>(products: usize, n: usize) -> usize {
-    BUFFER.min(products.saturating_mul(n * std::mem::size_of::<T>()))
 }

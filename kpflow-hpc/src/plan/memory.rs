@@ -1,9 +1,10 @@
 //! Memory of a rank, and what its analyses spend: the analyses themselves, gone through without numbers.
 
 use super::books::Books;
-use super::context::{waiting, Planned, Rank};
+use super::context::{Planned, Rank};
 use super::machine::Imagined;
 use super::network::Network;
+use super::seen::waiting;
 use super::speed::Speed;
 use super::Planned as Entry;
 use crate::analysis::{capacity, Operator};

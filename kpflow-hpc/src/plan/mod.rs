@@ -10,6 +10,7 @@ mod machine;
 mod memory;
 mod network;
 mod rounds;
+mod seen;
 mod speed;
 mod table;
 mod trial;

@@ -2,7 +2,7 @@
 
 mod exact;
 
-use super::operators::{Memos, Shared};
+use super::operators::{get_or_make, Memos, Operators, Shared};
 use super::range::{largest, size, Exponent};
 use super::signal::by_unit;
 use crate::analysis::{of_part, Asked, Boxed, Context, Factor, Form, Side, View};
@@ -26,19 +26,6 @@ pub(super) struct Other<'a, T> {
     pub lin: &'a Linearization<'a, T>,
     /// What its products are known by.
     pub weights: u64,
-}
-
-/// The operators of an analysis, made where they are asked for.
-struct Operators<'a, T> {
-    all: Boxed<'a, T>,
-    diagonal: Boxed<'a, T>,
-    back: OnceCell<Boxed<'a, T>>,
-    forward: OnceCell<Boxed<'a, T>>,
-    gram: OnceCell<[Boxed<'a, T>; 2]>,
-    other: OnceCell<Boxed<'a, T>>,
-    other_back: OnceCell<Boxed<'a, T>>,
-    other_forward: OnceCell<Boxed<'a, T>>,
-    weights: OnceCell<Boxed<'a, T>>,
 }
 
 /// What one analysis has to do with.
@@ -80,17 +67,8 @@ impl<'a, T: Real> Running<'a, T> {
             of_part(analysis.operator.make(lin, engine, coupling)?, &analysis.part, loaded.trajectories, owns, engine)
         };
         // A mean over trajectories is of the diagonal blocks alone.
-        let operators = Operators {
-            all: make(if analysis.part.average { Coupling::PerTrajectory } else { Coupling::All })?,
-            diagonal: make(Coupling::PerTrajectory)?,
-            back: OnceCell::new(),
-            forward: OnceCell::new(),
-            gram: OnceCell::new(),
-            other: OnceCell::new(),
-            other_back: OnceCell::new(),
-            other_forward: OnceCell::new(),
-            weights: OnceCell::new(),
-        };
+        let all = make(if analysis.part.average { Coupling::PerTrajectory } else { Coupling::All })?;
+        let operators = Operators::new(all, make(Coupling::PerTrajectory)?);
         let known = |what: &str| {
             let weights = other.as_ref().map_or(0, |o| o.weights);
             let name = format!("{what} of {} with weights {weights:x}", analysis.operator.name());
@@ -248,15 +226,6 @@ impl<'a, T: Real> Running<'a, T> {
         e.data.iter_mut().for_each(|x| *x = T::of(times_power(x.f64(), -k)));
         Ok((e, k))
     }
-}
-
-/// What is in a cell; made if nothing is.
-fn get_or_make<V>(cell: &OnceCell<V>, make: impl FnOnce() -> Result<V>) -> Result<&V> {
-    if cell.get().is_none() {
-        // Nothing that makes it looks into the cell.
-        let _ = cell.set(make()?);
-    }
-    cell.get().ok_or_else(|| Error::run("a value was not made"))
 }
 
 impl<'a, T: Real> Context for Running<'a, T> {
@@ -428,12 +397,7 @@ impl<'a, T: Real> Context for Running<'a, T> {
         Ok(self.columns_of(&rows, columns))
     }
 
-    fn kept(
-        &self,
-        side: Side,
-        _: Wanted,
-        make: impl FnOnce() -> Result<DenseSpectrum>,
-    ) -> Result<Rc<DenseSpectrum>> {
+    fn kept(&self, side: Side, _: Wanted, make: impl FnOnce() -> Result<DenseSpectrum>) -> Result<Rc<DenseSpectrum>> {
         let Some(shared) = self.shared else { return make().map(Rc::new) };
         let cell = &shared.exact[side as usize];
         if cell.borrow().is_none() {

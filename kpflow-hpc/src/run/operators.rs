@@ -1,8 +1,9 @@
 //! What all analyses of a job share of the products of an operator.
 
 use super::range::Exponent;
-use crate::analysis::capacity;
+use crate::analysis::{capacity, Boxed};
 use crate::engine::Real;
+use crate::error::{Error, Result};
 use crate::job::{Analysis, Job};
 use crate::journal::Journal;
 use crate::products::Memo;
@@ -87,4 +88,43 @@ impl<'a, T: Real> Memos<'a, T> {
 /// How many analyses share the products of one's operator.
 fn shares(job: &Job, which: crate::analysis::Operator) -> bool {
     job.analyses.iter().filter(|b| b.operator == which && b.part.is_all()).count() > 1
+}
+
+/// The operators of an analysis, made where they are asked for.
+pub(super) struct Operators<'a, T> {
+    pub all: Boxed<'a, T>,
+    pub diagonal: Boxed<'a, T>,
+    pub back: OnceCell<Boxed<'a, T>>,
+    pub forward: OnceCell<Boxed<'a, T>>,
+    pub gram: OnceCell<[Boxed<'a, T>; 2]>,
+    pub other: OnceCell<Boxed<'a, T>>,
+    pub other_back: OnceCell<Boxed<'a, T>>,
+    pub other_forward: OnceCell<Boxed<'a, T>>,
+    pub weights: OnceCell<Boxed<'a, T>>,
+}
+
+impl<'a, T> Operators<'a, T> {
+    /// With the operator itself and its block diagonal.
+    pub fn new(all: Boxed<'a, T>, diagonal: Boxed<'a, T>) -> Self {
+        Self {
+            all,
+            diagonal,
+            back: OnceCell::new(),
+            forward: OnceCell::new(),
+            gram: OnceCell::new(),
+            other: OnceCell::new(),
+            other_back: OnceCell::new(),
+            other_forward: OnceCell::new(),
+            weights: OnceCell::new(),
+        }
+    }
+}
+
+/// What is in a cell; made if nothing is.
+pub(super) fn get_or_make<V>(cell: &OnceCell<V>, make: impl FnOnce() -> Result<V>) -> Result<&V> {
+    if cell.get().is_none() {
+        // Nothing that makes it looks into the cell.
+        let _ = cell.set(make()?);
+    }
+    cell.get().ok_or_else(|| Error::run("a value was not made"))
 }
