@@ -1,8 +1,10 @@
 //! 95 % intervals, which need not be symmetric.
 
-use crate::sampling::ValueError;
 use crate::space::Blank;
 use crate::{Estimate, StopReason};
+
+/// A value and its standard error.
+pub(crate) type ValueError = (f64, f64);
 
 /// Half the width of a normal number's interval of 95 %, in standard errors.
 pub const Z: f64 = 1.959963984540054;

@@ -1,10 +1,10 @@
 //! Sums over eigenvalues by stochastic Lanczos quadrature, deflated by a Nyström approximation.
 
 use crate::error::unless_stopped;
-use crate::interval::Bar;
+use crate::interval::{Bar, ValueError};
 use crate::nystrom::nystrom;
 use crate::quadrature::{Quadrature, Recurrence, Rule, TOGETHER};
-use crate::sampling::{jackknife, within, ValueError};
+use crate::sampling::{jackknife, within};
 use crate::space::{Block, Budget, Small, Space, SKETCHES, TESTS};
 use crate::trace::Sketch;
 use crate::{Estimate, Result, StopReason};

@@ -1,6 +1,7 @@
 //! A marginal with its errors, and the samples that it is the mean of.
 
-use crate::sampling::{jackknife, of, pooled, ValueError};
+use crate::interval::ValueError;
+use crate::sampling::{jackknife, of, pooled};
 use crate::small::eigen;
 use crate::StopReason;
 use kpflow_core::probe::Running;

@@ -1,7 +1,7 @@
 //! Second moments from reverse products alone: every pair of back-propagated probes is a sample.
 
-use crate::interval::Bar;
-use crate::sampling::{jackknife, jackknife_error, sample, widened, ValueError};
+use crate::interval::{Bar, ValueError};
+use crate::sampling::{jackknife, jackknife_error, sample, widened};
 use crate::space::{Budget, Small, Space, TESTS};
 use crate::trace::in_products;
 use crate::{Estimate, Result};

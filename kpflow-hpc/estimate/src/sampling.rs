@@ -1,6 +1,6 @@
 //! How estimates grow: sample after sample, or sketch after larger sketch, until they are good enough; and the jackknife.
 
-use crate::interval::{Bar, Z};
+use crate::interval::{Bar, ValueError, Z};
 use crate::space::{Budget, Space};
 use crate::{Estimate, Result, StopReason};
 use kpflow_core::machine::Tasks;
@@ -8,9 +8,6 @@ use kpflow_core::probe::Running;
 
 /// Fewer samples than this say nothing reliable of their own scatter.
 pub(crate) const MIN_SAMPLES: usize = 10;
-
-/// A value and its standard error.
-pub(crate) type ValueError = (f64, f64);
 
 /// Whether an interval whose wider half is 1.96 of this error is within the relative tolerance: what `rtol` means.
 pub(crate) fn within(rtol: f64, error: f64, size: f64) -> bool {

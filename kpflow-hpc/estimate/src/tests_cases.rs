@@ -94,7 +94,7 @@ fn the_share_of_zeros_is_an_interval_that_holds_it() {
 #[test]
 fn a_density_is_of_what_is_not_zero() {
     let case = Case::chaos();
-    let spectrum = case.with::<f64, _>(Coupling::All, 0, |p| dense(p).unwrap());
+    let spectrum = case.with::<f64, _>(Coupling::All, 0, |p| dense(p, Wanted::Values).unwrap());
     let (n, rank) = (320, case.ntk::<f64, _>(Coupling::All, |a| a.properties().rank_bound));
     let exact = density_of(&spectrum.values, 401, f64::EPSILON, rank);
     let below = |d: &Density, x: f64| {

@@ -54,7 +54,7 @@ fn sums_agree<T: Scalar>(m: usize, dead: usize, tolerance: f64) {
             assert!(near(*x, *y, 10.0 * tolerance), "{x} {y}");
         }
         // The zeros are counted, those of the shape and those of the numbers.
-        let density = density_of(&weights.spectrum(), 101, space.epsilon());
+        let density = density_of(&weights.spectrum(), 101, space.epsilon(), m);
         let zeros = (N - (m - dead).min(N)) as f64 / N as f64;
         assert!((density.zero_mass - zeros).abs() < 1e-12, "{} {zeros}", density.zero_mass);
         let few = weights.eigenvalues(space, m + 3);

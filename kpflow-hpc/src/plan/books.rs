@@ -93,7 +93,7 @@ pub(super) struct Books {
     speed: Speed,
     /// Bytes of products so far.
     kept: f64,
-    rounds: History,
+    rounds: History<(Product, Work)>,
 }
 
 impl Books {
@@ -105,19 +105,7 @@ impl Books {
         speed: Speed,
     ) -> Self {
         let (spent, least) = (Spending::default(), None);
-        Self {
-            spent,
-            least,
-            total,
-            n,
-            trajectories,
-            number,
-            grid,
-            network,
-            speed,
-            kept: 0.0,
-            rounds: History::default(),
-        }
+        Self { spent, least, total, n, trajectories, number, grid, network, speed, kept: 0.0, rounds: History::new() }
     }
 
     /// Takes note that the estimate may stop here.
@@ -261,7 +249,7 @@ impl Books {
 
     /// Takes note of some work of an estimator, whose products are these.
     pub fn spend(&mut self, product: &Product, work: Work) {
-        self.rounds.push(product, work);
+        self.rounds.push((*product, work));
         self.enter(product, work);
     }
 

@@ -1,8 +1,5 @@
 //! Rounds of work that repeat: a budget of a thousand million products is not gone through one by one.
 
-use super::books::Product;
-use kpflow_estimate::Work;
-
 /// Rounds that are looked at: where none repeat within so many, none are looked for any more.
 const MOST: usize = 1024;
 
@@ -10,9 +7,9 @@ const MOST: usize = 1024;
 const FIRST: usize = 64;
 
 /// What an estimate did between two moments at which it could have ended.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Round {
-    works: Vec<(Product, Work)>,
+#[derive(Clone, Debug, PartialEq)]
+struct Round<W> {
+    works: Vec<W>,
     /// Products, and bytes that stayed.
     matvecs: i64,
     bytes: i64,
@@ -20,35 +17,40 @@ struct Round {
 
 /// What several rounds in a row did, over and over.
 #[derive(Debug)]
-pub(super) struct Period {
-    pub works: Vec<(Product, Work)>,
+pub(super) struct Period<W> {
+    pub works: Vec<W>,
     pub matvecs: usize,
     pub bytes: usize,
 }
 
 /// The rounds so far.
-#[derive(Clone, Debug, Default)]
-pub(super) struct History {
-    done: Vec<Round>,
-    now: Vec<(Product, Work)>,
+#[derive(Clone, Debug)]
+pub(super) struct History<W> {
+    done: Vec<Round<W>>,
+    now: Vec<W>,
     /// Products and bytes at the end of the last one.
     last: (i64, i64),
     /// Whether rounds are not looked at any more.
     closed: bool,
 }
 
-impl History {
+impl<W: Copy + PartialEq> History<W> {
+    /// None so far.
+    pub fn new() -> Self {
+        Self { done: Vec::new(), now: Vec::new(), last: (0, 0), closed: false }
+    }
+
     /// Takes note of some work.
-    pub fn push(&mut self, product: &Product, work: Work) {
+    pub fn push(&mut self, work: W) {
         if !self.closed {
-            self.now.push((*product, work));
+            self.now.push(work);
         }
     }
 
     /// Ends a round, after so many products and with so many bytes held. Returns what the last rounds did twice over, if they did.
     ///
     /// **Cost**: asked at powers of two alone, so that all of it is a few comparisons a round.
-    pub fn end(&mut self, matvecs: usize, held: usize) -> Option<Period> {
+    pub fn end(&mut self, matvecs: usize, held: usize) -> Option<Period<W>> {
         if self.closed {
             return None;
         }
@@ -62,7 +64,7 @@ impl History {
         }
         let repeats = |p: &usize| rounds[count - 2 * p..count - p] == rounds[count - p..];
         let period = (1..=count / 2).find(repeats).map(|p| &rounds[count - p..]);
-        let sum = |of: fn(&Round) -> i64| Some(period?.iter().map(of).sum::<i64>());
+        let sum = |of: fn(&Round<W>) -> i64| Some(period?.iter().map(of).sum::<i64>());
         let (matvecs, bytes) = (sum(|r| r.matvecs), sum(|r| r.bytes));
         let works = period.map(|p| p.iter().flat_map(|r| r.works.iter().copied()).collect());
         self.closed = works.is_some() || count >= MOST;
@@ -81,10 +83,10 @@ mod tests {
     #[test]
     fn a_group_of_rounds_is_found_where_it_repeats() {
         for (period, block) in [(1, 8), (32, 8), (5, 3)] {
-            let mut history = History::default();
+            let mut history = History::new();
             let found = (1..=MOST).find_map(|round| {
                 let numbers = (round - 1) % period;
-                history.push(&Product::default(), Work::Sum { numbers });
+                history.push(numbers);
                 history.end(round * block, 100 * (round / period)).map(|p| (round, p))
             });
             let (round, found) = found.unwrap();
@@ -95,9 +97,9 @@ mod tests {
 
     #[test]
     fn what_grows_is_gone_through() {
-        let mut history = History::default();
+        let mut history = History::new();
         for round in 1..=2 * MOST {
-            history.push(&Product::default(), Work::Sum { numbers: round });
+            history.push(round);
             assert!(history.end(round, 0).is_none());
         }
         assert!(history.done.is_empty());

@@ -3,7 +3,8 @@
 use super::xnystrace::{exchangeable, floor, small};
 use super::{factors_of, Sketch};
 use crate::factor::trace;
-use crate::sampling::{grow, pooled, ValueError};
+use crate::interval::ValueError;
+use crate::sampling::{grow, pooled};
 use crate::space::{Budget, Small, Space, SKETCHES};
 use crate::{Error, Estimate, Result};
 use faer::linalg::solvers::Solve;

@@ -2,7 +2,8 @@
 
 use super::{Factors, Sketch};
 use crate::factor::trace;
-use crate::sampling::{grow, jackknife_error, leaving_out, student, ValueError};
+use crate::interval::ValueError;
+use crate::sampling::{grow, jackknife_error, leaving_out, student};
 use crate::small::product;
 use crate::space::{Budget, Small, Space, SKETCHES};
 use crate::whitener::{Core, Pairs};

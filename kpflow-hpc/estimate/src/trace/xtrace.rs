@@ -3,7 +3,8 @@
 use super::range::Range;
 use super::xnystrace::floor;
 use crate::factor::{squares, trace};
-use crate::sampling::{grow, jackknife_error, leaving_out, student, ValueError};
+use crate::interval::ValueError;
+use crate::sampling::{grow, jackknife_error, leaving_out, student};
 use crate::small::product;
 use crate::space::{Budget, Space};
 use crate::{Estimate, Result};
