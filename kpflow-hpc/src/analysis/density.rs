@@ -1,7 +1,9 @@
 //! The spectral density.
 
 use super::outputs::Dimension::Point;
-use super::outputs::{Compared, Degree, Output, HISTORY, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A};
+use super::outputs::{
+    Compared, Degree, Output, HISTORY, INTERVAL, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A,
+};
 use super::shown::{Line, Picture, Row};
 use super::{Context, Found, Named, Operator, View, Way};
 use super::{Facts, History, Quantity};
@@ -56,6 +58,7 @@ pub const LOG_CURVE: Output = Output {
 pub const ZERO_MASS: Output = Output {
     name: "zero_mass",
     error: Some(ZERO_MASS_ERROR.name),
+    interval: Some(ZERO_MASS_INTERVAL.name),
     compared: Compared::Estimate,
     meaning: "The share of eigenvalues that are 0, an atom: 1 − rank bound / n, or what was found at rounding if that is more.",
     ..PLAIN
@@ -64,6 +67,13 @@ pub const ZERO_MASS: Output = Output {
 /// The error of that.
 pub const ZERO_MASS_ERROR: Output =
     Output { name: "zero_mass_error", meaning: "The standard error of zero_mass: how much more it may be.", ..PLAIN };
+
+/// The ends of its interval.
+pub const ZERO_MASS_INTERVAL: Output = Output {
+    name: "zero_mass_interval",
+    meaning: "The ends of the 95 % interval of zero_mass: at least 1 − rank bound / n, at most zero_mass_bound.",
+    ..INTERVAL
+};
 
 /// The width of the Gaussians.
 pub const WIDTH: Output = Output {
@@ -90,6 +100,7 @@ pub const DENSITY: Quantity = Quantity {
         INTERVAL_OF_A,
         ZERO_MASS,
         ZERO_MASS_ERROR,
+        ZERO_MASS_INTERVAL,
         Output {
             name: "zero_mass_bound",
             meaning: "No more than this share can be 0, the sampling error of the bound included.",
@@ -126,9 +137,8 @@ fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let (spectrum, space) = (c.spectrum()?, c.space(View::All)?);
     // All eigenvalues, and their rule.
     let small = Small { flops: 0.0, numbers: 3 * space.len() };
-    let density = space.small(small, |_| {
-        Ok(estimate::density_of(&spectrum.spectrum(), POINTS, space.epsilon(), space.rank()))
-    })?;
+    let density = space
+        .small(small, |_| Ok(estimate::density_of(&spectrum.spectrum(), POINTS, space.epsilon(), space.rank())))?;
     Ok(Found { history: Vec::new(), ..Found::of((spectrum.trace(), "dense")) }.with(curves(density)))
 }
 
@@ -151,6 +161,7 @@ fn curves(density: Density) -> Vec<Named> {
         curve("log10_density", density.log_density),
         number("zero_mass", density.zero_mass),
         number("zero_mass_error", density.zero_mass_error),
+        (ZERO_MASS_INTERVAL.name, vec![2], density.zero_mass_interval.to_vec()),
         number("zero_mass_bound", density.zero_mass_bound),
     ]
 }

@@ -2,7 +2,8 @@
 
 use super::outputs::Dimension::{State, Time, Trajectory, Unit, Vector};
 use super::outputs::{
-    Degree, Output, EFFECTIVE_RANK, EIGENVALUES, INTERVAL_OF_A, MATRIX as ENTRIES, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A,
+    Degree, Output, EFFECTIVE_RANK, EIGENVALUES, INTERVAL_OF_A, MATRIX as ENTRIES, PLAIN, STANDARD_ERROR_OF_A,
+    VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
 use super::{Asked, Context, Found, Operator, Tensor, View, Way};
