@@ -225,7 +225,7 @@ fn same_on_ranks(job: &Job, alone: &Results, name: &str) {
                 results.standard_error(analysis),
                 *error,
                 1e-6,
-                error.max(1e-5 * value.abs()),
+                error.max(1e-4 * value.abs()),
             );
         }
     }

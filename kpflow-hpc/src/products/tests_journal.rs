@@ -56,6 +56,9 @@ impl LinearOperator<f64> for Watched<'_> {
 
 const SHAPE: Shape = Shape::new(3, 1, 20);
 
+/// What a matrix of numbers does not say of itself.
+const SEMIDEFINITE: Properties = Properties { symmetric: true, positive_semidefinite: true, ..Properties::UNKNOWN };
+
 type Estimator = dyn Fn(&Problem<'_, f64, Engine>) -> Result<Vec<f64>>;
 
 /// A symmetric matrix with eigenvalues 1, 1/2, 1/3 … in a basis that no coordinate knows of: a Householder reflection of a diagonal.
@@ -86,7 +89,8 @@ fn run(
         journal.begin("x", again);
         let rows = [Rows { first: 0, total: 3, own: true }; 2];
         let products = Products::new(&op, &engine, Some(&memo), rows);
-        let problem = Problem::of(Box::new(products), &engine, (0, 3), 5, 4, &|_, _, _| ());
+        let problem =
+            Problem::of(Box::new(products), &engine, (0, 3), 5, 4, &|_, _, _| ()).with_properties(SEMIDEFINITE);
         let problem = problem.with_sums(OverRanks::new(&engine, Some(&journal)));
         match estimate(&problem).map_err(|e| Error::from(e).kind) {
             Err(Kind::Halted(Halt::Diverged)) => again = true,
@@ -131,7 +135,7 @@ fn a_memo_changes_no_number() {
     let run = |memo: Option<&Memo<f64>>, f: Estimator<'_>| {
         let rows = [Rows { first: 0, total: 3, own: true }; 2];
         let products = Box::new(Products::new(&op, &engine, memo, rows));
-        f(&Problem::of(products, &engine, (0, 3), 3, 8, &|_, _, _| ())).unwrap()
+        f(&Problem::of(products, &engine, (0, 3), 3, 8, &|_, _, _| ()).with_properties(SEMIDEFINITE)).unwrap()
     };
     let memo = Memo::new(50);
     for (name, estimate) in estimators() {
