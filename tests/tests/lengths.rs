@@ -155,7 +155,9 @@ fn is_of_shorter_trajectories(case: &Case, ranks: usize, precision: &str, tolera
         let entropy: f64 = positive().filter(|v| *v > 0.0).map(|v| -v / trace * (v / trace).ln()).sum();
         for (quantity, expected) in [("log_det", log_det), ("entropy_rank", entropy.exp())] {
             let error = results.standard_error(&format!("{operator}.{quantity}"));
-            assert!((value(quantity) - expected).abs() <= 5.0 * error + 1e-6 * expected, "{}", what(quantity));
+            // What rounding of the products does to a sum over eigenvalues no sample sees.
+            let off = (value(quantity) - expected).abs();
+            assert!(off <= 5.0 * error + tolerance.max(1e-6) * expected, "{}: {off} {error}", what(quantity));
         }
         let error = results.standard_error(&format!("{operator}.density"));
         assert!((value("density") - trace).abs() <= 5.0 * error + tolerance * trace, "{}", what("density"));
