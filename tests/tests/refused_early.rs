@@ -15,7 +15,7 @@ const OF_A_GRU: [Wrong; 12] = [
     ("ntk", "marginal", "axes = [\"trajectory\", \"unit\"]\nunits = [0, 40]", "units names 40"),
     ("ntk", "trace", "window = [4, 11]", "window = [4, 11] goes beyond the 10 steps"),
     ("ntk", "trace", "method = \"dense\"", "the whole matrix"),
-    ("ntk", "matrix", "", "the whole matrix"),
+    ("ntk", "matrix", "method = \"dense\"", "the whole matrix"),
     ("parameter", "eigenpairs", "method = \"dense\"\naverage = false", "the whole matrix"),
     ("ntk", "marginal", "axes = [\"trajectory\", \"time\"]\nwindow = [0, 10]\nunits = [-1]", "units"),
     ("ntk", "learnability", "with = \"../short.h5:/e\"", "an error signal is as the state, [32, 10, 40]"),

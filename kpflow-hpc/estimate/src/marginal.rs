@@ -132,12 +132,13 @@ pub fn marginal<S: Space>(space: &S, budget: &Budget, kept: Kept) -> Result<Marg
     }
     let most = (MOST_NUMBERS / space.len().max(1)).clamp(16, 128);
     let most = most.min(if parts { own } else { space.rank() });
-    let groups = GROUPS.min(budget.max_matvecs);
+    let left = budget.max_matvecs.saturating_sub(space.matvecs());
+    // Of so many samples as the sketch leaves.
+    let groups = GROUPS.min(left - 2 * (left / 3).min(most));
     let _held = space.hold((4 + groups) * d * d);
     let (mut deflation, mut tests) = (Deflation::new(space, parts), Sketch::new(space, TESTS));
     let mut samples = Samples::new(d, Vec::new(), space.epsilon());
     let (mut history, mut stop) = (Vec::new(), StopReason::Budget);
-    let left = budget.max_matvecs.saturating_sub(space.matvecs());
     if parts && own <= left {
         space.perhaps(|| by_units(space, &split))?;
     }
