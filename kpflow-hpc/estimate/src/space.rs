@@ -293,7 +293,7 @@ pub trait Space {
     fn signs(&self, split: &Split, first: usize) -> Vec<f64>;
     /// e_k ⊗ signs for some kept indices k.
     fn structured(&self, split: &Split, signs: &[f64], kept: Range<usize>) -> Self::Block;
-    /// Σ_rest signs[rest] y[k, rest] of every column, `[vector][k]`, of this process's trajectories.
+    /// `Σ_rest signs[rest] y[k, rest]` of every column, `[vector][k]`, of this process's trajectories.
     fn contract_columns(&self, split: &Split, signs: &[f64], y: &Self::Block) -> Vec<f64>;
 
     /// Solves a small problem, whose numbers every process has. Without numbers it gives a blank.

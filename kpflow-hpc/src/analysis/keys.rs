@@ -39,7 +39,7 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// One or two axes of the state.
     Axes,
-    /// FILE[:DATASET].
+    /// `FILE[:DATASET]`.
     File,
     /// [first, end] of the steps.
     Window,
