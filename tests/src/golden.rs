@@ -23,7 +23,7 @@ pub struct Golden {
 impl Golden {
     /// Opens a case.
     pub fn open(name: &str) -> Self {
-        let file = hdf5::File::open(golden(&format!("{name}.h5"))).unwrap();
+        let file = crate::open(golden(&format!("{name}.h5")));
         let text = |a: &str| file.attr(a).ok()?.read_scalar::<VarLenUnicode>().ok().map(|t| t.to_string());
         let options = text("options").map_or(serde_json::Value::Null, |t| serde_json::from_str(&t).unwrap());
         let shape = file.attr("shape").unwrap().read_raw::<i64>().unwrap();

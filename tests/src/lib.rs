@@ -14,7 +14,7 @@ pub use golden::{golden, Golden};
 pub use job::Job;
 pub use program::{command, command_of, example, kpflow, perform, program, root, target, Answer, Background, Done};
 pub use reference::{graph_job, kind_job, reference, GRAPHS, KINDS};
-pub use results::{append, finished, open_rw, Results};
+pub use results::{append, create, finished, open, open_rw, Results};
 
 /// The operators with reference spectra.
 pub const OPERATORS: [&str; 3] = ["ntk", "parameter", "propagator_gram"];

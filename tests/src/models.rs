@@ -19,7 +19,7 @@ pub fn numbers(count: usize, a: f64) -> impl Iterator<Item = f64> {
 /// Writes a dataset of numbers.
 pub fn dataset(path: &Path, name: &str, shape: &[usize], a: f64) {
     let numbers: Vec<f64> = numbers(shape.iter().product(), a).collect();
-    let file = hdf5::File::create(path).unwrap();
+    let file = crate::create(path);
     file.new_dataset::<f64>().shape(shape).create(name).unwrap().write_raw(&numbers).unwrap();
 }
 

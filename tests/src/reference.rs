@@ -55,7 +55,7 @@ fn toml(value: &serde_json::Value) -> String {
 /// A job for one of [`KINDS`], without analyses.
 pub fn kind_job(name: &str) -> Job {
     let path = reference(&format!("data/{name}.h5"));
-    let file = hdf5::File::open(&path).unwrap();
+    let file = crate::open(&path);
     let text = |name: &str| file.attr(name).unwrap().read_scalar::<VarLenUnicode>().unwrap().to_string();
     let weights = reference(&format!("data/{name}.safetensors"));
     let mut lines = format!("[model]\nkind = \"{}\"\nweights = \"{}\"\n", text("kind"), weights.display());

@@ -1,30 +1,44 @@
 //! Result files.
 
 use hdf5::types::VarLenUnicode;
-use hdf5::{File, Group};
+use hdf5::{File, FileBuilder, Group};
 use std::path::Path;
 
-/// Opens a file to change it. A program that another test starts holds, for a moment, the lock of what was open here.
+/// Files here are opened without locks: a program that another test starts holds, until it runs, the locks of all that is open in this process,
+/// and whoever reads the file meanwhile would be told that it is being written.
+fn unlocked() -> FileBuilder {
+    let mut builder = File::with_options();
+    builder.with_fapl(|access| access.file_locking(false));
+    builder
+}
+
+#[track_caller]
+fn here(file: hdf5::Result<File>, path: &Path) -> File {
+    file.unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Makes an HDF5 file.
+#[track_caller]
+pub fn create(path: impl AsRef<Path>) -> File {
+    here(unlocked().create(&path), path.as_ref())
+}
+
+/// Opens an HDF5 file to read it.
+#[track_caller]
+pub fn open(path: impl AsRef<Path>) -> File {
+    here(unlocked().open(&path), path.as_ref())
+}
+
+/// Opens an HDF5 file to change it.
 #[track_caller]
 pub fn open_rw(path: impl AsRef<Path>) -> File {
-    patiently(|| File::open_rw(path.as_ref()))
+    here(unlocked().open_rw(&path), path.as_ref())
 }
 
-/// Opens a file to add to it, or makes it; as patient as [`open_rw`].
+/// Opens an HDF5 file to add to it, or makes it.
 #[track_caller]
 pub fn append(path: impl AsRef<Path>) -> File {
-    patiently(|| File::append(path.as_ref()))
-}
-
-#[track_caller]
-fn patiently(open: impl Fn() -> hdf5::Result<File>) -> File {
-    for _ in 0..100 {
-        if let Ok(file) = open() {
-            return file;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    open().unwrap()
+    here(unlocked().append(&path), path.as_ref())
 }
 
 /// An open result file.
@@ -43,7 +57,7 @@ impl Results {
     /// Opens a result file.
     #[track_caller]
     pub fn open(path: &Path) -> Self {
-        Self(File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+        Self(open(path))
     }
 
     /// An attribute of the file.

@@ -139,7 +139,7 @@ fn change(path: &Path, how: &str) {
             std::fs::write(path, npy(&shape, kind, *rest == ["fortran"], &doubles(&data))).unwrap();
         }
         ["hdf5", sets @ ..] => {
-            let file = hdf5::File::create(path).unwrap();
+            let file = kpflow_tests::create(path);
             for set in sets {
                 let (name, shape) = set.split_once('=').unwrap();
                 match shape {
@@ -154,7 +154,7 @@ fn change(path: &Path, how: &str) {
                 }
             }
         }
-        ["foreign"] => hdf5::File::create(path).map(|f| f.create_group("mine").map(drop)).unwrap().unwrap(),
+        ["foreign"] => kpflow_tests::create(path).create_group("mine").map(drop).unwrap(),
         // The results of a good run of this job, with one line replaced.
         ["results", ..] => {
             let job = path.with_file_name("other.toml");

@@ -25,12 +25,12 @@ fn fails(job: &Job, ranks: &[usize], words: &[&str]) {
 
 /// The first H columns of a state [B, T, N], or all of them: what the layer gives to what follows.
 fn outputs(path: &Path, name: &str, hidden: Option<usize>, precision: f64) {
-    let state = hdf5::File::open(golden(&format!("{name}.h5"))).unwrap().dataset("state").unwrap();
+    let state = kpflow_tests::open(golden(&format!("{name}.h5"))).dataset("state").unwrap();
     let state = state.read_dyn::<f64>().unwrap();
     let n = hidden.unwrap_or(state.shape()[2]);
     let mut output = state.slice_axis(ndarray::Axis(2), (0..n).into()).to_owned();
     output.mapv_inplace(|x| (x / precision).round() * precision);
-    hdf5::File::create(path).unwrap().new_dataset_builder().with_data(&output).create("outputs").unwrap();
+    kpflow_tests::create(path).new_dataset_builder().with_data(&output).create("outputs").unwrap();
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn records_belong_to_weights_and_inputs() {
         }
         !sum
     };
-    let inputs = hdf5::File::open(golden("gru.h5")).unwrap().dataset("inputs").unwrap().read_raw::<f64>().unwrap();
+    let inputs = kpflow_tests::open(golden("gru.h5")).dataset("inputs").unwrap().read_raw::<f64>().unwrap();
     let of_one = crc(&inputs.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
     record("inputs_crc32", crc(&of_one.to_le_bytes()).into());
     record("weights_crc32", crc(&std::fs::read(golden("gru.safetensors")).unwrap()).into());

@@ -257,7 +257,7 @@ fn files_of_one_name() {
 fn files_that_lead_in_circles() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("circles.h5");
-    let file = hdf5::File::create(&path).unwrap();
+    let file = kpflow_tests::create(&path);
     file.create_group("a").unwrap().new_dataset::<f64>().shape([2, 3, 4]).create("x").unwrap();
     (0..9).for_each(|i| file.link_hard("/", &format!("a/round{i}")).unwrap());
     file.close().unwrap();

@@ -10,7 +10,7 @@ fn tokens_too_large() {
         let job = Job::new(format!(
             "[model]\nkind = \"gpt2\"\nheads = 3\nweights = {gpt2:?}\n[data]\ninputs = \"changed.h5:/inputs\"\n"
         ));
-        let file = hdf5::File::create(job.path("changed.h5")).unwrap();
+        let file = kpflow_tests::create(job.path("changed.h5"));
         file.new_dataset_builder().with_data(&ndarray::Array2::from_elem((2, 5), x)).create("inputs").unwrap();
         file.close().unwrap();
         job.analysis("t", "ntk", "trace", "")
@@ -27,7 +27,7 @@ fn no_closed_form_and_more_ranks_than_trajectories() {
     let stacked = reference("data/gru_stacked.safetensors");
     let job =
         Job::new(format!("[model]\nkind = \"gru\"\nweights = {stacked:?}\n[data]\ninputs = \"one.h5:/inputs\"\n"));
-    let file = hdf5::File::create(job.path("one.h5")).unwrap();
+    let file = kpflow_tests::create(job.path("one.h5"));
     file.new_dataset_builder().with_data(&ndarray::Array3::from_elem((1, 4, 3), 0.5)).create("inputs").unwrap();
     file.close().unwrap();
     let job = job.analysis("t", "ntk", "trace", "method = \"exact\"");

@@ -9,7 +9,7 @@ fn job(golden: &Golden) -> Job {
     let n: usize = golden.shape.iter().product();
     let mut job = Job::new(golden.tables());
     let signal = job.path("signal.h5");
-    let file = hdf5::File::create(&signal).unwrap();
+    let file = kpflow_tests::create(&signal);
     let e = ndarray::ArrayD::from_shape_vec(golden.shape.to_vec(), golden.read("probe")[..n].to_vec()).unwrap();
     file.new_dataset_builder().with_data(&e).create("e").unwrap();
     file.close().unwrap();

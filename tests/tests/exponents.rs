@@ -31,7 +31,7 @@ fn net(model: &str, tensors: &[(&str, &[usize], Vec<f64>)], inputs: [usize; 3], 
     let weights = directory.path().join("w.safetensors");
     std::fs::write(&weights, safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap()).unwrap();
     let data = directory.path().join("x.h5");
-    let file = hdf5::File::create(&data).unwrap();
+    let file = kpflow_tests::create(&data);
     file.new_dataset::<f64>().shape(inputs).create("x").unwrap().write_raw(x).unwrap();
     let text = format!("[model]\n{model}\nweights = {weights:?}\n[data]\ninputs = \"{}:/x\"\n", data.display());
     Net { directory, text }

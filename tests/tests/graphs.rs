@@ -104,7 +104,7 @@ fn tokens_beyond_the_table_are_refused() {
     let write = |token: f64| {
         let mut tokens = ndarray::Array2::from_shape_fn((3, 5), |(b, t)| ((3 * b + t) % 11) as f64);
         tokens[[2, 1]] = token;
-        let file = hdf5::File::create(job.path("tokens.h5")).unwrap();
+        let file = kpflow_tests::create(job.path("tokens.h5"));
         file.new_dataset_builder().with_data(&tokens).create("inputs").unwrap();
         file.close().unwrap();
     };

@@ -7,7 +7,7 @@ fn job() -> Job {
     let case = Golden::open("gru");
     let n: usize = case.shape.iter().product();
     let job = Job::new(case.tables());
-    let file = hdf5::File::create(job.path("e.h5")).unwrap();
+    let file = kpflow_tests::create(job.path("e.h5"));
     let e = ndarray::ArrayD::from_shape_vec(case.shape.to_vec(), case.read("probe")[..n].to_vec()).unwrap();
     file.new_dataset_builder().with_data(&e).create("e").unwrap();
     file.close().unwrap();

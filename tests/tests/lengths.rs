@@ -20,7 +20,7 @@ struct Case {
 
 impl Case {
     fn open(name: &'static str) -> Self {
-        let file = hdf5::File::open(reference(&format!("data/{name}.h5"))).unwrap();
+        let file = kpflow_tests::open(reference(&format!("data/{name}.h5")));
         let shape: Vec<i64> = file.attr("shape").unwrap().read_raw().unwrap();
         let lengths: Vec<i64> = file.dataset("lengths").unwrap().read_raw().unwrap();
         let lengths = lengths.into_iter().map(|l| l as usize).collect();
@@ -49,9 +49,9 @@ impl Case {
     fn alone(&self, b: usize) -> Job {
         let job = kind_job(self.name);
         let text = std::fs::read_to_string(job.write()).unwrap();
-        let from = hdf5::File::open(reference(&format!("data/{}.h5", self.name))).unwrap();
+        let from = kpflow_tests::open(reference(&format!("data/{}.h5", self.name)));
         let cut = Job::new("");
-        let to = hdf5::File::create(cut.path("x.h5")).unwrap();
+        let to = kpflow_tests::create(cut.path("x.h5"));
         for name in ["inputs", "initial_state"].into_iter().filter(|n| from.link_exists(n)) {
             let set = from.dataset(name).unwrap();
             let (shape, all) = (set.shape(), set.read_raw::<f64>().unwrap());
@@ -101,7 +101,7 @@ fn all_of(name: &str, precision: &str) -> Job {
 }
 
 fn state(results: &Path) -> Vec<f64> {
-    hdf5::File::open(results).unwrap().dataset("state/values").unwrap().read_raw().unwrap()
+    kpflow_tests::open(results).dataset("state/values").unwrap().read_raw().unwrap()
 }
 
 /// The diagonal blocks of the whole matrix are those of each trajectory by itself, and what is behind an end is zero; every other quantity is the matrix's.
@@ -111,7 +111,7 @@ fn is_of_shorter_trajectories(case: &Case, ranks: usize, precision: &str, tolera
     let (size, per, n) = (case.size(), case.per(), case.numbers() as f64);
     let z = state(&job.path("results.h5"));
     assert!((0..size).all(|i| !case.is_behind(i) || z[i] == 0.0));
-    let file = hdf5::File::open(job.path("results.h5")).unwrap();
+    let file = kpflow_tests::open(job.path("results.h5"));
     let kept: Vec<i64> = file.dataset("state/lengths").unwrap().read_raw().unwrap();
     assert_eq!(kept, case.lengths.iter().map(|&l| l as i64).collect::<Vec<_>>());
     let alone: Vec<Results> = (0..if precision == "f64" { case.lengths.len() } else { 0 })
@@ -220,12 +220,12 @@ fn closed_forms_signals_and_exponents() {
         }
         job = job.analysis("k", "parameter", "frobenius", "method = \"exact\"");
         let probe = format!("with = \"{}\"\nmethod = \"dense\"", job.path("e.h5").display());
-        let file = hdf5::File::open(reference(&format!("data/{name}.h5"))).unwrap();
+        let file = kpflow_tests::open(reference(&format!("data/{name}.h5")));
         let signal: Vec<f64> = file.dataset("probe").unwrap().read_raw().unwrap();
         let signal = signal[..case.size()].to_vec();
         let shape = vec![case.lengths.len(), case.steps, case.units];
         let array = ndarray::ArrayD::from_shape_vec(shape, signal.clone()).unwrap();
-        let to = hdf5::File::create(job.path("e.h5")).unwrap();
+        let to = kpflow_tests::create(job.path("e.h5"));
         to.new_dataset_builder().with_data(&array).create("e").unwrap();
         drop(to);
         job = job.analysis("learn", "ntk", "learnability", &format!("{probe}\ncount = 3"));
@@ -277,7 +277,7 @@ fn trials_of_a_task_library() {
     let warning = "inputs of 6 of 6 trajectories end in identical rows (from step 25 on at the earliest): if this is padding, give [data] lengths";
     let told = padded.attempt(1);
     assert_eq!(told.stderr.matches(warning).count(), 1, "{}", told.stderr);
-    let file_of = hdf5::File::open(padded.path("results.h5")).unwrap();
+    let file_of = kpflow_tests::open(padded.path("results.h5"));
     assert!(file_of.attr("warnings").is_ok());
     let masked = job(&format!("mask = \"{}:/mask\"", file("h5")));
     let done = masked.attempt(1);

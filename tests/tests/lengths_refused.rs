@@ -86,14 +86,14 @@ fn ragged_data_is_named() {
     let padded = "pad the trials with zeros to one array [B, T, n_in] and give each one's steps as [data] lengths";
     let lists = job("x.h5");
     {
-        let file = hdf5::File::create(lists.path("x.h5")).unwrap();
+        let file = kpflow_tests::create(lists.path("x.h5"));
         let trials: Vec<VarLenArray<f32>> = (1..4).map(|n| VarLenArray::from_slice(&vec![0.5; 3 * n])).collect();
         file.new_dataset_builder().with_data(&trials).create("inputs").unwrap();
     }
     lists.refused_on(&[1, 2], &["x.h5: dataset /inputs is of rows of different length (ragged)", padded]);
     let group = job("x.h5:/trials");
     {
-        let file = hdf5::File::create(group.path("x.h5")).unwrap();
+        let file = kpflow_tests::create(group.path("x.h5"));
         let trials = file.create_group("trials").unwrap();
         for steps in 2..5 {
             let data = ndarray::Array2::<f64>::zeros((steps, 3));
@@ -108,7 +108,7 @@ fn ragged_data_is_named() {
     root.refused_on(&[1], &["its root is a group of 3 datasets of different length", padded]);
     let alike = job("x.h5:/trials");
     {
-        let file = hdf5::File::create(alike.path("x.h5")).unwrap();
+        let file = kpflow_tests::create(alike.path("x.h5"));
         let trials = file.create_group("trials").unwrap();
         for i in 0..3 {
             let data = ndarray::Array2::<f64>::zeros((4, 3));

@@ -101,7 +101,7 @@ fn what_it_is_not_for_is_refused() {
 fn write_rows(path: &Path, shape: &[usize], all: &[f64], range: std::ops::Range<usize>) {
     let per: usize = shape[1..].iter().product();
     let shape: Vec<usize> = std::iter::once(range.len()).chain(shape[1..].iter().copied()).collect();
-    let file = hdf5::File::create(path).unwrap();
+    let file = kpflow_tests::create(path);
     let set = file.new_dataset::<f64>().shape(shape).create("inputs").unwrap();
     set.write_raw(&all[range.start * per..range.end * per]).unwrap();
 }
@@ -115,8 +115,7 @@ fn between_two_sets_of_inputs() {
         let golden = Golden::open(name);
         let all = golden.read("inputs");
         let [b, ..] = golden.shape;
-        let shape =
-            hdf5::File::open(kpflow_tests::golden(&format!("{name}.h5"))).unwrap().dataset("inputs").unwrap().shape();
+        let shape = kpflow_tests::open(kpflow_tests::golden(&format!("{name}.h5"))).dataset("inputs").unwrap().shape();
         let tables = golden.tables();
         let (model, _) = tables.split_once("[data]").unwrap();
         // Two ranks do not share those of x evenly.
@@ -179,7 +178,7 @@ fn many_rows() {
         let mut units = vec![0.0; places.len() * n];
         places.iter().enumerate().for_each(|(v, i)| units[v * n + i] = 1.0);
         let shape = (places.len(), inputs, 1, outputs);
-        let file = hdf5::File::create(job.path("e.h5")).unwrap();
+        let file = kpflow_tests::create(job.path("e.h5"));
         file.new_dataset::<f64>().shape(shape).create("e").unwrap().write_raw(&units).unwrap();
         drop(file);
         let job = job.analysis("a", "ntk", "matrix", "").analysis("product", "ntk", "apply", "with = \"e.h5:/e\"");

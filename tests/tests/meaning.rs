@@ -34,7 +34,7 @@ impl Case {
         let bytes: Vec<u8> =
             (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
         std::fs::write(job.path("model.onnx"), bytes).unwrap();
-        let file = hdf5::File::create(job.path("inputs.h5")).unwrap();
+        let file = kpflow_tests::create(job.path("inputs.h5"));
         for (name, input) in inputs {
             let shape: Vec<usize> = Self::numbers(&input["shape"]).iter().map(|&d| d as usize).collect();
             let data = ndarray::ArrayD::from_shape_vec(shape, Self::numbers(&input["data"])).unwrap();

@@ -155,12 +155,12 @@ fn what_no_number_holds_is_said_and_never_that_precision_would_help() {
     // Inputs of the golden network times a power of ten.
     let scaled = |scale: f64, precision: &str, quantity: &str, rest: &str| {
         let directory = tempfile::tempdir().unwrap().keep();
-        let from = hdf5::File::open(golden("rnn_relu_h0.h5")).unwrap();
+        let from = kpflow_tests::open(golden("rnn_relu_h0.h5"));
         let (x, w) = (from.dataset("inputs").unwrap(), golden("rnn_relu_h0.safetensors"));
         let shape = x.shape();
         let file = directory.join("x.h5");
         let numbers: Vec<f64> = x.read_raw::<f64>().unwrap().iter().map(|x| x * scale).collect();
-        let to = hdf5::File::create(&file).unwrap();
+        let to = kpflow_tests::create(&file);
         to.new_dataset::<f64>().shape(shape).create("x").unwrap().write_raw(&numbers).unwrap();
         drop(to);
         Job::new(format!(

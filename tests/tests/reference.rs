@@ -39,7 +39,7 @@ fn graphs_agree_with_torch() {
 fn graphs_in_single_precision() {
     for name in GRAPHS {
         let matrix = graph_job(name, "", "f32").analysis("m", "ntk", "matrix", "").run(1).read("m", "matrix");
-        let file = hdf5::File::open(reference(&format!("onnx/{name}.h5"))).unwrap();
+        let file = kpflow_tests::open(reference(&format!("onnx/{name}.h5")));
         let read = |name: &str| file.dataset(name).unwrap().read_raw::<f64>().unwrap();
         let (probes, images) = (read("probe"), read("reference/ntk/apply"));
         let n = probes.len() / 3;

@@ -114,7 +114,7 @@ fn a_run_does_not_replace_what_it_reads() {
     let first = Job::new(Golden::open("gru").tables()).line("[output]\nstate = true").analysis("t", "ntk", "trace", "");
     first.run(1);
     let r = first.path("results.h5");
-    let n = hdf5::File::open(&r).unwrap().attr("shape").unwrap().read_raw::<i64>().unwrap()[2] as usize;
+    let n = kpflow_tests::open(&r).attr("shape").unwrap().read_raw::<i64>().unwrap()[2] as usize;
     let weights = first.path("w2.safetensors");
     let zeros = vec![0u8; 8 * n * n];
     let view = |len: usize| {

@@ -41,7 +41,7 @@ impl Place {
     }
 
     fn value(&self, file: &str, name: &str) -> f64 {
-        let file = hdf5::File::open(self.path(file)).unwrap();
+        let file = kpflow_tests::open(self.path(file));
         file.dataset(&format!("analysis/{name}/value")).unwrap().read_scalar().unwrap()
     }
 
@@ -100,7 +100,7 @@ fn a_comment_the_order_and_a_new_analysis_are_no_other_job() {
     place.job(&format!("{TRACE}{RANK}"));
     place.run(&[]).success();
     let seconds = |name: &str| -> f64 {
-        let file = hdf5::File::open(place.path("r.h5")).unwrap();
+        let file = kpflow_tests::open(place.path("r.h5"));
         file.group(&format!("analysis/{name}")).unwrap().attr("seconds").unwrap().read_scalar().unwrap()
     };
     let before = [seconds("t"), seconds("rank")];
@@ -164,7 +164,7 @@ fn inputs_and_the_initial_state_count() {
     }
     place.refused(&["t (other inputs)"]);
     place.run(&["--redo"]).success();
-    let shape = hdf5::File::open(place.path("r.h5")).unwrap().attr("shape").unwrap().read_raw::<i64>().unwrap();
+    let shape = kpflow_tests::open(place.path("r.h5")).attr("shape").unwrap().read_raw::<i64>().unwrap();
     {
         let file = open_rw(place.path("x.h5"));
         let zeros = ndarray::Array2::<f64>::from_elem((shape[0] as usize, shape[2] as usize), 0.1);
@@ -186,7 +186,7 @@ fn files_that_analyses_are_made_with_count() {
     let learn = "[[analysis]]\nname = \"l\"\nquantity = \"learnability\"\nwith = \"x.h5:/e\"\n";
     place.job(TRACE);
     place.run(&[]).success();
-    let shape = hdf5::File::open(place.path("r.h5")).unwrap().attr("shape").unwrap().read_raw::<i64>().unwrap();
+    let shape = kpflow_tests::open(place.path("r.h5")).attr("shape").unwrap().read_raw::<i64>().unwrap();
     let signal = |at: f64| {
         let file = open_rw(place.path("x.h5"));
         let shape: Vec<usize> = shape.iter().map(|&n| n as usize).collect();

@@ -85,7 +85,7 @@ fn tensors(path: &Path) -> Tensors {
 }
 
 fn dataset(case: &str, name: &str) -> Vec<f64> {
-    hdf5::File::open(data(case)).unwrap().dataset(name).unwrap().read_raw().unwrap()
+    kpflow_tests::open(data(case)).dataset(name).unwrap().read_raw().unwrap()
 }
 
 #[track_caller]
@@ -126,7 +126,7 @@ fn gradients_equal_torch() {
 fn trainings_equal_torch_on_any_number_of_ranks() {
     for (i, (case, model)) in KINDS.into_iter().enumerate() {
         for optimizer in ["adam", "sgd"] {
-            let group = hdf5::File::open(data(case)).unwrap().group(optimizer).unwrap();
+            let group = kpflow_tests::open(data(case)).group(optimizer).unwrap();
             let clip: f64 = group.attr("clip").unwrap().read_scalar().unwrap();
             let rest = match optimizer {
                 "adam" => format!("learning_rate = 0.02\nclip = {clip}"),

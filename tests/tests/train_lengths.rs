@@ -15,7 +15,7 @@ fn padded(width: usize, seed: usize, behind: f64) -> Vec<f64> {
 }
 
 fn write_data(path: &Path, behind: f64) {
-    let file = hdf5::File::create(path).unwrap();
+    let file = kpflow_tests::create(path);
     let put = |name: &str, shape: &[usize], data: Vec<f64>| {
         let data = ndarray::ArrayD::from_shape_vec(shape.to_vec(), data).unwrap();
         file.new_dataset_builder().with_data(&data).create(name).unwrap();

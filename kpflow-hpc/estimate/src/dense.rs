@@ -79,14 +79,7 @@ fn form<S: Space>(space: &S, len: usize, wanted: Wanted, of_factor: bool) -> Res
         space.tell(f64::NAN, f64::NAN);
     }
     let a = if of_factor { rows } else { space.gather_rows(rows) };
-    // What the values, and the vectors in rows, take beside the matrix.
-    let small = match wanted {
-        Wanted::Sums => Small::default(),
-        Wanted::Values => Small::of(m, 4.0 / 3.0, 2),
-        Wanted::Vectors => Small::of(m, 4.0, 5),
-    };
-    let numbers = if wanted == Wanted::Sums { 0 } else { small.numbers + 80 * m };
-    let (sums, values, vectors) = space.small(Small { numbers, ..small }, |machine| {
+    let (sums, values, vectors) = space.small(DenseSpectrum::small(m, wanted), |machine| {
         if a.iter().any(|x| !x.is_finite()) {
             return Err(Error::OutOfRange { epsilon: space.epsilon() });
         }
@@ -107,6 +100,15 @@ fn form<S: Space>(space: &S, len: usize, wanted: Wanted, of_factor: bool) -> Res
     Ok(DenseSpectrum { matrix: a, places, trace, frobenius, values, vectors, rounding, of_factor, len })
 }
 
+/// A matrix of the numbers at some places among `size`, row-major: rows and columns of zeros elsewhere.
+pub fn spread(matrix: &[f64], places: &[usize], size: usize) -> Vec<f64> {
+    let mut whole = vec![0.0; size * size];
+    for (row, i) in matrix.chunks(places.len().max(1)).zip(places) {
+        row.iter().zip(places).for_each(|(x, j)| whole[i * size + j] = *x);
+    }
+    whole
+}
+
 impl DenseSpectrum {
     /// Rows of the matrix.
     fn rows(&self) -> usize {
@@ -120,17 +122,21 @@ impl DenseSpectrum {
             Wanted::Vectors => 2 * m * m + 2 * m,
         }
     }
+    /// What is taken beside a matrix of m rows to find so much of it: the values, and the vectors in rows.
+    pub fn small(m: usize, wanted: Wanted) -> Small {
+        let small = match wanted {
+            Wanted::Sums => return Small::default(),
+            Wanted::Values => Small::of(m, 4.0 / 3.0, 2),
+            Wanted::Vectors => Small::of(m, 4.0, 5),
+        };
+        Small { numbers: small.numbers + 80 * m, ..small }
+    }
     /// The matrix among whole vectors of `size` numbers: rows and columns of zeros where trajectories have none.
     pub fn whole(&self, size: usize) -> Vec<f64> {
-        let n = self.rows();
-        if size == n {
-            return self.matrix.clone();
+        match size == self.rows() {
+            true => self.matrix.clone(),
+            false => spread(&self.matrix, &self.places, size),
         }
-        let mut whole = vec![0.0; size * size];
-        for (row, i) in self.matrix.chunks(n.max(1)).zip(&self.places) {
-            row.iter().zip(&self.places).for_each(|(x, j)| whole[i * size + j] = *x);
-        }
-        whole
     }
     /// All n eigenvalues of A, the zeros counted, largest first; of F Fᵀ with n below the numbers that F reads, those of the n that are.
     pub fn spectrum(&self) -> Vec<f64> {

@@ -1,5 +1,6 @@
 //! The spectral density by stochastic Lanczos quadrature, with the atom at 0 of an operator of low rank.
 
+use crate::interval::Z;
 use crate::quadrature::{Quadrature, Recurrence, Rule, TOGETHER};
 use crate::sampling::mean;
 use crate::space::{Budget, Small, Space};
@@ -7,8 +8,6 @@ use crate::{Estimate, Result, StopReason};
 
 /// Steps of a recurrence, at most.
 const STEPS: usize = 60;
-/// Half the width of an interval of 95 %, in standard errors.
-const Z: f64 = 1.959963984540054;
 
 /// A spectral density.
 #[derive(Clone, Debug, Default)]

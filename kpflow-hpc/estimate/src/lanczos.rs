@@ -6,7 +6,7 @@ use crate::nystrom::nystrom;
 use crate::quadrature::{Quadrature, Recurrence, Rule, TOGETHER};
 use crate::sampling::{jackknife, within};
 use crate::space::{Block, Budget, Small, Space, SKETCHES, TESTS};
-use crate::trace::Sketch;
+use crate::trace::{most_probes, Sketch};
 use crate::{Estimate, Result, StopReason};
 
 /// Steps of a recurrence, at most: probes are worth more.
@@ -15,8 +15,6 @@ const STEPS: usize = 30;
 const FIRST: usize = 100;
 /// Below so many products there is no sketch.
 const LEAST: usize = 24;
-/// Numbers that the vectors of a sketch may have on all processes together.
-const MOST_NUMBERS: usize = 1 << 27;
 /// Probes beyond the rank that make a sketch know all there is.
 const OVERSAMPLING: usize = 10;
 
@@ -32,7 +30,7 @@ struct Plan {
 impl Plan {
     /// The steps of a recurrence are `length` times what probes of as many steps would be.
     fn new(products: usize, n: usize, rank: usize, length: f64) -> Self {
-        let most = (MOST_NUMBERS / n.max(1)).clamp(32, 512);
+        let most = most_probes(n, [32, 512]);
         let all = (rank + OVERSAMPLING).min(n);
         let sketch = match products {
             // What is left looks whether that is all.

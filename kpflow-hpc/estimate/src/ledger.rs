@@ -119,7 +119,9 @@ impl<'a> Space for Ledger<'_, 'a> {
         if !self.quiet.get() {
             let Rounds { matvecs, bytes } = self.costs.skip(self.matvecs.get(), budget.max_matvecs, self.account.now());
             self.matvecs.set(self.matvecs.get() + matvecs);
-            self.skipped.borrow_mut().push(self.account.hold(bytes));
+            if bytes > 0 {
+                self.skipped.borrow_mut().push(self.account.hold(bytes));
+            }
         }
         false
     }

@@ -71,7 +71,9 @@ pub use account::{Account, Costs, Held, Outline, Rounds, Sizes, Work};
 pub use alignment::alignment;
 pub use block_krylov::block_krylov;
 pub use blocks::{blocks, dense_blocks, Blocks};
-pub use dense::{alignment_of_factors, dense, dense_of_factor, require_dense, DenseSpectrum, Wanted, DENSE_LIMIT};
+pub use dense::{
+    alignment_of_factors, dense, dense_of_factor, require_dense, spread, DenseSpectrum, Wanted, DENSE_LIMIT,
+};
 pub use density::{density, density_of, Density};
 pub use diagonal::{diagonal, diagonal_of, Diagonal};
 pub use effective_rank::{effective_rank, effective_rank_sampled, stable_rank};
@@ -88,7 +90,7 @@ pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
 pub use problem::Problem;
 pub use product::{Applied, Function, Product, Sums};
 pub use singular_triplets::{singular_triplets, Triplets};
-pub use small::{eigen as symmetric_eigen, make_ready, Decompose};
+pub use small::{eigen as symmetric_eigen, eigenvalues as symmetric_eigenvalues, make_ready, Decompose};
 pub use space::{Blank, Block, Budget, Extent, Family, Small, Space, SKETCHES, TESTS};
 pub use split::{Kept, Split};
 pub use tall::Tall;

@@ -5,14 +5,12 @@ use crate::marginal_samples::{exact, Marginal, Samples, GROUPS};
 use crate::sampling::{within, MIN_SAMPLES};
 use crate::space::{Block, Budget, Small, Space, SKETCHES, TESTS};
 use crate::split::{Kept, Split};
-use crate::trace::{Range, Sketch};
+use crate::trace::{most_probes, Range, Sketch};
 use crate::{Error, Result, StopReason};
 use kpflow_core::Shape;
 
 /// The largest marginal.
 pub const MARGINAL_LIMIT: usize = 1024;
-/// Numbers that the probes of a sketch may have on all processes together.
-const MOST_NUMBERS: usize = 1 << 27;
 /// Samples of d products that show whether structure is all there is.
 const TRIALS: usize = 3;
 
@@ -130,8 +128,7 @@ pub fn marginal<S: Space>(space: &S, budget: &Budget, kept: Kept) -> Result<Marg
             return Ok(found);
         }
     }
-    let most = (MOST_NUMBERS / space.len().max(1)).clamp(16, 128);
-    let most = most.min(if parts { own } else { space.rank() });
+    let most = most_probes(space.len(), [16, 128]).min(if parts { own } else { space.rank() });
     let left = budget.max_matvecs.saturating_sub(space.matvecs());
     // Of so many samples as the sketch leaves.
     let groups = GROUPS.min(left - 2 * (left / 3).min(most));

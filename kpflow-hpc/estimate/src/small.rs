@@ -43,7 +43,9 @@ pub(crate) fn decompose(machine: &impl Decompose, a: &[f64], n: usize, vectors: 
         return (values, copy);
     }
     drop(copy);
-    let matrix = Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]));
+    // What the library was given it may have spoilt.
+    let copy = symmetric();
+    let matrix = MatView::from_row_major_slice(&copy, n, n);
     const FINITE: &str = "the eigenvalues of a finite symmetric matrix";
     if !vectors {
         let mut values = matrix.self_adjoint_eigenvalues(faer::Side::Lower).expect(FINITE);
@@ -55,6 +57,11 @@ pub(crate) fn decompose(machine: &impl Decompose, a: &[f64], n: usize, vectors: 
     let values = (0..n).rev().map(|i| s[i]).collect();
     let vectors = (0..n).rev().flat_map(|i| (0..n).map(move |j| u[(j, i)])).collect();
     (values, vectors)
+}
+
+/// The eigenvalues of a symmetric row-major n × n matrix, largest first, by what this machine has for it.
+pub fn eigenvalues(machine: &impl Decompose, a: &[f64], n: usize) -> Vec<f64> {
+    decompose(machine, a, n, false).0
 }
 
 /// Has this thread make the buffers that it keeps for small matrices: what is allocated from here on is an estimate's own.

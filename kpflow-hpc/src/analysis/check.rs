@@ -1,6 +1,6 @@
 //! What is refused before anything is computed.
 
-use super::{Asked, Factor, Facts, Operator, Part, Quantity};
+use super::{Asked, Facts, Operator, Part, Quantity};
 use crate::closed::{require_closed, require_recurrence, Closed};
 use crate::engine::Real;
 use crate::error::Result;
@@ -39,7 +39,7 @@ pub fn check<T: Real>(
     let offer = super::offers(quantity).into_iter().find(|offer| offer.name == method);
     let Some(offer) = offer else { return Ok(()) };
     if let Some(reads) = offer.reads.filter(|_| method == super::DENSE) {
-        let from_weights = !reads.entries && asked.whole && asked.operator.about().factor == Some(Factor::Weights);
+        let from_weights = !reads.entries && asked.whole && asked.operator.from_weights();
         let other = if from_weights { lin.graph().parameters() } else { usize::MAX };
         require_dense(facts.numbers.min(other))?;
     }

@@ -1,6 +1,6 @@
 //! What an analysis works with: spaces, closed forms, error signals. A run has them with numbers, a plan without.
 
-use super::{Asked, Factor, Facts, Found, Operator, Reads, Side};
+use super::{Asked, Facts, Found, Operator, Reads, Side};
 use crate::closed::{Closed, Rows};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Block, Budget, DenseSpectrum, Estimate, Space, Wanted, DENSE_LIMIT};
@@ -40,8 +40,8 @@ pub enum View {
 }
 
 impl View {
-    /// How many there are.
-    pub const COUNT: usize = 14;
+    /// How many there are: the last one is named here.
+    pub const COUNT: usize = Self::Weights as usize + 1;
 }
 
 /// A closed form.
@@ -117,9 +117,7 @@ pub trait Context: Sized {
         let asked = self.asked();
         Ok(match side {
             Side::State => Some(self.space(View::Diagonal)?.len()),
-            Side::Weights if asked.whole && asked.operator.about().factor == Some(Factor::Weights) => {
-                Some(self.space(View::Weights)?.len())
-            }
+            Side::Weights if asked.whole && asked.operator.from_weights() => Some(self.space(View::Weights)?.len()),
             Side::Weights => None,
         })
     }

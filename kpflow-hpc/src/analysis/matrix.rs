@@ -7,10 +7,12 @@ use super::outputs::{
 };
 use super::shown::{Line, Picture, Row};
 use super::{Asked, Context, Found, Operator, Tensor, View, Way};
-use super::{Facts, History, Quantity};
-use crate::closed::{Rows, MATRIX_LIMIT};
+use super::{Facts, History, Part, Quantity};
+use crate::closed::{ExactMatrix, Rows, MATRIX_LIMIT};
+use crate::engine::Real;
 use crate::error::{Error, Result};
-use kpflow_estimate::{self as estimate, Small, Space, StopReason, DENSE_LIMIT};
+use kpflow_core::model::Linearization;
+use kpflow_estimate::{self as estimate, DenseSpectrum, Small, Space, StopReason, Wanted, DENSE_LIMIT};
 
 /// The whole matrix.
 pub const MATRIX: Quantity = Quantity {
@@ -68,22 +70,34 @@ const OTHER: &str = "other";
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
         Way::new("auto", Operator::symmetric, auto).of_values(),
-        Way::new("exact", of_weights, exact).requiring(require_exact),
+        Way::new("exact", Operator::from_weights, exact).requiring(require_exact),
         Way::new("dense", Operator::symmetric, whole).of_values(),
     ]
 }
 
-/// Whether it is made of cotangents at weight sites.
-fn of_weights(operator: Operator) -> bool {
-    match operator {
-        Operator::Ntk | Operator::Parameter => true,
-        Operator::Propagator | Operator::PropagatorGram | Operator::Core | Operator::Constraint => false,
-    }
-}
-
 /// Whether [`Context::exact_rows`] has it.
 pub(crate) fn has_exact(asked: &Asked) -> bool {
-    of_weights(asked.operator) && !asked.average
+    asked.operator.from_weights() && !asked.average
+}
+
+/// The exact matrix of an analysis, on some numbers of every trajectory.
+pub(crate) fn made_of<'l, T: Real>(
+    asked: &Asked,
+    lin: &'l Linearization<'l, T>,
+    numbers: &'l [usize],
+    trajectories: usize,
+) -> ExactMatrix<'l, T> {
+    ExactMatrix::new(lin, asked.operator == Operator::Ntk, numbers, trajectories)
+}
+
+/// What [`Context::exact_flops`] says.
+pub(crate) fn flops<T: Real>(
+    asked: &Asked,
+    part: &Part,
+    lin: &Linearization<'_, T>,
+    trajectories: usize,
+) -> Option<f64> {
+    has_exact(asked).then(|| made_of(asked, lin, &part.numbers(lin.shape()), trajectories).flops())
 }
 
 /// Needs a matrix, with rows and columns of zeros behind the ends of trajectories, of a size that is made.
@@ -138,12 +152,14 @@ fn exact<C: Context>(c: &C) -> Result<Found<C::Block>> {
         let places = space.places();
         let n = places.len();
         if size <= DENSE_LIMIT {
-            let Small { flops, numbers } = Small::of(n, 2.0, 3);
-            let values = space.small(Small { flops, numbers: numbers + 80 * n }, |_| Ok(eigenvalues(&all, n)))?;
+            let small = DenseSpectrum::small(n, Wanted::Values);
+            let values = space.small(small, |machine| Ok(estimate::symmetric_eigenvalues(machine, &all, n)))?;
             found.arrays.push(("eigenvalues", vec![n], values));
         }
         let more = if n == size { 0 } else { size * size };
-        let matrix = space.small(Small { flops: 0.0, numbers: more }, |_| Ok(spread(all, &places, size)))?;
+        let matrix = space.small(Small { flops: 0.0, numbers: more }, |_| {
+            Ok(if n == size { all } else { estimate::spread(&all, &places, size) })
+        })?;
         found.arrays.push(("matrix", vec![size, size], matrix));
     } else {
         drop(held);
@@ -154,15 +170,6 @@ fn exact<C: Context>(c: &C) -> Result<Found<C::Block>> {
         found.tensors.push(Tensor { name: OTHER, block: c.rows_block(rows, columns)?, single: false });
     }
     Ok(found)
-}
-
-/// 2^-k A, of an operator that has one without products ([`Context::exact_flops`]): `[n, n]` of the numbers that trajectories have, on every process,
-/// as [`estimate::dense`] would form it. What is returned beside it holds its account. Collective.
-pub fn exact_matrix<'s, C: Context>(c: &C, space: &C::Space<'s>) -> Result<(Vec<f64>, <C::Space<'s> as Space>::Held)> {
-    let rows = c.exact_rows()?;
-    let size = space.trajectories() * space.shape().per_trajectory();
-    let held = space.hold(space.shape().len() * size);
-    Ok(gathered(space, rows, held))
 }
 
 /// All rows, of the numbers that trajectories have, and who holds their account.
@@ -183,25 +190,6 @@ fn among(rows: &Rows, places: &[usize], size: usize) -> Vec<f64> {
     let end = rows.first + rows.numbers.len() / size.max(1);
     let own = places.iter().filter(|p| (rows.first..end).contains(p));
     own.flat_map(|p| places.iter().map(move |q| rows.numbers[(p - rows.first) * size + q])).collect()
-}
-
-/// The matrix among whole vectors of `size` numbers: rows and columns of zeros where trajectories have none.
-fn spread(matrix: Vec<f64>, places: &[usize], size: usize) -> Vec<f64> {
-    if places.len() == size {
-        return matrix;
-    }
-    let mut whole = vec![0.0; size * size];
-    for (row, i) in matrix.chunks(places.len().max(1)).zip(places) {
-        row.iter().zip(places).for_each(|(x, j)| whole[i * size + j] = *x);
-    }
-    whole
-}
-
-/// All eigenvalues of a finite symmetric matrix, largest first.
-fn eigenvalues(a: &[f64], n: usize) -> Vec<f64> {
-    let matrix = faer::Mat::from_fn(n, n, |i, j| 0.5 * (a[i * n + j] + a[j * n + i]));
-    let values = matrix.self_adjoint_eigenvalues(faer::Side::Lower);
-    values.expect("the eigenvalues of a finite symmetric matrix").into_iter().rev().collect()
 }
 
 fn whole<C: Context>(c: &C) -> Result<Found<C::Block>> {

@@ -202,6 +202,11 @@ impl Operator {
         }
     }
 
+    /// Whether A = F Fᵀ of an F that reads changes of the weights.
+    pub fn from_weights(self) -> bool {
+        self.about().factor == Some(Factor::Weights)
+    }
+
     /// FᵀF, where F reads changes of the weights.
     pub fn normal<'a, T: Real, M: Machine<T>>(
         self,

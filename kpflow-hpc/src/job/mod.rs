@@ -17,7 +17,7 @@ pub use names::{Axis, Kind, Precision};
 pub use said::{Said, Value};
 pub use stages::{Alignments, Stage};
 
-use crate::analysis::{Operator, DENSE, MATRIX};
+use crate::analysis::{DENSE, MATRIX};
 use crate::comm::MOST_RANKS;
 use crate::error::{Error, Result};
 use crate::spelling::unreadable;
@@ -210,7 +210,7 @@ fn other_inputs(
         | Kind::Transformer
         | Kind::Onnx => {}
     }
-    let uses = |a: &&Analysis| *a.quantity == MATRIX && matches!(a.operator, Operator::Ntk | Operator::Parameter);
+    let uses = |a: &&Analysis| *a.quantity == MATRIX && a.operator.from_weights();
     if analyses.iter().find(uses).is_none() {
         return Err(data.error("other_inputs is for quantity = \"matrix\" of ntk or parameter, and there is none"));
     }

@@ -7,7 +7,7 @@ use super::books::Books;
 use super::machine::Imagined;
 use super::seen::{Left, Seen};
 use super::speed::Speed;
-use crate::analysis::{self, Asked, Boxed, Context, Factor, Form, Operator, Side as Exact, Tensor, View};
+use crate::analysis::{self, Asked, Boxed, Context, Form, Operator, Side as Exact, Tensor, View};
 use crate::closed;
 use crate::engine::Real;
 use crate::error::{Error, Result};
@@ -213,7 +213,7 @@ impl<'a, T: Real> Context for Planned<'a, T> {
         }
         let seen = cell.get().ok_or_else(|| Error::run("a view was not made"))?;
         let (domain, codomain) = (seen.operator.domain(), seen.operator.codomain());
-        let of_weights = self.asked.operator.about().factor == Some(Factor::Weights);
+        let of_weights = self.asked.operator.from_weights();
         let replicated = of_weights && matches!(view, View::Back | View::OtherBack | View::Weights);
         let weights = of_weights && matches!(view, View::Forward | View::OtherForward | View::Weights);
         let trajectories = if self.asked.average || weights { 1 } else { rank.sizes.trajectories };
@@ -310,7 +310,7 @@ impl<'a, T: Real> Context for Planned<'a, T> {
     }
 
     fn exact_flops(&self) -> Option<f64> {
-        self.matrix_flops()
+        analysis::matrix::flops(&self.asked, &self.analysis.part, self.rank.lin, self.rank.sizes.trajectories)
     }
 
     fn exact_rows(&self) -> Result<closed::Rows> {

@@ -58,21 +58,20 @@ impl<W: Copy + PartialEq> History<W> {
         let works = std::mem::take(&mut self.now);
         self.done.push(Round { works, matvecs: here.0 - self.last.0, bytes: here.1 - self.last.1 });
         self.last = here;
-        let (rounds, count) = (&self.done, self.done.len());
+        let count = self.done.len();
         if count < FIRST || !count.is_power_of_two() {
             return None;
         }
-        let repeats = |p: &usize| rounds[count - 2 * p..count - p] == rounds[count - p..];
-        let period = (1..=count / 2).find(repeats).map(|p| &rounds[count - p..]);
-        let sum = |of: fn(&Round<W>) -> i64| Some(period?.iter().map(of).sum::<i64>());
-        let (matvecs, bytes) = (sum(|r| r.matvecs), sum(|r| r.bytes));
-        let works = period.map(|p| p.iter().flat_map(|r| r.works.iter().copied()).collect());
-        self.closed = works.is_some() || count >= MOST;
+        let repeats = |p: &usize| self.done[count - 2 * p..count - p] == self.done[count - p..];
+        let period = (1..=count / 2).find(repeats).map(|p| self.done.split_off(count - p));
+        self.closed = period.is_some() || count >= MOST;
         if self.closed {
             self.done = Vec::new();
         }
-        let matvecs = usize::try_from(matvecs?).ok().filter(|&m| m > 0)?;
-        Some(Period { works: works?, matvecs, bytes: usize::try_from(bytes?).ok()? })
+        let period = period?;
+        let sum = |of: fn(&Round<W>) -> i64| usize::try_from(period.iter().map(of).sum::<i64>()).ok();
+        let (matvecs, bytes) = (sum(|r| r.matvecs).filter(|&m| m > 0)?, sum(|r| r.bytes)?);
+        Some(Period { works: period.into_iter().flat_map(|r| r.works).collect(), matvecs, bytes })
     }
 }
 

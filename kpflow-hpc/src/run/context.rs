@@ -6,7 +6,7 @@ mod given;
 use super::operators::{get_or_make, Memos, Operators, Shared};
 use super::range::{size, Exponent};
 use super::signal::by_unit;
-use crate::analysis::{of_part, Asked, Boxed, Context, Factor, Form, Side, View};
+use crate::analysis::{self, of_part, Asked, Boxed, Context, Form, Side, View};
 use crate::closed;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
@@ -116,7 +116,7 @@ impl<'a, T: Real> Running<'a, T> {
 
     /// The problem of Fᵀ, of which every rank may hold all that it writes.
     fn back<'p>(&'p self, op: &'p dyn LinearOperator<T>, memo: Option<&'p Memo<T>>) -> Problem<'p, T, Engine> {
-        let replicated = self.asked.operator.about().factor == Some(Factor::Weights);
+        let replicated = self.asked.operator.from_weights();
         self.problem(op, memo, Some(self.rows(replicated))).with_replicated_image(replicated)
     }
 
@@ -243,7 +243,7 @@ impl<'a, T: Real> Context for Running<'a, T> {
             }
             View::Forward => {
                 let op = get_or_make(&o.forward, || self.factor(self.lin))?;
-                let (memo, replicated) = (shared.map(|s| &s.forward), operator.about().factor == Some(Factor::Weights));
+                let (memo, replicated) = (shared.map(|s| &s.forward), operator.from_weights());
                 let problem = match replicated {
                     true => self.of_weights(&**op, memo, self.rows(true)[0]),
                     false => self.problem(&**op, memo, None),
@@ -345,7 +345,7 @@ impl<'a, T: Real> Context for Running<'a, T> {
     }
 
     fn exact_flops(&self) -> Option<f64> {
-        self.matrix_flops()
+        analysis::matrix::flops(&self.asked, &self.analysis.part, self.lin, self.loaded.trajectories)
     }
 
     fn exact_rows(&self) -> Result<closed::Rows> {

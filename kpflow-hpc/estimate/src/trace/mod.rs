@@ -29,6 +29,12 @@ use crate::whitener::{Core, Whitener};
 use crate::Result;
 use faer::Mat;
 
+/// Probes of a sketch in a space of n numbers, where memory is what bounds them: 2²⁷ numbers on all processes together, but so many at least and at most.
+pub(crate) fn most_probes(n: usize, [least, most]: [usize; 2]) -> usize {
+    const NUMBERS: usize = 1 << 27;
+    (NUMBERS / n.max(1)).clamp(least, most)
+}
+
 /// Probes Ω of a family and the products Y = AΩ, more and more of them.
 pub(crate) struct Sketch<S: Space> {
     family: Family,

@@ -1,22 +1,12 @@
 //! The exact matrix of an analysis's operator, without numbers.
 
 use super::{Planned, Rank};
-use crate::analysis::{self, Operator};
+use crate::analysis::matrix;
 use crate::closed::ExactMatrix;
 use crate::engine::Real;
 use kpflow_core::model::Linearization;
 
 impl<T: Real> Planned<'_, T> {
-    /// The exact matrix, on some numbers of every trajectory.
-    fn exact<'l>(
-        &self,
-        lin: &'l Linearization<'l, T>,
-        numbers: &'l [usize],
-        trajectories: usize,
-    ) -> ExactMatrix<'l, T> {
-        ExactMatrix::new(lin, self.asked.operator == Operator::Ntk, numbers, trajectories)
-    }
-
     /// Takes the rows of a matrix into account as they are made.
     fn make_rows(&self, here: &ExactMatrix<'_, T>, other: &ExactMatrix<'_, T>) {
         let (rank, mut books) = (self.rank, self.books.borrow_mut());
@@ -35,18 +25,11 @@ impl<T: Real> Planned<'_, T> {
         books.exchange_rows(own as usize * here.rows_of_a_trajectory(), other.columns());
     }
 
-    /// What [`Context::exact_flops`](crate::analysis::Context::exact_flops) says.
-    pub(super) fn matrix_flops(&self) -> Option<f64> {
-        let numbers = self.analysis.part.numbers(self.rank.lin.shape());
-        analysis::matrix::has_exact(&self.asked)
-            .then(|| self.exact(self.rank.lin, &numbers, self.rank.sizes.trajectories).flops())
-    }
-
     /// Takes the rows into account as they are made.
     pub(super) fn matrix_rows(&self) {
         let Rank { lin, sizes, .. } = self.rank;
         let numbers = self.analysis.part.numbers(lin.shape());
-        let exact = self.exact(lin, &numbers, sizes.trajectories);
+        let exact = matrix::made_of(&self.asked, lin, &numbers, sizes.trajectories);
         self.make_rows(&exact, &exact);
     }
 
@@ -59,8 +42,8 @@ impl<T: Real> Planned<'_, T> {
         // The same model once more, on as many trajectories as there are.
         let _model = self.account.hold(model.div_ceil(own) * local.max(own));
         let other = Linearization::outline(lin.graph(), local, lin.tile());
-        let here = self.exact(lin, &numbers, sizes.trajectories);
-        self.make_rows(&here, &self.exact(&other, &numbers, total));
+        let here = matrix::made_of(&self.asked, lin, &numbers, sizes.trajectories);
+        self.make_rows(&here, &matrix::made_of(&self.asked, &other, &numbers, total));
         total * numbers.len()
     }
 }

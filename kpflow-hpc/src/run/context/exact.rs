@@ -1,37 +1,19 @@
 //! The exact matrix of an analysis's operator, with numbers.
 
 use super::Running;
-use crate::analysis::{self, Context, Operator};
-use crate::closed::{ExactMatrix, Rows};
+use crate::analysis::{matrix, Context};
+use crate::closed::Rows;
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::model::{with_other_inputs, Loaded};
 use kpflow_core::machine::Tasks;
-use kpflow_core::model::Linearization;
 use kpflow_estimate::Tall;
 
 impl<T: Real> Running<'_, T> {
-    /// The exact matrix, on some numbers of every trajectory.
-    fn exact<'l>(
-        &self,
-        lin: &'l Linearization<'l, T>,
-        numbers: &'l [usize],
-        trajectories: usize,
-    ) -> ExactMatrix<'l, T> {
-        ExactMatrix::new(lin, self.asked.operator == Operator::Ntk, numbers, trajectories)
-    }
-
-    /// What [`Context::exact_flops`] says.
-    pub(super) fn matrix_flops(&self) -> Option<f64> {
-        let numbers = self.analysis.part.numbers(self.lin.shape());
-        analysis::matrix::has_exact(&self.asked)
-            .then(|| self.exact(self.lin, &numbers, self.loaded.trajectories).flops())
-    }
-
     /// This rank's rows of 2^-k A. Collective.
     pub(super) fn matrix_rows(&self) -> Result<Rows> {
         let numbers = self.analysis.part.numbers(self.lin.shape());
-        self.exact(self.lin, &numbers, self.loaded.trajectories).rows(self.engine, self.exponent()?)
+        matrix::made_of(&self.asked, self.lin, &numbers, self.loaded.trajectories).rows(self.engine, self.exponent()?)
     }
 
     /// This rank's rows of 2^-k A(x, y), y the other inputs, and how many columns there are. Collective.
@@ -43,8 +25,9 @@ impl<T: Real> Running<'_, T> {
             let finite = other.state(lin).iter().all(|x| x.is_finite());
             let wrong = || Error::usage("the state overflows on other_inputs; check dt, weights and inputs");
             self.engine.grid().agree(if finite { Ok(()) } else { Err(wrong()) })?;
-            let here = self.exact(self.lin, &numbers, self.loaded.trajectories);
-            let rows = here.rows_with(&self.exact(lin, &numbers, other.trajectories), self.engine, k)?;
+            let here = matrix::made_of(&self.asked, self.lin, &numbers, self.loaded.trajectories);
+            let rows =
+                here.rows_with(&matrix::made_of(&self.asked, lin, &numbers, other.trajectories), self.engine, k)?;
             Ok((rows, other.trajectories * numbers.len()))
         })?
     }
