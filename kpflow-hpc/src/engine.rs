@@ -15,6 +15,11 @@ use std::time::Duration;
 pub trait Real: Blas + Number + hdf5::H5Type {}
 impl<T: Blas + Number + hdf5::H5Type> Real for T {}
 
+/// Whether these are numbers in single precision.
+pub fn is_single<T: Real>() -> bool {
+    T::epsilon().f64() > f64::from(f32::EPSILON) / 2.0
+}
+
 /// Fails where this many bytes on this rank are more than the machine has: a rank that swaps or is killed tells nobody why.
 pub fn require_memory(bytes: f64) -> Result<()> {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();

@@ -3,9 +3,11 @@
 mod content;
 mod doubts;
 mod reading;
+mod sample;
 mod with;
 
 pub use content::Content;
+pub(crate) use sample::Sample;
 pub(crate) use with::{with_other_inputs, with_weights};
 
 use crate::comm::shard;
@@ -58,6 +60,8 @@ pub struct Sizes {
     pub steps: usize,
     /// Bytes of weights and inputs on the rank.
     pub bytes: usize,
+    /// Numbers of the weights.
+    pub weights: usize,
     /// Groups that share the vectors of a block.
     pub groups: usize,
 }
@@ -196,8 +200,9 @@ impl<T: Real> Opened<T> {
     pub fn sizes(&self, block: usize, local: usize) -> Sizes {
         let inputs: usize = self.network.slots().iter().map(|(positions, width)| positions * width).sum();
         let initial = if self.given.initial.is_some() { self.network.initial_width() } else { 0 };
-        let bytes = (held(&self.network) + (inputs + initial) * local) * std::mem::size_of::<T>();
-        Sizes { block, trajectories: self.trajectories, steps: self.steps(), bytes, groups: 1 }
+        let weights = held(&self.network);
+        let bytes = (weights + (inputs + initial) * local) * std::mem::size_of::<T>();
+        Sizes { block, trajectories: self.trajectories, steps: self.steps(), bytes, weights, groups: 1 }
     }
 }
 
@@ -309,8 +314,9 @@ impl<T: Real> Loaded<T> {
     /// The sizes that tell what a run needs.
     pub fn sizes(&self) -> Sizes {
         let inputs: usize = self.inputs.slots.iter().chain(&self.inputs.initial).map(Vec::len).sum();
-        let bytes = (held(&self.network) + inputs) * std::mem::size_of::<T>();
-        Sizes { block: self.block, trajectories: self.trajectories, steps: self.steps(), bytes, groups: self.groups }
+        let (weights, groups) = (held(&self.network), self.groups);
+        let bytes = (weights + inputs) * std::mem::size_of::<T>();
+        Sizes { block: self.block, trajectories: self.trajectories, steps: self.steps(), bytes, weights, groups }
     }
 
     /// The model's weights.

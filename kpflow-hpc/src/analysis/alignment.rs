@@ -1,7 +1,7 @@
 //! ⟨A, B⟩ / (‖A‖‖B‖).
 
 use super::keys::WITH;
-use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE};
+use super::outputs::{Output, Rounds, HISTORY, INTERVAL, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
 use super::{Context, Found, Operator, Side, View, Way};
 use super::{Facts, History, Quantity, With};
@@ -18,7 +18,12 @@ pub const ALIGNMENT: Quantity = Quantity {
     whole: true,
     with: Some(With::Weights),
     require: Facts::nothing,
-    outputs: &[VALUE, STANDARD_ERROR, INTERVAL, HISTORY],
+    outputs: &[
+        Output { rounds: Rounds::Relative { times: 2.0, possible: [-1.0, 1.0] }, ..VALUE },
+        STANDARD_ERROR,
+        INTERVAL,
+        HISTORY,
+    ],
     history: History::of_degree(0),
     sampled: true,
     line: Line::Value,

@@ -2,7 +2,7 @@
 
 use super::keys::{self, Key, WITH};
 use super::outputs::Dimension::{Time, Trajectory, Unit, Vector};
-use super::outputs::{Degree, Output, INTERVAL, PLAIN, STANDARD_ERROR, VALUE};
+use super::outputs::{Degree, Output, Rounds, INTERVAL, PLAIN, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Row};
 use super::{Context, Facts, Found, History, Operator, Quantity, Tensor, View, Way, With};
 use crate::error::Result;
@@ -22,7 +22,7 @@ pub const APPLY: Quantity = Quantity {
     with: Some(With::Vectors),
     require: Facts::nothing,
     outputs: &[
-        Output { unit: "A x", meaning: "‖A x‖, over all vectors together.", ..VALUE },
+        Output { unit: "A x", rounds: Rounds::AS_PRODUCTS, meaning: "‖A x‖, over all vectors together.", ..VALUE },
         STANDARD_ERROR,
         INTERVAL,
         Output {

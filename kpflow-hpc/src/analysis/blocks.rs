@@ -2,7 +2,7 @@
 
 use super::outputs::Dimension::Variable;
 use super::outputs::{
-    Compared, Degree, Output, INTERVAL_OF_A, MATRIX, PLAIN, STANDARD_ERRORS, STANDARD_ERROR_OF_A, VALUE_OF_A,
+    Compared, Degree, Output, Rounds, INTERVAL_OF_A, MATRIX, PLAIN, STANDARD_ERRORS, STANDARD_ERROR_OF_A, VALUE_OF_A,
 };
 use super::shown::{Line, Number, Picture, Row};
 use super::{Context, Found, Operator, View, Way};
@@ -17,6 +17,7 @@ const TRACES: Output = Output {
     error: Some("trace_errors"),
     degree: Degree::Power(1),
     compared: Compared::Estimate,
+    rounds: Rounds::AS_PRODUCTS,
     meaning: "tr A_aa of each variable.",
     ..PLAIN
 };
@@ -48,6 +49,7 @@ pub const BLOCKS: Quantity = Quantity {
             error: None,
             like: Some(TRACES.name),
             compared: Compared::No,
+            rounds: Rounds::No,
             meaning: "The standard errors of traces.",
             ..TRACES
         },

@@ -2,7 +2,7 @@
 
 use super::outputs::Dimension::Point;
 use super::outputs::{
-    Compared, Degree, Output, HISTORY, INTERVAL, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A,
+    Compared, Degree, Output, Rounds, HISTORY, INTERVAL, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
 use super::{Context, Found, Named, Operator, View, Way};
@@ -27,13 +27,19 @@ pub const CURVE: Output = Output {
     error: Some("density_errors"),
     like: Some(GRID.name),
     degree: Degree::Power(-1),
+    rounds: Rounds::AS_PRODUCTS,
     meaning: "Of the eigenvalues that are not 0, smoothed by Gaussians; its integral is 1.",
     ..GRID
 };
 
 /// Its errors.
-pub const CURVE_ERRORS: Output =
-    Output { name: "density_errors", error: None, meaning: "The standard errors of the density.", ..CURVE };
+pub const CURVE_ERRORS: Output = Output {
+    name: "density_errors",
+    error: None,
+    rounds: Rounds::No,
+    meaning: "The standard errors of the density.",
+    ..CURVE
+};
 
 /// The points of the curve over decades.
 pub const LOG_GRID: Output = Output {

@@ -1,7 +1,7 @@
 //! A_ii, and the lengths of the rows.
 
 use super::outputs::Dimension::{Time, Trajectory, Unit};
-use super::outputs::{Degree, Output, HISTORY, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A};
+use super::outputs::{Degree, Output, Rounds, HISTORY, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
 use super::{Context, Facts, Found, History, Operator, Quantity, Tensor, View, Way};
 use crate::error::Result;
@@ -24,9 +24,21 @@ pub const DIAGONAL: Quantity = Quantity {
         Output { meaning: "The trace, the sum of the diagonal.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
         INTERVAL_OF_A,
-        Output { name: "diagonal", error: Some("diagonal_errors"), meaning: "A_ii.", ..ENTRY },
+        Output {
+            name: "diagonal",
+            error: Some("diagonal_errors"),
+            rounds: Rounds::AS_PRODUCTS,
+            meaning: "A_ii.",
+            ..ENTRY
+        },
         Output { name: "diagonal_errors", meaning: "The standard errors of the diagonal.", ..ENTRY },
-        Output { name: "row_norms", error: Some("row_norm_errors"), meaning: "‖A_i‖ = (Σ_j A_ij²)^½.", ..ENTRY },
+        Output {
+            name: "row_norms",
+            error: Some("row_norm_errors"),
+            rounds: Rounds::AS_PRODUCTS,
+            meaning: "‖A_i‖ = (Σ_j A_ij²)^½.",
+            ..ENTRY
+        },
         Output { name: "row_norm_errors", meaning: "The standard errors of the row norms.", ..ENTRY },
         HISTORY,
     ],

@@ -1,6 +1,6 @@
 //! tr(A)² / ‖A‖_F².
 
-use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE};
+use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE_OF_RANK};
 use super::shown::{Line, Picture, Row};
 use super::{at_least_one, frobenius, of_closed, scaled, trace, Chosen, Context, Form, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
@@ -17,7 +17,7 @@ pub const EFFECTIVE_RANK: Quantity = Quantity {
     whole: false,
     with: None,
     require: Facts::nothing,
-    outputs: &[VALUE, STANDARD_ERROR, INTERVAL, HISTORY],
+    outputs: &[VALUE_OF_RANK, STANDARD_ERROR, INTERVAL, HISTORY],
     // Other methods tell of the trace and of the norm, one after the other.
     history: History::Estimate { degree: 1, sampled: 0 },
     sampled: true,

@@ -1,6 +1,6 @@
 //! exp(−Σ p log p), p = λ / tr A.
 
-use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE};
+use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE_OF_RANK};
 use super::shown::{Line, Picture, Row};
 use super::{at_least_one, Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
@@ -17,7 +17,7 @@ pub const ENTROPY_RANK: Quantity = Quantity {
     whole: false,
     with: None,
     require: Facts::nothing,
-    outputs: &[VALUE, STANDARD_ERROR, INTERVAL, HISTORY],
+    outputs: &[VALUE_OF_RANK, STANDARD_ERROR, INTERVAL, HISTORY],
     history: History::of_degree(0),
     sampled: false,
     line: Line::Value,

@@ -3,7 +3,7 @@
 use super::keys::{COUNT, LEARNING_RATE, WITH};
 use super::outputs::Dimension::Mode;
 use super::outputs::{
-    Compared, Degree, Output, EIGENVALUES, HISTORY_OF_PAIRS, INTERVAL, PLAIN, RESIDUALS, STANDARD_ERROR, VALUE,
+    Compared, Degree, Output, Rounds, EIGENVALUES, HISTORY_OF_PAIRS, INTERVAL, PLAIN, RESIDUALS, STANDARD_ERROR, VALUE,
 };
 use super::shown::{Line, Picture, Row};
 use super::{eigenpairs, Context, Found, Operator, View, Way};
@@ -42,7 +42,7 @@ pub const LEARNABILITY: Quantity = Quantity {
     with: Some(With::State),
     require: Facts::nothing,
     outputs: &[
-        VALUE,
+        Output { rounds: Rounds::Relative { times: 2.0, possible: [0.0, 1.0] }, ..VALUE },
         STANDARD_ERROR,
         INTERVAL,
         // The run scales it itself, together with the error signal.

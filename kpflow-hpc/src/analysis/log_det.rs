@@ -1,7 +1,7 @@
 //! log det(I + A/σ²).
 
 use super::keys::NOISE;
-use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE};
+use super::outputs::{Output, Rounds, HISTORY, INTERVAL, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
 use super::{sampled, Context, Found, Operator, View, Way};
 use super::{Facts, History, Quantity};
@@ -19,7 +19,7 @@ pub const LOG_DET: Quantity = Quantity {
     whole: false,
     with: None,
     require: Facts::nothing,
-    outputs: &[VALUE, STANDARD_ERROR, INTERVAL, HISTORY],
+    outputs: &[Output { rounds: Rounds::AS_PRODUCTS, ..VALUE }, STANDARD_ERROR, INTERVAL, HISTORY],
     history: History::of_degree(0),
     sampled: false,
     line: Line::Value,

@@ -21,6 +21,8 @@ pub struct Output {
     pub degree: Degree,
     /// How `compare` treats it.
     pub compared: Compared,
+    /// What rounding adds to its error.
+    pub rounds: Rounds,
     /// The key of the job that asks for it; where there is none it is always written.
     pub asked: Option<&'static str>,
     /// What it means, in a sentence.
@@ -74,6 +76,29 @@ pub enum Compared {
     Estimate,
     /// One by one, within the bounds of the residuals; this letter is the name of one.
     Spectrum(char),
+}
+
+/// What rounding adds, in squares, to the error of a dataset where products are known to δ of their size ([run in f32](crate::run)).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rounds {
+    /// Nothing that is told.
+    No,
+    /// So many times δ of its own size, within the ends of what is possible.
+    Relative {
+        /// How many times: of a ratio of squares, twice.
+        times: f64,
+        /// The least and the largest that it can be.
+        possible: [f64; 2],
+    },
+    /// δ itself, to a residual.
+    Residual,
+}
+
+impl Rounds {
+    /// As products do.
+    pub(super) const AS_PRODUCTS: Self = Self::Relative { times: 1.0, possible: [0.0, f64::INFINITY] };
+    /// A rank: a ratio of squares, at least 1.
+    pub(super) const AS_RANK: Self = Self::Relative { times: 2.0, possible: [1.0, f64::INFINITY] };
 }
 
 impl Dimension {
@@ -133,6 +158,7 @@ pub(super) const PLAIN: Output = Output {
     like: None,
     degree: Degree::Power(0),
     compared: Compared::No,
+    rounds: Rounds::No,
     asked: None,
     meaning: "",
 };
@@ -148,12 +174,16 @@ pub(super) const VALUE: Output = Output {
 };
 
 /// A value of degree 1.
-pub(super) const VALUE_OF_A: Output = Output { unit: "A", degree: Degree::Power(1), ..VALUE };
+pub(super) const VALUE_OF_A: Output =
+    Output { unit: "A", degree: Degree::Power(1), rounds: Rounds::AS_PRODUCTS, ..VALUE };
+
+/// A rank.
+pub(super) const VALUE_OF_RANK: Output = Output { rounds: Rounds::AS_RANK, ..VALUE };
 
 /// The value's error.
 pub(super) const STANDARD_ERROR: Output = Output {
     name: "standard_error",
-    meaning: "Its standard error: 0 where the method is exact, infinite where too few products allow none.",
+    meaning: "Its standard error: 0 where the method is exact and in f64, infinite where too few products allow none.",
     ..PLAIN
 };
 
@@ -199,13 +229,20 @@ pub const RESIDUALS: Output = Output {
     name: "residuals",
     dimensions: &[Mode],
     like: Some(EIGENVALUES.name),
+    rounds: Rounds::Residual,
     meaning: "‖A v − λ v‖ / λ_1, measured; of an exact matrix without vectors what rounding leaves open.",
     ..PLAIN
 };
 
 /// A matrix.
-pub const MATRIX: Output =
-    Output { name: "matrix", unit: "A", degree: Degree::Power(1), compared: Compared::Estimate, ..PLAIN };
+pub const MATRIX: Output = Output {
+    name: "matrix",
+    unit: "A",
+    degree: Degree::Power(1),
+    compared: Compared::Estimate,
+    rounds: Rounds::AS_PRODUCTS,
+    ..PLAIN
+};
 
 /// The errors of its entries.
 pub const STANDARD_ERRORS: Output = Output {
@@ -221,6 +258,7 @@ pub const STANDARD_ERRORS: Output = Output {
 pub const EFFECTIVE_RANK: Output = Output {
     name: "effective_rank",
     compared: Compared::Estimate,
+    rounds: Rounds::AS_RANK,
     meaning: "The effective rank of the matrix, its participation ratio tr²/‖·‖_F².",
     ..PLAIN
 };

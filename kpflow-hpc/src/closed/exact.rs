@@ -1,7 +1,7 @@
 //! Closed forms: what inference alone, or the Gramians of a recurrence, say exactly.
 
 use crate::comm::shard;
-use crate::engine::{Engine, Real};
+use crate::engine::{is_single, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::progress;
 use kpflow_core::machine::{Machine, Reduce, Tasks};
@@ -117,7 +117,7 @@ fn features<'a, T: Real>(lin: &'a Linearization<'_, T>, engine: &Engine) -> Resu
 /// The power of two of a number whose power of this degree needs to be brought near 1; 0 where it
 /// need not.
 fn exponent<T: Real>(x: f64, degree: i32) -> i32 {
-    let mild = if T::epsilon().f64() > 1e-10 { 40 } else { 300 };
+    let mild = if is_single::<T>() { 40 } else { 300 };
     match x > 0.0 && x.is_finite() {
         true => Some(x.log2().round() as i32).filter(|k| degree * k.abs() > mild).unwrap_or(0),
         false => 0,

@@ -8,14 +8,15 @@ use super::seen::waiting;
 use super::speed::Speed;
 use super::Planned as Entry;
 use crate::analysis::{capacity, Operator};
-use crate::engine::Real;
+use crate::engine::{is_single, Real};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Analysis, Job};
 use crate::load::Array;
 use crate::model::Sizes;
 use crate::network::{parts, Watched};
+use crate::run::rounding::VECTORS;
 use kpflow_core::model::Linearization;
-use kpflow_core::ntk::Side;
+use kpflow_core::ntk::{Coupling, Side};
 use kpflow_estimate::Account;
 use std::cell::RefCell;
 
@@ -122,8 +123,31 @@ impl<T: Real> Going<'_, T> {
         let journal = self.job.checkpoint.map_or(0, |_| waiting::<T>(all, shape.len()));
         let mpi = if self.grid[0] * self.grid[1] > 1 && !crate::comm::is_connected() { MPI } else { 0 };
         let program = crate::engine::bytes_at_start() + mpi + LATER;
-        let most = analyses.iter().map(|a| a.before + a.memory).fold(running as f64, f64::max);
+        let first = running.max(self.rounding()) as f64;
+        let most = analyses.iter().map(|a| a.before + a.memory).fold(first, f64::max);
         most + (program + self.model() + self.kept(&products) + journal) as f64
+    }
+
+    /// Bytes of the model and its products on one trajectory in f64, beside which a run in f32 begins.
+    fn rounding(&self) -> usize {
+        if !is_single::<T>() {
+            return 0;
+        }
+        let graph = self.lin.graph();
+        let (lin, machine) =
+            (Linearization::<T>::outline(graph, 1, 1), Imagined { ranks: 1, trajectories: 1, ..*self.machine });
+        let inputs = self.sizes.bytes / std::mem::size_of::<T>() - self.sizes.weights;
+        let model = self.sizes.weights
+            + inputs.div_ceil(self.lin.shape().trajectories.max(1))
+            + Linearization::arena_len(graph, 1)
+            + Linearization::scratch_len(graph, 1, 1, &machine);
+        let product = |a: &Analysis| {
+            let op = a.operator.make(&lin, &machine, Coupling::PerTrajectory).ok()?;
+            Some(op.scratch_len(VECTORS) + 2 * VECTORS * op.domain().len())
+        };
+        let kept = self.job.analyses.len() * VECTORS * lin.shape().len();
+        std::mem::size_of::<f64>()
+            * (model + 2 * kept + self.job.analyses.iter().filter_map(product).max().unwrap_or(0))
     }
 
     /// Bytes of products that analyses keep for each other.

@@ -15,12 +15,12 @@ use std::cell::Cell;
 /// What to write, and this rank's part of the tensors that are to be kept.
 type Recorded<T> = (Record<T>, Vec<Tensor<Tall<T>>>);
 
-/// Does one analysis. Collective. Returns what to write, and this rank's part of the tensors that are to be kept.
+/// Does one analysis, of products that are known to `delta` of their size. Collective. Returns what to write, and this rank's part of the tensors that are to be kept.
 pub(super) fn analyse<T: Real>(
     job: &Job,
     analysis: &Analysis,
     (loaded, lin, engine): (&Loaded<T>, &Linearization<'_, T>, &Engine),
-    memos: &Memos<'_, T>,
+    (memos, delta): (&Memos<'_, T>, f64),
     progress: &dyn Fn(usize, f64, f64),
 ) -> Result<Recorded<T>> {
     // The same on every rank: by the largest part that any of them has.
@@ -35,7 +35,8 @@ pub(super) fn analyse<T: Real>(
         _ => made(job, analysis, (loaded, lin, engine), (memos, shared), None, progress),
     };
     // Whatever fails, fails on all ranks alike: it depends on the sizes of the whole job only.
-    let found = made.map_err(|e| e.in_analysis(&job.path, &analysis.name))?;
+    let mut found = made.map_err(|e| e.in_analysis(&job.path, &analysis.name))?;
+    found.round(analysis.quantity, delta, analysis.rtol);
     let computed = shared.map_or(found.matvecs, |s| s.computed() - before);
     let interval = found.ends();
     let Found { method, stop, status, matvecs, value, standard_error, history, arrays, tensors, .. } = found;

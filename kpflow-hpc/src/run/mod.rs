@@ -5,6 +5,7 @@ mod context;
 mod made_of;
 mod operators;
 mod range;
+pub(crate) mod rounding;
 mod signal;
 pub mod stages;
 mod tensors;
@@ -30,6 +31,7 @@ use kpflow_core::model::Linearization;
 use kpflow_estimate::Tall;
 use made_of::{Making, Weights};
 use operators::Memos;
+use rounding::Rounding;
 use serde_json::json;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -180,7 +182,8 @@ fn run_one<T: Real>(
             grid.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
         }
         let journal = open_journal(job, options.resuming(), signals, making, grid);
-        analyses(job, options, engine, loaded, lin, (file.as_ref(), making), &finished, journal)?;
+        let rounding = Rounding::measure::<T>(job, loaded.trajectories, engine)?;
+        analyses(job, options, engine, (loaded, lin, &rounding), (file.as_ref(), making), &finished, journal)?;
         let spent = spent(grid, sent);
         if verbose {
             told::needed(&spent);
@@ -244,8 +247,7 @@ fn analyses<T: Real>(
     job: &Job,
     options: &cli::Run,
     engine: &Engine,
-    loaded: &Loaded<T>,
-    lin: &Linearization<'_, T>,
+    (loaded, lin, rounding): (&Loaded<T>, &Linearization<'_, T>, &Rounding),
     (file, making): (Option<&ResultFile>, &Making),
     finished: &[&str],
     journal: Journal,
@@ -276,7 +278,9 @@ fn analyses<T: Real>(
         let (mut record, tensors) = loop {
             journal.begin(&format!("{} {}", analysis.name, made_of.to_json()), again);
             let look = journal.look().map_err(Error::from);
-            match look.and_then(|()| analyse(job, analysis, (loaded, lin, engine), &memos, &tell)) {
+            match look
+                .and_then(|()| analyse(job, analysis, (loaded, lin, engine), (&memos, rounding.of(analysis)), &tell))
+            {
                 Ok(found) => break found,
                 Err(e) => match e.kind {
                     Kind::Halted(Halt::Diverged) => again = true,

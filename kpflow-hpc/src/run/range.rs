@@ -8,14 +8,14 @@
 //! come ([`Problem::with_exponent`]), k from one product
 //! with a random vector, and what is found is scaled back here.
 
-use crate::engine::{Engine, Real};
+use crate::engine::{is_single, Engine, Real};
 use crate::error::Result;
 use kpflow_estimate::{Problem, Space, SKETCHES};
 
 /// Exponents up to here need no scaling: fourth powers of the numbers, and sums of many, are within
 /// the range.
 fn mild<T: Real>() -> i32 {
-    if T::epsilon().f64() > 1e-10 {
+    if is_single::<T>() {
         12
     } else {
         120
@@ -24,7 +24,7 @@ fn mild<T: Real>() -> i32 {
 
 /// The least exponent at which products still have all their digits.
 pub(super) fn least<T: Real>() -> i32 {
-    if T::epsilon().f64() > 1e-10 {
+    if is_single::<T>() {
         -126 + 24
     } else {
         -1022 + 53
