@@ -77,6 +77,52 @@ fn auto_takes_what_is_cheaper() {
     assert_eq!(job.run(1).method("gram"), "dense");
 }
 
+/// All that is read of a matrix is exact for a readout, without a product, and shares one decomposition.
+#[test]
+fn every_analysis_of_a_readout_reads_it() {
+    let quantities = [
+        ("trace", ""),
+        ("frobenius", ""),
+        ("norm", ""),
+        ("effective_rank", ""),
+        ("stable_rank", ""),
+        ("entropy_rank", ""),
+        ("log_det", ""),
+        ("density", ""),
+        ("diagonal", ""),
+        ("matrix", ""),
+        ("eigenpairs", "count = 7\nvectors = true"),
+        ("marginal", "axis = \"unit\""),
+        ("marginal", "axis = \"trajectory\""),
+    ];
+    let all = |job: Job, method: &str| {
+        quantities.iter().enumerate().fold(job, |job, (i, (quantity, rest))| {
+            job.analysis(&format!("q{i}"), "ntk", quantity, &format!("{rest}\n{method}"))
+        })
+    };
+    let dense = all(readout(12, 5, "f64"), "method = \"dense\"").run(1);
+    let job = all(readout(12, 5, "f64"), "");
+    for ranks in [1, 3] {
+        let results = job.run(ranks);
+        for (i, (quantity, _)) in quantities.iter().enumerate() {
+            let (name, what) = (format!("q{i}"), format!("{quantity} on {ranks} ranks"));
+            let told = (results.method(&name), results.count(&name, "matvecs"));
+            // A trace by itself has a closed form; here the matrix is made for all.
+            assert_eq!(told, ("exact".into(), 0), "{what}");
+            for array in ["value", "matrix", "eigenvalues", "effective_rank", "diagonal", "row_norms", "density"] {
+                if dense.group(&name).link_exists(array) {
+                    assert_all_near(&what, &results.read(&name, array), &dense.read(&name, array), 1e-10);
+                }
+            }
+        }
+        let (v, w) = (results.read("q10", "eigenvectors"), dense.read("q10", "eigenvectors"));
+        for (v, w) in v.chunks(60).zip(w.chunks(60)) {
+            let dot: f64 = v.iter().zip(w).map(|(x, y)| x * y).sum();
+            assert_near("an eigenvector", dot.abs(), 1.0, 1e-9, 1.0);
+        }
+    }
+}
+
 #[test]
 fn what_it_is_not_for_is_refused() {
     let golden = Golden::open("gru");
@@ -182,6 +228,8 @@ fn many_rows() {
         file.new_dataset::<f64>().shape(shape).create("e").unwrap().write_raw(&units).unwrap();
         drop(file);
         let job = job.analysis("a", "ntk", "matrix", "").analysis("product", "ntk", "apply", "with = \"e.h5:/e\"");
+        let sums = [("trace", "trace"), ("norm", "frobenius"), ("rank", "effective_rank")];
+        let job = sums.iter().fold(job, |job, (name, quantity)| job.analysis(name, "ntk", quantity, ""));
         let results = job.run(ranks);
         let there = |name: &str| results.group("a").link_exists(name);
         assert_eq!((results.method("a").as_str(), there(other), there("eigenvalues")), ("exact", false, false));
@@ -195,6 +243,11 @@ fn many_rows() {
         });
         let rank = trace * trace / square;
         assert_near("the trace", results.value("a"), trace, 1e-6, trace);
+        // Sums of rows that no rank has all of.
+        for (name, value) in [("trace", trace), ("norm", square.sqrt()), ("rank", trace * trace / square)] {
+            assert_eq!((results.method(name).as_str(), results.count(name, "matvecs")), ("exact", 0), "{name}");
+            assert_near(name, results.value(name), value, 1e-5, value);
+        }
         assert_near("the rank", results.read("a", "effective_rank")[0], rank, 1e-5, rank);
     }
 }

@@ -1,7 +1,7 @@
 //! Operators whose squares leave the range of the floating-point numbers: their norms, ranks and
 //! spectra are those of the numbers themselves.
 
-use kpflow_tests::{assert_near, golden, reference, Job, Results, TRACES};
+use kpflow_tests::{assert_all_near, assert_near, golden, reference, Job, Results, TRACES};
 
 /// The methods that a trace of a recurrent net has.
 fn methods() -> impl Iterator<Item = &'static str> {
@@ -150,25 +150,46 @@ fn out_of_range(job: Job, advice: &str, never: &str) {
     assert!(!done.errors()[0].contains(never), "{all}");
 }
 
+/// A trace, say, of the golden network whose inputs are times a power of ten.
+fn scaled(scale: f64, precision: &str, quantity: &str, rest: &str) -> Job {
+    let directory = tempfile::tempdir().unwrap().keep();
+    let from = kpflow_tests::open(golden("rnn_relu_h0.h5"));
+    let (x, w) = (from.dataset("inputs").unwrap(), golden("rnn_relu_h0.safetensors"));
+    let shape = x.shape();
+    let file = directory.join("x.h5");
+    let numbers: Vec<f64> = x.read_raw::<f64>().unwrap().iter().map(|x| x * scale).collect();
+    let to = kpflow_tests::create(&file);
+    to.new_dataset::<f64>().shape(shape).create("x").unwrap().write_raw(&numbers).unwrap();
+    drop(to);
+    Job::new(format!(
+        "[model]\nkind = \"rnn\"\nactivation = \"relu\"\nparameters = [\"weight_ih*\"]\nweights = {w:?}\n[data]\ninputs = \"{}:/x\"\n[compute]\nprecision = \"{precision}\"\n",
+        file.display()
+    ))
+    .analysis("t", "ntk", quantity, rest)
+}
+
+/// What is as large as the state is of A itself, whatever power of two its products were made with.
+#[test]
+fn tensors_come_back_from_the_scaled_operator() {
+    let of = |scale: f64, precision: &str, method: &str| {
+        let found = scaled(scale, precision, "diagonal", &format!("method = \"{method}\"\nmax_matvecs = 60")).run(1);
+        ["diagonal", "row_norms", "diagonal_errors"].map(|name| found.read("t", name))
+    };
+    // Beside one that needs no power: the network is homogeneous where inputs are large.
+    let cases = [(1e12, "f32", 1e12, 1e-5), (1e-12, "f32", 1e-12, 1e-5), (1e100, "f64", 1e60, 1e-9)];
+    for (scale, precision, other, tolerance) in cases {
+        for method in ["dense", "hutchpp", "hutchinson"] {
+            let ([x, y, _], [a, b, _]) = (of(scale, precision, method), of(other, "f64", method));
+            for (what, found, expected) in [("diagonal", x, a), ("row norms", y, b)] {
+                let expected: Vec<f64> = expected.iter().map(|x| x * (scale / other).powi(2)).collect();
+                assert_all_near(&format!("{what} by {method} at {scale:e}"), &found, &expected, tolerance);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_no_number_holds_is_said_and_never_that_precision_would_help() {
-    // Inputs of the golden network times a power of ten.
-    let scaled = |scale: f64, precision: &str, quantity: &str, rest: &str| {
-        let directory = tempfile::tempdir().unwrap().keep();
-        let from = kpflow_tests::open(golden("rnn_relu_h0.h5"));
-        let (x, w) = (from.dataset("inputs").unwrap(), golden("rnn_relu_h0.safetensors"));
-        let shape = x.shape();
-        let file = directory.join("x.h5");
-        let numbers: Vec<f64> = x.read_raw::<f64>().unwrap().iter().map(|x| x * scale).collect();
-        let to = kpflow_tests::create(&file);
-        to.new_dataset::<f64>().shape(shape).create("x").unwrap().write_raw(&numbers).unwrap();
-        drop(to);
-        Job::new(format!(
-            "[model]\nkind = \"rnn\"\nactivation = \"relu\"\nparameters = [\"weight_ih*\"]\nweights = {w:?}\n[data]\ninputs = \"{}:/x\"\n[compute]\nprecision = \"{precision}\"\n",
-            file.display()
-        ))
-        .analysis("t", "ntk", quantity, rest)
-    };
     for method in ["exact", "dense", "hutchinson", "xnystrace", "hutchpp"] {
         let rest = format!("method = \"{method}\"");
         out_of_range(scaled(1e170, "f64", "trace", &rest), "double precision holds", "precision = \"f64\"");

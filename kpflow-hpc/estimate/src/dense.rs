@@ -49,6 +49,8 @@ pub struct DenseSpectrum {
     of_factor: bool,
     /// n: how many eigenvalues A has.
     len: usize,
+    /// Products that it took.
+    matvecs: usize,
 }
 
 /// Forms A by n products and finds what is wanted of it. Collective.
@@ -79,6 +81,19 @@ fn form<S: Space>(space: &S, len: usize, wanted: Wanted, of_factor: bool) -> Res
         space.tell(f64::NAN, f64::NAN);
     }
     let a = if of_factor { rows } else { space.gather_rows(rows) };
+    looked_at(space, a, wanted, DenseSpectrum { of_factor, len, matvecs: m, ..DenseSpectrum::default() })
+}
+
+/// What is wanted of a matrix that was made without products: all of it, of the numbers that trajectories have, on every process. Collective.
+///
+/// **Errors**: as [`dense`]'s.
+pub fn dense_of_matrix<S: Space>(space: &S, matrix: Vec<f64>, wanted: Wanted) -> Result<DenseSpectrum> {
+    require_dense(space.len())?;
+    looked_at(space, matrix, wanted, DenseSpectrum { len: space.len(), ..DenseSpectrum::default() })
+}
+
+fn looked_at<S: Space>(space: &S, a: Vec<f64>, wanted: Wanted, known: DenseSpectrum) -> Result<DenseSpectrum> {
+    let (places, m) = (space.places(), space.len());
     let (sums, values, vectors) = space.small(DenseSpectrum::small(m, wanted), |machine| {
         if a.iter().any(|x| !x.is_finite()) {
             return Err(Error::OutOfRange { epsilon: space.epsilon() });
@@ -97,7 +112,7 @@ fn form<S: Space>(space: &S, len: usize, wanted: Wanted, of_factor: bool) -> Res
         Ok(((trace, frobenius, skew + 8.0 * f64::EPSILON * frobenius), values, vectors))
     })?;
     let (trace, frobenius, rounding) = sums;
-    Ok(DenseSpectrum { matrix: a, places, trace, frobenius, values, vectors, rounding, of_factor, len })
+    Ok(DenseSpectrum { matrix: a, places, trace, frobenius, values, vectors, rounding, ..known })
 }
 
 /// A matrix of the numbers at some places among `size`, row-major: rows and columns of zeros elsewhere.
@@ -110,6 +125,10 @@ pub fn spread(matrix: &[f64], places: &[usize], size: usize) -> Vec<f64> {
 }
 
 impl DenseSpectrum {
+    /// Of a matrix of n rows that is too large for every process, what its parts were summed to.
+    pub fn of_sums(trace: f64, frobenius: f64, n: usize) -> Self {
+        Self { trace, frobenius, len: n, ..Self::default() }
+    }
     /// Rows of the matrix.
     fn rows(&self) -> usize {
         self.places.len()
@@ -144,25 +163,25 @@ impl DenseSpectrum {
     }
     /// tr A.
     pub fn trace(&self) -> Estimate {
-        Estimate::exact(self.trace, self.rows())
+        Estimate::exact(self.trace, self.matvecs)
     }
     /// ‖A‖_F.
     pub fn frobenius(&self) -> Estimate {
-        Estimate::exact(self.frobenius, self.rows())
+        Estimate::exact(self.frobenius, self.matvecs)
     }
     /// The operator norm, the largest |λ|.
     pub fn norm(&self) -> Estimate {
-        Estimate::exact(self.values.iter().fold(0.0, |m: f64, v| m.max(v.abs())), self.rows())
+        Estimate::exact(self.values.iter().fold(0.0, |m: f64, v| m.max(v.abs())), self.matvecs)
     }
     /// tr(A)² / ‖A‖_F²; 0 for the zero operator.
     pub fn effective_rank(&self) -> Estimate {
         let value = if self.frobenius > 0.0 { (self.trace / self.frobenius).powi(2) } else { 0.0 };
-        Estimate::exact(value, self.rows())
+        Estimate::exact(value, self.matvecs)
     }
     /// ‖A‖_F² / ‖A‖²; 0 for the zero operator.
     pub fn stable_rank(&self) -> Estimate {
         let norm = self.norm().value;
-        Estimate::exact(if norm > 0.0 { (self.frobenius / norm).powi(2) } else { 0.0 }, self.rows())
+        Estimate::exact(if norm > 0.0 { (self.frobenius / norm).powi(2) } else { 0.0 }, self.matvecs)
     }
 
     /// The `count` largest eigenvalues of A, without vectors; residuals are bounds by rounding, which are the errors' too.
@@ -234,7 +253,7 @@ impl DenseSpectrum {
     }
 
     fn pairs<B>(&self, values: Vec<f64>, residuals: Vec<f64>, vectors: B, forward: usize) -> Eigenpairs<B> {
-        let matvecs = self.rows() + forward.div_ceil(2);
+        let matvecs = self.matvecs + forward.div_ceil(2);
         Eigenpairs { values, residuals, vectors, matvecs, stop: StopReason::Exact, history: Vec::new() }
     }
 }
@@ -263,5 +282,5 @@ pub fn alignment_of_factors<S: Space>(
     }
     let norms = own.frobenius * sums[1].sqrt();
     let value = if norms > 0.0 { (sums[0] / norms).min(1.0) } else { 0.0 };
-    Ok(Estimate::exact(value, own.rows() + places.len().div_ceil(2)))
+    Ok(Estimate::exact(value, own.matvecs + places.len().div_ceil(2)))
 }

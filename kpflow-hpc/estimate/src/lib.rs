@@ -72,7 +72,8 @@ pub use alignment::alignment;
 pub use block_krylov::block_krylov;
 pub use blocks::{blocks, dense_blocks, Blocks};
 pub use dense::{
-    alignment_of_factors, dense, dense_of_factor, require_dense, spread, DenseSpectrum, Wanted, DENSE_LIMIT,
+    alignment_of_factors, dense, dense_of_factor, dense_of_matrix, require_dense, spread, DenseSpectrum, Wanted,
+    DENSE_LIMIT,
 };
 pub use density::{density, density_of, Density};
 pub use diagonal::{diagonal, diagonal_of, Diagonal};

@@ -3,7 +3,7 @@
 use super::keys::WITH;
 use super::outputs::{Output, Rounds, HISTORY, INTERVAL, STANDARD_ERROR, VALUE};
 use super::shown::{Line, Picture, Row};
-use super::{Context, Found, Operator, Side, View, Way};
+use super::{Context, Found, Operator, Reads, Side, View, Way};
 use super::{Facts, History, Quantity, With};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Estimate, Space, Wanted};
@@ -34,7 +34,13 @@ pub const ALIGNMENT: Quantity = Quantity {
 /// The methods of an alignment.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| if c.is_exact()? { dense(c) } else { sampled(c, true) }),
+        Way::new("auto", Operator::symmetric, |c: &C| {
+            // The other model's matrix is made of products.
+            match c.affords(c.side()?, Reads::spectrum(Wanted::Sums))? {
+                true => dense(c),
+                false => sampled(c, true),
+            }
+        }),
         Way::new("hutchpp", Operator::symmetric, |c: &C| sampled(c, true)),
         Way::new("hutchinson", Operator::symmetric, |c: &C| sampled(c, false)),
         Way::new("one_sided", Operator::has_factor, |c: &C| {
@@ -47,8 +53,8 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
 }
 
 fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let own = c.spectrum()?;
-    if c.side()? == Side::Weights {
+    let (side, own) = (c.side()?, c.exact_of(c.side()?)?);
+    if side == Side::Weights {
         let (back, theirs) = (c.space(View::Back)?, [c.space(View::OtherForward)?, c.space(View::OtherBack)?]);
         let found = estimate::alignment_of_factors(&own, &back, &theirs[0], &theirs[1])?;
         return Ok(Found::of((found, "dense")));

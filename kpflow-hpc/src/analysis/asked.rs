@@ -34,13 +34,28 @@ pub struct Asked {
     pub readers: Readers,
 }
 
-/// Which side of A = F Fᵀ an exact matrix is of.
+/// Which side of A = F Fᵀ an exact matrix is of, and what makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// A itself, of the numbers of the state or its positions.
     State,
     /// FᵀF, of the weights: it has the same eigenvalues but zeros.
     Weights,
+    /// A itself, by the cotangents of its rows in the place of products ([`crate::closed::ExactMatrix`]).
+    Cotangents,
+}
+
+impl Side {
+    /// How many there are: the last one is named here.
+    pub const COUNT: usize = Self::Cotangents as usize + 1;
+
+    /// What results call the method that forms its matrix.
+    pub fn method(self) -> &'static str {
+        match self {
+            Side::State | Side::Weights => "dense",
+            Side::Cotangents => "exact",
+        }
+    }
 }
 
 /// What a method reads of an exact matrix.
@@ -50,6 +65,18 @@ pub struct Reads {
     pub entries: bool,
     /// How much.
     pub wanted: Wanted,
+}
+
+impl Reads {
+    /// What any side tells, up to this.
+    pub const fn spectrum(wanted: Wanted) -> Self {
+        Self { entries: false, wanted }
+    }
+
+    /// A's own entries, and up to this beside them.
+    pub const fn entries(wanted: Wanted) -> Self {
+        Self { entries: true, wanted }
+    }
 }
 
 /// The analyses of a job that read an exact matrix of the same operator.
@@ -71,8 +98,8 @@ impl Readers {
     /// How many share the matrix of a side, and what has to be found of it, where those of the others are of the side `smaller`.
     pub fn of(&self, side: Side, smaller: Side) -> (usize, Wanted) {
         let none = (0, Wanted::Sums);
-        let either = if side == smaller { self.either } else { none };
-        let entries = if side == Side::State { self.entries } else { none };
+        let either = if side == smaller || side == Side::Cotangents { self.either } else { none };
+        let entries = if side == Side::Weights { none } else { self.entries };
         ((either.0 + entries.0).max(1), either.1.max(entries.1))
     }
 }

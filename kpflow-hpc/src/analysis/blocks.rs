@@ -5,10 +5,10 @@ use super::outputs::{
     Compared, Degree, Output, Rounds, INTERVAL_OF_A, MATRIX, PLAIN, STANDARD_ERRORS, STANDARD_ERROR_OF_A, VALUE_OF_A,
 };
 use super::shown::{Line, Number, Picture, Row};
-use super::{Context, Found, Operator, View, Way};
+use super::{Context, Found, Operator, Reads, Side, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Blocks, Small, Space, StopReason};
+use kpflow_estimate::{self as estimate, Blocks, Small, Space, StopReason, Wanted};
 
 const TRACES: Output = Output {
     name: "traces",
@@ -65,18 +65,23 @@ pub const BLOCKS: Quantity = Quantity {
 /// The methods of blocks.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { sampled(c) }),
+        Way::new("auto", Operator::symmetric, |c: &C| {
+            match c.cheapest(Reads::entries(Wanted::Sums))? {
+                Some(side) => dense(c, side),
+                None => sampled(c),
+            }
+        }),
         Way::new("hutchinson", Operator::symmetric, sampled),
-        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+        Way::new("dense", Operator::symmetric, |c: &C| dense(c, Side::State)).of_matrix(),
     ]
 }
 
-fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let (spectrum, (part_of, parts), space) = (c.dense()?, c.parts(), c.space(View::All)?);
-    let matvecs = space.len();
+fn dense<C: Context>(c: &C, side: Side) -> Result<Found<C::Block>> {
+    let (spectrum, (part_of, parts), space) = (c.exact_of(side)?, c.parts(), c.space(View::All)?);
+    let matvecs = spectrum.trace().matvecs;
     let blocks =
         space.small(Small::default(), |_| Ok(Some(estimate::dense_blocks(&spectrum, &part_of, parts, matvecs))))?;
-    Ok(blocks.map_or_else(|| Found::exact("dense", matvecs), |b| found(b, "dense", parts)))
+    Ok(blocks.map_or_else(|| Found::exact(side.method(), matvecs), |b| found(b, side.method(), parts)))
 }
 
 fn sampled<C: Context>(c: &C) -> Result<Found<C::Block>> {

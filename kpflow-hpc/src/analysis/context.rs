@@ -1,7 +1,7 @@
 //! What an analysis works with: spaces, closed forms, error signals. A run has them with numbers, a plan without.
 
-use super::{Asked, Facts, Found, Operator, Reads, Side};
-use crate::closed::{Closed, Rows};
+use super::{matrix, Asked, Facts, Found, Operator, Reads, Side};
+use crate::closed::{Closed, Rows, MATRIX_LIMIT};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Block, Budget, DenseSpectrum, Estimate, Space, Wanted, DENSE_LIMIT};
 use std::rc::Rc;
@@ -119,6 +119,17 @@ pub trait Context: Sized {
             Side::State => Some(self.space(View::Diagonal)?.len()),
             Side::Weights if asked.whole && asked.operator.from_weights() => Some(self.space(View::Weights)?.len()),
             Side::Weights => None,
+            Side::Cotangents => self.exact_flops().map(|_| self.space(View::Diagonal).map(|s| s.len())).transpose()?,
+        })
+    }
+
+    /// Flops of making the exact matrix of a side, where the operator has it.
+    fn making(&self, side: Side) -> Result<Option<f64>> {
+        // K's products go through no state.
+        let product = self.product_flops() * if self.asked().operator.about().sweeps > 0.0 { 1.0 } else { 0.5 };
+        Ok(match side {
+            Side::State | Side::Weights => self.rows_of(side)?.map(|m| m as f64 * product),
+            Side::Cotangents => self.exact_flops(),
         })
     }
 
@@ -130,33 +141,36 @@ pub trait Context: Sized {
         Ok(if m < n && !all { Side::Weights } else { Side::State })
     }
 
-    /// Whether the exact matrix of a side costs no more than estimates may: those of all its readers.
-    fn affords(&self, side: Side) -> Result<bool> {
-        let Some(m) = self.rows_of(side)? else { return Ok(false) };
+    /// Whether the exact matrix of a side, for what one reads of it, costs no more than estimates may: those of all its readers.
+    fn affords(&self, side: Side, reads: Reads) -> Result<bool> {
+        let (Some(m), Some(making)) = (self.rows_of(side)?, self.making(side)?) else { return Ok(false) };
         let (readers, _) = self.asked().readers.of(side, self.side()?);
-        let flops = m as f64 * self.product_flops() + 4.0 * (m as f64).powi(3);
-        let within = m <= self.budget().max_matvecs.saturating_mul(readers);
-        Ok(within && (m <= SMALL || m <= DENSE_LIMIT && flops <= CHEAP))
+        let products = if side == Side::Cotangents { 0 } else { m };
+        let within = products <= self.budget().max_matvecs.saturating_mul(readers);
+        // Of rows that are summed there is no decomposition, and no process holds all.
+        let summed = side == Side::Cotangents && reads == Reads::spectrum(Wanted::Sums);
+        let (most, decomposed) = match summed && m > DENSE_LIMIT {
+            true => (MATRIX_LIMIT.min(SUMMED), 0.0),
+            false => (DENSE_LIMIT, 4.0 * (m as f64).powi(3)),
+        };
+        Ok(within && (m <= SMALL || m <= most && making + decomposed <= CHEAP))
     }
 
-    /// Whether A's own matrix is the cheapest way.
-    fn is_small(&self) -> Result<bool> {
-        self.affords(Side::State)
+    /// The side whose matrix costs least, of A's own `entries` or of either; only of those that are `afforded`, if asked.
+    fn least(&self, reads: Reads, afforded: bool) -> Result<Option<Side>> {
+        let mut least: Option<(Side, f64)> = None;
+        for side in [if reads.entries { Side::State } else { self.side()? }, Side::Cotangents] {
+            let Some(cost) = self.making(side)? else { continue };
+            if least.is_none_or(|(_, other)| cost < other) && (!afforded || self.affords(side, reads)?) {
+                least = Some((side, cost));
+            }
+        }
+        Ok(least.map(|(side, _)| side))
     }
 
-    /// Whether the matrix of the smaller side is the cheapest way.
-    fn is_exact(&self) -> Result<bool> {
-        self.affords(self.side()?)
-    }
-
-    /// The whole matrix of A.
-    fn dense(&self) -> Result<Rc<DenseSpectrum>> {
-        self.exact_of(Side::State)
-    }
-
-    /// What the smaller side tells.
-    fn spectrum(&self) -> Result<Rc<DenseSpectrum>> {
-        self.exact_of(self.side()?)
+    /// The exact matrix that costs least, if it costs no more than estimates may.
+    fn cheapest(&self, reads: Reads) -> Result<Option<Side>> {
+        self.least(reads, true)
     }
 
     /// The exact matrix of a side.
@@ -164,8 +178,11 @@ pub trait Context: Sized {
         // Of 2^-k A, whoever has made it.
         self.exponent()?;
         let (_, wanted) = self.asked().readers.of(side, self.side()?);
+        let most = self.rows_of(side)?.is_some_and(|m| m > DENSE_LIMIT);
+        let wanted = if most && side == Side::Cotangents { Wanted::Sums } else { wanted };
         self.kept(side, wanted, || {
             Ok(match side {
+                Side::Cotangents => matrix::by_cotangents(self, wanted)?,
                 Side::State => estimate::dense(&self.space(View::Entries)?, wanted)?,
                 Side::Weights => {
                     estimate::dense_of_factor(&self.space(View::Weights)?, self.space(View::All)?.len(), wanted)?
@@ -180,6 +197,9 @@ pub const SMALL: usize = 512;
 
 /// Flops up to which larger ones are: some ten seconds.
 const CHEAP: f64 = 3e11;
+
+/// Rows of which sums are made unasked, some 2 GiB in all.
+const SUMMED: usize = 16_384;
 
 /// A method of a quantity, and how it is found by it.
 pub struct Way<C: Context> {
@@ -218,14 +238,14 @@ impl<C: Context> Way<C> {
     }
     /// Makes it one that forms the matrix of A for its entries.
     pub const fn of_matrix(self) -> Self {
-        Self { reads: Some(Reads { entries: true, wanted: Wanted::Sums }), ..self }
+        Self { reads: Some(Reads::entries(Wanted::Sums)), ..self }
     }
     /// Makes it one that needs its eigenvalues too.
     pub const fn of_values(self) -> Self {
-        Self { reads: Some(Reads { entries: true, wanted: Wanted::Values }), ..self }
+        Self { reads: Some(Reads::entries(Wanted::Values)), ..self }
     }
     /// Makes it one that reads what the smaller side tells.
     pub const fn of_spectrum(self, wanted: Wanted) -> Self {
-        Self { reads: Some(Reads { entries: false, wanted }), ..self }
+        Self { reads: Some(Reads::spectrum(wanted)), ..self }
     }
 }

@@ -5,7 +5,7 @@ use super::outputs::{
     Compared, Degree, Output, Rounds, HISTORY, INTERVAL, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
-use super::{Context, Found, Named, Operator, View, Way};
+use super::{Context, Found, Named, Operator, Reads, Side, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Density, Small, Space, StopReason, Wanted};
@@ -130,22 +130,27 @@ pub const DENSITY: Quantity = Quantity {
 /// The methods of a density.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| if c.is_exact()? { dense(c) } else { lanczos(c) }),
+        Way::new("auto", Operator::symmetric, |c: &C| {
+            match c.cheapest(Reads::spectrum(Wanted::Values))? {
+                Some(side) => dense(c, side),
+                None => lanczos(c),
+            }
+        }),
         Way::new("lanczos", Operator::symmetric, lanczos),
-        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Values),
+        Way::new("dense", Operator::symmetric, |c: &C| dense(c, c.side()?)).of_spectrum(Wanted::Values),
     ]
 }
 
 /// Points of a density.
 const POINTS: usize = 401;
 
-fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let (spectrum, space) = (c.spectrum()?, c.space(View::All)?);
+fn dense<C: Context>(c: &C, side: Side) -> Result<Found<C::Block>> {
+    let (spectrum, space) = (c.exact_of(side)?, c.space(View::All)?);
     // All eigenvalues, and their rule.
     let small = Small { flops: 0.0, numbers: 3 * space.len() };
     let density = space
         .small(small, |_| Ok(estimate::density_of(&spectrum.spectrum(), POINTS, space.epsilon(), space.rank())))?;
-    Ok(Found { history: Vec::new(), ..Found::of((spectrum.trace(), "dense")) }.with(curves(density)))
+    Ok(Found { history: Vec::new(), ..Found::of((spectrum.trace(), side.method())) }.with(curves(density)))
 }
 
 fn lanczos<C: Context>(c: &C) -> Result<Found<C::Block>> {

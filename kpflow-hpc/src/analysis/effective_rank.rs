@@ -2,7 +2,7 @@
 
 use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE_OF_RANK};
 use super::shown::{Line, Picture, Row};
-use super::{at_least_one, frobenius, of_closed, scaled, trace, Chosen, Context, Form, Found, Operator, View, Way};
+use super::{at_least_one, frobenius, of_closed, scaled, trace, Chosen, Context, Form, Found, Operator, Reads, Side, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Budget, SecondMoment, StopReason, Wanted};
@@ -36,9 +36,9 @@ pub const EFFECTIVE_RANK: Quantity = Quantity {
 /// The methods of an effective rank.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| match c.is_exact()? {
-            true => dense(c),
-            false => by_parts(c, frobenius::auto),
+        Way::new("auto", Operator::symmetric, |c: &C| match c.cheapest(Reads::spectrum(Wanted::Sums))? {
+            Some(side) => dense(c, side),
+            None => by_parts(c, frobenius::auto),
         }),
         Way::new(
             "exact",
@@ -58,12 +58,12 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             at_least_one((estimate::pair_statistic(&c.space(View::Back)?, &c.budget(), what)?, "one_sided"))
         })
         .of_all(),
-        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Sums),
+        Way::new("dense", Operator::symmetric, |c: &C| dense(c, c.side()?)).of_spectrum(Wanted::Sums),
     ]
 }
 
-fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    at_least_one((c.spectrum()?.effective_rank(), "dense"))
+fn dense<C: Context>(c: &C, side: Side) -> Result<Found<C::Block>> {
+    at_least_one((c.exact_of(side)?.effective_rank(), side.method()))
 }
 
 /// The trace and the norm, each by the best way for it.

@@ -4,7 +4,7 @@ use super::keys::{COUNT, VECTORS};
 use super::outputs::Dimension::{Mode, Time, Trajectory, Unit};
 use super::outputs::{Output, EIGENVALUES, HISTORY_OF_PAIRS, PLAIN, RESIDUALS};
 use super::shown::{Line, Number, Picture, Row};
-use super::{Context, Found, Operator, Side, Tensor, View, Way};
+use super::{Context, Found, Operator, Reads, Side, Tensor, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Budget, Eigenpairs, Wanted};
@@ -52,25 +52,26 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
         Way::new("block_krylov", Operator::symmetric, |c: &C| {
             found(c, iterate(c, c.asked().count, c.budget())?, "block_krylov")
         }),
-        Way::new("dense", Operator::symmetric, |c: &C| found(c, dense(c, c.asked().vectors)?, "dense"))
+        Way::new("dense", Operator::symmetric, |c: &C| found(c, dense(c, c.side()?, c.asked().vectors)?, "dense"))
             .of_spectrum(Wanted::Values),
     ]
 }
 
 /// The pairs that are asked for, by the best way; of an exact matrix without vectors unless they are.
 pub(super) fn best<C: Context>(c: &C, vectors: bool) -> Result<(Eigenpairs<C::Block>, &'static str)> {
-    match c.is_exact()? {
-        true => Ok((dense(c, vectors)?, "dense")),
-        false => Ok((iterate(c, c.asked().count, c.budget())?, "block_krylov")),
+    let wanted = if vectors { Wanted::Vectors } else { Wanted::Values };
+    match c.cheapest(Reads::spectrum(wanted))? {
+        Some(side) => Ok((dense(c, side, vectors)?, side.method())),
+        None => Ok((iterate(c, c.asked().count, c.budget())?, "block_krylov")),
     }
 }
 
 /// The pairs that are asked for, of the smaller matrix.
-pub(super) fn dense<C: Context>(c: &C, vectors: bool) -> Result<Eigenpairs<C::Block>> {
-    let (spectrum, space, count) = (c.spectrum()?, c.space(View::All)?, c.asked().count);
-    let forward = match c.side()? {
+pub(super) fn dense<C: Context>(c: &C, side: Side, vectors: bool) -> Result<Eigenpairs<C::Block>> {
+    let (spectrum, space, count) = (c.exact_of(side)?, c.space(View::All)?, c.asked().count);
+    let forward = match side {
         Side::Weights if vectors => Some(c.space(View::Forward)?),
-        Side::Weights | Side::State => None,
+        Side::Weights | Side::State | Side::Cotangents => None,
     };
     match vectors {
         true => Ok(spectrum.eigenpairs(&space, forward.as_ref(), count)?),

@@ -2,7 +2,7 @@
 
 use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE_OF_RANK};
 use super::shown::{Line, Picture, Row};
-use super::{at_least_one, Context, Found, Operator, View, Way};
+use super::{at_least_one, Context, Found, Operator, Reads, Side, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Estimate, Wanted};
@@ -28,16 +28,21 @@ pub const ENTROPY_RANK: Quantity = Quantity {
 /// The methods of an entropy rank.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| if c.is_exact()? { dense(c) } else { lanczos(c) }),
+        Way::new("auto", Operator::symmetric, |c: &C| {
+            match c.cheapest(Reads::spectrum(Wanted::Values))? {
+                Some(side) => dense(c, side),
+                None => lanczos(c),
+            }
+        }),
         Way::new("lanczos", Operator::symmetric, lanczos),
-        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Values),
+        Way::new("dense", Operator::symmetric, |c: &C| dense(c, c.side()?)).of_spectrum(Wanted::Values),
     ]
 }
 
-fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let spectrum = c.spectrum()?;
+fn dense<C: Context>(c: &C, side: Side) -> Result<Found<C::Block>> {
+    let spectrum = c.exact_of(side)?;
     let matvecs = spectrum.trace().matvecs;
-    Ok(Found::of((Estimate::exact(estimate::entropy_rank_of(&spectrum.values), matvecs), "dense")))
+    Ok(Found::of((Estimate::exact(estimate::entropy_rank_of(&spectrum.values), matvecs), side.method())))
 }
 
 fn lanczos<C: Context>(c: &C) -> Result<Found<C::Block>> {

@@ -2,7 +2,7 @@
 
 use super::outputs::{HISTORY, INTERVAL_OF_A, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{of_closed, sampled, scaled, Chosen, Context, Form, Found, Operator, View, Way};
+use super::{of_closed, sampled, scaled, Chosen, Context, Form, Found, Operator, Reads, View, Way};
 use super::{Facts, History, Quantity};
 use crate::closed::Closed;
 use crate::error::Result;
@@ -48,7 +48,9 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             sampled("one_sided", found)
         })
         .of_all(),
-        Way::new("dense", Operator::symmetric, |c: &C| Ok(Found::of((c.spectrum()?.frobenius(), "dense"))))
+        Way::new("dense", Operator::symmetric, |c: &C| {
+            Ok(Found::of((c.exact_of(c.side()?)?.frobenius(), "dense")))
+        })
             .of_spectrum(Wanted::Sums),
     ]
 }
@@ -82,8 +84,8 @@ pub(super) fn auto<C: Context>(c: &C, budget: Budget) -> Result<Chosen> {
     if asked.operator.skew() {
         return Ok((estimate::frobenius(&c.space(View::All)?, &budget)?, "hutchinson"));
     }
-    if c.is_exact()? {
-        return Ok((c.spectrum()?.frobenius(), "dense"));
+    if let Some(side) = c.cheapest(Reads::spectrum(Wanted::Sums))? {
+        return Ok((c.exact_of(side)?.frobenius(), side.method()));
     }
     Ok((estimate::frobenius_deflated(&c.space(View::All)?, &budget)?, "hutchpp"))
 }

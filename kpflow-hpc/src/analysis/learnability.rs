@@ -6,7 +6,7 @@ use super::outputs::{
     Compared, Degree, Output, Rounds, EIGENVALUES, HISTORY_OF_PAIRS, INTERVAL, PLAIN, RESIDUALS, STANDARD_ERROR, VALUE,
 };
 use super::shown::{Line, Picture, Row};
-use super::{eigenpairs, Context, Found, Operator, View, Way};
+use super::{eigenpairs, Context, Found, Operator, Reads, View, Way};
 use super::{Facts, History, Quantity, With};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, times_power, Block, Budget, Eigenpairs, StopReason, Wanted};
@@ -71,9 +71,9 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
         Way::new("auto", Operator::symmetric, |c: &C| {
             let signal = c.signal()?;
-            match c.is_exact()? {
-                true => found(c, signal, eigenpairs::dense(c, true)?, "dense"),
-                false => {
+            match c.cheapest(Reads::spectrum(Wanted::Vectors))? {
+                Some(side) => found(c, signal, eigenpairs::dense(c, side, true)?, side.method()),
+                None => {
                     let pairs = iterate(c, &signal.0)?;
                     found(c, signal, pairs, "block_krylov")
                 }
@@ -86,7 +86,7 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
         }),
         Way::new("dense", Operator::symmetric, |c: &C| {
             let signal = c.signal()?;
-            found(c, signal, eigenpairs::dense(c, true)?, "dense")
+            found(c, signal, eigenpairs::dense(c, c.side()?, true)?, "dense")
         })
         .of_spectrum(Wanted::Vectors),
     ]

@@ -7,10 +7,10 @@ use super::outputs::{
     STANDARD_ERROR_OF_A, VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
-use super::{Context, Found, Named, Operator, View, Way};
+use super::{Context, Found, Named, Operator, Reads, Side, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
-use kpflow_estimate::{self as estimate, Marginal, Small, Space, Split};
+use kpflow_estimate::{self as estimate, Marginal, Small, Space, Split, Wanted};
 
 const RANK_ERROR: &str = "effective_rank_error";
 
@@ -64,14 +64,19 @@ pub const MARGINAL: Quantity = Quantity {
 /// The methods of a marginal.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| if c.is_small()? { dense(c) } else { sampled(c) }),
+        Way::new("auto", Operator::symmetric, |c: &C| {
+            match c.cheapest(Reads::entries(Wanted::Sums))? {
+                Some(side) => dense(c, side),
+                None => sampled(c),
+            }
+        }),
         Way::new("hutchinson", Operator::symmetric, sampled),
-        Way::new("dense", Operator::symmetric, dense).of_matrix(),
+        Way::new("dense", Operator::symmetric, |c: &C| dense(c, Side::State)).of_matrix(),
     ]
 }
 
-fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let (spectrum, space, kept) = (c.dense()?, c.space(View::All)?, c.asked().axes);
+fn dense<C: Context>(c: &C, side: Side) -> Result<Found<C::Block>> {
+    let (spectrum, space, kept) = (c.exact_of(side)?, c.space(View::All)?, c.asked().axes);
     let shape = space.shape().with_trajectories(space.trajectories());
     let d = Split { shape, kept }.count(true);
     estimate::require_marginal(d)?;
@@ -82,7 +87,7 @@ fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
     })?;
     let (trace, square) = values.iter().fold((0.0, 0.0), |(t, s), v| (t + v, s + v * v));
     let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
-    let found = Found { value: Some(trace), ..Found::exact("dense", spectrum.trace().matvecs) };
+    let found = Found { value: Some(trace), ..Found::exact(side.method(), spectrum.trace().matvecs) };
     Ok(found.with(arrays(d, matrix, vec![0.0; d * d], values, vectors, (rank, 0.0))))
 }
 

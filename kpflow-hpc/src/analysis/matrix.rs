@@ -6,7 +6,7 @@ use super::outputs::{
     VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
-use super::{Asked, Context, Found, Operator, Tensor, View, Way};
+use super::{Asked, Context, Found, Operator, Reads, Side, Tensor, View, Way};
 use super::{Facts, History, Part, Quantity};
 use crate::closed::{ExactMatrix, Rows, MATRIX_LIMIT};
 use crate::engine::Real;
@@ -71,7 +71,7 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
         Way::new("auto", Operator::symmetric, auto).of_values(),
         Way::new("exact", Operator::from_weights, exact).requiring(require_exact),
-        Way::new("dense", Operator::symmetric, whole).of_values(),
+        Way::new("dense", Operator::symmetric, |c: &C| whole(c, (&*c.exact_of(Side::State)?, Side::State))).of_values(),
     ]
 }
 
@@ -120,55 +120,78 @@ fn require_exact(asked: &Asked, _: &Facts<'_>) -> Result<()> {
 }
 
 fn auto<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let (n, asked) = (c.space(View::All)?.len(), c.asked());
-    // K's products go through no state.
-    let product = c.product_flops() * if asked.operator.about().sweeps > 0.0 { 1.0 } else { 0.5 };
-    match c.exact_flops() {
-        Some(flops) if n > DENSE_LIMIT || c.has_other_inputs() || flops < n as f64 * product => exact(c),
-        Some(_) | None => whole(c),
+    let beyond = c.space(View::All)?.len() > DENSE_LIMIT || c.has_other_inputs();
+    match c.least(Reads::entries(Wanted::Values), false)? {
+        _ if beyond && c.exact_flops().is_some() => exact(c),
+        Some(side) => whole(c, (&*c.exact_of(side)?, side)),
+        None => whole(c, (&*c.exact_of(Side::State)?, Side::State)),
     }
 }
 
-/// By cotangents.
+/// By cotangents, whatever it costs.
 fn exact<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let mut found = match c.space(View::All)?.len() <= DENSE_LIMIT {
+        true => whole(c, (&by_cotangents(c, Wanted::Values)?, Side::Cotangents))?,
+        false => by_rows(c)?,
+    };
+    if c.has_other_inputs() {
+        let (rows, columns) = c.exact_other_rows()?;
+        found.tensors.push(Tensor { name: OTHER, block: c.rows_block(rows, columns)?, single: false });
+    }
+    Ok(found)
+}
+
+/// What the exact matrix tells, made by cotangents: of one that is too large for every process, its sums. Collective.
+pub(super) fn by_cotangents<C: Context>(c: &C, wanted: Wanted) -> Result<DenseSpectrum> {
     let (rows, space) = (c.exact_rows()?, c.space(View::All)?);
     let size = space.trajectories() * space.shape().per_trajectory();
     let held = space.hold(space.shape().len() * size);
+    if space.len() > DENSE_LIMIT {
+        let [trace, square] = sums(&space, &rows, size);
+        return match square.is_finite() {
+            true => Ok(DenseSpectrum::of_sums(trace, square.sqrt(), space.len())),
+            false => Err(estimate::Error::OutOfRange { epsilon: space.epsilon() }.into()),
+        };
+    }
+    let (all, _all) = gathered(&space, rows, held);
+    Ok(estimate::dense_of_matrix(&space, all, wanted)?)
+}
+
+/// The trace, and the sum of all squares. Collective.
+fn sums<S: Space>(space: &S, rows: &Rows, size: usize) -> [f64; 2] {
     let mut sums = [0.0; 2];
     for (i, row) in rows.numbers.chunks(size.max(1)).enumerate() {
         sums[0] += row[rows.first + i];
         sums[1] += row.iter().map(|x| x * x).sum::<f64>();
     }
     space.sum(&mut sums);
-    let [trace, square] = sums;
+    sums
+}
+
+/// One that has no decomposition.
+fn by_rows<C: Context>(c: &C) -> Result<Found<C::Block>> {
+    let (rows, space) = (c.exact_rows()?, c.space(View::All)?);
+    let size = space.trajectories() * space.shape().per_trajectory();
+    let held = space.hold(space.shape().len() * size);
+    let [trace, square] = sums(&space, &rows, size);
     let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
     let mut found = Found { value: Some(trace), ..Found::exact("exact", 0) };
     if !square.is_finite() {
         return Ok(Found { stop: StopReason::Overflow, ..found });
     }
     found.arrays = vec![("effective_rank", vec![], vec![rank])];
-    if size <= DENSE_LIMIT || c.keeps_whole(8 * size * size) {
-        let (all, _all) = gathered(&space, rows, held);
-        let places = space.places();
-        let n = places.len();
-        if size <= DENSE_LIMIT {
-            let small = DenseSpectrum::small(n, Wanted::Values);
-            let values = space.small(small, |machine| Ok(estimate::symmetric_eigenvalues(machine, &all, n)))?;
-            found.arrays.push(("eigenvalues", vec![n], values));
-        }
-        let more = if n == size { 0 } else { size * size };
-        let matrix = space.small(Small { flops: 0.0, numbers: more }, |_| {
-            Ok(if n == size { all } else { estimate::spread(&all, &places, size) })
-        })?;
-        found.arrays.push(("matrix", vec![size, size], matrix));
-    } else {
+    if !c.keeps_whole(8 * size * size) {
         drop(held);
         found.tensors.push(Tensor { name: ROWS, block: c.rows_block(rows, size)?, single: false });
+        return Ok(found);
     }
-    if c.has_other_inputs() {
-        let (rows, columns) = c.exact_other_rows()?;
-        found.tensors.push(Tensor { name: OTHER, block: c.rows_block(rows, columns)?, single: false });
-    }
+    let (all, _all) = gathered(&space, rows, held);
+    let places = space.places();
+    let more = if places.len() == size { 0 } else { size * size };
+    let matrix = space.small(Small { flops: 0.0, numbers: more }, |_| {
+        Ok(if places.len() == size { all } else { estimate::spread(&all, &places, size) })
+    })?;
+    found.arrays.push(("matrix", vec![size, size], matrix));
     Ok(found)
 }
 
@@ -192,21 +215,20 @@ fn among(rows: &Rows, places: &[usize], size: usize) -> Vec<f64> {
     own.flat_map(|p| places.iter().map(move |q| rows.numbers[(p - rows.first) * size + q])).collect()
 }
 
-fn whole<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    if c.has_other_inputs() {
+fn whole<C: Context>(c: &C, (spectrum, side): (&DenseSpectrum, Side)) -> Result<Found<C::Block>> {
+    if c.has_other_inputs() && side != Side::Cotangents {
         let what = "other_inputs is for method = \"exact\", of ntk and parameter";
         return Err(Error::usage(format!("{what}; without it there is no matrix between two sets of inputs")));
     }
-    let (spectrum, space) = (c.dense()?, c.space(View::All)?);
+    let space = c.space(View::All)?;
     // With rows and columns of zeros behind the ends of trajectories.
     let size = space.trajectories() * space.shape().per_trajectory();
-    let estimate::DenseSpectrum { values, .. } = &*spectrum;
     let small = Small { flops: 0.0, numbers: 2 * size * size };
     let matrix = space.small(small, |_| Ok(spectrum.whole(size)))?;
-    let found = Found { history: Vec::new(), ..Found::of((spectrum.trace(), "dense")) };
+    let found = Found { history: Vec::new(), ..Found::of((spectrum.trace(), side.method())) };
     Ok(found.with(vec![
         ("matrix", vec![size, size], matrix),
-        ("eigenvalues", vec![values.len()], values.clone()),
+        ("eigenvalues", vec![spectrum.values.len()], spectrum.values.clone()),
         ("effective_rank", vec![], vec![spectrum.effective_rank().value]),
     ]))
 }

@@ -2,7 +2,7 @@
 
 use super::outputs::{Output, HISTORY, INTERVAL_OF_A, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{eigenpairs, singular_triplets, Context, Found, Operator, Way};
+use super::{eigenpairs, singular_triplets, Context, Found, Operator, Reads, Side, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{Eigenpairs, Estimate, StopReason, Triplets, Wanted};
@@ -33,17 +33,20 @@ pub const NORM: Quantity = Quantity {
 /// The methods of a norm.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::any, |c: &C| match c.asked().operator.symmetric() && c.is_exact()? {
-            true => dense(c),
-            false => iterated(c),
+        Way::new("auto", Operator::any, |c: &C| {
+            let reads = Reads::spectrum(Wanted::Values);
+            match if c.asked().operator.symmetric() { c.cheapest(reads)? } else { None } {
+                Some(side) => dense(c, side),
+                None => iterated(c),
+            }
         }),
         Way::new("block_krylov", Operator::any, iterated),
-        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Values),
+        Way::new("dense", Operator::symmetric, |c: &C| dense(c, c.side()?)).of_spectrum(Wanted::Values),
     ]
 }
 
-fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    Ok(Found::of((c.spectrum()?.norm(), "dense")))
+fn dense<C: Context>(c: &C, side: Side) -> Result<Found<C::Block>> {
+    Ok(Found::of((c.exact_of(side)?.norm(), side.method())))
 }
 
 fn iterated<C: Context>(c: &C) -> Result<Found<C::Block>> {

@@ -83,7 +83,8 @@ pub enum Compared {
 pub enum Rounds {
     /// Nothing that is told.
     No,
-    /// So many times δ of its own size, within the ends of what is possible.
+    /// So many times δ of its own size, within the ends of what is possible; of an entry of a square matrix, of √(a_ii a_jj); of another entry, of at least a tenth
+    /// of their root mean square.
     Relative {
         /// How many times: of a ratio of squares, twice.
         times: f64,
@@ -92,6 +93,11 @@ pub enum Rounds {
     },
     /// δ itself, to a residual.
     Residual,
+    /// So many times δ ‖A‖_F / (σ² √n), and δ of its own size: log det (1 + A/σ²), whose derivative is (A + σ²)⁻¹.
+    OverNoise {
+        /// How many times.
+        times: f64,
+    },
 }
 
 impl Rounds {

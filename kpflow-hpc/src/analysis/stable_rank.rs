@@ -2,7 +2,7 @@
 
 use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE_OF_RANK};
 use super::shown::{Line, Picture, Row};
-use super::{at_least_one, eigenpairs, frobenius, norm, Chosen, Context, Found, Operator, View, Way};
+use super::{at_least_one, eigenpairs, frobenius, norm, Chosen, Context, Found, Operator, Reads, Side, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Budget, Wanted};
@@ -29,9 +29,9 @@ pub const STABLE_RANK: Quantity = Quantity {
 /// The methods of a stable rank.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| match c.is_exact()? {
-            true => dense(c),
-            false => by_parts(c, frobenius::auto),
+        Way::new("auto", Operator::symmetric, |c: &C| match c.cheapest(Reads::spectrum(Wanted::Values))? {
+            Some(side) => dense(c, side),
+            None => by_parts(c, frobenius::auto),
         }),
         Way::new("hutchpp", Operator::symmetric, |c: &C| {
             by_parts(c, |c: &C, budget| Ok((estimate::frobenius_deflated(&c.space(View::All)?, &budget)?, "hutchpp")))
@@ -39,12 +39,12 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
         Way::new("hutchinson", Operator::symmetric, |c: &C| {
             by_parts(c, |c: &C, budget| Ok((estimate::frobenius(&c.space(View::All)?, &budget)?, "hutchinson")))
         }),
-        Way::new("dense", Operator::symmetric, dense).of_spectrum(Wanted::Values),
+        Way::new("dense", Operator::symmetric, |c: &C| dense(c, c.side()?)).of_spectrum(Wanted::Values),
     ]
 }
 
-fn dense<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    at_least_one((c.spectrum()?.stable_rank(), "dense"))
+fn dense<C: Context>(c: &C, side: Side) -> Result<Found<C::Block>> {
+    at_least_one((c.exact_of(side)?.stable_rank(), side.method()))
 }
 
 /// The two norms, each by the best way for it.

@@ -3,7 +3,7 @@
 use super::keys::SIDE;
 use super::outputs::{HISTORY, INTERVAL_OF_A, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
-use super::{of_closed, sampled, scaled, Chosen, Context, Form, Found, Operator, View, Way};
+use super::{of_closed, sampled, scaled, Chosen, Context, Form, Found, Operator, Reads, View, Way};
 use super::{Facts, History, Quantity};
 use crate::error::{Error, Result};
 use kpflow_estimate::{self as estimate, Budget, Estimate, Exact, StopReason, Wanted};
@@ -62,7 +62,9 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             sampled("one_sided", estimate::one_sided(&c.space(view)?, &c.budget()))
         })
         .of_all(),
-        Way::new("dense", Operator::symmetric, |c: &C| Ok(Found::of((c.spectrum()?.trace(), "dense"))))
+        Way::new("dense", Operator::symmetric, |c: &C| {
+            Ok(Found::of((c.exact_of(c.side()?)?.trace(), "dense")))
+        })
             .of_spectrum(Wanted::Sums),
     ]
 }
@@ -90,14 +92,14 @@ pub(super) fn auto<C: Context>(c: &C, budget: Budget) -> Result<Chosen> {
     if products.is_some_and(|p| p <= 1.0) {
         return Ok((scaled()?, "exact"));
     }
-    if c.is_exact()? {
+    if let Some(side) = c.cheapest(Reads::spectrum(Wanted::Sums))? {
         // One that no other reads is not made where the closed form is cheaper.
-        let (readers, _) = asked.readers.of(c.side()?, c.side()?);
-        let rows = c.rows_of(c.side()?)?.unwrap_or(usize::MAX) as f64;
-        if readers == 1 && products.is_some_and(|p| p <= rows) {
+        let (readers, _) = asked.readers.of(side, c.side()?);
+        let making = c.making(side)?.unwrap_or(f64::INFINITY);
+        if readers == 1 && flops.is_some_and(|flops| flops <= making) {
             return Ok((scaled()?, "exact"));
         }
-        return Ok((c.spectrum()?.trace(), "dense"));
+        return Ok((c.exact_of(side)?.trace(), side.method()));
     }
     if form.is_none() || asked.average {
         return Ok((estimate::xnystrace(&c.space(View::All)?, &budget)?, "xnystrace"));

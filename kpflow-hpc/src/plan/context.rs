@@ -64,7 +64,7 @@ pub(super) struct Planned<'a, T> {
     /// Whether the product was made that tells the power of two by which the operator, and another's, is scaled.
     scaled: [Cell<bool>; 2],
     /// The exact matrices that it has looked at, and what those hold that it has made.
-    exact: [OnceCell<Rc<DenseSpectrum>>; 2],
+    exact: [OnceCell<Rc<DenseSpectrum>>; Exact::COUNT],
     held: RefCell<Vec<Held<'a>>>,
     /// Products that no memo keeps.
     unkept: Cell<usize>,
@@ -351,7 +351,7 @@ impl<'a, T: Real> Context for Planned<'a, T> {
         let left = self.rank.left.borrow().iter().find(|left| left.of == of).map(|left| left.matrix.clone());
         let found = match left {
             Some(found) => {
-                self.books.borrow_mut().read(found.places.len());
+                self.books.borrow_mut().read(found.trace().matvecs);
                 found
             }
             None => {
@@ -362,7 +362,7 @@ impl<'a, T: Real> Context for Planned<'a, T> {
                 matrix
             }
         };
-        self.unkept.set(self.unkept.get() + found.places.len());
+        self.unkept.set(self.unkept.get() + found.trace().matvecs);
         let _ = cell.set(found.clone());
         Ok(found)
     }

@@ -2,6 +2,8 @@
 
 use super::context::{Other, Running};
 use super::operators::{Memos, Shared};
+use super::rounding::Unknown;
+use super::tensors::restore;
 use crate::analysis::{self, Found, Tensor};
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
@@ -15,12 +17,12 @@ use std::cell::Cell;
 /// What to write, and this rank's part of the tensors that are to be kept.
 type Recorded<T> = (Record<T>, Vec<Tensor<Tall<T>>>);
 
-/// Does one analysis, of products that are known to `delta` of their size. Collective. Returns what to write, and this rank's part of the tensors that are to be kept.
+/// Does one analysis, of products of which so much is `unknown`. Collective. Returns what to write, and this rank's part of the tensors that are to be kept.
 pub(super) fn analyse<T: Real>(
     job: &Job,
     analysis: &Analysis,
     (loaded, lin, engine): (&Loaded<T>, &Linearization<'_, T>, &Engine),
-    (memos, delta): (&Memos<'_, T>, f64),
+    (memos, unknown): (&Memos<'_, T>, Unknown),
     progress: &dyn Fn(usize, f64, f64),
 ) -> Result<Recorded<T>> {
     // The same on every rank: by the largest part that any of them has.
@@ -36,7 +38,7 @@ pub(super) fn analyse<T: Real>(
     };
     // Whatever fails, fails on all ranks alike: it depends on the sizes of the whole job only.
     let mut found = made.map_err(|e| e.in_analysis(&job.path, &analysis.name))?;
-    found.round(analysis.quantity, delta, analysis.rtol);
+    found.round(analysis, unknown);
     let computed = shared.map_or(found.matvecs, |s| s.computed() - before);
     let interval = found.ends();
     let Found { method, stop, status, matvecs, value, standard_error, history, arrays, tensors, .. } = found;
@@ -73,7 +75,10 @@ fn made<'a, T: Real>(
     };
     let context = Running::new(job, analysis, (loaded, lin, engine), memos, shared, other, (&told, &scale))?;
     let mut found = analysis::run(analysis.quantity, analysis.method, &context)?;
-    let left = found.restore(analysis.quantity, context.known_exponent());
+    let k = if found.plain { 0 } else { context.known_exponent() };
+    // Of a tensor every rank has a part of its own.
+    let [unfit] = engine.grid().world().most([u64::from(restore(&mut found.tensors, analysis.quantity, k))]);
+    let left = found.restore(analysis.quantity, k) || unfit > 0;
     // An overflow is not a result: it ends the run with what to do about it. The same on every rank, as the sums are.
     if left || found.overflows() {
         return Err(Error::run(format!("the operator's products leave the range: {}", super::range::beyond::<T>())));

@@ -1,7 +1,7 @@
 //! What all analyses of a job share of the products of an operator.
 
 use super::range::Exponent;
-use crate::analysis::{capacity, Boxed};
+use crate::analysis::{capacity, Boxed, Side};
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use crate::job::{Analysis, Job};
@@ -22,7 +22,7 @@ pub(super) struct Shared<T> {
     pub entries: Memo<T>,
     pub weights: Memo<T>,
     /// Those matrices, as long as an analysis follows that may read them.
-    pub exact: [RefCell<Option<Rc<DenseSpectrum>>>; 2],
+    pub exact: [RefCell<Option<Rc<DenseSpectrum>>>; Side::COUNT],
     /// The power of two by which it is scaled.
     pub exponent: OnceCell<Exponent>,
 }

@@ -5,7 +5,7 @@
 //! error bar lacks is then in proportion to δ ([`Rounds`](crate::analysis::outputs::Rounds)), added in squares. A run in f64 has none.
 
 use crate::analysis::outputs::Rounds;
-use crate::analysis::{of_part, Found, Part, Quantity};
+use crate::analysis::{of_part, Found, Part};
 use crate::comm::Comm;
 use crate::engine::{is_single, Engine, Real};
 use crate::error::Result;
@@ -15,7 +15,7 @@ use kpflow_core::machine::Tasks;
 use kpflow_core::ntk::Coupling;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef};
-use kpflow_estimate::{StopReason, Tall, Z};
+use kpflow_estimate::{times_power, StopReason, Tall, Z};
 
 /// Trajectories that are run twice, at most: spread evenly, so that they are the same on any number of ranks.
 const SAMPLES: usize = 4;
@@ -26,10 +26,19 @@ const STREAM: u32 = 255;
 /// What a run says whose tolerance is below its rounding.
 const BEYOND: &str = "rtol is below the rounding of f32; take precision = \"f64\"";
 
-/// δ of every operator of a job; of a run in f64, none.
+/// What is unknown of every operator of a job; of a run in f64, nothing.
 #[derive(Debug, Default)]
 pub(super) struct Rounding {
-    of: Vec<(String, f64)>,
+    of: Vec<(String, Unknown)>,
+}
+
+/// What is unknown of the products of an operator.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unknown {
+    /// δ.
+    delta: f64,
+    /// ‖A‖_F / √n, of all trajectories, or more.
+    size: f64,
 }
 
 /// The operators that are told apart: all of them on some part of the state.
@@ -50,16 +59,18 @@ impl Rounding {
             return Ok(Self::default());
         }
         let (analyses, world) = (distinct(job), engine.grid().world());
-        let (samples, mut squares) = (trajectories.min(SAMPLES), vec![0.0; 2 * analyses.len()]);
+        let (samples, mut squares) = (trajectories.min(SAMPLES), vec![0.0; 3 * analyses.len()]);
         let mut own = || -> Result<()> {
             for i in (0..samples).filter(|i| i % world.size() == world.rank()) {
                 let alone = Engine::new(Comm::alone(), engine.lanes())?;
                 let trajectory = i * trajectories / samples;
-                let double = products::<f64>(job, &analyses, trajectory, &alone)?;
-                let single = products::<T>(job, &analyses, trajectory, &alone)?;
-                for (sums, (y, z)) in squares.chunks_exact_mut(2).zip(single.iter().zip(&double)) {
+                let double = products::<f64>(job, &analyses, trajectory, &vec![0; analyses.len()], &alone)?;
+                let powers: Vec<i32> = double.iter().map(|y| power(y)).collect();
+                let single = products::<T>(job, &analyses, trajectory, &powers, &alone)?;
+                for (sums, (y, z)) in squares.chunks_exact_mut(3).zip(single.iter().zip(&double)) {
                     sums[0] += y.iter().zip(z).map(|(y, z)| (y - z).powi(2)).sum::<f64>();
                     sums[1] += y.iter().map(|y| y * y).sum::<f64>();
+                    sums[2] += y.len() as f64;
                 }
             }
             Ok(())
@@ -70,25 +81,48 @@ impl Rounding {
         let mut all = vec![0.0; squares.len() * world.size()];
         world.gather(&squares, &mut all);
         let total = |i: usize| all.chunks_exact(squares.len()).map(|s| s[i]).sum::<f64>();
-        let delta = |i: usize| match [total(2 * i), total(2 * i + 1)] {
-            [apart, size] if apart > 0.0 && size > 0.0 => (apart / size).sqrt(),
-            _ => 0.0,
+        let unknown = |i: usize, a: &Analysis| {
+            let [apart, size, count] = [0, 1, 2].map(|j| total(3 * i + j));
+            // Blocks between trajectories are no larger than those of one.
+            let coupled = if a.operator.about().through_weights { trajectories as f64 } else { 1.0 };
+            match apart > 0.0 && size > 0.0 && (apart + size).is_finite() {
+                true => Unknown { delta: (apart / size).sqrt(), size: (coupled * size / count).sqrt() },
+                false => Unknown::default(),
+            }
         };
-        Ok(Self { of: analyses.iter().enumerate().map(|(i, a)| (a.known_as(), delta(i))).collect() })
+        Ok(Self { of: analyses.iter().enumerate().map(|(i, a)| (a.known_as(), unknown(i, a))).collect() })
     }
 
-    /// δ of an analysis's operator.
-    pub fn of(&self, analysis: &Analysis) -> f64 {
+    /// What is unknown of an analysis's operator.
+    pub fn of(&self, analysis: &Analysis) -> Unknown {
         let known = analysis.known_as();
-        self.of.iter().find(|(name, _)| *name == known).map_or(0.0, |(_, delta)| *delta)
+        self.of.iter().find(|(name, _)| *name == known).map_or(Unknown::default(), |(_, unknown)| *unknown)
     }
 }
 
-/// The products of every operator with the same random vectors, on one trajectory.
-fn products<T: Real>(job: &Job, analyses: &[&Analysis], trajectory: usize, engine: &Engine) -> Result<Vec<Vec<f64>>> {
+/// The power of two of numbers that leave the range of single precision when they are squared; 0 of those that do not.
+fn power(y: &[f64]) -> i32 {
+    const MILD: i32 = 50;
+    let largest = y.iter().fold(0.0, |m: f64, y| m.max(y.abs()));
+    let k = if largest > 0.0 && largest.is_finite() { largest.log2().round() as i32 } else { 0 };
+    if k.abs() > MILD {
+        k
+    } else {
+        0
+    }
+}
+
+/// The products of every operator with the same random vectors, on one trajectory, made of these times 2^-k.
+fn products<T: Real>(
+    job: &Job,
+    analyses: &[&Analysis],
+    trajectory: usize,
+    powers: &[i32],
+    engine: &Engine,
+) -> Result<Vec<Vec<f64>>> {
     let probe = Probe { seed: job.seed, stream: STREAM, distribution: Distribution::Rademacher };
     Sample::<T>::read(job, trajectory)?.linearized(engine, |lin| {
-        let one = |a: &&Analysis| -> Result<Vec<f64>> {
+        let one = |(a, &k): (&&Analysis, &i32)| -> Result<Vec<f64>> {
             // A mean over trajectories is of one trajectory's block here.
             let part = Part { average: false, ..a.part.clone() };
             let op = of_part(a.operator.make(lin, engine, Coupling::PerTrajectory)?, &part, 1, true, engine)?;
@@ -97,21 +131,23 @@ fn products<T: Real>(job: &Job, analyses: &[&Analysis], trajectory: usize, engin
             let mut y = vec![T::zero(); VECTORS * codomain.len()];
             let mut scratch = vec![T::zero(); op.scratch_len(VECTORS)];
             probe.fill(trajectory, 0, BlockMut::new(domain, VECTORS, &mut x)?)?;
+            x.iter_mut().for_each(|x| *x = T::of(times_power(x.f64(), -k)));
             let (read, written) = (BlockRef::new(domain, VECTORS, &x)?, BlockMut::new(codomain, VECTORS, &mut y)?);
             op.apply(read, written, &mut scratch)?;
-            Ok(y.iter().map(|y| y.f64()).collect())
+            Ok(y.iter().map(|y| times_power(y.f64(), k)).collect())
         };
-        analyses.iter().map(one).collect()
+        analyses.iter().zip(powers).map(one).collect()
     })?
 }
 
 impl<T: Real> Found<Tall<T>> {
-    /// Adds what rounding leaves unknown to every error, where products are known to δ of their size.
-    pub(super) fn round(&mut self, quantity: &Quantity, delta: f64, rtol: f64) {
+    /// Adds what rounding leaves unknown to every error.
+    pub(super) fn round(&mut self, analysis: &Analysis, unknown: Unknown) {
+        let (quantity, rtol, Unknown { delta, .. }) = (analysis.quantity, analysis.rtol, unknown);
         if delta == 0.0 {
             return;
         }
-        self.round_value(quantity, delta);
+        self.round_value(analysis, unknown);
         let mut largest: f64 = 0.0;
         for output in quantity.outputs {
             if let (Rounds::Relative { times, .. }, Some(error)) = (output.rounds, output.error) {
@@ -120,7 +156,8 @@ impl<T: Real> Found<Tall<T>> {
             let Some(own) = self.arrays.iter().position(|a| a.0 == output.name) else { continue };
             match (output.rounds, output.error) {
                 (Rounds::Relative { times, .. }, Some(error)) => {
-                    let by: Vec<f64> = self.arrays[own].2.iter().map(|x| times * delta * x.abs()).collect();
+                    let by = sizes(&self.arrays[own].1, &self.arrays[own].2).map(|x| times * delta * x);
+                    let by: Vec<f64> = by.collect();
                     if let Some((.., errors)) = self.arrays.iter_mut().find(|a| a.0 == error) {
                         errors.iter_mut().zip(by).for_each(|(e, by)| *e = e.hypot(by));
                     }
@@ -130,7 +167,7 @@ impl<T: Real> Found<Tall<T>> {
                     residuals.iter_mut().for_each(|r| *r = r.hypot(delta));
                     largest = residuals.iter().copied().fold(largest, f64::max);
                 }
-                (Rounds::Relative { .. }, None) | (Rounds::No, _) => {}
+                (Rounds::Relative { .. }, None) | (Rounds::No | Rounds::OverNoise { .. }, _) => {}
             }
         }
         let half = self.ends().map_or(0.0, |[low, high]| (high - low) / 2.0);
@@ -144,18 +181,21 @@ impl<T: Real> Found<Tall<T>> {
     fn round_tensor(&mut self, [name, error]: [&str; 2], by: f64) {
         let find = |name: &str| self.tensors.iter().position(|t| t.name == name);
         let (Some(own), Some(errors)) = (find(name), find(error)) else { return };
-        let by: Vec<f64> = self.tensors[own].block.data.iter().map(|x| by * x.f64().abs()).collect();
+        let numbers: Vec<f64> = self.tensors[own].block.data.iter().map(|x| x.f64()).collect();
+        let by: Vec<f64> = sizes(&[numbers.len()], &numbers).map(|x| by * x).collect();
         self.tensors[errors].block.data.iter_mut().zip(by).for_each(|(e, by)| *e = T::of(e.f64().hypot(by)));
     }
 
-    fn round_value(&mut self, quantity: &Quantity, delta: f64) {
-        let rounds = quantity.output("value").map_or(Rounds::No, |o| o.rounds);
-        let (Some(value), Some(error), Rounds::Relative { times, possible }) =
-            (self.value, self.standard_error, rounds)
-        else {
-            return;
+    fn round_value(&mut self, analysis: &Analysis, Unknown { delta, size }: Unknown) {
+        let rounds = analysis.quantity.output("value").map_or(Rounds::No, |o| o.rounds);
+        let (Some(value), Some(error)) = (self.value, self.standard_error) else { return };
+        let (by, possible) = match rounds {
+            Rounds::Relative { times, possible } => (times * delta * value.abs(), possible),
+            Rounds::OverNoise { times } => {
+                (delta * value.abs().hypot(times * size / analysis.noise), [0.0, f64::INFINITY])
+            }
+            Rounds::No | Rounds::Residual => return,
         };
-        let by = times * delta * value.abs();
         let ends = self.ends().unwrap_or([value; 2]);
         let [low, high] = ends.map(|end| (end - value).abs().hypot(Z * by));
         // A rank of 0 is that of nothing.
@@ -163,4 +203,18 @@ impl<T: Real> Found<Tall<T>> {
         self.interval = Some([(value - low).max(least).min(value), (value + high).min(possible[1]).max(value)]);
         self.standard_error = Some(error.hypot(by));
     }
+}
+
+/// By what the errors of numbers are measured, of an array of this shape ([`Rounds::Relative`]).
+fn sizes<'x>(shape: &[usize], x: &'x [f64]) -> impl Iterator<Item = f64> + 'x {
+    let side = match *shape {
+        [rows, columns] if rows == columns => rows,
+        _ => 0,
+    };
+    let floor = 0.1 * (x.iter().map(|x| x * x).sum::<f64>() / x.len().max(1) as f64).sqrt();
+    let on = move |i: usize| x[i * side + i].abs();
+    x.iter().enumerate().map(move |(i, x)| match side {
+        0 => x.abs().max(floor),
+        side => (on(i / side) * on(i % side)).sqrt().max(x.abs()),
+    })
 }

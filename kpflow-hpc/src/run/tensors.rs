@@ -1,11 +1,30 @@
 //! Eigenvectors and other blocks as large as the state: collected by the root, or written in parts.
 
+use crate::analysis::outputs::Degree;
+use crate::analysis::{Quantity, Tensor};
 use crate::comm::Grid;
 use crate::engine::Real;
 use crate::error::Result;
 use crate::job::Job;
 use crate::results::{parts, Parts};
-use kpflow_estimate::Tall;
+use kpflow_estimate::{times_power, Tall};
+
+/// Makes the numbers of tensors of 2^-k A those of A, by their degrees. Says whether one that was finite is not any more, or has lost its digits.
+pub(super) fn restore<T: Real>(tensors: &mut [Tensor<Tall<T>>], quantity: &Quantity, k: i32) -> bool {
+    let mut left = false;
+    for Tensor { name, block, .. } in tensors {
+        let Some(Degree::Power(d)) = quantity.output(name).map(|o| o.degree) else { continue };
+        if d * k == 0 {
+            continue;
+        }
+        let largest = |x: &[T]| x.iter().fold(0.0, |m: f64, x| m.max(x.f64().abs()));
+        let before = largest(&block.data);
+        block.data.iter_mut().for_each(|x| *x = T::of(times_power(x.f64(), d * k)));
+        let after = largest(&block.data);
+        left |= before.is_finite() && (after.is_infinite() || before > 0.0 && !T::of(after).is_normal());
+    }
+    left
+}
 
 /// The shape of all ranks' parts of a block: [k, B, T, N].
 pub(super) fn tensor_shape<T: Real>(v: &Tall<T>, grid: Grid) -> [usize; 4] {
