@@ -129,6 +129,12 @@ impl Results {
         self.group(analysis).attr("method").unwrap().read_scalar::<VarLenUnicode>().unwrap().to_string()
     }
 
+    /// Why an analysis ended.
+    #[track_caller]
+    pub fn status(&self, analysis: &str) -> String {
+        self.group(analysis).attr("status").unwrap().read_scalar::<VarLenUnicode>().unwrap().to_string()
+    }
+
     /// An attribute of an analysis.
     #[track_caller]
     pub fn count(&self, analysis: &str, attribute: &str) -> i64 {

@@ -155,9 +155,10 @@ fn is_of_shorter_trajectories(case: &Case, ranks: usize, precision: &str, tolera
         let entropy: f64 = positive().filter(|v| *v > 0.0).map(|v| -v / trace * (v / trace).ln()).sum();
         for (quantity, expected) in [("log_det", log_det), ("entropy_rank", entropy.exp())] {
             let error = results.standard_error(&format!("{operator}.{quantity}"));
-            // What rounding of the products does to a sum over eigenvalues no sample sees.
             let off = (value(quantity) - expected).abs();
-            assert!(off <= 5.0 * error + tolerance.max(1e-6) * expected, "{}: {off} {error}", what(quantity));
+            // Five probes are few for what a sketch in single precision leaves of a badly conditioned one.
+            let allowed = 5.0 * error + if precision == "f32" { 2e-5 } else { 1e-6 } * expected;
+            assert!(off <= allowed, "{}: {off} {error}", what(quantity));
         }
         let error = results.standard_error(&format!("{operator}.density"));
         assert!((value("density") - trace).abs() <= 5.0 * error + tolerance * trace, "{}", what("density"));
@@ -201,7 +202,7 @@ fn every_recurrent_kind() {
 #[test]
 fn in_single_precision() {
     for name in ["gru_lengths", "lstm_stacked_bidirectional_lengths"] {
-        is_of_shorter_trajectories(&Case::open(name), 2, "f32", 2e-5);
+        is_of_shorter_trajectories(&Case::open(name), 2, "f32", 1e-6);
     }
 }
 

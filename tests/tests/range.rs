@@ -132,7 +132,9 @@ fn a_chaotic_network_in_single_precision() {
     let ntk = found.value("exact");
     assert!(ntk > 1e20, "{ntk:e}");
     for (name, expected) in [("trace", ntk), ("frobenius", ntk), ("norm", ntk), ("effective", 1.0), ("stable", 1.0)] {
-        assert_value("chaos", &found, name, expected, 2e-3);
+        // The state itself is another one in double precision: the bar says that nothing is known of that.
+        assert_near(name, found.value(name), expected, 2e-3, expected);
+        assert!(found.standard_error(name) > 0.5 * expected, "{name}: {:e}", found.standard_error(name));
     }
     assert!(found.value("effective") >= 1.0 && found.value("stable") >= 1.0);
     let entropy = found.value("entropy");

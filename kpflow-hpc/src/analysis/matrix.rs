@@ -6,7 +6,7 @@ use super::outputs::{
     VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
-use super::{Asked, Context, Found, Operator, Reads, Side, Tensor, View, Way};
+use super::{Asked, Context, Found, Named, Operator, Reads, Side, Tensor, View, Way};
 use super::{Facts, History, Part, Quantity};
 use crate::closed::{ExactMatrix, Rows, MATRIX_LIMIT};
 use crate::engine::Real;
@@ -135,6 +135,10 @@ fn exact<C: Context>(c: &C) -> Result<Found<C::Block>> {
         false => by_rows(c)?,
     };
     if c.has_other_inputs() {
+        // What is found stays beside what is made.
+        let space = c.space(View::All)?;
+        let found_numbers = |(name, shape, _): &Named| if *name == ENTRIES.name { shape.iter().product() } else { 0 };
+        let _found = space.hold(found.arrays.iter().map(found_numbers).sum());
         let (rows, columns) = c.exact_other_rows()?;
         found.tensors.push(Tensor { name: OTHER, block: c.rows_block(rows, columns)?, single: false });
     }

@@ -1,6 +1,6 @@
 //! ‖A‖, the largest |λ| or singular value.
 
-use super::outputs::{Output, HISTORY, INTERVAL_OF_A, STANDARD_ERROR_OF_A, VALUE_OF_A};
+use super::outputs::{Output, Rounds, HISTORY, INTERVAL_OF_A, STANDARD_ERROR_OF_A, VALUE_OF_A};
 use super::shown::{Line, Picture, Row};
 use super::{eigenpairs, singular_triplets, Context, Found, Operator, Reads, Side, Way};
 use super::{Facts, History, Quantity};
@@ -18,7 +18,7 @@ pub const NORM: Quantity = Quantity {
     with: None,
     require: Facts::nothing,
     outputs: &[
-        VALUE_OF_A,
+        Output { rounds: Rounds::AS_ONE_MODE, ..VALUE_OF_A },
         Output { meaning: "The bound of its error by the residual.", ..STANDARD_ERROR_OF_A },
         INTERVAL_OF_A,
         Output { meaning: "matvecs, value and the bound of its error as the estimate converged.", ..HISTORY },

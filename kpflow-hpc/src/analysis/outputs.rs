@@ -91,7 +91,7 @@ pub enum Rounds {
         /// The least and the largest that it can be.
         possible: [f64; 2],
     },
-    /// δ itself, to a residual.
+    /// 2 δ, to a residual: the leading modes are not the mean.
     Residual,
     /// So many times δ ‖A‖_F / (σ² √n), and δ of its own size: log det (1 + A/σ²), whose derivative is (A + σ²)⁻¹.
     OverNoise {
@@ -103,6 +103,10 @@ pub enum Rounds {
 impl Rounds {
     /// As products do.
     pub(super) const AS_PRODUCTS: Self = Self::Relative { times: 1.0, possible: [0.0, f64::INFINITY] };
+    /// What is of a single mode, which may be farther off than all.
+    pub(super) const AS_ONE_MODE: Self = Self::Relative { times: 2.0, possible: [0.0, f64::INFINITY] };
+    /// A ratio to a square of that.
+    pub(super) const AS_RANK_BY_A_MODE: Self = Self::Relative { times: 4.0, possible: [1.0, f64::INFINITY] };
     /// A rank: a ratio of squares, at least 1.
     pub(super) const AS_RANK: Self = Self::Relative { times: 2.0, possible: [1.0, f64::INFINITY] };
 }

@@ -1,6 +1,6 @@
 //! ‖A‖_F² / ‖A‖².
 
-use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE_OF_RANK};
+use super::outputs::{Output, Rounds, HISTORY, INTERVAL, STANDARD_ERROR, VALUE_OF_RANK};
 use super::shown::{Line, Picture, Row};
 use super::{at_least_one, eigenpairs, frobenius, norm, Chosen, Context, Found, Operator, Reads, Side, View, Way};
 use super::{Facts, History, Quantity};
@@ -17,7 +17,7 @@ pub const STABLE_RANK: Quantity = Quantity {
     whole: false,
     with: None,
     require: Facts::nothing,
-    outputs: &[VALUE_OF_RANK, STANDARD_ERROR, INTERVAL, HISTORY],
+    outputs: &[Output { rounds: Rounds::AS_RANK_BY_A_MODE, ..VALUE_OF_RANK }, STANDARD_ERROR, INTERVAL, HISTORY],
     // What is told on the way is of the two norms, one after the other.
     history: History::of_degree(1),
     sampled: true,

@@ -164,7 +164,7 @@ impl<T: Real> Found<Tall<T>> {
                 }
                 (Rounds::Residual, _) => {
                     let residuals = &mut self.arrays[own].2;
-                    residuals.iter_mut().for_each(|r| *r = r.hypot(delta));
+                    residuals.iter_mut().for_each(|r| *r = r.hypot(2.0 * delta));
                     largest = residuals.iter().copied().fold(largest, f64::max);
                 }
                 (Rounds::Relative { .. }, None) | (Rounds::No | Rounds::OverNoise { .. }, _) => {}
