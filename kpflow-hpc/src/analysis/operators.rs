@@ -35,6 +35,8 @@ pub struct About {
     pub name: &'static str,
     /// What it is.
     pub formula: &'static str,
+    /// What people are shown in the place of its name.
+    pub symbol: &'static str,
     /// Whether it is symmetric and positive semidefinite.
     pub symmetric: bool,
     /// Whether it acts on the state; else on its positions.
@@ -77,6 +79,7 @@ impl Operator {
         const PLAIN: About = About {
             name: "",
             formula: "",
+            symbol: "",
             symmetric: true,
             on_state: true,
             factor: None,
@@ -88,6 +91,7 @@ impl Operator {
             Operator::Ntk => About {
                 name: "ntk",
                 formula: "P K Pᵀ",
+                symbol: "NTK",
                 factor: Some(Factor::Weights),
                 closed: Some(Closed::Ntk),
                 sweeps: 2.0,
@@ -97,23 +101,31 @@ impl Operator {
             Operator::Parameter => About {
                 name: "parameter",
                 formula: "K",
+                symbol: "K",
                 factor: Some(Factor::Weights),
                 closed: Some(Closed::Parameter),
                 through_weights: true,
                 ..PLAIN
             },
-            Operator::Propagator => About { name: "propagator", formula: "P", symmetric: false, sweeps: 1.0, ..PLAIN },
+            Operator::Propagator => {
+                About { name: "propagator", formula: "P", symbol: "P", symmetric: false, sweeps: 1.0, ..PLAIN }
+            }
             Operator::PropagatorGram => About {
                 name: "propagator_gram",
                 formula: "P Pᵀ",
+                symbol: "P Pᵀ",
                 factor: Some(Factor::State),
                 closed: Some(Closed::PropagatorGram),
                 sweeps: 2.0,
                 ..PLAIN
             },
-            Operator::Core => About { name: "core", formula: "Σ_sites U Uᵀ", on_state: false, ..PLAIN },
+            Operator::Core => {
+                About { name: "core", formula: "Σ_sites U Uᵀ", symbol: "Σ U Uᵀ", on_state: false, ..PLAIN }
+            }
             Operator::Constraint => {
-                About { name: "constraint", formula: "P⁻¹", symmetric: false, sweeps: 1.0, ..PLAIN }
+                About {
+                    name: "constraint", formula: "P⁻¹", symbol: "P⁻¹", symmetric: false, sweeps: 1.0, ..PLAIN
+                }
             }
         }
     }

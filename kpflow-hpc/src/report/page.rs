@@ -235,7 +235,7 @@ fn run(stage: &Stage, index: usize, count: usize) -> String {
             html,
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{status}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escape(&a.name),
-            escape(&operator(&a.operator)),
+            escape(operator(&a.operator)),
             escape(&a.quantity.replace('_', " ")),
             escape(&a.method),
             a.matvecs,

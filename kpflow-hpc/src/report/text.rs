@@ -1,5 +1,6 @@
 //! Numbers and names as words.
 
+use crate::analysis::Operator;
 use crate::results::table::ends;
 
 /// Text as HTML and SVG take it; what no XML may hold is left out.
@@ -147,16 +148,8 @@ pub fn count(n: u64) -> String {
 }
 
 /// What an operator is called.
-pub fn operator(name: &str) -> String {
-    match name {
-        "ntk" => "NTK".into(),
-        "parameter" => "K".into(),
-        "propagator" => "P".into(),
-        "propagator_gram" => "P Pᵀ".into(),
-        "core" => "Σ U Uᵀ".into(),
-        "constraint" => "P⁻¹".into(),
-        other => other.into(),
-    }
+pub fn operator(name: &str) -> &str {
+    Operator::ALL.iter().find(|o| o.0 == name).map_or(name, |o| o.1.about().symbol)
 }
 
 /// A name of a file: letters, digits, `_`, `-`, `.` and nothing else.

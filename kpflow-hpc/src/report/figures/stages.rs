@@ -2,6 +2,7 @@
 
 use super::{Figure, Group, Stage};
 use crate::analysis::shown::Picture;
+use crate::analysis::Operator;
 use crate::report::plot::{Axis, Layer, Plot, Scale};
 use crate::report::style::Ink;
 use crate::report::text;
@@ -16,7 +17,7 @@ pub fn glance(stages: &[Stage], groups: &[Group<'_>]) -> Vec<Figure> {
         return Vec::new();
     }
     let mut shown: Vec<&Group<'_>> = groups.iter().filter(|g| place(g).is_some() && values(g).len() >= 2).collect();
-    shown.sort_by_key(|g| (place(g), g.operator != "ntk"));
+    shown.sort_by_key(|g| (place(g), g.operator != Operator::Ntk.name()));
     let figure = |(i, g): (usize, &&Group<'_>)| over(stages, g, i == 0);
     shown.iter().enumerate().map(figure).collect()
 }
