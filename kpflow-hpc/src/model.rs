@@ -10,10 +10,11 @@ pub use content::Content;
 pub(crate) use sample::Sample;
 pub(crate) use with::{with_other_inputs, with_weights};
 
-use crate::comm::shard;
+use crate::comm::{shard, Grid};
 use crate::engine::{require_memory, Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::job::{Job, Kind, Source};
+use crate::kinds::Tokens;
 use crate::load::{lengths, padding, Array};
 use crate::network::{FromFiles, OwnedWeight};
 use crate::sharing::Sharing;
@@ -21,7 +22,7 @@ use crate::tiling;
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::{Linearization, Run};
 use kpflow_core::{BlockMut, Shape};
-use reading::{network, read_inputs, whole_numbers};
+use reading::{network, read_inputs, Read};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -78,8 +79,8 @@ pub struct Given {
     mask: Option<Array>,
     /// The steps of every trajectory of all ranks, where they differ.
     lengths: Option<Vec<usize>>,
-    /// The tokens of all trajectories.
-    tokens: Option<Vec<usize>>,
+    /// The tokens, once they are read.
+    tokens: Option<Read>,
     /// Trajectories of all ranks.
     trajectories: usize,
 }
@@ -108,10 +109,23 @@ impl Given {
         // The mask of a recurrent model is its lengths, and nothing else.
         let ends = if job.model.kind.is_recurrent() { mask.take() } else { None };
         let lengths = lengths::of_inputs(first, job.lengths.as_ref(), ends)?;
-        // Which rows of an embedding are held depends on the tokens of all trajectories: they are read once, here.
-        let reads_tokens = matches!(job.model.kind, Kind::Gpt2 | Kind::Bert);
-        let tokens = arrays.first().filter(|_| reads_tokens).map(whole_numbers).transpose()?;
-        Ok(Self { arrays, initial, mask, lengths, tokens, trajectories })
+        Ok(Self { arrays, initial, mask, lengths, tokens: None, trajectories })
+    }
+
+    /// Reads the tokens of a rank's `own` trajectories, if the model reads tokens: which rows of an embedding are held
+    /// depends on those of all of them. Collective.
+    fn read_tokens(&mut self, kind: Kind, own: Range<usize>, grid: Grid) -> Result<()> {
+        let array = self.arrays.first().filter(|_| matches!(kind, Kind::Gpt2 | Kind::Bert));
+        self.tokens = array.map(|array| Read::of(array, own, grid)).transpose()?;
+        Ok(())
+    }
+
+    /// What is known of the tokens: before they are read, how many there are.
+    fn tokens(&self) -> Tokens<'_> {
+        match &self.tokens {
+            Some(read) => Tokens::Named(&read.named),
+            None => Tokens::AtMost(self.arrays.first().map_or(0, |array| array.shape().iter().product())),
+        }
     }
 
     /// The steps of all trajectories together.
@@ -122,8 +136,8 @@ impl Given {
 
     /// The network of a job that reads these; of an `outline` the weights have sizes and no numbers.
     pub fn network<T: Real>(&self, job: &Job, outline: bool) -> Result<FromFiles<T>> {
-        let Self { arrays, initial, mask, tokens, trajectories, .. } = self;
-        let network = network::<T>(job, arrays, tokens.as_deref().unwrap_or(&[]), mask.is_some(), outline)?;
+        let Self { arrays, initial, mask, trajectories, .. } = self;
+        let network = network::<T>(job, arrays, self.tokens(), mask.is_some(), outline)?;
         for (slot, (positions, width)) in network.slots().into_iter().enumerate() {
             // Positions are made of the tokens: no array has them.
             let given = network.counted.is_none_or(|c| c.slot != slot);
@@ -151,6 +165,9 @@ impl Given {
         let all = self.arrays.iter().chain(&self.initial).chain(&self.mask);
         let warnings = all.flat_map(|a| a.warnings().to_vec()).collect();
         self.arrays.iter_mut().chain(&mut self.initial).chain(&mut self.mask).for_each(Array::forget);
+        if let Some(read) = &mut self.tokens {
+            read.own = Vec::new();
+        }
         Ok(Inputs { given: self, slots, initial, layout: network.slots(), warnings })
     }
 }
@@ -164,7 +181,7 @@ pub struct Inputs<T> {
     warnings: Vec<String>,
 }
 
-/// The files of a job, opened and checked: all that is known before a rank reads its part of the inputs.
+/// The files of a job, opened and checked: all that is known before inputs are read.
 pub struct Opened<T> {
     given: Given,
     /// The model.
@@ -176,7 +193,10 @@ pub struct Opened<T> {
 impl<T: Real> Opened<T> {
     /// Opens and checks all files of a job; of an `outline` the weights have sizes and no numbers.
     pub fn open(job: &Job, outline: bool) -> Result<Self> {
-        let given = Given::open(job)?;
+        Self::of(Given::open(job)?, job, outline)
+    }
+
+    fn of(given: Given, job: &Job, outline: bool) -> Result<Self> {
         let network = given.network(job, outline)?;
         Ok(Self { trajectories: given.trajectories, given, network })
     }
@@ -219,7 +239,10 @@ impl<T: Real> Loaded<T> {
     /// Large weights are read by the first rank of a node, and held there once for all of them.
     pub fn load(job: &Job, engine: &Engine) -> Result<Self> {
         let (grid, sharing) = (engine.grid(), Sharing::of(job, engine));
-        let opened = grid.agree(Opened::<T>::open(job, sharing.outline()))?;
+        let mut given = grid.agree(Given::open(job))?;
+        let own = shard(given.trajectories, grid.size(), grid.rank());
+        given.read_tokens(job.model.kind, own, grid)?;
+        let opened = grid.agree(Opened::<T>::of(given, job, sharing.outline()))?;
         // What does not fit is not read.
         let local = opened.trajectories.div_ceil(grid.size());
         grid.agree(require_memory(opened.sizes(1, local).bytes as f64))?;

@@ -71,7 +71,7 @@ fn every_kind(path: &Path, refused: &mut usize) {
                 checkpoint: &checkpoint,
                 input,
                 input_file,
-                tokens: &[0, 1, 3],
+                tokens: kinds::Tokens::Named(&[0, 1, 3]),
                 masked: false,
             })
         });

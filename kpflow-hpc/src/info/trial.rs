@@ -34,7 +34,7 @@ pub fn parameters(checkpoint: &Checkpoint, kind: &str, guess: &Guess) -> Result<
             checkpoint: &behind,
             input: input.as_deref(),
             input_file: checkpoint.path(),
-            tokens: &[0],
+            tokens: kinds::Tokens::Named(&[0]),
             masked: false,
         };
         kinds::build::<f32>(&source)

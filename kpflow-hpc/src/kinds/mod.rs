@@ -28,10 +28,29 @@ pub struct Source<'a> {
     pub input: Option<&'a [usize]>,
     /// The file of the inputs, which errors about their shape name.
     pub input_file: &'a std::path::Path,
-    /// The distinct tokens of all inputs, sorted: for the kinds that read tokens.
-    pub tokens: &'a [usize],
+    /// The tokens of all inputs: for the kinds that read tokens.
+    pub tokens: Tokens<'a>,
     /// Whether there is a mask.
     pub masked: bool,
+}
+
+/// The tokens that inputs name.
+#[derive(Clone, Copy, Debug)]
+pub enum Tokens<'a> {
+    /// The distinct ones, sorted.
+    Named(&'a [usize]),
+    /// So many at most: the inputs were not read.
+    AtMost(usize),
+}
+
+impl Tokens<'_> {
+    /// The rows of an embedding of so many that are held: those that are named, or as many as may be.
+    fn rows(&self, all: usize) -> Vec<usize> {
+        match *self {
+            Tokens::Named(tokens) => tokens.to_vec(),
+            Tokens::AtMost(most) => (0..most.min(all)).collect(),
+        }
+    }
 }
 
 /// Builds the network of a job's model, with the state, the readout and the parameters that the user chose.

@@ -1,7 +1,7 @@
 #[path = "tests_whole.rs"]
 mod whole;
 
-use super::{build, Source};
+use super::{build, Source, Tokens};
 use crate::error::Result;
 use crate::job::{Job, ModelSpec};
 use crate::load::Checkpoint;
@@ -28,7 +28,7 @@ fn network(path: &Path, lines: &str, input: &[usize]) -> Result<FromFiles<f64>> 
         checkpoint: &checkpoint,
         input: Some(input),
         input_file: Path::new("x"),
-        tokens: &[0, 2],
+        tokens: Tokens::Named(&[0, 2]),
         masked: false,
     };
     build(&source)

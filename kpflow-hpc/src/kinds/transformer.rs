@@ -95,9 +95,8 @@ impl<'s, 'a, T: Scalar> Stream<'s, 'a, T> {
         if let Some(beyond) = rows.iter().find(|&&r| r >= all) {
             return Err(self.source.wrong(format!("tensor {name} has {all} rows; row {beyond} is asked for")));
         }
-        let tensor = self.source.tensor::<T>(name, &[all, d])?;
-        let data = self.source.checkpoint.reordered(&tensor.data, rows.len() * d, |i| rows[i / d] * d + i % d);
-        let weight = OwnedWeight::new(tensor.name, data, rows.len(), d);
+        let tensor = self.source.checkpoint.rows::<T>(name, &[all, d], rows)?;
+        let weight = OwnedWeight::new(tensor.name, tensor.data, rows.len(), d);
         Ok(OwnedWeight { unread: (all - rows.len()) * d, ..weight })
     }
 
@@ -239,8 +238,9 @@ pub fn gpt2<T: Scalar>(source: &Source<'_>) -> Result<FromFiles<T>> {
     let logits = source.spec.readout.as_deref() == Some("logits");
     // Only the rows of the tokens that occur are held, unless the same matrix makes the logits too.
     let vocabulary = source.axis("wte.weight", 0)?;
-    let rows: Vec<usize> = if logits { (0..vocabulary).collect() } else { source.tokens.to_vec() };
-    if let Some(beyond) = source.tokens.last().filter(|&&t| t >= vocabulary) {
+    let named = source.tokens.rows(vocabulary);
+    let rows: Vec<usize> = if logits { (0..vocabulary).collect() } else { named.clone() };
+    if let Some(beyond) = named.last().filter(|&&t| t >= vocabulary) {
         return Err(source.wrong(format!("has {vocabulary} tokens (wte.weight); the inputs name token {beyond}")));
     }
     let wte = s.embedding("wte.weight", &rows)?;
@@ -309,7 +309,8 @@ pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<FromFiles<T>> {
     if source.masked {
         s.mask = Some(s.network.input(1, 1, steps));
     }
-    let words = s.embedding("embeddings.word_embeddings.weight", source.tokens)?;
+    let rows = source.tokens.rows(source.axis("embeddings.word_embeddings.weight", 0)?);
+    let words = s.embedding("embeddings.word_embeddings.weight", &rows)?;
     let (words, input) = (s.network.weight(words), s.network.read(tokens));
     let word = s.network.site(Form::Embedding, words, input);
     let place = s.place("embeddings.position_embeddings.weight", positions)?;
@@ -346,6 +347,6 @@ pub fn bert<T: Scalar>(source: &Source<'_>) -> Result<FromFiles<T>> {
         state.extend([a, x]);
     }
     let mut network = s.finish(state, x);
-    network.tokens = Some(source.tokens.to_vec());
+    network.tokens = Some(rows);
     Ok(network)
 }

@@ -178,6 +178,24 @@ impl Checkpoint {
         Ok(Some(Tensor { name, shape, data }))
     }
 
+    /// Like [`required`](Checkpoint::required), but of the first axis these rows alone, each below its length.
+    pub fn rows<T: Scalar>(&self, name: &str, shape: &[usize], rows: &[usize]) -> Result<Tensor<T>> {
+        let found = self.entry(name).filter(|entry| !self.outline && entry.shape == shape);
+        let Some(entry) = found else {
+            // Of an outline there is nothing to read, and what is wrong is said as of any tensor.
+            let Tensor { name, mut data, .. } = self.required::<T>(&[name], shape)?;
+            let shape: Vec<usize> = [&[rows.len()], &shape[1..]].concat();
+            data.truncate(shape.iter().product());
+            return Ok(Tensor { name, shape, data });
+        };
+        let data = self.tensors.read_rows(entry, rows)?;
+        let Some(data) = data else { return self.required(&[name], shape) };
+        self.read.borrow_mut().insert(self.full(name));
+        let (name, shape) = (format!("{}{name}", self.prefix), [&[rows.len()], &shape[1..]].concat());
+        require_finite(&self.path, &format!("tensor {name}, of the rows that are read,"), &shape, 0, &data)?;
+        Ok(Tensor { name, shape, data })
+    }
+
     /// The numbers of a tensor, also of an outline: what the model is may depend on them.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>> {
         match self.entry(name) {

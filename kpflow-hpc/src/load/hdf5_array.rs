@@ -7,7 +7,6 @@ use crate::hdf5_file::{self, Watch};
 use hdf5::{Hyperslab, LinkType, LocationType, SliceOrIndex};
 use hdf5_sys::h5d::H5Dread;
 use hdf5_sys::h5p::H5P_DEFAULT;
-use hdf5_sys::h5s::H5S_ALL;
 use kpflow_core::Scalar;
 use std::ffi::CString;
 use std::ops::Range;
@@ -57,51 +56,66 @@ impl Dataset {
         &self.shape
     }
 
-    /// Reads rows of the first axis. An error says why not.
-    pub fn read<T: Scalar>(&self, path: &Path, range: Range<usize>) -> std::result::Result<Vec<T>, String> {
-        let per: usize = self.shape[1..].iter().product();
-        // Bytes of which libhdf5 makes no numbers are read together; a chunk is not decompressed for each of its rows.
-        let chunk = self.set.chunk().and_then(|chunk| chunk.first().copied()).unwrap_or(1).max(1);
-        let rows = (BLOCK / (8 * per.max(1))).max(1).next_multiple_of(chunk);
-        let step = if self.element.bits { range.len().max(1) } else { rows };
+    /// Reads rows of the first axis, or, `within` one of them, of the second. An error says why not.
+    pub fn read<T: Scalar>(
+        &self,
+        path: &Path,
+        within: Option<usize>,
+        range: Range<usize>,
+    ) -> std::result::Result<Vec<T>, String> {
+        let axis = usize::from(within.is_some());
+        let per: usize = self.shape[axis + 1..].iter().product();
+        // A chunk is not decompressed for each of its rows.
+        let chunk = self.set.chunk().and_then(|chunk| chunk.get(axis).copied()).unwrap_or(1).max(1);
+        let step = (BLOCK / (8 * per.max(1))).max(1).next_multiple_of(chunk);
         let mut numbers = Vec::with_capacity(range.len() * per);
         let mut at = range.start;
         while at < range.end {
             // Where a row of chunks ends.
             let end = (at - at % chunk).saturating_add(step).min(range.end);
-            numbers.extend(self.read_at_once(path, at..end)?.into_iter().map(T::of));
+            let mut slices = vec![SliceOrIndex::from(..); self.shape.len()];
+            slices[axis] = SliceOrIndex::from(at..end);
+            if let Some(v) = within {
+                slices[0] = SliceOrIndex::from(v..v + 1);
+            }
+            numbers.extend(self.read_at_once(path, slices, (end - at) * per)?.into_iter().map(T::of));
             at = end;
         }
         Ok(numbers)
     }
 
-    fn read_at_once(&self, path: &Path, range: Range<usize>) -> std::result::Result<Vec<f64>, String> {
+    fn read_at_once(
+        &self,
+        path: &Path,
+        slices: Vec<SliceOrIndex>,
+        count: usize,
+    ) -> std::result::Result<Vec<f64>, String> {
         let _watch = Watch::over(path);
         let cannot = |e: hdf5::Error| format!("cannot be read: {e}{}", hint(&self.set));
+        let slab = Hyperslab::from(slices);
         if self.element.bits {
-            return self.bits(range).map_err(cannot);
+            return self.bits(slab, count).map_err(cannot);
         }
-        let mut slices = vec![SliceOrIndex::from(..); self.shape.len()];
-        if let Some(first) = slices.first_mut() {
-            *first = SliceOrIndex::from(range);
-        }
-        let read = self.set.read_slice::<f64, _, ndarray::IxDyn>(Hyperslab::from(slices));
+        let read = self.set.read_slice::<f64, _, ndarray::IxDyn>(slab);
         read.map(|a| a.into_raw_vec_and_offset().0).map_err(cannot)
     }
 
-    /// Bytes, of which libhdf5 makes no numbers: all are read, and these rows taken.
-    fn bits(&self, range: Range<usize>) -> hdf5::Result<Vec<f64>> {
+    /// Bytes, of which libhdf5 makes no numbers, so many of this slab.
+    fn bits(&self, slab: Hyperslab, count: usize) -> hdf5::Result<Vec<f64>> {
         let kind = self.set.dtype()?;
-        let mut bytes = vec![0u8; self.shape.iter().product()];
-        // SAFETY: the buffer has a byte for each element, whose type of one byte is the file's own.
+        let (from, to) = (self.set.space()?.select(slab)?, hdf5::Dataspace::try_new(count)?);
+        if from.selection_size() != count {
+            return Err("rows that the dataset does not have".into());
+        }
+        let mut bytes = vec![0u8; count];
+        // SAFETY: the buffer has a byte for each element of the slab, whose type of one byte is the file's own.
         let status = hdf5::sync::sync(|| unsafe {
-            H5Dread(self.set.id(), kind.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.as_mut_ptr().cast())
+            H5Dread(self.set.id(), kind.id(), to.id(), from.id(), H5P_DEFAULT, bytes.as_mut_ptr().cast())
         });
         if status < 0 {
             return Err("H5Dread of bits".into());
         }
-        let per: usize = self.shape[1..].iter().product();
-        Ok(bytes[range.start * per..range.end * per].iter().map(|&b| f64::from(b)).collect())
+        Ok(bytes.into_iter().map(f64::from).collect())
     }
 }
 

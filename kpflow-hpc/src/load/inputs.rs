@@ -32,6 +32,9 @@ impl Source {
     }
 }
 
+/// Bytes of numbers that [`Array::in_parts`] reads at once, or a row.
+const PART: usize = 4 << 20;
+
 enum Data {
     Hdf5(Dataset),
     Plain(Plain),
@@ -104,23 +107,51 @@ impl Array {
 
     /// The same where row b has `lengths[b]` steps only, its second axis: behind them there are zeros, whatever the file has.
     pub fn read_until<T: Scalar>(&self, range: Range<usize>, lengths: Option<&[usize]>) -> Result<Vec<T>> {
-        let per: usize = self.shape[1..].iter().product();
+        self.read_of(None, range, lengths)
+    }
+
+    /// The same of the second axis, `within` a row of the first, if one is given.
+    pub fn read_of<T: Scalar>(
+        &self,
+        within: Option<usize>,
+        range: Range<usize>,
+        lengths: Option<&[usize]>,
+    ) -> Result<Vec<T>> {
+        let axis = usize::from(within.is_some());
+        let per: usize = self.shape[axis + 1..].iter().product();
         let mut data: Vec<T> = if range.is_empty() || per == 0 {
             Vec::new()
         } else {
             match &self.data {
                 Data::Nothing => return Err(self.error("was read, and let go of")),
                 Data::Plain(array) => {
-                    array.read(range.clone()).map_err(|e| self.error(format!("cannot be read: {e}")))?
+                    array.read(within, range.clone()).map_err(|e| self.error(format!("cannot be read: {e}")))?
                 }
-                Data::Hdf5(set) => set.read(&self.path, range.clone()).map_err(|e| self.error(e))?,
+                Data::Hdf5(set) => set.read(&self.path, within, range.clone()).map_err(|e| self.error(e))?,
             }
         };
-        if let (Some(lengths), Some(&steps)) = (lengths, self.shape.get(1)) {
+        if let (Some(lengths), Some(&steps)) = (lengths, self.shape.get(axis + 1)) {
             zero_behind(&mut data, steps, &lengths[range.clone()]);
         }
-        require_finite(&self.path, &self.label, &self.shape, range.start * per, &data)?;
+        let first = within.map_or(0, |v| v * self.shape[1]) + range.start;
+        require_finite(&self.path, &self.label, &self.shape, first * per, &data)?;
         Ok(data)
+    }
+
+    /// Reads all rows of the first axis, a few at a time.
+    pub fn in_parts<T: Scalar>(&self, mut each: impl FnMut(&[T])) -> Result<()> {
+        // Rows of an array of four axes are as long as all trajectories together.
+        let (axis, outer) = if self.shape.len() == 4 { (1, self.shape[0]) } else { (0, 1) };
+        let Some(&rows) = self.shape.get(axis) else { return Ok(()) };
+        let per: usize = self.shape[axis + 1..].iter().product();
+        let step = (PART / (std::mem::size_of::<T>() * per).max(1)).max(1);
+        for v in 0..outer {
+            for first in (0..rows).step_by(step) {
+                let range = first..(first + step).min(rows);
+                each(&self.read_of::<T>((axis == 1).then_some(v), range, None)?);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{Array, Source};
 use crate::error::Result;
 
-/// Rows of a mask that are read at a time.
-const ROWS: usize = 1024;
+/// Numbers of a mask that are read at a time, or a row.
+const AT_ONCE: usize = 1 << 18;
 
 /// The steps of each trajectory of some inputs, where lengths or a recurrent model's mask say them.
 pub fn of_inputs(inputs: &Array, lengths: Option<&Source>, mask: Option<Array>) -> Result<Option<Vec<usize>>> {
@@ -40,8 +40,9 @@ pub fn of_mask(array: &Array, trajectories: usize, steps: usize) -> Result<Vec<u
         return Err(array.error(what));
     }
     let mut lengths = Vec::with_capacity(trajectories);
-    for first in (0..trajectories).step_by(ROWS) {
-        let rows = array.read_rows::<f64>(first..(first + ROWS).min(trajectories))?;
+    let step = (AT_ONCE / steps.max(1)).max(1);
+    for first in (0..trajectories).step_by(step) {
+        let rows = array.read_rows::<f64>(first..(first + step).min(trajectories))?;
         for row in rows.chunks(steps) {
             lengths.push(length(row).map_err(|what| array.error(what(lengths.len())))?);
         }

@@ -55,4 +55,6 @@ pub(crate) fn require_finite<T: Scalar>(
 #[cfg(test)]
 mod formats_tests;
 #[cfg(test)]
+mod rows_tests;
+#[cfg(test)]
 mod tests;

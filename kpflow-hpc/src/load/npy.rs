@@ -69,32 +69,40 @@ impl Plain {
         &self.shape
     }
 
-    /// Reads rows of the first axis, in C order.
-    pub fn read<T: Scalar>(&self, range: Range<usize>) -> std::io::Result<Vec<T>> {
-        let per: usize = self.shape[1..].iter().product();
+    /// Reads rows of the first axis, or, `within` one of them, of the second, in C order.
+    pub fn read<T: Scalar>(&self, within: Option<usize>, range: Range<usize>) -> std::io::Result<Vec<T>> {
         if self.fortran {
-            return self.read_fortran(range, per);
+            return match within {
+                Some(v) => self.read_fortran(v..v + 1, range),
+                None => self.read_fortran(range, 0..self.shape[1]),
+            };
         }
+        let per: usize = self.shape[usize::from(within.is_some()) + 1..].iter().product();
+        let first = within.map_or(0, |v| v * self.shape[1]);
         let mut numbers = Vec::with_capacity(range.len() * per);
-        self.blocks(range.start * per..range.end * per, 1, |block| numbers.extend(block.iter().map(|&x| T::of(x))))?;
+        let range = (first + range.start) * per..(first + range.end) * per;
+        self.blocks(range, 1, |block| numbers.extend(block.iter().map(|&x| T::of(x))))?;
         Ok(numbers)
     }
 
     /// The first axis is the fastest: what lies between two of its ends has these rows of one place
-    /// of the others.
-    fn read_fortran<T: Scalar>(&self, range: Range<usize>, per: usize) -> std::io::Result<Vec<T>> {
+    /// of the others, of which the second axis has these.
+    fn read_fortran<T: Scalar>(&self, range: Range<usize>, second: Range<usize>) -> std::io::Result<Vec<T>> {
         let rows = self.shape[0];
-        let mut numbers = vec![T::zero(); range.len() * per];
         // The place in C order, counted up with the second axis first.
         let (mut index, mut strides) = (vec![0; self.shape.len()], vec![1; self.shape.len()]);
         for axis in (1..self.shape.len() - 1).rev() {
             strides[axis] = strides[axis + 1] * self.shape[axis + 1];
         }
+        let (all, per, first) = (self.shape.iter().product(), second.len() * strides[1], second.start * strides[1]);
+        let mut numbers = vec![T::zero(); range.len() * per];
         let mut place = 0;
-        self.blocks(0..rows * per, rows, |block| {
+        self.blocks(0..all, rows, |block| {
             for column in block.chunks_exact(rows) {
-                for (i, x) in column[range.clone()].iter().enumerate() {
-                    numbers[i * per + place] = T::of(*x);
+                if second.contains(&index[1]) {
+                    for (i, x) in column[range.clone()].iter().enumerate() {
+                        numbers[i * per + place - first] = T::of(*x);
+                    }
                 }
                 for axis in 1..index.len() {
                     (index[axis], place) = (index[axis] + 1, place + strides[axis]);

@@ -36,15 +36,5 @@ pub fn read_signal<T: Scalar>(array: &Array, own: Range<usize>, lengths: Option<
     if array.shape().len() == 3 {
         return Ok(vec![array.read_until(own, lengths)?]);
     }
-    let (per, steps): (usize, usize) = (array.shape()[2..].iter().product(), array.shape()[2]);
-    let one = |v: usize| -> Result<Vec<T>> {
-        let whole = array.read_rows::<T>(v..v + 1)?;
-        let mut part = whole[own.start * per..own.end * per].to_vec();
-        for (b, x) in own.clone().zip(part.chunks_mut(per.max(1))) {
-            let end = lengths.map_or(steps, |lengths| lengths[b]) * (per / steps.max(1));
-            x[end..].fill(T::zero());
-        }
-        Ok(part)
-    };
-    (0..array.shape()[0]).map(one).collect()
+    (0..array.shape()[0]).map(|v| array.read_of(Some(v), own.clone(), lengths)).collect()
 }

@@ -8,7 +8,11 @@ use safetensors::Dtype;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// Bytes that are read at once.
+const BLOCK: usize = 1 << 20;
 
 /// Where a tensor is, and what it is of.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,33 +56,60 @@ impl Tensors {
 
     /// Reads a tensor's numbers in C order; `None` if their type is none of floating point.
     pub fn read<T: Scalar>(&self, entry: &Entry) -> Result<Option<Vec<T>>> {
-        let path = &self.files[entry.file];
         let len = entry.shape.iter().product::<usize>();
-        let contiguous = entry.strides.as_ref().is_none_or(|s| *s == c_order(&entry.shape));
-        let held = match &entry.strides {
-            _ if len == 0 => 0,
-            Some(strides) if !contiguous => {
-                1 + entry.shape.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum::<usize>()
+        match &entry.strides {
+            Some(strides) if len > 0 && *strides != c_order(&entry.shape) => {
+                let held = 1 + entry.shape.iter().zip(strides).map(|(d, s)| (d - 1) * s).sum::<usize>();
+                let Some(numbers) = self.places::<T>(entry, std::iter::once(0..held))? else { return Ok(None) };
+                Ok(Some((0..len).map(|i| numbers[place(i, &entry.shape, strides)]).collect()))
             }
-            _ => len,
-        };
-        let width = entry.dtype.bitsize() / 8;
-        let mut bytes = vec![0; held * width];
-        let mut read = || -> std::io::Result<()> {
+            Some(_) | None => self.places(entry, std::iter::once(0..len)),
+        }
+    }
+
+    /// Reads these rows of a tensor's first axis, in their order, and no others where they lie one behind another;
+    /// `None` as above.
+    pub fn read_rows<T: Scalar>(&self, entry: &Entry, rows: &[usize]) -> Result<Option<Vec<T>>> {
+        let per: usize = entry.shape[1..].iter().product();
+        if entry.strides.as_ref().is_some_and(|s| *s != c_order(&entry.shape)) {
+            let all = self.read::<T>(entry)?;
+            return Ok(all.map(|all| rows.iter().flat_map(|r| &all[r * per..(r + 1) * per]).copied().collect()));
+        }
+        // Neighbours are read at once.
+        let together = rows.chunk_by(|a, b| a + 1 == *b);
+        self.places(entry, together.map(|run| run[0] * per..(run[0] + run.len()) * per))
+    }
+
+    /// Reads the numbers at these places behind a tensor's first, as they lie in the file.
+    fn places<T: Scalar>(
+        &self,
+        entry: &Entry,
+        ranges: impl IntoIterator<Item = Range<usize>>,
+    ) -> Result<Option<Vec<T>>> {
+        let (path, width) = (&self.files[entry.file], (entry.dtype.bitsize() / 8).max(1));
+        let ranges: Vec<Range<usize>> = ranges.into_iter().collect();
+        if numbers::<T>(entry.dtype, &[]).is_none() {
+            return Ok(None);
+        }
+        let mut found = Vec::with_capacity(ranges.iter().map(Range::len).sum());
+        let read = || -> std::io::Result<()> {
             let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(entry.at))?;
-            file.read_exact(&mut bytes)
+            for range in ranges {
+                file.seek(SeekFrom::Start(entry.at + (range.start * width) as u64))?;
+                for first in range.clone().step_by(BLOCK / width) {
+                    let mut bytes = vec![0; (BLOCK / width).min(range.end - first) * width];
+                    file.read_exact(&mut bytes)?;
+                    progress::did(bytes.len() as u64);
+                    if entry.big_endian {
+                        bytes.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+                    }
+                    found.extend(numbers::<T>(entry.dtype, &bytes).unwrap_or_default());
+                }
+            }
+            Ok(())
         };
         read().map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
-        progress::did(bytes.len() as u64);
-        if entry.big_endian {
-            bytes.chunks_exact_mut(width.max(1)).for_each(<[u8]>::reverse);
-        }
-        let Some(numbers) = numbers(entry.dtype, &bytes) else { return Ok(None) };
-        Ok(Some(match &entry.strides {
-            Some(strides) if !contiguous => (0..len).map(|i| numbers[place(i, &entry.shape, strides)]).collect(),
-            _ => numbers,
-        }))
+        Ok(Some(found))
     }
 }
 

@@ -1,6 +1,7 @@
 //! One trajectory of a job, for whoever asks: of no rank, and in any precision.
 
-use super::{Inputs, Opened};
+use super::{Given, Inputs, Opened};
+use crate::comm::Comm;
 use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -17,7 +18,9 @@ pub(crate) struct Sample<T> {
 impl<T: Real> Sample<T> {
     /// Reads it. No rank waits for another.
     pub fn read(job: &Job, trajectory: usize) -> Result<Self> {
-        let Opened { given, network, .. } = Opened::<T>::open(job, false)?;
+        let mut given = Given::open(job)?;
+        given.read_tokens(job.model.kind, trajectory..trajectory + 1, Comm::alone().into())?;
+        let Opened { given, network, .. } = Opened::<T>::of(given, job, false)?;
         let lengths = given.lengths.iter().map(|lengths| lengths[trajectory]).collect();
         Ok(Self { inputs: given.read(&network, trajectory..trajectory + 1)?, network, lengths })
     }
@@ -34,6 +37,6 @@ impl<T: Real> Sample<T> {
         let (initial, lengths) = (self.inputs.initial.as_deref(), &self.lengths[..]);
         let run = Run { inputs: &inputs, initial, lengths, trajectories: 1, tile: 1 };
         let lin = Linearization::of(&graph, &run, &mut arena, &mut scratch, engine);
-        Ok(f(&lin.map_err(|e| Error::run(e.to_string()))?))
+        Ok(f(&lin.map_err(Error::run)?))
     }
 }

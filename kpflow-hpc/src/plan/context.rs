@@ -303,9 +303,8 @@ impl<'a, T: Real> Context for Planned<'a, T> {
         let Some(with) = &self.analysis.with else { return Err(Error::usage("with is missing")) };
         let array = open_signal(with, self.shape(), true)?;
         let vectors = vectors_of(&array);
-        // As they are read: one whole vector at a time where there are several.
-        let whole = if array.shape().len() == 4 { self.shape().iter().product() } else { 0 };
-        self.account.pass((whole + 2 * vectors * self.rank.lin.shape().len()) * std::mem::size_of::<T>());
+        // As they are read, and in their place.
+        self.account.pass(2 * vectors * self.rank.lin.shape().len() * std::mem::size_of::<T>());
         Ok((self.space(View::Raw)?.zeros(vectors), array.shape().len() == 3))
     }
 

@@ -12,7 +12,7 @@ use crate::results::MadeOf;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, Xxh3};
 
 /// What all analyses of a run have in common, and what each is made of.
 pub(super) struct Making {
@@ -104,7 +104,7 @@ fn of_other_inputs(job: &Job) -> Result<u64> {
 
 fn of_file(path: &Path) -> Result<u64> {
     use std::io::Read;
-    let mut hash = xxhash_rust::xxh3::Xxh3::new();
+    let mut hash = Xxh3::new();
     let mut file = crate::spelling::open(path)?;
     let mut part = vec![0; 1 << 20];
     loop {
@@ -124,7 +124,9 @@ fn other<T: Real>(job: &Job, a: &Analysis, with: &Source, loaded: &Loaded<T>, we
     };
     if let Some(many) = many {
         let array = loaded.open_state(with, many)?;
-        return Ok(xxh3_64(bytes(&array.read_rows::<T>(0..array.shape()[0])?)));
+        let mut hash = Xxh3::new();
+        array.in_parts::<T>(|part| hash.update(bytes(part)))?;
+        return Ok(hash.digest());
     }
     if let Some(known) = weights.0.borrow().get(&with.path) {
         return Ok(*known);
