@@ -14,7 +14,7 @@
 mod past;
 mod record;
 
-pub use record::{bytes, bytes_mut, Key};
+pub use record::{bytes, bytes_mut, record_len, Key};
 
 use crate::comm::Grid;
 use crate::error::Halt;
@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Bytes that wait to be written, at most, but for a single block of products.
+/// Bytes that wait to be written, at most.
 pub const BUFFER: usize = 64 << 20;
 /// Bytes that a rank writes, at most.
 const MOST: u64 = 4 << 30;
@@ -97,7 +97,8 @@ impl Journal {
             analysis: 0,
             replay: VecDeque::new(),
             events: 0,
-            buffer: Vec::new(),
+            // Never grown: what is not written to is not there.
+            buffer: Vec::with_capacity(if interval.is_some() { BUFFER } else { 0 }),
             file: None,
             size: 0,
             flushed: Instant::now(),
@@ -214,7 +215,8 @@ impl Journal {
     pub fn reset(&self) {
         let mut s = self.state.borrow_mut();
         (s.past, s.written, s.replay) = Default::default();
-        (s.buffer, s.file, s.size) = (Vec::new(), None, 0);
+        s.buffer.clear();
+        (s.file, s.size) = (None, 0);
         (s.run, s.flushed) = (s.run + 1, Instant::now());
         drop(s);
         // Nobody writes anew before the root has removed what was there.
@@ -240,14 +242,24 @@ impl Journal {
 
 impl State {
     fn append(&mut self, journal: &Journal, mine: bool, words: &[u64], data: &[u8]) {
-        let size = 8 * (words.len() + 3) + data.len();
+        let size = record_len(words.len(), data.len());
         if !mine || self.off || self.failed.is_some() || self.size + (self.buffer.len() + size) as u64 > MOST {
             return;
         }
         if self.buffer.len() + size > BUFFER {
             self.flush(journal, false);
         }
-        append(&mut self.buffer, words, data);
+        if self.failed.is_some() {
+            return;
+        }
+        // What is larger than the buffer goes to the file as it stands.
+        let done = match size > BUFFER {
+            true => self.file_of(journal).and_then(|file| append(file, words, data)).map(|()| self.size += size as u64),
+            false => append(&mut self.buffer, words, data),
+        };
+        if let Err(e) = done {
+            self.failed = Some(e.to_string());
+        }
     }
 
     /// Writes what waits.
@@ -262,30 +274,36 @@ impl State {
     }
 
     fn write(&mut self, journal: &Journal, sync: bool) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        if self.file.is_none() {
-            match std::fs::create_dir(&journal.directory) {
-                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-                _ => {}
-            }
-            let path = journal.directory.join(name(self.run, journal.grid.world().rank()));
-            let mut file = File::create(path)?;
-            let mut header = Vec::new();
-            append(&mut header, &[HEADER, self.run, journal.fingerprint], &[]);
-            file.write_all(&header)?;
-            self.file = Some(file);
-        }
-        if let Some(file) = &mut self.file {
-            file.write_all(&self.buffer)?;
+        if !self.buffer.is_empty() {
+            let buffer = std::mem::take(&mut self.buffer);
+            let written = self.file_of(journal).and_then(|file| file.write_all(&buffer));
+            self.buffer = buffer;
+            written?;
             self.size += self.buffer.len() as u64;
             self.buffer.clear();
-            if sync {
-                file.sync_data()?;
-            }
         }
-        Ok(())
+        match &self.file {
+            Some(file) if sync => file.sync_data(),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The file of this run and rank, which is made where it is asked for first.
+    fn file_of(&mut self, journal: &Journal) -> io::Result<&mut File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                match std::fs::create_dir(&journal.directory) {
+                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+                    _ => {}
+                }
+                let path = journal.directory.join(name(self.run, journal.grid.world().rank()));
+                let mut file = File::create(path)?;
+                append(&mut file, &[HEADER, self.run, journal.fingerprint], &[])?;
+                file
+            }
+        };
+        Ok(self.file.insert(file))
     }
 }
 

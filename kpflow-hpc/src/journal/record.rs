@@ -2,7 +2,7 @@
 
 use crate::engine::Real;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -33,14 +33,18 @@ fn checksum(parts: [&[u8]; 3]) -> u64 {
     hash.digest()
 }
 
-/// Appends a record: the number of words, the bytes of data, both, and their checksum.
-pub(super) fn append(to: &mut Vec<u8>, words: &[u64], data: &[u8]) {
+/// Bytes of a record of so many words and so many bytes of data.
+pub fn record_len(words: usize, data: usize) -> usize {
+    8 * (words + 3) + data
+}
+
+/// Writes a record: the number of words, the bytes of data, both, and their checksum.
+pub(super) fn append(to: &mut impl Write, words: &[u64], data: &[u8]) -> io::Result<()> {
     let sizes = [words.len() as u64, data.len() as u64];
     let [sizes, words] = [&sizes[..], words].map(|w| w.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
-    let sum = checksum([&sizes, &words, data]);
-    for part in [&sizes[..], &words, data, &sum.to_le_bytes()] {
-        to.extend_from_slice(part);
-    }
+    let sum = checksum([&sizes, &words, data]).to_le_bytes();
+    let mut parts = [&sizes[..], &words, data, &sum].into_iter();
+    parts.try_for_each(|part| to.write_all(part))
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
@@ -109,7 +113,7 @@ mod tests {
     fn a_file_cut_anywhere_has_the_records_before() {
         let (mut all, mut ends) = (Vec::new(), vec![0]);
         for i in 0..4u64 {
-            append(&mut all, &vec![i; i as usize], &vec![i as u8; 3 * i as usize]);
+            append(&mut all, &vec![i; i as usize], &vec![i as u8; 3 * i as usize]).unwrap();
             ends.push(all.len());
         }
         let directory = tempfile::tempdir().unwrap();

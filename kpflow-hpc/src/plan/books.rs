@@ -5,7 +5,7 @@ use super::rounds::{History, Period};
 use super::speed::Speed;
 use crate::closed::frobenius_blocks;
 use crate::comm::{calls_of_piece, calls_of_share, calls_of_sum};
-use crate::journal::BUFFER;
+use crate::journal::{record_len, BUFFER};
 use kpflow_core::ntk::{vectors_at_once, Exchange};
 use kpflow_core::probe::Distribution;
 use kpflow_estimate::{Rounds, Work};
@@ -91,8 +91,8 @@ pub(super) struct Books {
     grid: [usize; 2],
     network: Network,
     speed: Speed,
-    /// Bytes of products so far.
-    kept: f64,
+    /// Bytes that are written down so far: of products, and on the root of sums too.
+    pub kept: f64,
     rounds: History<(Product, Work)>,
 }
 
@@ -264,7 +264,10 @@ impl Books {
                 };
                 self.spent.computing += numbers as f64 * seconds;
             }
-            Work::Sum { numbers } => self.sum(numbers),
+            Work::Sum { numbers } => {
+                self.sum(numbers);
+                self.kept += record_len(numbers, 0) as f64;
+            }
             Work::Gather { own } => self.gather(8 * own),
             Work::Tall { flops } => self.at(flops, self.speed.tall),
             Work::Small { flops } | Work::Looks { flops } => self.at(flops, self.speed.small),
@@ -292,6 +295,8 @@ impl Books {
         self.spent.products += m as f64 * product.weight;
         self.copy(m * product.out);
         self.keep(m * product.out);
+        // The names of the columns, when they are asked for and when they are there.
+        self.kept += 2.0 * record_len(2 * m + 5, 0) as f64;
     }
 
     /// A block of them.

@@ -4,13 +4,13 @@ use super::books::Books;
 use super::context::{Planned, Rank};
 use super::machine::Imagined;
 use super::network::Network;
-use super::seen::waiting;
 use super::speed::Speed;
 use super::Planned as Entry;
 use crate::analysis::{capacity, Operator};
 use crate::engine::{is_single, Real};
 use crate::error::{Error, Kind, Result};
 use crate::job::{Analysis, Job};
+use crate::journal::BUFFER;
 use crate::load::Array;
 use crate::model::Sizes;
 use crate::network::{parts, Watched};
@@ -22,6 +22,9 @@ use std::cell::RefCell;
 
 /// Bytes of the program's own code and tables that are not in memory yet when it begins (measured: 5 to 9 MiB, least under mpirun).
 const LATER: usize = 7 << 20;
+/// Bytes that a thread's matrix products take outside of the program's own memory: BLAS copies operands there, never
+/// more than there is of them (measured with OpenBLAS: up to 2.2 MiB).
+const THREAD: usize = 5 << 19;
 /// Bytes of MPI, with shared memory, in a rank, where it was not started for this process (measured: 10 to 13 MiB).
 const MPI: usize = 12 << 20;
 /// Sums of one number that making the operators of an analysis takes.
@@ -101,7 +104,7 @@ impl<T: Real> Going<'_, T> {
             let planned = Planned::new(rank, (a, self.job.asked(a)), &account, &books);
             (planned.run()?.0, planned.unkept() as f64)
         };
-        let Books { spent, least, .. } = books.into_inner();
+        let Books { spent, least, kept: written, .. } = books.into_inner();
         Ok(Entry {
             name: [a.name.clone(), a.operator.name().into(), a.quantity.name.into()],
             method,
@@ -110,6 +113,7 @@ impl<T: Real> Going<'_, T> {
             memory: (account.most() + SMALL_THINGS) as f64,
             before: 0.0,
             unkept,
+            written,
         })
     }
 
@@ -118,14 +122,18 @@ impl<T: Real> Going<'_, T> {
         let (number, shape) = (std::mem::size_of::<T>(), self.lin.shape());
         let graph = self.lin.graph();
         let running = Linearization::scratch_len(graph, shape.trajectories, self.lin.tile(), self.machine) * number;
+        // The state is looked at, and collected where it is written.
+        let all = self.sizes.trajectories * shape.per_trajectory();
+        let state = (shape.len() + if self.job.keep_state { 2 * all } else { 0 }) * number;
         let products: Vec<f64> = analyses.iter().map(|a| a.most.products - a.unkept).collect();
-        let all: usize = products.iter().sum::<f64>().ceil() as usize;
-        let journal = self.job.checkpoint.map_or(0, |_| waiting::<T>(all, shape.len()));
+        let written: f64 = analyses.iter().map(|a| a.written).sum();
+        let journal = self.job.checkpoint.map_or(0, |_| BUFFER.min(written.ceil() as usize));
         let mpi = if self.grid[0] * self.grid[1] > 1 && !crate::comm::is_connected() { MPI } else { 0 };
         let program = crate::engine::bytes_at_start() + mpi + LATER;
-        let first = running.max(self.rounding()) as f64;
+        let first = running.max(state).max(self.rounding()) as f64;
         let most = analyses.iter().map(|a| a.before + a.memory).fold(first, f64::max);
-        most + (program + self.model() + self.kept(&products) + journal) as f64
+        let threads = self.machine.lanes * THREAD.min(self.model() + most as usize);
+        most + (program + threads + self.model() + self.kept(&products) + journal) as f64
     }
 
     /// Bytes of the model and its products on one trajectory in f64, beside which a run in f32 begins.

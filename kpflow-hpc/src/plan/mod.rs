@@ -64,6 +64,8 @@ pub struct Planned {
     pub before: f64,
     /// Products that are not kept for others.
     pub unkept: f64,
+    /// Bytes that a run writes down of it.
+    pub written: f64,
 }
 
 /// What the job needs on so many ranks, of the rank that has most to do.

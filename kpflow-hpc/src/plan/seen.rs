@@ -4,7 +4,6 @@ use super::books::{Books, Product};
 use crate::analysis::{Boxed, Side as Exact};
 use crate::comm::UNDER_WAY;
 use crate::engine::Real;
-use crate::journal::BUFFER;
 use crate::products::product_len;
 use kpflow_estimate::{Costs, DenseSpectrum, Rounds, Work};
 use std::cell::RefCell;
@@ -54,9 +53,4 @@ pub(super) struct Left {
     pub matrix: Rc<DenseSpectrum>,
     /// Bytes.
     pub bytes: usize,
-}
-
-/// Bytes of products that wait to be written down, where an analysis may spend so many of so many numbers.
-pub(super) fn waiting<T>(products: usize, n: usize) -> usize {
-    BUFFER.min(products.saturating_mul(n * std::mem::size_of::<T>()))
 }

@@ -4,7 +4,7 @@ use super::{Memo, OverRanks, Products};
 use crate::comm::Comm;
 use crate::engine::Engine;
 use crate::error::{Error, Halt, Kind};
-use crate::journal::{Journal, Rows};
+use crate::journal::{Journal, Rows, BUFFER};
 use crate::signals::Signals;
 use kpflow_core::operator::Dense;
 use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
@@ -202,4 +202,25 @@ fn what_does_not_fit_is_done_again() {
         let fresh = tempfile::tempdir().unwrap();
         assert_eq!(done.unwrap(), run(fresh.path(), 0, false, estimate).0.unwrap(), "{name}");
     }
+}
+
+/// A record that is longer than what may wait goes to the file at once, behind what waited.
+#[test]
+fn what_is_too_long_to_wait_is_written() {
+    let (directory, comm) = (tempfile::tempdir().unwrap(), Comm::alone());
+    let open = |resume| {
+        let (at, hour) = (directory.path().join("r.partial"), Some(Duration::from_secs(3600)));
+        Journal::open(at, 1, hour, resume, Signals::default(), comm.into())
+    };
+    let (rows, row) = (Rows { first: 0, total: 1, own: true }, BUFFER + 8);
+    let journal = open(false);
+    journal.begin("x", false);
+    journal.keep(&[(1, 2)], rows, 16, &[3; 16]);
+    journal.keep(&[(3, 4)], rows, row, &vec![7; row]);
+    drop(journal);
+    let journal = open(true);
+    let (mut short, mut long) = ([0; 16], vec![0; row]);
+    journal.rows(&(1, 2), rows, 16, &mut short).unwrap();
+    journal.rows(&(3, 4), rows, row, &mut long).unwrap();
+    assert!(short == [3; 16] && long.iter().all(|&b| b == 7));
 }

@@ -146,6 +146,7 @@ fn run_one<T: Real>(
             loaded.require_numbers(engine)?;
             return Err(e);
         }
+        let state = (job.keep_state && !options.dry_run).then_some(state);
         if grid.is_root() {
             header.warnings.iter().for_each(|w| events::warning(w));
         }
@@ -177,7 +178,7 @@ fn run_one<T: Real>(
         grid.broadcast(&mut names);
         let names = String::from_utf8_lossy(&names).into_owned();
         let finished: Vec<&str> = names.split('\n').collect();
-        if job.keep_state {
+        if let Some(state) = state {
             let state = collect(&Tall { shape: loaded.shape, vectors: 1, data: state }, grid);
             grid.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
         }
