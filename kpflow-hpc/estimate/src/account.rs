@@ -1,5 +1,6 @@
 //! What a ledger keeps: the work that is spent, and the bytes that are held.
 
+use crate::small::eigen_len;
 use crate::space::Block;
 use kpflow_core::operator::Properties;
 use kpflow_core::probe::Distribution;
@@ -79,6 +80,10 @@ pub trait Costs {
     fn spend(&self, work: Work);
     /// Bytes that the products of a block, of so many vectors at a time, hold beside the vectors, from the first product to the end of the space.
     fn product_bytes(&self, vectors: usize, of: usize) -> usize;
+    /// Numbers in double precision that this process's machine takes to decompose a symmetric matrix of n rows, beside it.
+    fn eigen_len(&self, n: usize, vectors: bool) -> usize {
+        eigen_len(n, vectors)
+    }
     /// Takes note that the estimate may end here.
     fn may_stop(&self);
     /// Told at the end of a round, after so many products, with so many bytes held: what rounds like those before would add up to at most `most` products, if

@@ -94,7 +94,7 @@ pub fn dense_of_matrix<S: Space>(space: &S, matrix: Vec<f64>, wanted: Wanted) ->
 
 fn looked_at<S: Space>(space: &S, a: Vec<f64>, wanted: Wanted, known: DenseSpectrum) -> Result<DenseSpectrum> {
     let (places, m) = (space.places(), space.len());
-    let (sums, values, vectors) = space.small(DenseSpectrum::small(m, wanted), |machine| {
+    let (sums, values, vectors) = space.small(DenseSpectrum::small(space, m, wanted), |machine| {
         if a.iter().any(|x| !x.is_finite()) {
             return Err(Error::OutOfRange { epsilon: space.epsilon() });
         }
@@ -141,14 +141,14 @@ impl DenseSpectrum {
             Wanted::Vectors => 2 * m * m + 2 * m,
         }
     }
-    /// What is taken beside a matrix of m rows to find so much of it: the values, and the vectors in rows.
-    pub fn small(m: usize, wanted: Wanted) -> Small {
-        let small = match wanted {
-            Wanted::Sums => return Small::default(),
-            Wanted::Values => Small::of(m, 4.0 / 3.0, 2),
-            Wanted::Vectors => Small::of(m, 4.0, 5),
-        };
-        Small { numbers: small.numbers + 80 * m, ..small }
+    /// What is taken in this space beside a matrix of m rows to find so much of it: values, and vectors in rows.
+    fn small<S: Space>(space: &S, m: usize, wanted: Wanted) -> Small {
+        let of = |flops, vectors| Small { numbers: space.eigen_len(m, vectors), ..Small::of(m, flops, 0) };
+        match wanted {
+            Wanted::Sums => Small::default(),
+            Wanted::Values => of(4.0 / 3.0, false),
+            Wanted::Vectors => of(4.0, true),
+        }
     }
     /// The matrix among whole vectors of `size` numbers: rows and columns of zeros where trajectories have none.
     pub fn whole(&self, size: usize) -> Vec<f64> {

@@ -385,6 +385,9 @@ impl<'a> Space for Ledger<'_, 'a> {
         self.spend(Work::Small { flops: small.flops });
         Ok(R::blank())
     }
+    fn eigen_len(&self, n: usize, vectors: bool) -> usize {
+        self.costs.eigen_len(n, vectors)
+    }
     fn hold(&self, numbers: usize) -> Held<'a> {
         self.account.hold(8 * numbers)
     }

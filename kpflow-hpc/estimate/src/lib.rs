@@ -91,7 +91,10 @@ pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
 pub use problem::Problem;
 pub use product::{Applied, Function, Product, Sums};
 pub use singular_triplets::{singular_triplets, Triplets};
-pub use small::{eigen as symmetric_eigen, eigenvalues as symmetric_eigenvalues, make_ready, Decompose};
+pub use small::{
+    eigen as symmetric_eigen, eigen_len as symmetric_eigen_len, eigenvalues as symmetric_eigenvalues, make_ready,
+    Decompose,
+};
 pub use space::{Blank, Block, Budget, Extent, Family, Small, Space, SKETCHES, TESTS};
 pub use split::{Kept, Split};
 pub use tall::Tall;

@@ -4,7 +4,7 @@
 //! small problems say. [`Space`] has these verbs, and two implementations: a [`Problem`](crate::Problem) has numbers, a [`Ledger`](crate::Ledger) has sizes
 //! alone and keeps account. What an estimate will need is thereby told by the estimator itself.
 
-use crate::small::Decompose;
+use crate::small::{eigen_len, Decompose};
 use crate::split::Split;
 use crate::whitener::Whitener;
 use crate::{Error, Result};
@@ -298,6 +298,10 @@ pub trait Space {
 
     /// Solves a small problem, whose numbers every process has. Without numbers it gives a blank.
     fn small<R: Blank>(&self, small: Small, solve: impl FnOnce(&Self::Machine) -> Result<R>) -> Result<R>;
+    /// Numbers in double precision that a decomposition takes beside a symmetric matrix of n rows, where they are told.
+    fn eigen_len(&self, n: usize, vectors: bool) -> usize {
+        eigen_len(n, vectors)
+    }
     /// Takes so many numbers in double precision into account as long as what is returned lives.
     fn hold(&self, numbers: usize) -> Self::Held;
 }

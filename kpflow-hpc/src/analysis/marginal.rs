@@ -80,7 +80,8 @@ fn dense<C: Context>(c: &C, side: Side) -> Result<Found<C::Block>> {
     let shape = space.shape().with_trajectories(space.trajectories());
     let d = Split { shape, kept }.count(true);
     estimate::require_marginal(d)?;
-    let (matrix, values, vectors) = space.small(Small::of(d, 10.0, 5), |_| {
+    let small = Small { numbers: d * d + estimate::symmetric_eigen_len(d, true), ..Small::of(d, 10.0, 0) };
+    let (matrix, values, vectors) = space.small(small, |_| {
         let (matrix, d) = estimate::marginal_of(&spectrum.matrix, &spectrum.places, shape, kept);
         let (values, vectors) = estimate::symmetric_eigen(&matrix, d);
         Ok((matrix, values, vectors))

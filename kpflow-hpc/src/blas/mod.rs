@@ -54,6 +54,12 @@ pub fn symmetric(a: &mut [f64], n: usize, vectors: bool, threads: usize) -> Opti
     pure::symmetric(a, n, vectors, threads)
 }
 
+/// Numbers in double precision that [`symmetric`] takes beside a matrix of n rows, with the copy that it writes to;
+/// `None` where there is no library.
+pub fn symmetric_len(n: usize, vectors: bool) -> Option<usize> {
+    pure::symmetric_len(n, vectors)
+}
+
 /// Whether there is anything to multiply; if not, scales C.
 fn anything<T: Scalar>(inner: usize, beta: T, c: &mut MatMut<'_, T>) -> bool {
     let (rows, cols, ld) = (c.rows(), c.cols(), c.ld());

@@ -115,16 +115,31 @@ pub fn initialize() {
     unsafe { openblas_set_num_threads(1) }
 }
 
+/// Rows of a matrix that is decomposed, at most: 1 + 6 n + 2 n² numbers of work have to be countable.
+const MOST: usize = 30_000;
+
+/// Numbers and integers of work that dsyevd asks for.
+fn work_of(n: usize, vectors: bool) -> [usize; 2] {
+    if vectors {
+        [1 + 6 * n + 2 * n * n, 3 + 5 * n]
+    } else {
+        [(2 * n + 1).max(66 * n), 1]
+    }
+}
+
+pub fn symmetric_len(n: usize, vectors: bool) -> Option<usize> {
+    let [numbers, integers] = work_of(n, vectors);
+    (n <= MOST).then_some(n * n + n + numbers + integers.div_ceil(2))
+}
+
 /// By divide and conquer (Cuppen 1981; Gu and Eisenstat 1995). Half of the threads' pool is idle in what is memory's, the reduction to a tridiagonal matrix.
 pub fn symmetric(a: &mut [f64], n: usize, vectors: bool, threads: usize) -> Option<Vec<f64>> {
-    // 1 + 6 n + 2 n² numbers of work have to be countable.
-    const MOST: usize = 30_000;
     if n == 0 || n > MOST || a.len() < n * n {
         return None;
     }
     let (job, triangle) = (if vectors { b'V' } else { b'N' } as c_char, b'L' as c_char);
     let (mut values, mut info) = (vec![0.0; n], 0);
-    let lens = if vectors { [1 + 6 * n + 2 * n * n, 3 + 5 * n] } else { [(2 * n + 1).max(66 * n), 1] };
+    let lens = work_of(n, vectors);
     let (mut work, mut integers) = (vec![0.0; lens[0]], vec![0; lens[1]]);
     let [size, work_len, integers_len] = [n, lens[0], lens[1]].map(int);
     // SAFETY: setters of the library that is linked; a, values, work and integers have the lengths that dsyevd asks for and is told. A symmetric matrix is the

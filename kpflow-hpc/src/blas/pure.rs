@@ -19,6 +19,10 @@ pub fn symmetric(_: &mut [f64], _: usize, _: bool, _: usize) -> Option<Vec<f64>>
     None
 }
 
+pub fn symmetric_len(_: usize, _: bool) -> Option<usize> {
+    None
+}
+
 macro_rules! blas {
     ($t:ty, $gemm:ident) => {
         impl Blas for $t {

@@ -2,10 +2,11 @@
 
 use super::books::{Books, Product};
 use crate::analysis::{Boxed, Side as Exact};
+use crate::blas::symmetric_len;
 use crate::comm::UNDER_WAY;
 use crate::engine::Real;
 use crate::products::product_len;
-use kpflow_estimate::{Costs, DenseSpectrum, Rounds, Work};
+use kpflow_estimate::{symmetric_eigen_len, Costs, DenseSpectrum, Rounds, Work};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -35,6 +36,10 @@ impl<T: Real> Costs for Seen<'_, T> {
         let scratch = product_len(&*self.operator, share);
         let sums = (self.sums * share).min(2 * UNDER_WAY / std::mem::size_of::<T>());
         (scratch + copies + exchanged + kept + sums) * std::mem::size_of::<T>()
+    }
+
+    fn eigen_len(&self, n: usize, vectors: bool) -> usize {
+        symmetric_len(n, vectors).unwrap_or_else(|| symmetric_eigen_len(n, vectors))
     }
 
     fn may_stop(&self) {
