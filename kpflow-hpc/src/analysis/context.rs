@@ -1,6 +1,6 @@
 //! What an analysis works with: spaces, closed forms, error signals. A run has them with numbers, a plan without.
 
-use super::{matrix, Asked, Facts, Found, Operator, Reads, Side};
+use super::{rows, Asked, Facts, Found, Operator, Reads, Side};
 use crate::closed::{Closed, Rows, MATRIX_LIMIT};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Block, Budget, DenseSpectrum, Estimate, Space, Wanted, DENSE_LIMIT};
@@ -182,7 +182,7 @@ pub trait Context: Sized {
         let wanted = if most && side == Side::Cotangents { Wanted::Sums } else { wanted };
         self.kept(side, wanted, || {
             Ok(match side {
-                Side::Cotangents => matrix::by_cotangents(self, wanted)?,
+                Side::Cotangents => rows::spectrum(&self.space(View::All)?, self.exact_rows()?, wanted)?,
                 Side::State => estimate::dense(&self.space(View::Entries)?, wanted)?,
                 Side::Weights => {
                     estimate::dense_of_factor(&self.space(View::Weights)?, self.space(View::All)?.len(), wanted)?

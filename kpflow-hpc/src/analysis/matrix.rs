@@ -6,9 +6,9 @@ use super::outputs::{
     VALUE_OF_A,
 };
 use super::shown::{Line, Picture, Row};
-use super::{Asked, Context, Found, Named, Operator, Reads, Side, Tensor, View, Way};
+use super::{rows, Asked, Context, Found, Named, Operator, Reads, Side, Tensor, View, Way};
 use super::{Facts, History, Part, Quantity};
-use crate::closed::{ExactMatrix, Rows, MATRIX_LIMIT};
+use crate::closed::{ExactMatrix, MATRIX_LIMIT};
 use crate::engine::Real;
 use crate::error::{Error, Result};
 use kpflow_core::model::Linearization;
@@ -131,7 +131,7 @@ fn auto<C: Context>(c: &C) -> Result<Found<C::Block>> {
 /// By cotangents, whatever it costs.
 fn exact<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let mut found = match c.space(View::All)?.len() <= DENSE_LIMIT {
-        true => whole(c, (&by_cotangents(c, Wanted::Values)?, Side::Cotangents))?,
+        true => whole(c, (&rows::spectrum(&c.space(View::All)?, c.exact_rows()?, Wanted::Values)?, Side::Cotangents))?,
         false => by_rows(c)?,
     };
     if c.has_other_inputs() {
@@ -145,39 +145,12 @@ fn exact<C: Context>(c: &C) -> Result<Found<C::Block>> {
     Ok(found)
 }
 
-/// What the exact matrix tells, made by cotangents: of one that is too large for every process, its sums. Collective.
-pub(super) fn by_cotangents<C: Context>(c: &C, wanted: Wanted) -> Result<DenseSpectrum> {
-    let (rows, space) = (c.exact_rows()?, c.space(View::All)?);
-    let size = space.trajectories() * space.shape().per_trajectory();
-    let held = space.hold(space.shape().len() * size);
-    if space.len() > DENSE_LIMIT {
-        let [trace, square] = sums(&space, &rows, size);
-        return match square.is_finite() {
-            true => Ok(DenseSpectrum::of_sums(trace, square.sqrt(), space.len())),
-            false => Err(estimate::Error::OutOfRange { epsilon: space.epsilon() }.into()),
-        };
-    }
-    let (all, _all) = gathered(&space, rows, held);
-    Ok(estimate::dense_of_matrix(&space, all, wanted)?)
-}
-
-/// The trace, and the sum of all squares. Collective.
-fn sums<S: Space>(space: &S, rows: &Rows, size: usize) -> [f64; 2] {
-    let mut sums = [0.0; 2];
-    for (i, row) in rows.numbers.chunks(size.max(1)).enumerate() {
-        sums[0] += row[rows.first + i];
-        sums[1] += row.iter().map(|x| x * x).sum::<f64>();
-    }
-    space.sum(&mut sums);
-    sums
-}
-
 /// One that has no decomposition.
 fn by_rows<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let (rows, space) = (c.exact_rows()?, c.space(View::All)?);
     let size = space.trajectories() * space.shape().per_trajectory();
     let held = space.hold(space.shape().len() * size);
-    let [trace, square] = sums(&space, &rows, size);
+    let [trace, square] = rows::sums(&space, &rows);
     let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
     let mut found = Found { value: Some(trace), ..Found::exact("exact", 0) };
     if !square.is_finite() {
@@ -189,7 +162,7 @@ fn by_rows<C: Context>(c: &C) -> Result<Found<C::Block>> {
         found.tensors.push(Tensor { name: ROWS, block: c.rows_block(rows, size)?, single: false });
         return Ok(found);
     }
-    let (all, _all) = gathered(&space, rows, held);
+    let (all, _all) = rows::gathered(&space, rows, held);
     let places = space.places();
     let more = if places.len() == size { 0 } else { size * size };
     let matrix = space.small(Small { flops: 0.0, numbers: more }, |_| {
@@ -197,26 +170,6 @@ fn by_rows<C: Context>(c: &C) -> Result<Found<C::Block>> {
     })?;
     found.arrays.push(("matrix", vec![size, size], matrix));
     Ok(found)
-}
-
-/// All rows, of the numbers that trajectories have, and who holds their account.
-fn gathered<S: Space>(space: &S, rows: Rows, held: S::Held) -> (Vec<f64>, S::Held) {
-    let (places, size) = (space.places(), space.trajectories() * space.shape().per_trajectory());
-    if space.shape().trajectories == space.trajectories() && places.len() == size {
-        return (rows.numbers, held);
-    }
-    let all = space.hold(places.len() * places.len());
-    (space.gather_rows(among(&rows, &places, size)), all)
-}
-
-/// The numbers of some rows of a matrix of `size` rows that are at these places of rows and columns.
-fn among(rows: &Rows, places: &[usize], size: usize) -> Vec<f64> {
-    if places.len() == size {
-        return rows.numbers.clone();
-    }
-    let end = rows.first + rows.numbers.len() / size.max(1);
-    let own = places.iter().filter(|p| (rows.first..end).contains(p));
-    own.flat_map(|p| places.iter().map(move |q| rows.numbers[(p - rows.first) * size + q])).collect()
 }
 
 fn whole<C: Context>(c: &C, (spectrum, side): (&DenseSpectrum, Side)) -> Result<Found<C::Block>> {

@@ -13,6 +13,7 @@ mod offers;
 mod operators;
 pub mod outputs;
 mod part;
+mod rows;
 pub mod shown;
 pub mod tables;
 

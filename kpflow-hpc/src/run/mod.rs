@@ -183,7 +183,7 @@ fn run_one<T: Real>(
             grid.agree(file.as_ref().map_or(Ok(()), |f| f.add_state(state)))?;
         }
         let journal = open_journal(job, options.resuming(), signals, making, grid);
-        let rounding = Rounding::measure::<T>(job, loaded.trajectories, engine)?;
+        let rounding = Rounding::measure(job, loaded, &finished, engine)?;
         analyses(job, options, engine, (loaded, lin, &rounding), (file.as_ref(), making), &finished, journal)?;
         let spent = spent(grid, sent);
         if verbose {

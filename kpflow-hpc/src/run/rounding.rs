@@ -10,7 +10,7 @@ use crate::comm::Comm;
 use crate::engine::{is_single, Engine, Real};
 use crate::error::Result;
 use crate::job::{Analysis, Job};
-use crate::model::Sample;
+use crate::model::{Loaded, Sample};
 use kpflow_core::machine::Tasks;
 use kpflow_core::ntk::Coupling;
 use kpflow_core::probe::{Distribution, Probe};
@@ -19,6 +19,8 @@ use kpflow_estimate::{times_power, StopReason, Tall, Z};
 
 /// Trajectories that are run twice, at most: spread evenly, so that they are the same on any number of ranks.
 const SAMPLES: usize = 4;
+/// Numbers of a model that one rank alone reads once more.
+const LARGE: usize = 1 << 26;
 /// Vectors that are multiplied in both precisions.
 pub(crate) const VECTORS: usize = 4;
 /// The family of random vectors that no estimate draws from.
@@ -41,10 +43,10 @@ pub(super) struct Unknown {
     size: f64,
 }
 
-/// The operators that are told apart: all of them on some part of the state.
-fn distinct(job: &Job) -> Vec<&Analysis> {
+/// The operators of what is still to be done, told apart: all of them on some part of the state.
+fn distinct<'j>(job: &'j Job, finished: &[&str]) -> Vec<&'j Analysis> {
     let mut all: Vec<&Analysis> = Vec::new();
-    for analysis in &job.analyses {
+    for analysis in job.analyses.iter().filter(|a| !finished.contains(&a.name.as_str())) {
         if all.iter().all(|other| !other.same_operator(analysis)) {
             all.push(analysis);
         }
@@ -54,12 +56,14 @@ fn distinct(job: &Job) -> Vec<&Analysis> {
 
 impl Rounding {
     /// Measures it. Collective: each of the trajectories is run by one rank.
-    pub fn measure<T: Real>(job: &Job, trajectories: usize, engine: &Engine) -> Result<Self> {
-        if !is_single::<T>() {
+    pub fn measure<T: Real>(job: &Job, loaded: &Loaded<T>, finished: &[&str], engine: &Engine) -> Result<Self> {
+        let analyses = distinct(job, finished);
+        if !is_single::<T>() || analyses.is_empty() {
             return Ok(Self::default());
         }
-        let (analyses, world) = (distinct(job), engine.grid().world());
-        let (samples, mut squares) = (trajectories.min(SAMPLES), vec![0.0; 3 * analyses.len()]);
+        let (world, trajectories) = (engine.grid().world(), loaded.trajectories);
+        let samples = trajectories.min(if loaded.sizes().weights > LARGE { 1 } else { SAMPLES });
+        let mut squares = vec![0.0; 3 * analyses.len()];
         let mut own = || -> Result<()> {
             for i in (0..samples).filter(|i| i % world.size() == world.rank()) {
                 let alone = Engine::new(Comm::alone(), engine.lanes())?;
