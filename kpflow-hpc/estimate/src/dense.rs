@@ -1,5 +1,6 @@
 //! The oracle: the whole matrix, of the state's size or of the parameters', where it is small enough.
 
+use crate::selection::{Selection, Which};
 use crate::small::{decompose, multiply};
 use crate::space::{Small, Space};
 use crate::{Eigenpairs, Error, Estimate, Result, StopReason};
@@ -184,32 +185,49 @@ impl DenseSpectrum {
         Estimate::exact(if norm > 0.0 { (self.frobenius / norm).powi(2) } else { 0.0 }, self.matvecs)
     }
 
-    /// The `count` largest eigenvalues of A, without vectors; residuals are bounds by rounding, which are the errors' too.
-    pub fn eigenvalues<S: Space>(&self, space: &S, count: usize) -> Eigenpairs<S::Block> {
-        let values: Vec<f64> = self.spectrum().into_iter().take(count).collect();
-        let residuals = vec![self.over_the_first(self.rounding); values.len()];
+    /// Eigenvalues of A, largest first, without vectors; residuals are bounds by rounding, which are the errors' too.
+    ///
+    /// Residuals are by λ_1, or, where the largest are not asked for, by the largest of those that are.
+    pub fn eigenvalues<S: Space>(&self, space: &S, chosen: impl Into<Selection>) -> Eigenpairs<S::Block> {
+        let (chosen, all) = (chosen.into(), self.spectrum());
+        let known = match chosen.which {
+            Which::Largest => all.len(),
+            Which::Smallest | Which::Near(_) => self.rank(space, chosen.delta),
+        };
+        let values = all[chosen.among(&all, known)].to_vec();
+        let residuals = self.residuals_of(chosen, &values, vec![self.rounding; values.len()]);
         self.pairs(values, residuals, space.zeros(0), 0)
     }
 
-    /// The `count` largest eigenpairs of A, `space`'s operator. Collective.
+    /// Eigenpairs of A, `space`'s operator, largest first. Collective.
     ///
-    /// Of FᵀF w = λ w, v = F w / ‖F w‖, where `forward` is the space of F: of those λ alone that are not lost in rounding, so that there may be less than
-    /// `count`; all others are 0. Residuals are those of the matrix. **Cost**: a product of F a vector, k·n² flops.
-    pub fn eigenpairs<S: Space>(&self, space: &S, forward: Option<&S>, count: usize) -> Result<Eigenpairs<S::Block>> {
-        let m = self.rows();
-        let most = count.min(m).min(self.len);
-        let floor = if self.of_factor { self.floor(space.epsilon()) } else { f64::NEG_INFINITY };
+    /// Of FᵀF w = λ w, v = F w / ‖F w‖, where `forward` is the space of F: of those λ alone that are not lost in
+    /// rounding, so that there may be less than are asked for; all others are 0. Residuals are those of the matrix, by
+    /// λ_1; or, where the largest are not asked for, by the largest of those that are, and measured where v is made by
+    /// F. **Cost**: a product of F a vector, k·n² flops; to measure, a product a vector.
+    pub fn eigenpairs<S: Space>(
+        &self,
+        space: &S,
+        forward: Option<&S>,
+        chosen: impl Into<Selection>,
+    ) -> Result<Eigenpairs<S::Block>> {
+        let (m, chosen) = (self.rows(), chosen.into());
+        let most = chosen.count.min(m).min(self.len);
         // Where there are no numbers, as many as are asked for.
-        let k = match self.values.is_empty() {
-            true => space.unknown(most),
-            false => self.values[..most].iter().take_while(|v| **v > floor).count(),
+        let range = match chosen.which {
+            Which::Largest | Which::Smallest | Which::Near(_) if self.values.is_empty() => 0..space.unknown(most),
+            Which::Largest if !self.of_factor => 0..most,
+            Which::Largest => chosen.among(&self.values, self.rank(space, 0.0)),
+            Which::Smallest | Which::Near(_) => chosen.among(&self.values, self.rank(space, chosen.delta)),
         };
-        let own = &self.vectors[..(k * m).min(self.vectors.len())];
+        let (k, within) = (range.len(), |i: usize| (i * m).min(self.vectors.len()));
+        let own = &self.vectors[within(range.start)..within(range.end)];
+        let values: Vec<f64> = self.values.get(range).unwrap_or_default().to_vec();
         let small = Small { flops: 4.0 * (k * m) as f64 * m as f64, numbers: 3 * k * m };
         let residuals = space.small(small, |machine| {
             let less = |mut x: Vec<f64>| {
                 for (i, row) in x.chunks_mut(m).enumerate() {
-                    row.iter_mut().zip(&own[i * m..]).for_each(|(x, v)| *x -= self.values[i] * v);
+                    row.iter_mut().zip(&own[i * m..]).for_each(|(x, v)| *x -= values[i] * v);
                 }
                 x
             };
@@ -219,37 +237,61 @@ impl DenseSpectrum {
             let square = |i: usize| -> f64 {
                 let row = &r[i * m..][..m];
                 match self.of_factor {
-                    true => row.iter().zip(&s[i * m..]).map(|(x, y)| x * y).sum::<f64>().max(0.0) / self.values[i],
+                    true => row.iter().zip(&s[i * m..]).map(|(x, y)| x * y).sum::<f64>().max(0.0) / values[i],
                     false => row.iter().map(|x| x * x).sum(),
                 }
             };
-            Ok((0..k).map(|i| self.over_the_first(square(i).sqrt())).collect::<Vec<f64>>())
+            Ok((0..k).map(|i| square(i).sqrt()).collect::<Vec<f64>>())
         })?;
-        let values: Vec<f64> = self.values.iter().take(k).copied().collect();
         let Some(forward) = forward.filter(|_| self.of_factor) else {
             let vectors = space.at_places(own, &self.places, k);
+            let residuals = self.residuals_of(chosen, &values, residuals);
             return Ok(self.pairs(values, residuals, vectors, 0));
         };
         let mut vectors = forward.apply(&forward.at_places(own, &self.places, k))?;
         let norms = space.dots(&vectors, &vectors)?;
         let inverse = |s: &f64| if *s > 0.0 { s.sqrt().recip() } else { 0.0 };
         space.scale(&mut vectors, &norms.iter().map(inverse).collect::<Vec<_>>());
-        Ok(self.pairs(values, residuals, vectors, k))
+        let (Which::Smallest | Which::Near(_)) = chosen.which else {
+            let residuals = self.residuals_of(chosen, &values, residuals);
+            return Ok(self.pairs(values, residuals, vectors, k));
+        };
+        // Of small ones F w has lost digits, which the matrix does not know.
+        let mut y = space.apply(&vectors)?;
+        space.subtract(&mut y, if values.is_empty() { &[0.0] } else { &values }, &vectors);
+        let residuals = space.dots(&y, &y)?.into_iter().map(f64::sqrt).collect();
+        let residuals = self.residuals_of(chosen, &values, residuals);
+        Ok(self.pairs(values, residuals, vectors, 3 * k))
     }
 
-    /// By λ_1.
-    fn over_the_first(&self, x: f64) -> f64 {
-        let scale = self.values.first().map_or(0.0, |v| v.abs());
-        if scale > 0.0 {
-            x / scale
-        } else {
-            0.0
-        }
+    /// λ_1.
+    fn largest(&self) -> f64 {
+        self.values.first().map_or(0.0, |v| v.abs())
+    }
+
+    /// How many eigenvalues are not lost in rounding: no more than the operator's rank may be.
+    fn rank<S: Space>(&self, space: &S, delta: f64) -> usize {
+        let floor = self.floor(space.epsilon()).max(delta * self.frobenius);
+        self.values.iter().take_while(|v| **v > floor).count().min(space.rank())
+    }
+
+    /// These residuals ‖A v − λ v‖ of the chosen values, by what they are told in; what products are off by is in those
+    /// of values that are not the largest.
+    fn residuals_of(&self, chosen: Selection, values: &[f64], residuals: Vec<f64>) -> Vec<f64> {
+        let (scale, beside) = match chosen.which {
+            Which::Largest => (self.largest(), 0.0),
+            Which::Smallest | Which::Near(_) => {
+                // A matrix that is off by E has eigenvalues that are off by ‖E‖_F at most.
+                (values.first().map_or(0.0, |v| v.abs()), chosen.delta * self.frobenius)
+            }
+        };
+        let by = |r: f64| if scale > 0.0 { r.hypot(beside) / scale } else { 0.0 };
+        residuals.into_iter().map(by).collect()
     }
 
     /// What eigenvalues of FᵀF are lost in rounding, where products have this ε.
     fn floor(&self, epsilon: f64) -> f64 {
-        self.rounding.max(8.0 * epsilon * self.values.first().map_or(0.0, |v| v.abs()))
+        self.rounding.max(8.0 * epsilon * self.largest())
     }
 
     fn pairs<B>(&self, values: Vec<f64>, residuals: Vec<f64>, vectors: B, forward: usize) -> Eigenpairs<B> {

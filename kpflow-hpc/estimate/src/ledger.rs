@@ -319,6 +319,12 @@ impl<'a> Space for Ledger<'_, 'a> {
         self.spend(Work::Gather { own });
         Vec::new()
     }
+    fn numbers(&self, x: &Sizes<'a>, held: bool) -> Vec<f64> {
+        let (own, all) = (x.shape.len() * x.vectors, self.outline.len * x.vectors);
+        self.pass(if held { own } else { own + all });
+        self.spend(if held { Work::Copy { numbers: own } } else { Work::Gather { own } });
+        Vec::new()
+    }
     fn places(&self) -> Vec<usize> {
         (0..self.outline.len).collect()
     }

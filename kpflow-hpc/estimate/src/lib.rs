@@ -57,8 +57,10 @@ mod product;
 mod qr;
 mod quadrature;
 mod sampling;
+mod selection;
 mod singular_triplets;
 mod small;
+mod solve;
 mod space;
 mod split;
 mod tall;
@@ -90,11 +92,13 @@ pub use marginal_samples::Marginal;
 pub use pair_statistic::{pair_alignment, pair_statistic, SecondMoment};
 pub use problem::Problem;
 pub use product::{Applied, Function, Product, Sums};
+pub use selection::{Selection, Which};
 pub use singular_triplets::{singular_triplets, Triplets};
 pub use small::{
     eigen as symmetric_eigen, eigen_len as symmetric_eigen_len, eigenvalues as symmetric_eigenvalues, make_ready,
     Decompose,
 };
+pub use solve::{solve, solve_by, solve_plainly, Noise, Solution};
 pub use space::{Blank, Block, Budget, Extent, Family, Small, Space, SKETCHES, TESTS};
 pub use split::{Kept, Split};
 pub use tall::Tall;
@@ -114,6 +118,8 @@ pub enum StopReason {
     Tolerance,
     /// All products allowed are spent.
     Budget,
+    /// Rounding allows no smaller residual.
+    Stagnated,
     /// A product left the range of the floating-point numbers: nothing more can be known in this precision.
     Overflow,
 }
@@ -129,6 +135,7 @@ impl StopReason {
             StopReason::Exact => "exact",
             StopReason::Tolerance => "tolerance reached",
             StopReason::Budget => "max_matvecs reached",
+            StopReason::Stagnated => "stagnated at rounding",
             StopReason::Overflow => "products overflow",
         }
     }
@@ -240,6 +247,8 @@ mod tests_lengths;
 mod tests_marginal;
 #[cfg(test)]
 mod tests_qr;
+#[cfg(test)]
+mod tests_solve;
 #[cfg(test)]
 mod tests_spectra;
 #[cfg(test)]

@@ -312,6 +312,21 @@ impl<T: Scalar, M: Workers<T>> Space for Problem<'_, T, M> {
         all
     }
 
+    fn numbers(&self, x: &Tall<T>, held: bool) -> Vec<f64> {
+        let (places, per) = (self.places(), x.shape.per_trajectory());
+        let own = self.own(&places);
+        let first = self.first;
+        let at = |place: usize, v: usize| x.part(place / per - first, v)[place % per].f64();
+        let own_places = places[own.clone()].iter();
+        let mine: Vec<f64> = own_places.flat_map(|p| (0..x.vectors).map(move |v| at(*p, v))).collect();
+        if held {
+            return mine;
+        }
+        let mut all = vec![0.0; places.len() * x.vectors];
+        self.sums.gather(&mine, own.start * x.vectors, &mut all);
+        all
+    }
+
     fn at_places(&self, columns: &[f64], places: &[usize], vectors: usize) -> Tall<T> {
         let (per, n) = (self.shape().per_trajectory(), places.len());
         let mut out = self.zeros(vectors);

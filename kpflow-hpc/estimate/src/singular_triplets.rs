@@ -70,7 +70,7 @@ pub fn singular_triplets<S: Space>(
     let stop = match stop {
         StopReason::Overflow => stop,
         _ if good => StopReason::Tolerance,
-        StopReason::Exact | StopReason::Tolerance | StopReason::Budget => StopReason::Budget,
+        StopReason::Exact | StopReason::Tolerance | StopReason::Budget | StopReason::Stagnated => StopReason::Budget,
     };
     Ok(Triplets { values: sigma, residuals, left: vectors, right, matvecs: matvecs + k, stop, history })
 }

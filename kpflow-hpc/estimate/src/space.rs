@@ -276,6 +276,9 @@ pub trait Space {
     fn keep_rows(&self, rows: &mut Vec<f64>, from: usize, y: &Self::Block);
     /// All rows of all processes.
     fn gather_rows(&self, rows: Vec<f64>) -> Vec<f64>;
+    /// The numbers of every process's part of a block, `[place][vector]`; `held`: every process has all of them
+    /// already.
+    fn numbers(&self, x: &Self::Block, held: bool) -> Vec<f64>;
     /// Where in a whole vector the numbers of the space are.
     fn places(&self) -> Vec<usize>;
     /// A block that has these columns of a matrix at the places of the space, `[vector][place]`.

@@ -119,6 +119,42 @@ fn residuals_of_the_whole_matrix_are_measured() {
     });
 }
 
+fn chosen_agree<T: Scalar>(tolerance: f64) {
+    // Sixteen are not 0.
+    both_sides(&factor::<T>(20, 4, 0.0), Wanted::Vectors, |[state, weights], space, forward| {
+        let all = state.spectrum();
+        for which in [Which::Smallest, Which::Near(all[6]), Which::Near(0.0), Which::Near(2.0 * all[0])] {
+            let chosen = Selection { which, count: 3, delta: 0.0 };
+            let expected = chosen.among(&all, 16);
+            for (side, forward) in [(&state, None), (&weights, Some(forward))] {
+                let pairs = side.eigenpairs(space, forward, chosen).unwrap();
+                let alone = side.eigenvalues(space, chosen);
+                let largest = all[expected.start];
+                for (i, truth) in all[expected.clone()].iter().enumerate() {
+                    let near = |x: f64, r: f64| (x - truth).abs() <= r * largest + tolerance * all[0];
+                    assert!(near(pairs.values[i], pairs.residuals[i]), "{which:?}: {} {truth}", pairs.values[i]);
+                    assert!(near(alone.values[i], alone.residuals[i]), "{which:?}: {} {truth}", alone.values[i]);
+                }
+                assert_eq!((pairs.values.len(), alone.values.len()), (3, 3), "{which:?}");
+                let mut rest = space.apply(&pairs.vectors).unwrap();
+                space.subtract(&mut rest, &pairs.values, &pairs.vectors);
+                for (square, told) in space.dots(&rest, &rest).unwrap().iter().zip(&pairs.residuals) {
+                    let (measured, beside) = (square.sqrt() / largest, tolerance * all[0] / largest);
+                    assert!(measured <= told + beside, "{which:?}: {measured}, told {told}");
+                }
+                let more = side.eigenvalues(space, Selection { count: 60, ..chosen });
+                assert_eq!(more.values.len(), 16, "{which:?}: zeros are none of them");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_smallest_and_the_nearest_are_those_of_both_sides() {
+    chosen_agree::<f64>(1e-14);
+    chosen_agree::<f32>(1e-6);
+}
+
 #[test]
 fn alignment_by_factors_is_that_of_the_matrices() {
     let (f, e) = (factor::<f64>(20, 0, 0.0), factor::<f64>(20, 3, 0.4));

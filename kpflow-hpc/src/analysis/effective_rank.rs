@@ -74,7 +74,7 @@ fn by_parts<C: Context>(c: &C, norm: impl Fn(&C, Budget) -> Result<Chosen>) -> R
     let (trace, _) = trace::auto(c, Budget { max_matvecs: third, ..all })?;
     let rest = match trace.stop {
         StopReason::Exact => Budget { rtol: rtol / 2.0, max_matvecs },
-        StopReason::Tolerance | StopReason::Budget | StopReason::Overflow => {
+        StopReason::Tolerance | StopReason::Budget | StopReason::Stagnated | StopReason::Overflow => {
             Budget { max_matvecs: max_matvecs - third, ..all }
         }
     };

@@ -109,7 +109,9 @@ pub(super) fn auto<C: Context>(c: &C, budget: Budget) -> Result<Chosen> {
     let found = estimate::auto(&c.space(View::Diagonal)?, &budget, exact)?;
     let method = match found.stop {
         StopReason::Exact => "exact",
-        StopReason::Tolerance | StopReason::Budget | StopReason::Overflow => "per_trajectory_xnystrace",
+        StopReason::Tolerance | StopReason::Budget | StopReason::Stagnated | StopReason::Overflow => {
+            "per_trajectory_xnystrace"
+        },
     };
     Ok((found, method))
 }
