@@ -16,6 +16,9 @@ const BUDGET: usize = 60;
 /// Methods that look at small matrices before they send: where those are far from singular, less is sent than may be.
 const LOOK_FIRST: [&str; 4] = ["nystrompp", "xnystrace", "per_trajectory_xnystrace", "block_krylov"];
 
+/// The method whose preconditioner numbers decide on: where it takes none, or a small one, less is taken than may be.
+const PRECONDITIONED: &str = "cg";
+
 /// One analysis.
 #[derive(Clone)]
 struct Cell {
@@ -187,6 +190,7 @@ fn compare(what: &str, told: &Value, results: &Results, name: &str) -> Option<St
     if spent < least || spent > most {
         wrong.push(format!("{spent} products spent, {least} to {most} told"));
     }
+    let all = all && method != PRECONDITIONED;
     if memory_told < memory || all && memory_told > 1.1 * memory + f64::from(4 << 20) {
         wrong.push(format!("{memory} bytes of memory taken, {memory_told} told"));
     }

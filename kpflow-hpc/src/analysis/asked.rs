@@ -1,7 +1,7 @@
 //! What the job says of an analysis.
 
 use super::{Key, Operator};
-use kpflow_estimate::{Budget, Wanted};
+use kpflow_estimate::{Budget, Wanted, Which};
 
 /// What the job says of an analysis.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Asked {
     pub exact_trace: bool,
     /// How many eigenpairs.
     pub count: usize,
+    /// Which.
+    pub which: Which,
     /// Whether vectors are kept.
     pub vectors: bool,
     /// Which of trajectory, time and unit are left.
@@ -26,7 +28,7 @@ pub struct Asked {
     pub forward: bool,
     /// η.
     pub learning_rate: f64,
-    /// σ².
+    /// σ² of log det(I + A/σ²) and (A + σ²)⁻¹ b.
     pub noise: f64,
     /// The keys that the job answers by true.
     pub truths: Vec<&'static str>,

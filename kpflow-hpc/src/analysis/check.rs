@@ -3,9 +3,9 @@
 use super::{Asked, Facts, Operator, Part, Quantity};
 use crate::closed::{require_closed, require_recurrence, Closed};
 use crate::engine::Real;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use kpflow_core::model::Linearization;
-use kpflow_estimate::require_dense;
+use kpflow_estimate::{require_dense, Which, DENSE_LIMIT};
 
 /// Fails if an analysis asks for what this model does not have. Nothing is computed.
 ///
@@ -38,10 +38,18 @@ pub fn check<T: Real>(
     (quantity.require)(asked, &facts)?;
     let offer = super::offers(quantity).into_iter().find(|offer| offer.name == method);
     let Some(offer) = offer else { return Ok(()) };
-    if let Some(reads) = offer.reads.filter(|_| method == super::DENSE) {
-        let from_weights = !reads.entries && asked.whole && asked.operator.from_weights();
+    let rows = |entries: bool| {
+        let from_weights = !entries && asked.whole && asked.operator.from_weights();
         let other = if from_weights { lin.graph().parameters() } else { usize::MAX };
-        require_dense(facts.numbers.min(other))?;
+        facts.numbers.min(other)
+    };
+    if let Some(reads) = offer.reads.filter(|_| method == super::DENSE) {
+        require_dense(rows(reads.entries))?;
+    }
+    if asked.which != Which::Largest && rows(false) > DENSE_LIMIT {
+        let what = "which = \"smallest\" and near read the exact matrix of the smaller side";
+        let of = format!("of {DENSE_LIMIT} rows at most, and here it has {}", rows(false));
+        return Err(Error::usage(format!("{what}, {of}; take a window, units or average of the state")));
     }
     (offer.require)(asked, &facts)
 }

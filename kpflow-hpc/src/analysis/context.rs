@@ -68,6 +68,9 @@ pub trait Context: Sized {
     fn space(&self, view: View) -> Result<Self::Space<'_>>;
     /// k: what leaves the range when it is squared is brought near 1 by it. Found once, where it is asked for.
     fn exponent(&self) -> Result<i32>;
+    /// δ: products are known to this of their size, beyond what they tell themselves
+    /// ([`Rounds`](super::outputs::Rounds)); 0 without numbers.
+    fn delta(&self) -> f64;
     /// [B, T, N].
     fn shape(&self) -> [usize; 3];
     /// Flops of a product of NTK with one vector, on all ranks.

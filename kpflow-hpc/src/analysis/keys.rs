@@ -90,7 +90,7 @@ pub const RTOL: Key = Key {
         range: "a number from 0 to below 1",
     },
     default: Unsaid::Number(1e-3),
-    about: "Stop when the 95 % interval is surely within this of the value, relatively; of pairs when every residual is below, of matrices and diagonals by the norm of the errors.",
+    about: "Stop when the 95 % interval is surely within this of the value, relatively; of pairs and solutions when every residual is below, of matrices and diagonals by the norm of the errors.",
     ..PLAIN
 };
 
@@ -137,6 +137,24 @@ pub const COUNT: Key = Key {
     ..PLAIN
 };
 
+/// Which eigenvalues.
+pub const WHICH: Key = Key {
+    name: "which",
+    kind: Kind::Word(&["largest", "smallest"]),
+    default: Unsaid::Word("largest"),
+    about: "The largest, or the smallest of those that are not 0; these are read from the exact matrix of the smaller side.",
+    ..PLAIN
+};
+
+/// A number that eigenvalues are near to.
+pub const NEAR: Key = Key {
+    name: "near",
+    kind: Kind::Number { fits: f64::is_finite, wrong: "is not a number", range: "a number" },
+    default: Unsaid::Nothing,
+    about: "In the place of `which`: those that are not 0 and nearest to this, read from the exact matrix too.",
+    ..PLAIN
+};
+
 /// Whether vectors are kept.
 pub const VECTORS: Key =
     Key { name: "vectors", about: "Whether the vectors are written too; a marginal's modes always are.", ..PLAIN };
@@ -157,7 +175,7 @@ pub const WITH: Key = Key {
     kind: Kind::File,
     default: Unsaid::Required,
     about:
-        "alignment: the other weights; learnability: the error signal, [B, T, N]; apply: x, [B, T, N] or [m, B, T, N].",
+        "alignment: the other weights; learnability: the error signal, [B, T, N]; apply: x, solve: b, [B, T, N] or [m, B, T, N].",
     ..PLAIN
 };
 
@@ -171,8 +189,13 @@ pub const LEARNING_RATE: Key = Key {
 };
 
 /// σ².
-pub const NOISE: Key =
-    Key { name: "noise", kind: POSITIVE, default: Unsaid::Number(1.0), about: "σ² of log det(I + A/σ²).", ..PLAIN };
+pub const NOISE: Key = Key {
+    name: "noise",
+    kind: POSITIVE,
+    default: Unsaid::Number(1.0),
+    about: "σ² of log det(I + A/σ²) and of (A + σ²)⁻¹ b.",
+    ..PLAIN
+};
 
 /// The side from which a factor is swept.
 pub const SIDE: Key = Key {

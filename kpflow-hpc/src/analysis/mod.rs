@@ -103,6 +103,7 @@ quantities! {
     lyapunov: LYAPUNOV,
     diagonal: DIAGONAL,
     apply: APPLY,
+    solve: SOLVE,
 }
 
 /// Makes an analysis by one of its methods. Collective.
@@ -170,6 +171,8 @@ pub enum History {
     Residuals,
     /// The largest eigenvalue, and the bound of its error by its residual.
     Bound,
+    /// A form of the inverse, and the largest residual by its right-hand side.
+    Solve,
 }
 
 impl History {
@@ -203,6 +206,7 @@ impl Quantity {
             History::Estimate { degree, .. } => [degree; 2],
             // The error is a ratio.
             History::Residuals | History::Bound => [1, 0],
+            History::Solve => [-1, 0],
         }
     }
 
@@ -211,7 +215,7 @@ impl Quantity {
         match self.history {
             // The bound is the residual times the value.
             History::Bound => [1, 1],
-            History::Estimate { .. } | History::Residuals => {
+            History::Estimate { .. } | History::Residuals | History::Solve => {
                 self.told_degrees(Method::named(method).is_some_and(Method::is_sampled))
             }
         }

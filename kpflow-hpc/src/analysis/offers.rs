@@ -84,6 +84,9 @@ impl Context for Nobody {
     fn exponent(&self) -> Result<i32> {
         match *self {}
     }
+    fn delta(&self) -> f64 {
+        match *self {}
+    }
     fn shape(&self) -> [usize; 3] {
         match *self {}
     }

@@ -32,7 +32,7 @@ pub fn all_keys() -> String {
             false => with_key(key).join(", "),
         };
         let method = key.method.map_or(String::new(), |m| format!(", method = \"{m}\""));
-        vec![names.join(", "), takes(key.kind), unsaid(key.default), format!("{of}{method}"), key.about.into()]
+        vec![names.join(", "), takes(key.kind), unsaid(key), format!("{of}{method}"), key.about.into()]
     };
     table(&["key", "takes", "unless said", "of", "what it says"], keys::all().map(row))
 }
@@ -50,9 +50,10 @@ fn takes(kind: Kind) -> String {
     }
 }
 
-fn unsaid(default: Unsaid) -> String {
-    match default {
+fn unsaid(key: &Key) -> String {
+    match key.default {
         Unsaid::Required => "required".into(),
+        Unsaid::Nothing if matches!(key.kind, Kind::Number { .. }) => "none".into(),
         Unsaid::Nothing => "all".into(),
         Unsaid::Truth(x) => x.to_string(),
         Unsaid::Whole(x) => x.to_string(),

@@ -5,7 +5,7 @@ use super::section::Section;
 use super::{Axis, Source};
 use crate::analysis::{keys, offers, Asked, Key, Method, Operator, Part, Quantity, Readers, ALL};
 use crate::error::{Error, Result};
-use kpflow_estimate::Budget;
+use kpflow_estimate::{Budget, Which};
 use std::path::Path;
 
 /// One `[[analysis]]`.
@@ -39,7 +39,7 @@ pub struct Analysis {
     pub with_stage: Option<String>,
     /// η.
     pub learning_rate: f64,
-    /// σ² of log det(I + A/σ²).
+    /// σ² of log det(I + A/σ²) and (A + σ²)⁻¹ b.
     pub noise: f64,
     /// All that the job says by keys, of which the fields above are a part.
     pub said: Said,
@@ -92,6 +92,11 @@ impl Analysis {
             exact_trace: self.quantity.is_trace(),
             budget: Budget { rtol: self.rtol, max_matvecs: self.max_matvecs },
             count: self.count,
+            which: match (self.said.number(&keys::NEAR), self.said.word(&keys::WHICH)) {
+                (Some(x), _) => Which::Near(x),
+                (None, Some("smallest")) => Which::Smallest,
+                (None, _) => Which::Largest,
+            },
             vectors: self.vectors,
             axes: [Axis::Trajectory, Axis::Time, Axis::Unit].map(|axis| self.axes.contains(&axis)),
             forward: self.forward,
@@ -152,6 +157,9 @@ fn analysis(path: &Path, directory: &Path, label: &str, table: &toml::Table) -> 
     let said = Said::read(&s, directory, quantity, method.name)?;
     let analysis = Analysis::new(name.into(), operator, quantity, method, said);
     check_part(&s, &analysis)?;
+    if s.has(keys::NEAR.name) && s.has(keys::WHICH.name) {
+        return Err(s.error("which and near are two ways to say which eigenvalues; take one"));
+    }
     Ok(analysis)
 }
 

@@ -242,6 +242,10 @@ impl<'a, T: Real> Context for Planned<'a, T> {
         self.scale(false).map(|()| 0)
     }
 
+    fn delta(&self) -> f64 {
+        0.0
+    }
+
     fn shape(&self) -> [usize; 3] {
         let shape = self.rank.lin.shape();
         [self.rank.sizes.trajectories, shape.steps, shape.units]

@@ -32,9 +32,9 @@ pub(super) fn analyse<T: Real>(
     let made = match (&analysis.with, analysis.quantity.with) {
         (Some(with), Some(analysis::With::Weights)) => beside(job, with, loaded, engine, |lin2, weights| {
             let other = Some(Other { lin: lin2, weights });
-            made(job, analysis, (loaded, lin, engine), (memos, shared), other, progress)
+            made(job, analysis, (loaded, lin, engine), (memos, unknown.delta, shared), other, progress)
         }),
-        _ => made(job, analysis, (loaded, lin, engine), (memos, shared), None, progress),
+        _ => made(job, analysis, (loaded, lin, engine), (memos, unknown.delta, shared), None, progress),
     };
     // Whatever fails, fails on all ranks alike: it depends on the sizes of the whole job only.
     let mut found = made.map_err(|e| e.in_analysis(&job.path, &analysis.name))?;
@@ -63,7 +63,7 @@ fn made<'a, T: Real>(
     job: &'a Job,
     analysis: &'a Analysis,
     (loaded, lin, engine): (&'a Loaded<T>, &'a Linearization<'a, T>, &'a Engine),
-    (memos, shared): (&Memos<'_, T>, Option<&'a Shared<T>>),
+    (memos, delta, shared): (&Memos<'_, T>, f64, Option<&'a Shared<T>>),
     other: Option<Other<'a, T>>,
     progress: &dyn Fn(usize, f64, f64),
 ) -> Result<Found<Tall<T>>> {
@@ -73,7 +73,7 @@ fn made<'a, T: Real>(
         let [value, error] = [(value, degrees[0]), (error, degrees[1])].map(|(x, d)| times_power(x, d * scale.get()));
         progress(m, value, error);
     };
-    let context = Running::new(job, analysis, (loaded, lin, engine), memos, shared, other, (&told, &scale))?;
+    let context = Running::new(job, analysis, (loaded, lin, engine), (memos, delta), shared, other, (&told, &scale))?;
     let mut found = analysis::run(analysis.quantity, analysis.method, &context)?;
     let k = if found.plain { 0 } else { context.known_exponent() };
     // Of a tensor every rank has a part of its own.

@@ -38,6 +38,8 @@ pub(super) struct Running<'a, T> {
     engine: &'a Engine,
     shared: Option<&'a Shared<T>>,
     progress: &'a dyn Fn(usize, f64, f64),
+    /// δ of its products.
+    delta: f64,
     /// The power of two by which the operator is scaled, once it is known.
     scale: &'a Cell<i32>,
     exponent: OnceCell<Exponent>,
@@ -57,7 +59,7 @@ impl<'a, T: Real> Running<'a, T> {
         job: &'a Job,
         analysis: &'a Analysis,
         (loaded, lin, engine): (&'a Loaded<T>, &'a Linearization<'a, T>, &'a Engine),
-        memos: &Memos<'_, T>,
+        (memos, delta): (&Memos<'_, T>, f64),
         shared: Option<&'a Shared<T>>,
         other: Option<Other<'a, T>>,
         (progress, scale): (&'a dyn Fn(usize, f64, f64), &'a Cell<i32>),
@@ -84,6 +86,7 @@ impl<'a, T: Real> Running<'a, T> {
             engine,
             shared,
             progress,
+            delta,
             scale,
             exponent: OnceCell::new(),
             lost: Cell::new(false),
@@ -293,6 +296,10 @@ impl<'a, T: Real> Context for Running<'a, T> {
         self.lost.set(self.lost.get() || found.lost);
         self.scale.set(found.k);
         Ok(found.k)
+    }
+
+    fn delta(&self) -> f64 {
+        self.delta
     }
 
     fn shape(&self) -> [usize; 3] {

@@ -38,7 +38,7 @@ pub(super) struct Rounding {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Unknown {
     /// δ.
-    delta: f64,
+    pub delta: f64,
     /// ‖A‖_F / √n, of all trajectories, or more.
     size: f64,
 }
@@ -174,7 +174,9 @@ impl<T: Real> Found<Tall<T>> {
                 (Rounds::Relative { .. }, None) | (Rounds::No | Rounds::OverNoise { .. }, _) => {}
             }
         }
-        let half = self.ends().map_or(0.0, |[low, high]| (high - low) / 2.0);
+        // A value that does not round by itself is judged by the residuals.
+        let rounds = quantity.output("value").is_some_and(|o| o.rounds != Rounds::No);
+        let half = self.ends().filter(|_| rounds).map_or(0.0, |[low, high]| (high - low) / 2.0);
         let within = half <= rtol * self.value.map_or(0.0, f64::abs) && largest <= rtol;
         if self.stop == StopReason::Tolerance && self.status.is_none() && !within {
             (self.stop, self.status) = (StopReason::Budget, Some(BEYOND));

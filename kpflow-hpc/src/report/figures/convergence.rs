@@ -15,8 +15,9 @@ pub fn figures(group: &Group<'_>, _: &Picture) -> Vec<Figure> {
         return Vec::new();
     }
     vec![match group.known.map(|q| q.history) {
-        Some(History::Residuals) => residuals(group, false),
-        Some(History::Bound) => residuals(group, true),
+        Some(History::Residuals) => residuals(group, Third::Pairs),
+        Some(History::Bound) => residuals(group, Third::Bound),
+        Some(History::Solve) => residuals(group, Third::Solutions),
         Some(History::Estimate { .. }) | None => values(group),
     }]
 }
@@ -74,20 +75,32 @@ fn values(group: &Group<'_>) -> Figure {
     }
 }
 
-/// The third of each step: the largest residual of pairs, or the bound that it gives.
-fn residuals(group: &Group<'_>, bound: bool) -> Figure {
+/// What the third number of each step is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Third {
+    /// The largest residual of pairs.
+    Pairs,
+    /// The bound of an error that a residual gives.
+    Bound,
+    /// The largest residual of solutions.
+    Solutions,
+}
+
+/// The third of each step.
+fn residuals(group: &Group<'_>, third: Third) -> Figure {
     let mut layers = group.each(|ink, _, a| {
         let points: Vec<_> = a.history.iter().map(|h| (h[0], h[2])).collect();
         let dots = if points.len() <= 40 { points.clone() } else { Vec::new() };
         vec![Layer::line(points, ink), Layer::Dots { points: dots, ink, radius: 2.0, ring: false }]
     });
     let asked = group.members.iter().filter_map(|m| m.2.options.get("rtol")).find_map(toml::Value::as_float);
-    let mut caption = match bound {
-        true => "The bound of the error that the residual gives.",
-        false => "The largest residual of the pairs that are asked for, as it was estimated on the way.",
+    let mut caption = match third {
+        Third::Bound => "The bound of the error that the residual gives.",
+        Third::Pairs => "The largest residual of the pairs that are asked for, as it was estimated on the way.",
+        Third::Solutions => "The largest residual of the solutions, as it was carried along on the way.",
     }
     .to_string();
-    if let Some(asked) = asked.filter(|a| *a > 0.0 && !bound) {
+    if let Some(asked) = asked.filter(|a| *a > 0.0 && third != Third::Bound) {
         layers.push(Layer::Rule { at: asked, vertical: false, ink: Ink::Faint });
         caption += " Dashed: what was asked for.";
     }

@@ -283,6 +283,12 @@ pub fn is_part(a: &Analysis) -> bool {
     ["window", "units", "average"].iter().any(|k| a.options.contains_key(*k))
 }
 
+/// Whether the eigenvalues of an analysis are the largest.
+pub fn is_leading(a: &Analysis) -> bool {
+    let smallest = a.options.get("which").and_then(toml::Value::as_str) == Some("smallest");
+    !smallest && !a.options.contains_key("near")
+}
+
 /// The numbers of a list against 1, 2, 3, …
 pub fn counted(list: &[f64]) -> Vec<(f64, f64)> {
     list.iter().enumerate().map(|(i, x)| ((i + 1) as f64, *x)).collect()

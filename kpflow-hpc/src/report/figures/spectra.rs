@@ -1,6 +1,6 @@
 //! Eigenvalues and singular values, the energy in the leading ones, and residuals.
 
-use super::{counted, curves, index, is_part, Figure, Group};
+use super::{counted, curves, index, is_leading, is_part, Figure, Group};
 use crate::analysis::outputs::{EFFECTIVE_RANK as RANK, EIGENVALUES, RESIDUALS};
 use crate::analysis::shown::Picture;
 use crate::analysis::{EFFECTIVE_RANK, TRACE};
@@ -38,7 +38,8 @@ pub fn spectrum(group: &Group<'_>, picture: &Picture) -> Vec<Figure> {
         layers
     });
     let residuals = group.members.iter().any(|m| !m.2.bounds(list).is_empty());
-    let mut caption = format!("The leading {word}s, largest first, on a logarithmic axis.");
+    let which = if group.members.iter().all(|m| is_leading(m.2)) { "leading " } else { "" };
+    let mut caption = format!("The {which}{word}s that are asked for, largest first, on a logarithmic axis.");
     if residuals {
         caption += " Bars: the residual's bound of the error, where it is above 2 %; rings: where it is above 1 %.";
     }
@@ -73,7 +74,7 @@ pub fn energy(group: &Group<'_>, picture: &Picture) -> Vec<Figure> {
     let (mut whole, mut vague) = (true, 0.0f64);
     let mut ranks = Vec::new();
     let mut layers = Vec::new();
-    for (i, stage, a) in &group.members {
+    for (i, stage, a) in group.members.iter().filter(|m| is_leading(m.2)) {
         let (values, ink) = (a.list(EIGENVALUES.name), group.ink(*i));
         let all: f64 = values.iter().sum();
         let of_file = |quantity| stage.value_of(group.operator, quantity).filter(|_| !is_part(a));
@@ -138,7 +139,9 @@ pub fn residuals(group: &Group<'_>, _: &Picture) -> Vec<Figure> {
         vec![Layer::dots(points, ink)]
     });
     let asked = group.members.iter().filter_map(|m| m.2.options.get("rtol")).find_map(toml::Value::as_float);
-    let mut caption = "‖A v − λ v‖ / λ₁ of each pair, measured by one more product.".to_string();
+    let leading = group.members.iter().all(|m| is_leading(m.2));
+    let by = if leading { "λ₁" } else { "the largest λ listed" };
+    let mut caption = format!("‖A v − λ v‖ / {by} of each pair, measured by one more product.");
     if let Some(asked) = asked.filter(|a| *a > 0.0) {
         layers.push(Layer::Rule { at: asked, vertical: false, ink: Ink::Faint });
         caption += " Dashed: what was asked for.";
