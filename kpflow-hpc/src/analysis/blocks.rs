@@ -65,11 +65,9 @@ pub const BLOCKS: Quantity = Quantity {
 /// The methods of blocks.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| {
-            match c.cheapest(Reads::entries(Wanted::Sums))? {
-                Some(side) => dense(c, side),
-                None => sampled(c),
-            }
+        Way::new("auto", Operator::symmetric, |c: &C| match c.cheapest(Reads::entries(Wanted::Sums))? {
+            Some(side) => dense(c, side),
+            None => sampled(c),
         }),
         Way::new("hutchinson", Operator::symmetric, sampled),
         Way::new("dense", Operator::symmetric, |c: &C| dense(c, Side::State)).of_matrix(),

@@ -27,13 +27,7 @@ pub const DIAGONAL: Quantity = Quantity {
         Output { meaning: "The trace, the sum of the diagonal.", ..VALUE_OF_A },
         STANDARD_ERROR_OF_A,
         INTERVAL_OF_A,
-        Output {
-            name: "diagonal",
-            error: Some("diagonal_errors"),
-            rounds: TWICE,
-            meaning: "A_ii.",
-            ..ENTRY
-        },
+        Output { name: "diagonal", error: Some("diagonal_errors"), rounds: TWICE, meaning: "A_ii.", ..ENTRY },
         Output { name: "diagonal_errors", meaning: "The standard errors of the diagonal.", ..ENTRY },
         Output {
             name: "row_norms",

@@ -2,7 +2,9 @@
 
 use super::outputs::{HISTORY, INTERVAL, STANDARD_ERROR, VALUE_OF_RANK};
 use super::shown::{Line, Picture, Row};
-use super::{at_least_one, frobenius, of_closed, scaled, trace, Chosen, Context, Form, Found, Operator, Reads, Side, View, Way};
+use super::{
+    at_least_one, frobenius, of_closed, scaled, trace, Chosen, Context, Form, Found, Operator, Reads, Side, View, Way,
+};
 use super::{Facts, History, Quantity};
 use crate::error::Result;
 use kpflow_estimate::{self as estimate, Budget, SecondMoment, StopReason, Wanted};

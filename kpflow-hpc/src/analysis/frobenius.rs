@@ -48,9 +48,7 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             sampled("one_sided", found)
         })
         .of_all(),
-        Way::new("dense", Operator::symmetric, |c: &C| {
-            Ok(Found::of((c.exact_of(c.side()?)?.frobenius(), "dense")))
-        })
+        Way::new("dense", Operator::symmetric, |c: &C| Ok(Found::of((c.exact_of(c.side()?)?.frobenius(), "dense"))))
             .of_spectrum(Wanted::Sums),
     ]
 }

@@ -30,11 +30,9 @@ pub const LOG_DET: Quantity = Quantity {
 /// The methods of a log-determinant.
 pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
-        Way::new("auto", Operator::symmetric, |c: &C| {
-            match c.cheapest(Reads::spectrum(Wanted::Values))? {
-                Some(side) => dense(c, side),
-                None => lanczos(c),
-            }
+        Way::new("auto", Operator::symmetric, |c: &C| match c.cheapest(Reads::spectrum(Wanted::Values))? {
+            Some(side) => dense(c, side),
+            None => lanczos(c),
         }),
         Way::new("lanczos", Operator::symmetric, lanczos),
         Way::new("dense", Operator::symmetric, |c: &C| dense(c, c.side()?)).of_spectrum(Wanted::Values),

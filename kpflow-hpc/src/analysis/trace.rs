@@ -62,9 +62,7 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
             sampled("one_sided", estimate::one_sided(&c.space(view)?, &c.budget()))
         })
         .of_all(),
-        Way::new("dense", Operator::symmetric, |c: &C| {
-            Ok(Found::of((c.exact_of(c.side()?)?.trace(), "dense")))
-        })
+        Way::new("dense", Operator::symmetric, |c: &C| Ok(Found::of((c.exact_of(c.side()?)?.trace(), "dense"))))
             .of_spectrum(Wanted::Sums),
     ]
 }
@@ -111,7 +109,7 @@ pub(super) fn auto<C: Context>(c: &C, budget: Budget) -> Result<Chosen> {
         StopReason::Exact => "exact",
         StopReason::Tolerance | StopReason::Budget | StopReason::Stagnated | StopReason::Overflow => {
             "per_trajectory_xnystrace"
-        },
+        }
     };
     Ok((found, method))
 }
