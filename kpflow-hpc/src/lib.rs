@@ -18,6 +18,7 @@ pub mod engine;
 pub mod error;
 pub mod events;
 pub mod hdf5_file;
+pub mod held;
 pub mod info;
 pub mod job;
 pub mod journal;

@@ -1,6 +1,7 @@
 //! What was meant: the nearest of the words, or of the files, that there are.
 
 use crate::error::{Error, Result};
+use crate::held;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -29,7 +30,7 @@ pub fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&
 
 /// Opens a file to read it.
 pub fn open(path: &Path) -> Result<File> {
-    match File::open(path) {
+    match File::open(held::place(path)) {
         // A directory opens too, and fails only when it is read.
         Ok(file) if !path.is_dir() => Ok(file),
         Ok(_) => Err(Error::input(path, DIRECTORY)),

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::hdf5_file::is_hdf5;
+use crate::held;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -22,6 +23,10 @@ pub enum Format {
 ///
 /// **Errors**: it is of another one: what it is, and how to save its numbers so that they are read.
 pub fn format_of(path: &Path) -> Result<Format> {
+    // What is in memory alone has no ending, and is of one kind.
+    if held::is_held(path) {
+        return Ok(Format::Safetensors);
+    }
     let wrong = |m: String| Err(Error::input(path, m));
     let mut start = [0; 512];
     let read = File::open(path).and_then(|f| f.take(512).read(&mut start)).unwrap_or(0);

@@ -5,6 +5,7 @@ use super::hdf5_array::{self, Dataset};
 use super::npy::Plain;
 use super::{require_finite, safetensors_file};
 use crate::error::{some_of, Error, Result};
+use crate::held;
 use crate::spelling;
 use kpflow_core::Scalar;
 use std::ops::Range;
@@ -170,7 +171,9 @@ fn tensor(path: &Path, name: Option<&str>) -> Result<(String, Vec<usize>, Data)>
     let kind = entry.dtype;
     let array = Plain::tensor(file, entry)
         .ok_or_else(|| wrong(format!("tensor {name} is of type {kind:?}; it should hold numbers")))?;
-    Ok((format!("tensor {name}"), entry.shape.clone(), Data::Plain(array)))
+    // What is in memory alone is known by its name there.
+    let label = held::name_of(path).unwrap_or_else(|| format!("tensor {name}"));
+    Ok((label, entry.shape.clone(), Data::Plain(array)))
 }
 
 /// Sets to zero what is behind the end of trajectories of these lengths, `[b][step][…]` of so many steps each.

@@ -2,6 +2,7 @@
 
 use super::numbers::numbers;
 use crate::error::{Error, Result};
+use crate::held;
 use crate::progress;
 use kpflow_core::Scalar;
 use safetensors::Dtype;
@@ -93,7 +94,7 @@ impl Tensors {
         }
         let mut found = Vec::with_capacity(ranges.iter().map(Range::len).sum());
         let read = || -> std::io::Result<()> {
-            let mut file = File::open(path)?;
+            let mut file = File::open(held::place(path))?;
             for range in ranges {
                 file.seek(SeekFrom::Start(entry.at + (range.start * width) as u64))?;
                 for first in range.clone().step_by(BLOCK / width) {

@@ -2,6 +2,7 @@
 
 use super::element::Element;
 use crate::error::{Error, Result};
+use crate::held;
 use crate::spelling::unreadable;
 use half::{bf16, f16};
 use rten_onnx::onnx::{DataLocation, DataType, GraphProto, ModelProto, TensorProto};
@@ -97,7 +98,7 @@ impl Signature {
 /// Reads a file. **Errors**: it cannot be read, is cut short, or is not an ONNX model.
 pub fn open(path: &Path) -> Result<Model> {
     let wrong = |m: String| Error::input(path, m);
-    let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
+    let bytes = std::fs::read(held::place(path)).map_err(|e| unreadable(path, &e))?;
     let not = |what: &str| {
         wrong(format!("is not an ONNX model ({what}); torch.onnx.export or scripts/export_torch.py make one"))
     };
