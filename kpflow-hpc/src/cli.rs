@@ -240,17 +240,16 @@ pub fn description() -> clap::Command {
     Arguments::command()
 }
 
-/// Whether this process was asked for JSON, right usage or not.
-pub fn asks_for_json() -> bool {
-    let words: Vec<OsString> = std::env::args_os().collect();
+/// Whether a command line asks for JSON, right usage or not.
+pub fn asks_for_json(words: &[OsString]) -> bool {
     words.iter().any(|w| w == "--log=json") || words.windows(2).any(|w| w[0] == "--log" && w[1] == "json")
 }
 
-/// Parses the command line of this process; `None` once help or the version is told, by one rank (`speak`).
+/// Parses the command line of a process, the program's name first; `None` once help or the version is told, by one rank (`speak`).
 ///
 /// **Errors**: wrong usage, in one line.
-pub fn parse(speak: bool) -> Result<Option<Command>> {
-    match Arguments::try_parse() {
+pub fn parse(words: &[OsString], speak: bool) -> Result<Option<Command>> {
+    match Arguments::try_parse_from(words) {
         Ok(arguments) => Ok(Some(arguments.command)),
         // Help goes to standard output and ends with 0. Every rank then returns: leaving here would skip MPI_Finalize.
         Err(e) if !e.use_stderr() => {
