@@ -90,8 +90,12 @@ const POLL: Duration = Duration::from_millis(1);
 impl Engine {
     /// Makes an engine of `threads` threads; of a communicator's processes alone, all share the trajectories.
     pub fn new(grid: impl Into<Grid>, threads: usize) -> Result<Self> {
-        blas::initialize();
         return_memory();
+        Self::within(grid, threads)
+    }
+    /// Makes one within a program that sees to its memory itself: how the process returns what is freed is left as it is.
+    pub fn within(grid: impl Into<Grid>, threads: usize) -> Result<Self> {
+        blas::initialize();
         bytes_at_start();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         Ok(Self {

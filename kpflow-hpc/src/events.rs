@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::words::utc;
 use serde_json::{json, Map, Value};
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
@@ -31,8 +32,23 @@ pub fn emit(event: &str, fields: Value) {
     eprintln!("{}", Value::Object(all));
 }
 
+thread_local! {
+    /// The warnings of this thread, while somebody keeps them.
+    static KEPT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// Does something, and gives what it warned of on this thread in place of saying it.
+pub fn keeping<R>(f: impl FnOnce() -> R) -> (R, Vec<String>) {
+    let before = KEPT.replace(Some(Vec::new()));
+    let done = f();
+    (done, KEPT.replace(before).unwrap_or_default())
+}
+
 /// Says that something did not go as it should, and the run goes on.
 pub fn warning(message: &str) {
+    if KEPT.with_borrow_mut(|kept| kept.as_mut().map(|all| all.push(message.into())).is_some()) {
+        return;
+    }
     match is_json() {
         true => emit("warning", json!({ "message": message })),
         false => eprintln!("warning: {message}"),

@@ -53,9 +53,8 @@ impl Signals {
         SIGNALS.iter().zip(sums).find(|(_, &count)| count > 0).map(|(s, _)| s.1)
     }
 
-    /// Makes believe that SIGTERM was received.
-    #[cfg(test)]
-    pub fn pretend(&self) {
+    /// Asks for an end as SIGTERM does: what a program does that calls the library.
+    pub fn ask(&self) {
         self.0.store(SIGTERM as usize, Ordering::Relaxed);
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod context;
 mod facts;
 mod found;
+pub mod json;
 pub mod keys;
 mod offers;
 mod operators;

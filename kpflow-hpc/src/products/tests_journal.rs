@@ -40,7 +40,7 @@ impl LinearOperator<f64> for Watched<'_> {
     ) -> std::result::Result<(), kpflow_core::Error> {
         self.applied.set(self.applied.get() + 1);
         if self.applied.get() == self.last {
-            self.signals.pretend();
+            self.signals.ask();
         }
         self.inner.apply(x, y, scratch)
     }

@@ -6,6 +6,7 @@ mod made_of;
 mod operators;
 mod range;
 pub(crate) mod rounding;
+pub mod session;
 mod signal;
 pub mod stages;
 mod tensors;
@@ -138,14 +139,7 @@ fn run_one<T: Real>(
     let voice = Voice(grid.is_root() && !options.quiet);
     let verbose = grid.is_root() && options.verbose && !events::is_json();
     let done = loaded.linearized(loaded.weights(), engine, |lin| {
-        let state = loaded.state(lin);
-        let finite = state.iter().all(|x| x.is_finite());
-        let wrong =
-            || Error::input(&job.model.weights, "the state overflows on these inputs; check dt, weights and inputs");
-        if let Err(e) = grid.agree(if finite { Ok(()) } else { Err(wrong()) }) {
-            loaded.require_numbers(engine)?;
-            return Err(e);
-        }
+        let state = require_state(job, loaded, lin, engine)?;
         let state = (job.keep_state && !options.dry_run).then_some(state);
         if grid.is_root() {
             header.warnings.iter().for_each(|w| events::warning(w));
@@ -196,6 +190,24 @@ fn run_one<T: Real>(
         Result::Ok(Ok(()))
     })?;
     done
+}
+
+/// The state, every number of which is finite. Collective.
+fn require_state<T: Real>(
+    job: &Job,
+    loaded: &Loaded<T>,
+    lin: &Linearization<'_, T>,
+    engine: &Engine,
+) -> Result<Vec<T>> {
+    let state = loaded.state(lin);
+    let finite = state.iter().all(|x| x.is_finite());
+    let wrong =
+        || Error::input(&job.model.weights, "the state overflows on these inputs; check dt, weights and inputs");
+    if let Err(e) = engine.grid().agree(if finite { Ok(()) } else { Err(wrong()) }) {
+        loaded.require_numbers(engine)?;
+        return Err(e);
+    }
+    Ok(state)
 }
 
 /// Bytes that a run will need on this rank.

@@ -66,7 +66,7 @@ impl Rounding {
         let mut squares = vec![0.0; 3 * analyses.len()];
         let mut own = || -> Result<()> {
             for i in (0..samples).filter(|i| i % world.size() == world.rank()) {
-                let alone = Engine::new(Comm::alone(), engine.lanes())?;
+                let alone = Engine::within(Comm::alone(), engine.lanes())?;
                 let trajectory = i * trajectories / samples;
                 let double = products::<f64>(job, &analyses, trajectory, &vec![0; analyses.len()], &alone)?;
                 let powers: Vec<i32> = double.iter().map(|y| power(y)).collect();
