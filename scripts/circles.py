@@ -9,7 +9,14 @@ import re
 import sys
 from collections import defaultdict
 
-CRATES = ["kpflow-core/src", "kpflow-core/embed/c/src", "kpflow-hpc/src", "kpflow-hpc/estimate/src", "kpflow-bench/src"]
+CRATES = [
+    "kpflow-core/src",
+    "kpflow-core/embed/c/src",
+    "kpflow-hpc/src",
+    "kpflow-hpc/estimate/src",
+    "kpflow-hpc/python/src",
+    "kpflow-bench/src",
+]
 
 
 def sources(root):

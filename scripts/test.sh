@@ -12,6 +12,7 @@ if cargo fmt --version >/dev/null 2>&1; then
     step "format"
     cargo fmt --all --check
     cargo fmt --check --manifest-path kpflow-core/embed/firmware/Cargo.toml
+    cargo fmt --check --manifest-path kpflow-hpc/python/Cargo.toml
     # Files that a macro names, which it does not find.
     rustfmt --check --edition 2021 kpflow-hpc/src/analysis/*.rs
 fi

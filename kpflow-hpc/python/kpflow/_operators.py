@@ -1,0 +1,150 @@
+"""Operators: they are applied to one's own vectors, and asked for their quantities."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse.linalg import LinearOperator
+
+from ._arrays import held, is_torch, tensor, to_numpy
+from ._quantities import Found, Quantities
+from ._results import Array, array
+
+if TYPE_CHECKING:
+    from ._models import Model
+
+
+class Operator(Quantities, LinearOperator):  # type: ignore[misc]
+    """A linear operator A of a model, never formed: a SciPy LinearOperator of shape `[n, n]`.
+
+    `A @ x` takes vectors `[n]` or `[n, m]`, or as the state is, `[B, T, N]` or `[m, B, T, N]`: numpy arrays, or
+    torch tensors,
+    of which it gives tensors (without gradients). `A.T` and `A.adjoint()` are Aᵀ. The methods that it has
+    beside SciPy's are
+    the quantities of the job file. The flat index of trajectory b, step t, unit j is (b·T + t)·N + j.
+    """
+
+    def __init__(
+        self, model: Model, name: str, shape: tuple[int, int, int], symmetric: bool, adjoint: bool = False
+    ) -> None:
+        n = int(np.prod(shape))
+        super().__init__(np.dtype(model.dtype), (n, n))
+        self.model = model
+        self.name = name
+        self.state_shape = shape
+        self._symmetric = symmetric
+        self._adjointed = adjoint
+
+    def __repr__(self) -> str:
+        name = f"{self.name}ᵀ" if self._adjointed else self.name
+        return f"<{name} of {self.model.kind}, {self.shape[0]} × {self.shape[1]}, {self.dtype}>"
+
+    def __matmul__(self, x: Any) -> Any:
+        return self.dot(x)
+
+    def dot(self, x: Any) -> Any:
+        """A x, of what the class says; or, as SciPy has it, the product with another operator or a number."""
+        if is_torch(x):
+            found = self.dot(to_numpy(x))
+            return tensor(found, x)
+        if isinstance(x, (list, tuple)):
+            x = np.asarray(x)
+        if isinstance(x, np.ndarray) and x.ndim in (1, 2, 3, 4):
+            return self._apply(x, self._adjointed)
+        return super().dot(x)
+
+    def _apply(self, x: Array, adjoint: bool) -> Array:
+        if np.iscomplexobj(x):
+            return self._apply(x.real, adjoint) + 1j * self._apply(x.imag, adjoint)
+        n, columns = self.shape[0], False
+        if x.ndim <= 2:
+            if x.shape[0] != n:
+                raise ValueError(
+                    f"x has shape {list(x.shape)}; a vector is [{n}], several are [{n}, m], {self._as_state()}"
+                )
+            # Columns that lie one after the other are rows of vectors.
+            turned = x.ndim == 2 and not x.flags.c_contiguous
+            columns = x.ndim == 2 and not turned
+            x = x.T if turned else x
+        else:
+            turned = False
+            if x.shape[-3:] != self.state_shape:
+                raise ValueError(f"x has shape {list(x.shape)}; {self._as_state()}")
+        x = np.ascontiguousarray(x, self.dtype)
+        y = np.empty(x.shape, self.dtype)
+        vectors = x.size // n
+        if vectors:
+            self.model._model.apply(self.name, adjoint, x, y, vectors, columns)
+        return y.T if turned else y
+
+    def _as_state(self) -> str:
+        b, t, n = self.state_shape
+        return f"and as the state [{b}, {t}, {n}] or [m, {b}, {t}, {n}]"
+
+    def _matvec(self, x: Array) -> Array:
+        return self._apply(np.asarray(x).reshape(-1), self._adjointed)
+
+    def _matmat(self, x: Array) -> Array:
+        return self._apply(np.asarray(x), self._adjointed)
+
+    def _rmatvec(self, x: Array) -> Array:
+        return self._apply(np.asarray(x).reshape(-1), not self._adjointed)
+
+    def _rmatmat(self, x: Array) -> Array:
+        return self._apply(np.asarray(x), not self._adjointed)
+
+    def _adjoint(self) -> Operator:
+        if self._symmetric:
+            return self
+        return Operator(self.model, self.name, self.state_shape, self._symmetric, not self._adjointed)
+
+    _transpose = _adjoint
+
+    def _analyse(
+        self,
+        of: type[Found],
+        quantity: str,
+        said: Mapping[str, Any],
+        seed: int | None,
+        given: Operator | ArrayLike | None,
+    ) -> Found:
+        if self._adjointed:
+            raise ValueError(f"quantities are asked of {self.name}, not of its adjoint")
+        keys = {key: value for key, value in said.items() if value is not None}
+        analysis = {"quantity": quantity, "operator": self.name} | keys
+        given_array = None
+        if isinstance(given, Operator):
+            if given.name != self.name:
+                raise ValueError(
+                    f"{quantity} of {self.name} is with {self.name} of another model, not with {given.name}"
+                )
+            analysis["with"] = given.model._weights
+        elif given is not None:
+            x = to_numpy(given) if is_torch(given) else np.asarray(given)
+            given_array = ("vectors" if quantity == "apply" else "signal", *held(self._as_states(x)))
+        fields, arrays, warned = self.model._model.analyse(json.dumps(analysis, default=_plain), seed, given_array)
+        for message in warned:
+            warnings.warn(message, stacklevel=3)
+        return of(json.loads(fields), {name: array(shape, data, numbers) for name, numbers, shape, data in arrays})
+
+    def _as_states(self, x: Array) -> Array:
+        """Flat vectors as the state is."""
+        if x.ndim == 1 and x.shape[0] == self.shape[0]:
+            return x.reshape(self.model.shape)
+        if x.ndim == 2 and x.shape[0] == self.shape[0]:
+            return x.T.reshape(-1, *self.model.shape)
+        return x
+
+
+def _plain(x: Any) -> Any:
+    """Numbers of numpy and tuples as JSON has them."""
+    if isinstance(x, (np.generic, np.ndarray)):
+        return x.tolist()
+    if isinstance(x, range):
+        return list(x)
+    raise ValueError(f"{x!r} is nothing that a job can say")
