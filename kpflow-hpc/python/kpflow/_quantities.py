@@ -21,7 +21,7 @@ class Eigenpairs(Result):
 
     `eigenvalues`: [k], in A. The largest first.
     `residuals`: [k]. ‖A v − λ v‖ / λ_1, measured; of an exact matrix without vectors what rounding leaves
-        open.
+        open. With `which = "smallest"` and `near` by the largest that is listed.
     `eigenvectors`: [k, B, T, N]. Of length 1. If vectors=True.
     `history`: [steps, 3]. matvecs, the largest value and the largest estimated residual on the way.
     """
@@ -238,6 +238,29 @@ class Apply(Estimate):
     __repr__ = Result.__repr__
 
 
+class Solve(Estimate):
+    """Quadratic form of the inverse: bᵀ (A + σ²)⁻¹ b.
+
+    `value`: a number, in b²/A. bᵀx + xᵀr, r what x leaves of b, summed over all vectors b.
+    `standard_error`: a number, in b²/A. The wider half of the interval, by 1.96: a bound.
+    `interval`: [2], in b²/A. Between which it is, by the residuals: from the value to ‖r‖²/σ² more, with what
+        rounding may hide.
+    `forms`: [m], in b²/A. bᵀx + xᵀr of each vector.
+    `form_intervals`: [m, 2], in b²/A. Between which each is.
+    `solution`: [m, B, T, N], in b/A. x; [B, T, N] where b is.
+    `residuals`: [m]. ‖b − (A + σ²) x‖ / ‖b‖ of each, by a product with the x that is written.
+    `error_bounds`: [m], in b/A. ‖x − x*‖ is at most this: the residual by σ², with what rounding may hide.
+    `history`: [steps, 3]. matvecs, the value and the largest residual as it converged.
+    """
+
+    forms: Array
+    form_intervals: Array
+    solution: Array
+    residuals: Array
+    error_bounds: Array
+    __repr__ = Result.__repr__
+
+
 _CLASSES: dict[str, type[Result]] = {
     "trace": Estimate,
     "frobenius": Estimate,
@@ -257,6 +280,7 @@ _CLASSES: dict[str, type[Result]] = {
     "lyapunov": Lyapunov,
     "diagonal": Diagonal,
     "apply": Apply,
+    "solve": Solve,
 }
 
 
@@ -310,8 +334,8 @@ class Quantities:
 
         `side`: Error signals back through the model, or changes of the weights forward. For
             method="one_sided".
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -355,8 +379,8 @@ class Quantities:
 
         The root of the sum of the squared singular values.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -399,8 +423,8 @@ class Quantities:
 
         The participation ratio of the eigenvalues: in about how many directions learning moves the state.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -443,8 +467,8 @@ class Quantities:
 
         How many directions matter as much as the largest one.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -487,8 +511,8 @@ class Quantities:
 
         The exponential of the entropy of the eigenvalues' shares of the trace.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -533,9 +557,9 @@ class Quantities:
         Twice the information that observations with noise of variance σ² have of a Gaussian process of this
         kernel.
 
-        `noise`: σ² of log det(I + A/σ²).
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `noise`: σ² of log det(I + A/σ²) and of (A + σ²)⁻¹ b.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -579,8 +603,8 @@ class Quantities:
 
         The largest eigenvalue; of propagator and constraint the largest singular value.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -612,6 +636,8 @@ class Quantities:
         self,
         *,
         count: int = 20,
+        which: Literal["largest", "smallest"] = "largest",
+        near: float | None = None,
         vectors: bool = False,
         rtol: float = 0.001,
         max_matvecs: int = 1000,
@@ -626,9 +652,13 @@ class Quantities:
         The leading modes: the directions in which learning moves the state most, and how far.
 
         `count`: How many, the largest first.
+        `which`: The largest, or the smallest of those that are not 0; these are read from the exact matrix of
+            the smaller side.
+        `near`: In the place of `which`: those that are not 0 and nearest to this, read from the exact matrix
+            too.
         `vectors`: Whether the vectors are written too; a marginal's modes always are.
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -646,6 +676,8 @@ class Quantities:
             "eigenpairs",
             {
                 "count": count,
+                "which": which,
+                "near": near,
                 "vectors": vectors,
                 "rtol": rtol,
                 "max_matvecs": max_matvecs,
@@ -677,8 +709,8 @@ class Quantities:
 
         `count`: How many, the largest first.
         `vectors`: Whether the vectors are written too; a marginal's modes always are.
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -723,8 +755,8 @@ class Quantities:
 
         How the eigenvalues are spread.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -773,8 +805,8 @@ class Quantities:
 
         `axes`: The axes that are left; the operator is traced over the others.
         `vectors`: Whether the vectors are written too; a marginal's modes always are.
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -820,8 +852,8 @@ class Quantities:
 
         Every entry; of ntk and parameter without products, for readouts of up to 30000 numbers.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -864,8 +896,8 @@ class Quantities:
 
         How strongly the variables of the state, its layers for example, are coupled in learning.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -910,8 +942,8 @@ class Quantities:
         How alike the operator is to that of other weights: 1 where they are the same up to a factor.
 
         `other`: the same operator of other weights on the same inputs.
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -960,8 +992,8 @@ class Quantities:
         `count`: How many, the largest first.
         `signal`: an error signal, [B, T, N] or flat, [n].
         `learning_rate`: η of gradient descent.
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -1006,8 +1038,8 @@ class Quantities:
 
         How fast neighbouring states part, a step: above 0 they do, below 0 they meet.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -1050,8 +1082,8 @@ class Quantities:
 
         How far learning moves each number of the state by itself, and how far all errors together move it.
 
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -1098,8 +1130,8 @@ class Quantities:
 
         `vectors`: x, [B, T, N], [m, B, T, N], or flat, [n] or [n, m].
         `adjoint`: Aᵀ x in place of A x, where A is not symmetric.
-        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs when
-            every residual is below, of matrices and diagonals by the norm of the errors.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
         `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
@@ -1117,6 +1149,56 @@ class Quantities:
             "apply",
             {
                 "adjoint": adjoint,
+                "rtol": rtol,
+                "max_matvecs": max_matvecs,
+                "window": window,
+                "units": units,
+                "average": average,
+                "method": method,
+            },
+            seed,
+            vectors,
+        )
+
+    def solve(
+        self,
+        vectors: ArrayLike,
+        *,
+        noise: float = 1.0,
+        rtol: float = 0.001,
+        max_matvecs: int = 1000,
+        window: tuple[int, int] | None = None,
+        units: Sequence[int] | None = None,
+        average: bool = False,
+        method: Literal["auto", "cg", "dense"] = "auto",
+        seed: int | None = None,
+    ) -> Solve:
+        """bᵀ (A + σ²)⁻¹ b
+
+        What kernel regression with noise of variance σ² makes of b: its weights x = (A + σ²)⁻¹ b, and how
+        unlikely b is.
+
+        `vectors`: x, [B, T, N], [m, B, T, N], or flat, [n] or [n, m].
+        `noise`: σ² of log det(I + A/σ²) and of (A + σ²)⁻¹ b.
+        `rtol`: Stop when the 95 % interval is surely within this of the value, relatively; of pairs and
+            solutions when every residual is below, of matrices and diagonals by the norm of the errors.
+        `max_matvecs`: Or when this many operator products are spent; two one-sided sweeps count as one.
+        `window`: Only these steps of the state, from the first to before the end.
+        `units`: Only these units, in this order.
+        `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
+        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        For ntk, parameter, propagator_gram.
+
+        Gives a Solve.
+
+        Raises ValueError where this operator or model does not have it, or a key is out of its range;
+        RuntimeError where the work fails.
+        """
+        return self._analyse(
+            Solve,
+            "solve",
+            {
+                "noise": noise,
                 "rtol": rtol,
                 "max_matvecs": max_matvecs,
                 "window": window,
