@@ -141,6 +141,14 @@ impl StopReason {
     }
 }
 
+/// k of the 2^k nearest to a size, where it is beyond ±`mild`; else, and of what is 0 or no number, 0.
+pub fn power_of(size: f64, mild: i32) -> i32 {
+    match size > 0.0 && size.is_finite() {
+        true => Some(size.log2().round() as i32).filter(|k| k.abs() > mild).unwrap_or(0),
+        false => 0,
+    }
+}
+
 /// x 2^k, without an intermediate that leaves the range.
 pub fn times_power(x: f64, k: i32) -> f64 {
     let (mut x, mut k) = (x, k);

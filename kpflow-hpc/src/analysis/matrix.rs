@@ -71,7 +71,7 @@ pub fn ways<C: Context>() -> Vec<Way<C>> {
     vec![
         Way::new("auto", Operator::symmetric, auto).of_values(),
         Way::new("exact", Operator::from_weights, exact).requiring(require_exact),
-        Way::new("dense", Operator::symmetric, |c: &C| whole(c, (&*c.exact_of(Side::State)?, Side::State))).of_values(),
+        Way::new("dense", Operator::symmetric, |c: &C| of_side(c, Side::State)).of_values(),
     ]
 }
 
@@ -121,11 +121,14 @@ fn require_exact(asked: &Asked, _: &Facts<'_>) -> Result<()> {
 
 fn auto<C: Context>(c: &C) -> Result<Found<C::Block>> {
     let beyond = c.space(View::All)?.len() > DENSE_LIMIT || c.has_other_inputs();
-    match c.least(Reads::entries(Wanted::Values), false)? {
-        _ if beyond && c.exact_flops().is_some() => exact(c),
-        Some(side) => whole(c, (&*c.exact_of(side)?, side)),
-        None => whole(c, (&*c.exact_of(Side::State)?, Side::State)),
+    match beyond && c.exact_flops().is_some() {
+        true => exact(c),
+        false => of_side(c, c.least(Reads::entries(Wanted::Values), false)?.unwrap_or(Side::State)),
     }
+}
+
+fn of_side<C: Context>(c: &C, side: Side) -> Result<Found<C::Block>> {
+    whole(c, (&*c.exact_of(side)?, side))
 }
 
 /// By cotangents, whatever it costs.
@@ -147,10 +150,10 @@ fn exact<C: Context>(c: &C) -> Result<Found<C::Block>> {
 
 /// One that has no decomposition.
 fn by_rows<C: Context>(c: &C) -> Result<Found<C::Block>> {
-    let (rows, space) = (c.exact_rows()?, c.space(View::All)?);
-    let size = space.trajectories() * space.shape().per_trajectory();
+    let (own, space) = (c.exact_rows()?, c.space(View::All)?);
+    let size = rows::size(&space);
     let held = space.hold(space.shape().len() * size);
-    let [trace, square] = rows::sums(&space, &rows);
+    let [trace, square] = rows::sums(&space, &own);
     let rank = if square > 0.0 { trace * trace / square } else { 0.0 };
     let mut found = Found { value: Some(trace), ..Found::exact("exact", 0) };
     if !square.is_finite() {
@@ -159,10 +162,10 @@ fn by_rows<C: Context>(c: &C) -> Result<Found<C::Block>> {
     found.arrays = vec![("effective_rank", vec![], vec![rank])];
     if !c.keeps_whole(8 * size * size) {
         drop(held);
-        found.tensors.push(Tensor { name: ROWS, block: c.rows_block(rows, size)?, single: false });
+        found.tensors.push(Tensor { name: ROWS, block: c.rows_block(own, size)?, single: false });
         return Ok(found);
     }
-    let (all, _all) = rows::gathered(&space, rows, held);
+    let (all, _all) = rows::gathered(&space, own, held);
     let places = space.places();
     let more = if places.len() == size { 0 } else { size * size };
     let matrix = space.small(Small { flops: 0.0, numbers: more }, |_| {
@@ -179,7 +182,7 @@ fn whole<C: Context>(c: &C, (spectrum, side): (&DenseSpectrum, Side)) -> Result<
     }
     let space = c.space(View::All)?;
     // With rows and columns of zeros behind the ends of trajectories.
-    let size = space.trajectories() * space.shape().per_trajectory();
+    let size = rows::size(&space);
     let small = Small { flops: 0.0, numbers: 2 * size * size };
     let matrix = space.small(small, |_| Ok(spectrum.whole(size)))?;
     let found = Found { history: Vec::new(), ..Found::of((spectrum.trace(), side.method())) };

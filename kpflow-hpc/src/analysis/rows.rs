@@ -5,7 +5,7 @@ use crate::error::Result;
 use kpflow_estimate::{self as estimate, DenseSpectrum, Space, Wanted, DENSE_LIMIT};
 
 /// Numbers of a whole vector, those behind the ends of trajectories too.
-fn size<S: Space>(space: &S) -> usize {
+pub(super) fn size<S: Space>(space: &S) -> usize {
     space.trajectories() * space.shape().per_trajectory()
 }
 

@@ -10,8 +10,7 @@ use kpflow_core::ntk::{
     ntk_traces, ntk_traces_flops, ntk_traces_scratch_len, propagator_gram_traces, propagator_gram_traces_flops,
     propagator_gram_traces_scratch_len, Features, PAIRS_TILE,
 };
-use kpflow_estimate::times_power;
-use kpflow_estimate::Estimate;
+use kpflow_estimate::{power_of, times_power, Estimate};
 use std::ops::Range;
 
 /// An operator that has closed forms.
@@ -117,11 +116,7 @@ fn features<'a, T: Real>(lin: &'a Linearization<'_, T>, engine: &Engine) -> Resu
 /// The power of two of a number whose power of this degree needs to be brought near 1; 0 where it
 /// need not.
 fn exponent<T: Real>(x: f64, degree: i32) -> i32 {
-    let mild = if is_single::<T>() { 40 } else { 300 };
-    match x > 0.0 && x.is_finite() {
-        true => Some(x.log2().round() as i32).filter(|k| degree * k.abs() > mild).unwrap_or(0),
-        false => 0,
-    }
+    power_of(x, if is_single::<T>() { 40 } else { 300 } / degree)
 }
 
 /// Computes a trace exactly: of K from G's diagonal, of the others from the observability Gramians

@@ -15,7 +15,7 @@ use kpflow_core::machine::Tasks;
 use kpflow_core::ntk::Coupling;
 use kpflow_core::probe::{Distribution, Probe};
 use kpflow_core::{BlockMut, BlockRef};
-use kpflow_estimate::{times_power, StopReason, Tall, Z};
+use kpflow_estimate::{power_of, times_power, StopReason, Tall, Z};
 
 /// Trajectories that are run twice, at most: spread evenly, so that they are the same on any number of ranks.
 const SAMPLES: usize = 4;
@@ -23,6 +23,8 @@ const SAMPLES: usize = 4;
 const LARGE: usize = 1 << 26;
 /// Vectors that are multiplied in both precisions.
 pub(crate) const VECTORS: usize = 4;
+/// The powers of two of numbers that single precision holds when they are squared.
+const MILD: i32 = 50;
 /// The family of random vectors that no estimate draws from.
 const STREAM: u32 = 255;
 /// What a run says whose tolerance is below its rounding.
@@ -69,7 +71,8 @@ impl Rounding {
                 let alone = Engine::within(Comm::alone(), engine.lanes())?;
                 let trajectory = i * trajectories / samples;
                 let double = products::<f64>(job, &analyses, trajectory, &vec![0; analyses.len()], &alone)?;
-                let powers: Vec<i32> = double.iter().map(|y| power(y)).collect();
+                let size = |y: &Vec<f64>| y.iter().fold(0.0, |m: f64, y| m.max(y.abs()));
+                let powers: Vec<i32> = double.iter().map(|y| power_of(size(y), MILD)).collect();
                 let single = products::<T>(job, &analyses, trajectory, &powers, &alone)?;
                 for (sums, (y, z)) in squares.chunks_exact_mut(3).zip(single.iter().zip(&double)) {
                     sums[0] += y.iter().zip(z).map(|(y, z)| (y - z).powi(2)).sum::<f64>();
@@ -101,18 +104,6 @@ impl Rounding {
     pub fn of(&self, analysis: &Analysis) -> Unknown {
         let known = analysis.known_as();
         self.of.iter().find(|(name, _)| *name == known).map_or(Unknown::default(), |(_, unknown)| *unknown)
-    }
-}
-
-/// The power of two of numbers that leave the range of single precision when they are squared; 0 of those that do not.
-fn power(y: &[f64]) -> i32 {
-    const MILD: i32 = 50;
-    let largest = y.iter().fold(0.0, |m: f64, y| m.max(y.abs()));
-    let k = if largest > 0.0 && largest.is_finite() { largest.log2().round() as i32 } else { 0 };
-    if k.abs() > MILD {
-        k
-    } else {
-        0
     }
 }
 

@@ -23,8 +23,11 @@ use gram::{lane_len, mirror, tasks, Features, Product};
 use kpflow_core::machine::Reduce;
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::Cotangents;
-use kpflow_estimate::times_power;
+use kpflow_estimate::{power_of, times_power};
 use layout::{Group, How, Layout};
+
+/// The powers of two of numbers whose fourth powers stay in the range.
+const MILD: i32 = 75;
 
 /// The largest number of rows that is made.
 pub const MATRIX_LIMIT: usize = 30_000;
@@ -166,7 +169,7 @@ impl<'a, T: Real> ExactMatrix<'a, T> {
         let largest = |x: &[f64]| x.iter().fold(0.0, |m: f64, x| m.max(x.abs())).to_bits();
         let most = engine.grid().world().most([largest(&rows), largest(&reads)]);
         for ((numbers, most), power) in [&mut rows, &mut reads].into_iter().zip(most).zip(&mut powers) {
-            *power = exponent(f64::from_bits(most));
+            *power = power_of(f64::from_bits(most), MILD);
             numbers.iter_mut().filter(|_| *power != 0).for_each(|x| *x = times_power(*x, -*power));
         }
         Ok(Made { rows, reads, powers })
@@ -199,14 +202,5 @@ impl Made {
     fn factors(&self, other: &Self, k: i32) -> [f64; 2] {
         let [rows, reads] = std::array::from_fn(|i| self.powers[i] + other.powers[i]);
         [rows, rows + reads].map(|power| times_power(1.0, power - k))
-    }
-}
-
-/// The power of two of numbers whose fourth powers would leave the range, near 1; 0 where they do not.
-fn exponent(largest: f64) -> i32 {
-    const MILD: i32 = 75;
-    match largest > 0.0 && largest.is_finite() {
-        true => Some(largest.log2().round() as i32).filter(|k| k.abs() > MILD).unwrap_or(0),
-        false => 0,
     }
 }
