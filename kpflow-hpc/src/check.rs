@@ -1,6 +1,6 @@
 //! `kpflow check`: is what this program computes of this job right?
 
-mod outputs;
+pub(crate) mod outputs;
 
 use crate::comm::Comm;
 use crate::engine::Engine;

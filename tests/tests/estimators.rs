@@ -258,6 +258,15 @@ fn lyapunov_exponents() {
             assert_eq!(found.len(), expected.len());
         }
     }
+    // A loop that is unrolled in a graph is the native net.
+    let native = Golden::open("leaky_rnn").tables();
+    let graph = kpflow_tests::reference("onnx/golden_leaky_rnn.onnx");
+    let data = &native[native.find("[data]").unwrap()..];
+    let unrolled = format!("[model]\nkind = \"onnx\"\nweights = \"{}\"\n{data}", graph.display());
+    let [one, other] = [native.clone(), unrolled]
+        .map(|text| Job::new(text).analysis("l", "ntk", "lyapunov", "").run(2).read("l", "exponents"));
+    kpflow_tests::assert_all_near("unrolled", &other, &one, 1e-9);
+
     let golden = Golden::open("transformer");
     Job::new(golden.tables()).analysis("l", "ntk", "lyapunov", "").refused_on(&[1, 2], &["single recurrence"]);
 }

@@ -108,11 +108,14 @@ impl<T: Scalar> Network<T> {
         output
     }
     fn rows_into(&mut self, form: Form, weight: WeightId, row: usize, input: Operand, output: VariableId) {
-        // A site is known by its weight.
+        // A site is known by its weight; a parameter that is a variable by its own name.
         let w = &self.weights[weight];
-        let name = if w.name.is_empty() { &w.bias_name } else { &w.name };
         if self.variables[output].name.is_empty() {
-            self.variables[output].name = name.trim_end_matches(".weight").trim_end_matches(".bias").into();
+            self.variables[output].name = match w.n_in {
+                0 => w.bias_name.clone(),
+                _ if w.name.is_empty() => w.bias_name.trim_end_matches(".bias").into(),
+                _ => w.name.trim_end_matches(".weight").trim_end_matches(".bias").into(),
+            };
         }
         self.nodes.push(OwnedNode::Site { weight, row, form, input, output });
     }

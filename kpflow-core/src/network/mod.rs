@@ -211,6 +211,10 @@ impl<T: Scalar> Network<T> {
     pub fn state_shape(&self) -> (usize, usize) {
         (self.steps, self.units)
     }
+    /// The turns of the loop whose states are watched, if they are: T.
+    pub fn turns(&self) -> Option<usize> {
+        self.turns
+    }
     /// The watched variables, in the order of the state.
     pub fn watched(&self) -> Vec<Watched> {
         let watched = self.variables.iter().filter_map(|v| {

@@ -216,3 +216,21 @@ pub(super) fn failed(path: &Path, outcomes: &[Outcome]) -> Option<Error> {
         wrong.why
     )))
 }
+
+/// Fails where a job names outputs and its model, in double precision, makes others. Collective.
+pub(crate) fn require(job: &Job, engine: &Engine) -> Result<()> {
+    let Some(source) = &job.outputs else { return Ok(()) };
+    let grid = engine.grid();
+    let recorded = grid.agree(Recorded::open(source))?;
+    let found = outcome::<f64>(job, engine, &recorded, recorded.tolerance, false)?;
+    match found.good {
+        true => Ok(()),
+        false => Err(Error::input(
+            &job.model.weights,
+            format!(
+                "as it runs here it does not give the outputs recorded of it: {}: {}; a graph is that of one trajectory: control flow that depends on numbers is lost in it",
+                found.name, found.found
+            ),
+        )),
+    }
+}

@@ -6,6 +6,8 @@ use crate::progress;
 use faer::Mat;
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::Linearization;
+use kpflow_core::ntk::Constraint;
+use kpflow_core::{BlockMut, BlockRef, LinearOperator};
 
 /// Computes the finite-time Lyapunov exponents of every trajectory of a recurrent model: (1/(T−1)) log|diag R|, QR = A_{T−1} … A_1, A_t = ∂z_t/∂z_{t−1},
 /// T the trajectory's own steps.
@@ -15,15 +17,19 @@ use kpflow_core::model::Linearization;
 /// −∞: the columns that depend on those before
 /// them, as many as the rank falls by. **Shapes**: this rank's `[B, N]`, largest first within a
 /// trajectory.
-/// **Cost**: about 6·T·N³ flops a trajectory; trajectories are divided among the lanes.
+/// **Cost**: about 6·T·N³ flops a trajectory; trajectories are divided among the lanes. Where steps are not those of a scan (turns of a loop,
+/// layers), N sweeps of P⁻¹ before, and N times the state in memory.
 /// **Accuracy**: to rounding; what is below N·ε of the
 /// largest, with every row and column brought to its size, is lost.
-/// **Errors**: the model is not one recurrence in which the state is read at the step before only; fewer than two steps.
+/// **Errors**: the model is not one recurrence in which the state is read at the step before only, nor a state each of whose variables
+/// lies in one step and is read at the next only; fewer than two steps.
 pub fn lyapunov<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Vec<f64>> {
     require_recurrence(lin)?;
     let (shape, graph) = (lin.shape(), lin.graph());
     let n = shape.units;
     let mut out = vec![f64::NEG_INFINITY; shape.trajectories * n];
+    let single = graph.is_single_recurrence();
+    let columns = if single { Vec::new() } else { columns(lin, engine)? };
     let _steps = progress::work((shape.trajectories * (shape.steps - 1)) as u64, "steps");
     engine.for_each(shape.trajectories, &mut out, n, &mut [], 0, |b, logs, _: &mut [f64]| {
         let (mut a, mut work) = (vec![T::zero(); n * n], vec![T::zero(); graph.step_len()]);
@@ -31,8 +37,13 @@ pub fn lyapunov<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<
         for t in 1..lin.steps_of(b) {
             // Where all is lost there is nothing to follow.
             if !frame.logs.is_empty() {
-                fits(lin.step_jacobian(b, t, &mut a, &mut work, engine));
-                frame.advance(&Mat::from_fn(n, n, |i, j| a[i * n + j].f64()), T::epsilon().f64());
+                let jacobian = if single {
+                    fits(lin.step_jacobian(b, t, &mut a, &mut work, engine));
+                    Mat::from_fn(n, n, |i, j| a[i * n + j].f64())
+                } else {
+                    Mat::from_fn(n, n, |i, j| columns[((b * n + j) * shape.steps + t) * n + i].f64())
+                };
+                frame.advance(&jacobian, T::epsilon().f64());
             }
             progress::did(1);
         }
@@ -51,13 +62,55 @@ pub fn lyapunov_flops<T: Real>(lin: &Linearization<'_, T>) -> f64 {
 pub fn lyapunov_len<T: Real>(lin: &Linearization<'_, T>, lanes: usize) -> usize {
     let (shape, n) = (lin.shape(), lin.shape().units);
     let own = std::mem::size_of::<T>() * (n * n + lin.graph().step_len()) + 8 * 8 * n * n;
-    lanes.min(shape.trajectories) * own + 8 * shape.trajectories * n
+    let steps = if lin.graph().is_single_recurrence() { 0 } else { 2 * size_of::<T>() * n * shape.len() };
+    lanes.min(shape.trajectories) * own + 8 * shape.trajectories * n + steps
+}
+
+/// Whether each variable of the state lies in one step: the turns of a loop, or layers of one width.
+fn is_of_steps<T: Real>(lin: &Linearization<'_, T>) -> bool {
+    let units = lin.graph().units();
+    lin.graph().variables().iter().filter_map(|v| Some((v, v.watch?))).all(|(v, w)| {
+        let last = w.offset + v.positions.saturating_sub(1) * w.stride + v.width;
+        v.positions > 0 && w.offset / units.max(1) == last.saturating_sub(1) / units.max(1)
+    })
+}
+
+/// The columns of all A_t, `[trajectory][column][step][unit]`, of a state of steps: what P⁻¹ = I − A makes of one unit at every step.
+/// At a step's own place stands 0.
+fn columns<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Vec<T>> {
+    let (shape, operator) = (lin.shape(), Constraint::new(lin, engine));
+    let (n, of) = (shape.units, shape.trajectories * shape.steps * shape.units);
+    let apply = |x: &[T], vectors: usize| -> Vec<T> {
+        let mut y = vec![T::zero(); x.len()];
+        let mut scratch = vec![T::zero(); operator.scratch_len(vectors)];
+        let both = BlockRef::new(shape, vectors, x).and_then(|x| Ok((x, BlockMut::new(shape, vectors, &mut y)?)));
+        fits(both.and_then(|(x, y)| operator.apply(x, y, &mut scratch)));
+        y
+    };
+    // Of units at every third step nothing is seen two steps on, where each step reads the one before alone.
+    for phase in 0..3 {
+        let step = |i: usize| i / n % shape.steps;
+        let sign = |i: usize| if i * 7 % 5 < 2 { T::one() } else { -T::one() };
+        let x: Vec<T> = (0..of).map(|i| if step(i) % 3 == phase { sign(i) } else { T::zero() }).collect();
+        let mut seen = apply(&x, 1).into_iter().enumerate().filter(|(i, _)| step(*i) % 3 == (phase + 2) % 3);
+        if seen.any(|(_, y)| y != T::zero()) {
+            return Err(Error::run(
+                "Lyapunov exponents are for steps that read the one before alone; here some read earlier ones",
+            ));
+        }
+    }
+    let unit = |i: usize| (i / (n * shape.steps) % n == i % n) as u8;
+    let x: Vec<T> = (0..n * of).map(|i| T::of(f64::from(unit(i)))).collect();
+    let mut y = apply(&x, n);
+    y.iter_mut().zip(&x).for_each(|(y, x)| *y = *x - *y);
+    Ok(y)
 }
 
 /// Fails unless a model has Lyapunov exponents.
 pub fn require_recurrence<T: Real>(lin: &Linearization<'_, T>) -> Result<()> {
-    if !lin.graph().is_single_recurrence() {
-        return Err(Error::usage("Lyapunov exponents are for a single recurrence; this model is not one"));
+    if !lin.graph().is_single_recurrence() && !is_of_steps(lin) {
+        let what = "Lyapunov exponents are for a single recurrence, or a state of the turns of a loop or of layers of one width";
+        return Err(Error::usage(format!("{what}; this model's is neither")));
     }
     if lin.shape().steps < 2 {
         return Err(Error::usage("Lyapunov exponents need at least two steps, and there is one"));

@@ -45,9 +45,11 @@ pub(super) fn graph(path: &Path) -> Result<Told> {
     match (&network, &why) {
         (Ok(n), _) => {
             let (steps, units) = n.state_shape();
+            let of = crate::network::names_of(&n.watched());
+            let handed = n.turns().map_or(String::new(), |t| format!(", which the {t} turns of a loop hand on"));
             let tried = if open { format!(" (open axes tried as {OPEN})") } else { String::new() };
             text += &format!(
-                "supported: kind = \"onnx\"; {} parameters, state of a trajectory [T, N] = [{steps}, {units}]{tried}\n",
+                "supported: kind = \"onnx\"; {} parameters, state of a trajectory [T, N] = [{steps}, {units}]{of}{handed}{tried}\n",
                 thousands(n.parameters())
             );
             for warning in n.warnings().iter().chain(&indirect) {

@@ -92,7 +92,8 @@ impl<T: Scalar> FromFiles<T> {
 
     /// What is to be said of K and P where the parameters act through more than the watched variables.
     pub fn indirect(&self) -> Option<String> {
-        let through = self.acts_through()?;
+        // What a turn of a loop hands on is what P moves; what its parameters act through on the way is K's.
+        let through = self.acts_through().filter(|_| self.turns().is_none())?;
         let watched = self.watched();
         let names: Vec<&str> = watched.iter().map(|w| w.name.as_str()).take(3).collect();
         let more = if watched.len() > names.len() { ", …" } else { "" };
@@ -101,5 +102,16 @@ impl<T: Scalar> FromFiles<T> {
              holds all that passes there, P nothing of it; [model] state = [\"…\"] watches more (the NTK is the same)",
             names.join(", ")
         ))
+    }
+}
+
+/// What is said of the variables that a state is: of many the first ones.
+pub fn names_of(variables: &[Watched]) -> String {
+    const MOST: usize = 3;
+    let names: Vec<&str> = variables.iter().map(|v| v.name.as_str()).filter(|n| !n.is_empty()).take(MOST).collect();
+    let more = if variables.len() > names.len() { ", …" } else { "" };
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" of {}{more}", names.join(", ")),
     }
 }

@@ -4,7 +4,6 @@ use super::element::Element;
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::{run, Context, Node, Scope};
-use kpflow_core::model::VariableId;
 use kpflow_core::Scalar;
 use rten_onnx::onnx::GraphProto;
 
@@ -31,7 +30,7 @@ fn body<T: Scalar>(
         scope.insert(input.name.clone().unwrap_or_default(), value.clone());
     }
     reader.depth += 1;
-    let read = run(reader, context, graph, &mut scope).map_err(|e| format!("has inside: {}", e.message));
+    let read = run(reader, context, &graph.node, &mut scope).map_err(|e| format!("has inside: {}", e.message));
     reader.depth -= 1;
     read?;
     let output = |o: &rten_onnx::onnx::ValueInfoProto| {
@@ -71,6 +70,26 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n:
     }
 }
 
+/// What a turn hands on, outputs of its graph from `first` on: copies of what it reads itself, so that P is how a whole turn moves the next.
+fn handed_on<T: Scalar>(
+    reader: &mut Reader<T>,
+    inside: &GraphProto,
+    first: usize,
+    outputs: impl Iterator<Item = Value>,
+) -> Op<Vec<Value>> {
+    let handed = outputs.zip(&inside.output[first.min(inside.output.len())..]).map(|(value, output)| {
+        let is_it = |name: &String| Some(name) == output.name.as_ref();
+        let read = matches!(value, Value::Computed(_)) && inside.node.iter().any(|n| n.input.iter().any(is_it));
+        let next = reader.network.next();
+        if read {
+            reader.as_state(value, next)
+        } else {
+            Ok(value)
+        }
+    });
+    handed.collect()
+}
+
 fn unroll_loop<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Node<'_>) -> Op<Vec<Value>> {
     let inside = graph(n, "body")?;
     let fixed = "ends by data; only a loop whose turns are known is in this version";
@@ -91,8 +110,8 @@ fn unroll_loop<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
             .collect();
         let mut outputs = body(reader, context, n, inside, &inputs)?.into_iter();
         going = known(&outputs.next().ok_or("has no condition")?).ok_or(fixed)? != 0.0;
-        carried = outputs.by_ref().take(carried.len()).collect();
-        history.push(states(reader, &carried));
+        carried = handed_on(reader, inside, 1, outputs.by_ref().take(carried.len()))?;
+        history.push(carried.iter().map(|v| reader.state(v)).collect());
         for (i, v) in outputs.enumerate() {
             if collected.len() <= i {
                 collected.push(Vec::new());
@@ -101,38 +120,14 @@ fn unroll_loop<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
         }
         turn += 1;
     }
-    keep(reader, before, history);
+    // A loop without weights of its own, variables from `before` on, is no recurrent net.
+    if reader.depth == 0 && reader.network.has_weights_from(before) {
+        reader.keep(&history);
+    }
     for turns in &collected {
         carried.push(stacked(reader, turns)?);
     }
     Ok(carried)
-}
-
-/// The variables of a loop's floating-point states after a turn.
-fn states<T: Scalar>(reader: &Reader<T>, carried: &[Value]) -> Vec<Option<VariableId>> {
-    let state = |v: &Value| {
-        let Value::Computed(c) = v else { return None };
-        (c.element.is_float() && !reader.network.is_data(c.variable)).then_some(c.variable)
-    };
-    carried.iter().map(state).collect()
-}
-
-/// Remembers the states of a loop: those that are computed anew at every turn, each of one size, and changed by weights.
-fn keep<T: Scalar>(reader: &mut Reader<T>, first: VariableId, history: Vec<Vec<Option<VariableId>>>) {
-    // A loop without weights of its own, variables from `first` on, is no recurrent net.
-    let weights = reader.depth == 0 && reader.network.has_weights_from(first);
-    let Some(last) = history.last().filter(|_| weights) else { return };
-    let numbers = |v: VariableId| reader.network.size(v);
-    let kept = |i: usize| {
-        let all: Option<Vec<VariableId>> = history.iter().map(|turn| turn[i]).collect();
-        all.filter(|all| {
-            let anew = all.windows(2).all(|w| w[0] != w[1] && numbers(w[0]) == numbers(w[1]));
-            anew && all.last().is_some_and(|&v| reader.network.depends_on_weights(v))
-        })
-    };
-    let columns: Vec<Vec<VariableId>> = (0..last.len()).filter_map(kept).collect();
-    let turns = (0..history.len()).map(|t| columns.iter().map(|c| c[t]).collect()).collect();
-    reader.loops.push(turns);
 }
 
 fn unroll_scan<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Node<'_>) -> Op<Vec<Value>> {
@@ -167,8 +162,8 @@ fn unroll_scan<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
             inputs.push(reader.moved(std::slice::from_ref(v), moves)?.reshaped(shape));
         }
         let mut outputs = body(reader, context, n, inside, &inputs)?.into_iter();
-        carried = outputs.by_ref().take(first).collect();
-        history.push(states(reader, &carried));
+        carried = handed_on(reader, inside, 0, outputs.by_ref().take(first))?;
+        history.push(carried.iter().map(|v| reader.state(v)).collect());
         for (i, v) in outputs.enumerate() {
             if collected.len() <= i {
                 collected.push(Vec::new());
@@ -176,7 +171,10 @@ fn unroll_scan<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n: &Nod
             collected[i].push(v);
         }
     }
-    keep(reader, before, history);
+    // A loop without weights of its own, variables from `before` on, is no recurrent net.
+    if reader.depth == 0 && reader.network.has_weights_from(before) {
+        reader.keep(&history);
+    }
     for (i, mut turns) in collected.into_iter().enumerate() {
         if reversed("scan_output_directions", i) {
             turns.reverse();

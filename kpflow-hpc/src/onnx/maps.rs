@@ -1,11 +1,12 @@
 //! Convolutions, pooling and BatchNormalization: on maps `[1, C, (H,) W]`, inside as pixels of channels.
 
-use super::products::{permuted, swapped};
+use super::products::{matmul, permuted, swapped};
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::Node;
 use crate::job::Window;
 use crate::kinds::conv::{batch_norm, convolved, max_pool, mean_pool, patches, Map};
+use kpflow_core::model::functions::Arithmetic;
 use kpflow_core::model::{Form, VariableId};
 use kpflow_core::Scalar;
 
@@ -119,6 +120,10 @@ pub(super) fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
     // Each group is a weight of its own, its columns in the order of a patch: [place][channel].
     let (reads, parts) =
         (patches(&mut reader.network, map, &window, groups).ok_or("has a window larger than its map")?, n_out / groups);
+    if [Some(w), b].into_iter().flatten().any(|v| matches!(v, Value::Computed(_))) {
+        let map = computed(reader, (w, b), reads, (groups, parts, per, places))?;
+        return from_map(reader, map, rank);
+    }
     let mut weights = Vec::new();
     for g in 0..groups {
         let part = |reader: &mut Reader<T>, v: &Value| {
@@ -133,6 +138,36 @@ pub(super) fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
     }
     let map = convolved(&mut reader.network, reads, &weights);
     from_map(reader, map, rank)
+}
+
+/// A convolution whose weights are computed (weight_norm, say): products of patches, `[pixels, group · place · channel]`, with them.
+fn computed<T: Scalar>(
+    reader: &mut Reader<T>,
+    (w, b): (&Value, Option<&Value>),
+    patches: Map,
+    (groups, parts, per, places): (usize, usize, usize, usize),
+) -> Op<Map> {
+    let (pixels, columns) = (patches.height * patches.width, per * places);
+    let rows = reader.computed(vec![pixels, groups * columns], patches.variable);
+    let mut outputs = Vec::new();
+    for g in 0..groups {
+        let cut = |reader: &mut Reader<T>, v: &Value, axis: usize, first: usize, count: usize| {
+            let moves =
+                value::slice(v.shape(), &[(axis, first as i64, 1, count)]).ok_or("does not split into groups")?;
+            reader.moved(std::slice::from_ref(v), moves)
+        };
+        let x = cut(reader, &rows, 1, g * columns, columns)?;
+        let matrix = cut(reader, w, 0, g * parts, parts)?.reshaped(vec![parts, per, places]);
+        let matrix = permuted(reader, &matrix, &[2, 1, 0])?.reshaped(vec![columns, parts]);
+        outputs.push(matmul(reader, &x, &matrix)?);
+    }
+    let shapes: Vec<&[usize]> = outputs.iter().map(Value::shape).collect();
+    let joined = value::concat(&shapes, 1).ok_or("does not split into groups")?;
+    let mut y = reader.moved(&outputs, joined)?;
+    if let Some(b) = b {
+        y = reader.binary(Arithmetic::Add, &y, b)?;
+    }
+    Ok(Map { variable: reader.rows(&y, groups * parts)?.variable, channels: groups * parts, ..patches })
 }
 
 pub(super) fn pool<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {

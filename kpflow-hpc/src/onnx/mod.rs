@@ -24,6 +24,8 @@ mod resize;
 mod shapes;
 mod slots;
 mod theta;
+mod turns;
+mod unrolled;
 mod value;
 
 use crate::error::{Error, Result};
@@ -34,7 +36,7 @@ use kpflow_core::model::VariableId;
 use kpflow_core::Scalar;
 use node::Node;
 use reader::{Op, Reader};
-use rten_onnx::onnx::{GraphProto, TensorProto, ValueInfoProto};
+use rten_onnx::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use theta::{Role, Theta};
@@ -51,6 +53,8 @@ struct Context<'a> {
     chosen: &'a HashSet<String>,
     /// Parameters that are variables of their own.
     free: &'a HashSet<String>,
+    /// Tensors that the turns of unrolled loops hand on.
+    carried: &'a HashSet<&'a str>,
 }
 
 /// Reads a model for inputs whose trajectories have these shapes, in the order of the slots. `names` says which graph input each is;
@@ -61,13 +65,15 @@ pub fn build<T: Scalar>(
     shapes: &[&[usize]],
     parameters: &[String],
 ) -> Result<FromFiles<T>> {
-    let model = file::open(path)?;
+    let mut model = file::open(path)?;
     let theta = theta::theta(path, &model, parameters)?;
+    let trained = |name: &str| theta.initialisers.iter().any(|(n, _, role)| n == name && *role != Role::Fixed);
+    let loops = unrolled::loops(&mut model.graph, trained);
     // A parameter that is used in two ways, say as a matrix and squared, is a variable of its own from the beginning.
     let mut free = HashSet::new();
     loop {
         let mut reader = Reader::<T>::new();
-        match read(path, &model, &theta, (names, shapes), &free, &mut reader) {
+        match read(path, &model, (&theta, &loops), (names, shapes), &free, &mut reader) {
             Err(e) => match reader.conflict.take() {
                 Some(name) if free.insert(name.clone()) => {}
                 _ => return Err(e),
@@ -85,7 +91,7 @@ pub fn build<T: Scalar>(
 fn read<T: Scalar>(
     path: &Path,
     model: &file::Model,
-    theta: &Theta,
+    (theta, loops): (&Theta, &[unrolled::Loop]),
     (names, shapes): (&[Option<String>], &[&[usize]]),
     free: &HashSet<String>,
     reader: &mut Reader<T>,
@@ -107,12 +113,18 @@ fn read<T: Scalar>(
         }
     }
     give_inputs(path, &model.graph, (names, shapes), reader, &mut scope)?;
-    let context = Context { path, opset: model.opset, chosen: &theta.chosen, free };
-    run(reader, &context, &model.graph, &mut scope)?;
+    let carried = loops.iter().flat_map(|l| l.turns.iter().flatten().map(String::as_str)).collect();
+    let context = Context { path, opset: model.opset, chosen: &theta.chosen, free, carried: &carried };
+    run(reader, &context, &model.graph.node, &mut scope)?;
     if !reader.has_parameters() {
         return Err(wrong(theta::without(&theta.initialisers, &reader.constants)));
     }
     let warning = theta.warning(&reader.constants).filter(|_| model.parameters.is_none());
+    for unrolled::Loop { turns, missing, .. } in loops {
+        // What cannot be read of a turn that is not there was a guess: the loop is one turn shorter.
+        let whole = run(reader, &context, missing, &mut scope).is_ok();
+        reader.keep_unrolled(&turns[..turns.len() - usize::from(!whole)], &scope);
+    }
     let outputs = outputs(path, &model.graph, reader, &scope)?;
     reader.network.output(reader.network.read(outputs[0]));
     match reader.states() {
@@ -261,9 +273,9 @@ fn input_shape(input: &ValueInfoProto, given: &[usize]) -> Op<Vec<usize>> {
     }
 }
 
-/// Reads all nodes of a graph.
-fn run<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, graph: &GraphProto, scope: &mut Scope) -> Result<()> {
-    for (i, node) in graph.node.iter().enumerate() {
+/// Reads nodes.
+fn run<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, nodes: &[NodeProto], scope: &mut Scope) -> Result<()> {
+    for (i, node) in nodes.iter().enumerate() {
         let name = node.name.clone().filter(|n| !n.is_empty()).unwrap_or(format!("number {i}"));
         let kind = node.op_type.as_deref().unwrap_or_default();
         let wrong = |e: String| Error::input(context.path, format!("node {name} ({kind}) {e}"));
@@ -283,6 +295,10 @@ fn run<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, graph: &GraphPr
             if name.is_empty() {
                 continue;
             }
+            let value = match context.carried.contains(name.as_str()) {
+                true => reader.as_state(value, known).map_err(wrong)?,
+                false => value,
+            };
             if let Value::Computed(c) = &value {
                 // The states of a recurrent node have names of their own.
                 let own = reader.network.name_of(c.variable).starts_with(&format!("{name}."));

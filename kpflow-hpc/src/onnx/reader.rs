@@ -86,21 +86,6 @@ impl<T: Scalar> Reader<T> {
         Ok(self.computed(value.shape().to_vec(), variable))
     }
 
-    /// The states of the loops of the graph, turn after turn, and how many turns: where all have the same, and the weights act on them.
-    pub fn states(&self) -> Option<(Vec<VariableId>, usize)> {
-        let turns = self.loops.first()?.len();
-        let moved =
-            |l: &&Vec<Vec<VariableId>>| l.last().is_some_and(|s| s.iter().any(|&v| self.network.depends_on_weights(v)));
-        let loops: Vec<&Vec<Vec<VariableId>>> = self.loops.iter().filter(moved).collect();
-        if loops.is_empty() || loops.iter().any(|l| l.len() != turns) {
-            return None;
-        }
-        let states: Vec<VariableId> =
-            (0..turns).flat_map(|t| loops.iter().flat_map(move |l| l[t].iter().copied())).collect();
-        let mut seen = HashSet::new();
-        states.iter().all(|v| seen.insert(*v)).then_some((states, turns))
-    }
-
     fn numbers(&self, places: &[Place]) -> Vec<T> {
         places.iter().map(|&(p, i)| T::of(self.parameters[p as usize].data[i as usize])).collect()
     }
@@ -232,7 +217,7 @@ impl<T: Scalar> Reader<T> {
     }
 
     /// A sparse map that moves single numbers, put together to runs.
-    fn sparse(&mut self, inputs: &[VariableId], from: &[Origin], size: (usize, usize)) -> VariableId {
+    pub(super) fn sparse(&mut self, inputs: &[VariableId], from: &[Origin], size: (usize, usize)) -> VariableId {
         let widths: Vec<usize> = inputs.iter().map(|&v| self.network.size(v).1.max(1)).collect();
         let mut runs: Vec<Run<T>> = Vec::new();
         let mut next = None;

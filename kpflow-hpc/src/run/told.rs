@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Voice};
 use crate::job::Job;
 use crate::model::Loaded;
+use crate::network::names_of;
 use crate::plan;
 use crate::results::table::ends;
 use crate::results::{Header, Past, Record, ResultFile, Spent};
@@ -54,12 +55,13 @@ pub(super) fn ended(job: &Job, after: Duration, spent: &Spent) -> Value {
 
 /// The first line: what is run, on what.
 pub(super) fn head(header: &Header, bytes: f64) -> String {
-    let Header { model, parameters, shape, ranks, grid, threads, .. } = header;
+    let Header { model, parameters, shape, ranks, grid, threads, variables, .. } = header;
     let steps = of_steps(header.lengths.as_deref());
+    let of = names_of(variables);
     let groups = if grid[1] > 1 { format!(" in {} groups", grid[1]) } else { String::new() };
     let memory = bytes / 1048576.0;
     let (ranks, threads) = (number_of(*ranks, "rank"), number_of(*threads, "thread"));
-    format!("{model} with {parameters} parameters, state {shape:?}{steps}; {ranks}{groups} × {threads}, at most {memory:.0} MiB a rank")
+    format!("{model} with {parameters} parameters, state {shape:?}{of}{steps}; {ranks}{groups} × {threads}, at most {memory:.0} MiB a rank")
 }
 
 /// What is said of a state's trajectories where they have steps of their own.

@@ -186,6 +186,7 @@ fn serve<T: Real>(
     requests: &Receiver<Request<T>>,
 ) -> Result<()> {
     let engine = Engine::within(Comm::alone(), threads)?;
+    crate::check::outputs::require(job, &engine)?;
     let (loaded, warnings) = events::keeping(|| Loaded::<T>::load(job, &engine));
     let loaded = loaded?;
     loaded.linearized(loaded.weights(), &engine, |lin| {
