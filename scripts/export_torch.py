@@ -38,7 +38,7 @@ import argparse
 import runpy
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +46,16 @@ import h5py
 import numpy as np
 import torch
 from export_inputs import array, in_double, positional, record, tolerance
+from exporter.arguments import apart, close
 from export_recurrent import export_recurrent
 
 try:
     import onnx
     import onnx.reference
     import onnxruntime
-    import onnxscript
+    from exporter import graph
     from onnx.reference.op_run import OpRun
-    from onnx_ir.passes.common import RemoveUnusedNodesPass
-    from onnxscript.optimizer import fold_constants
 
-    op = onnxscript.opset18
     missing = None
 
     def _exact(name: str, f: Callable[..., torch.Tensor]) -> type[OpRun]:
@@ -75,8 +73,6 @@ try:
 
 except ImportError as e:
     missing = e
-
-PARAMETERS_KEY = "kpflow.parameters"
 
 JOB = """[model]
 kind = "onnx"
@@ -107,23 +103,17 @@ def export(
     """
     if missing is not None:
         raise ImportError(f"{missing}: pip install onnx onnxscript onnxruntime; --recurrent does without") from missing
-    path, batch = Path(path), positional(module, inputs)
-    if not all(isinstance(x, torch.Tensor) and x.ndim for x in batch):
-        raise TypeError("the inputs should be arrays [B, ...], one for each argument of forward")
-    if len({len(x) for x in batch}) != 1 or not len(batch[0]):
-        told = ", ".join(str(list(x.shape)) for x in batch)
-        raise ValueError(f"the inputs differ in their leading dimension, or it is 0: {told}")
-    training = module.training
+    path, training = Path(path), module.training
+    if parameters is None:
+        parameters = [name for name, _ in module.named_parameters(remove_duplicate=False)]
     module.eval()
     try:
-        expected, exact = _outputs(module, batch)
-        model = _to_onnx(module, tuple(x[:1] for x in batch), opset, tidy)
+        made = graph.export(module, inputs, parameters=parameters, opset=opset, tidy=tidy, whole=False, stacklevel=2)
+        exact = in_double(module, positional(module, inputs)) if made.outputs.dtype == np.float32 else None
     finally:
         module.train(training)
-    names = _parameter_names(module, model, parameters)
-    onnx.helper.set_model_props(model, {PARAMETERS_KEY: "\n".join(names)})
+    model, arrays, expected = made.graph, made.inputs, made.outputs
     onnx.checker.check_model(model, full_check=True)
-    arrays = {i.name: array(x) for i, x in zip(model.graph.input, batch, strict=True)}
     _reproduces(model, arrays, expected)
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +121,8 @@ def export(
     with h5py.File(f"{path}.h5", "w") as file:
         for name, x in arrays.items():
             file["inputs" if len(arrays) == 1 else f"inputs/{name}"] = x
-        record(file, expected, list(arrays.values()), Path(f"{path}.onnx"), tolerance(expected, exact))
+        within = tolerance(expected, array(exact) if isinstance(exact, torch.Tensor) else None)
+        record(file, expected, list(arrays.values()), Path(f"{path}.onnx"), within)
     precision = "f64" if expected.dtype == np.float64 else "f32"
     where = f"{path.name}.h5:/inputs"
     several = ", ".join(f'"{name}" = "{where}/{name}"' for name in arrays)
@@ -140,57 +131,16 @@ def export(
     return model
 
 
-@torch.no_grad()
-def _outputs(module: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    """The outputs on all trajectories, and those in double precision; an error where they are not a function of each trajectory."""
-    before = {k: v.clone() for k, v in module.state_dict().items()}
-    together = module(*batch)
-    changed = [k for k, v in module.state_dict().items() if not torch.equal(v, before[k])]
-    if not isinstance(together, torch.Tensor):
-        raise TypeError(f"the module must return one tensor, not {type(together).__name__}: wrap it")
-    again = module(*batch)
-    if not torch.equal(torch.nan_to_num(again), torch.nan_to_num(together)):
-        apart = _apart(array(again), array(together))
-        why = f"it changes {', '.join(changed)} as it runs" if changed else (
-            "it draws random numbers (dropout with training=True, torch.rand) or keeps a state of its own"
-        )  # fmt: skip
-        raise ValueError(f"two runs of the module on the same inputs differ by {apart}: {why}; a graph cannot")
-    alone = module(*(x[-1:] for x in batch))
-    if together.shape[:1] != batch[0].shape[:1]:
-        raise ValueError(
-            f"the output has shape {list(together.shape)} and the inputs {len(batch[0])} trajectories; its first axis should be "
-            "the trajectories (batch_first=True missing?)"
-        )
-    if not _close(array(alone), array(together[-1:])):
-        apart = _apart(array(alone), array(together[-1:]))
-        raise ValueError(
-            "the trajectories are not independent along the leading dimension (batch_first=True missing? a statistic of the batch?): "
-            f"alone the last one's output differs by {apart}"
-        )
-    exact = in_double(module, batch) if together.dtype == torch.float32 else None
-    return array(together), array(exact) if isinstance(exact, torch.Tensor) else None
-
-
-def _apart(found: np.ndarray, right: np.ndarray) -> str:
-    """How far two outputs are from each other, in words."""
-    if found.shape != right.shape:
-        return f"its shape, {list(found.shape)} for {list(right.shape)}"
-    apart = np.abs(found.astype("f8") - right)
-    worst = tuple(int(i) for i in np.unravel_index(np.nan_to_num(apart, nan=np.inf).argmax(), apart.shape))
-    relative = apart[worst] / max(np.abs(right).max(), np.finfo("f8").tiny)
-    return f"{apart[worst]:.2g} at index {list(worst)}, {relative:.2g} of the largest output"
-
-
 def _reproduces(model: onnx.ModelProto, arrays: dict[str, np.ndarray], expected: np.ndarray) -> None:
     """Fails unless the graph gives the outputs of the module, saying by how much not, where, and why that may be."""
     last = len(expected) - 1
     fits = {}
     for k in dict.fromkeys((0, last)):
         found = _run(model, {name: x[k : k + 1] for name, x in arrays.items()})
-        fits[k] = _close(found, expected[k : k + 1])
+        fits[k] = close(found, expected[k : k + 1])
         if fits[k]:
             continue
-        apart = _apart(found, expected[k : k + 1])
+        told = apart(found, expected[k : k + 1])
         causes = ["a change in place of a tensor", "an operator that the exporter translates otherwise"]
         if k and fits[0]:
             causes.insert(0, "control flow that depends on the data: the graph is that of trajectory 0, on which it agrees")
@@ -201,115 +151,8 @@ def _reproduces(model: onnx.ModelProto, arrays: dict[str, np.ndarray], expected:
                 causes.insert(0, "single-precision constants in a double-precision graph")
         raise RuntimeError(
             f"the exported graph does not reproduce the output of the module: output {model.graph.output[0].name} (number 0) of "
-            f"trajectory {k} differs by {apart}; likely causes: {'; '.join(causes)}"
+            f"trajectory {k} differs by {told}; likely causes: {'; '.join(causes)}"
         )
-
-
-def _to_onnx(module: torch.nn.Module, one: tuple[torch.Tensor, ...], opset: int, tidy: bool) -> onnx.ModelProto:
-    aten = torch.ops.aten
-    rnn = {aten.rnn_tanh.input: _rnn("Tanh"), aten.rnn_relu.input: _rnn("Relu")}
-    settings: dict[str, Any] = {"opset_version": opset, "custom_translation_table": rnn, "verbose": False}
-    # optimize=True would fold parameters into anonymous constants
-    program = torch.onnx.export(module, one, dynamo=True, optimize=False, **settings)
-    assert program is not None
-    if tidy:
-        integral = lambda node: all(y.dtype is not None and not y.dtype.is_floating_point() for y in node.outputs)
-        fold_constants(program.model, should_fold=integral, onnx_shape_inference=True)
-        RemoveUnusedNodesPass()(program.model)
-    model = program.model_proto
-    if model.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE:
-        _double_constants(model, program.exported_program.graph_module)
-    for item in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
-        item.ClearField("metadata_props")  # stack traces
-    return model
-
-
-def _double_constants(model: onnx.ModelProto, module: torch.fx.GraphModule) -> None:
-    """Python numbers of a double-precision module in double precision: the exporter rounds them to single, and casts them back."""
-    written: dict[float, set[float]] = {}
-    for node in module.graph.nodes:
-        for number in _numbers((node.args, node.kwargs)):
-            with np.errstate(over="ignore", under="ignore"):
-                written.setdefault(float(np.float32(number)), set()).add(number)
-    graph = model.graph
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    double = onnx.TensorProto.DOUBLE
-    casts = lambda node: node.op_type == "Cast" and onnx.helper.get_attribute_value(node.attribute[0]) == double
-    changed = set()
-    for node in graph.node:
-        if node.op_type != "Constant" or not all(map(casts, readers.get(node.output[0], []))):
-            continue
-        value = onnx.helper.get_attribute_value(node.attribute[0])
-        if isinstance(value, onnx.TensorProto) and value.data_type == onnx.TensorProto.FLOAT:
-            value = onnx.numpy_helper.to_array(value)
-        if not isinstance(value, float | np.ndarray) or np.size(value) != 1:
-            continue
-        exact = written.get(float(np.asarray(value, "f4").item()), set())
-        if len(exact) > 1:
-            raise ValueError(f"the numbers {sorted(exact)} of the module are one in single precision, which the exporter goes through")
-        for number in exact:
-            array = np.full(np.shape(value), number, "f8")
-            node.ClearField("attribute")
-            node.attribute.append(onnx.helper.make_attribute("value", onnx.numpy_helper.from_array(array)))
-            changed.add(node.output[0])
-    for info in graph.value_info:
-        if info.name in changed:
-            info.type.tensor_type.elem_type = double
-
-
-def _numbers(args: Any) -> Iterator[float]:
-    """The floating-point numbers in the arguments of a node."""
-    if isinstance(args, float):
-        yield args
-    elif isinstance(args, dict):
-        yield from _numbers(tuple(args.values()))
-    elif isinstance(args, tuple | list):
-        for part in args:
-            yield from _numbers(part)
-
-
-def _rnn(activation: str) -> Callable[..., Any]:
-    """torch.nn.RNN as the operator RNN, one a layer, where the exporter would unroll it in time."""
-
-    def translation(
-        x: Any, hx: Any, params: Sequence[Any], has_biases: bool, num_layers: int, dropout: float, train: bool,
-        bidirectional: bool, batch_first: bool,
-    ) -> tuple[Any, Any]:  # fmt: skip
-        ways, each, last = 1 + bidirectional, 2 + 2 * has_biases, []
-        x = op.Transpose(x, perm=[1, 0, 2]) if batch_first else x
-        for k in range(0, num_layers * ways, ways):
-            sets = [params[each * i : each * (i + 1)] for i in range(k, k + ways)]
-            w, r = (op.Concat(*[op.Unsqueeze(s[i], [0]) for s in sets], axis=0) for i in (0, 1))
-            b = op.Concat(*[op.Unsqueeze(op.Concat(*s[2:], axis=0), [0]) for s in sets], axis=0) if has_biases else None
-            way = "bidirectional" if bidirectional else "forward"
-            options = {"hidden_size": params[1].shape[-1], "direction": way, "activations": [activation] * ways}
-            y, h = op.RNN(x, w, r, b, None, op.Slice(hx, [k], [k + ways], [0]), **options)
-            x = op.Reshape(op.Transpose(y, perm=[0, 2, 1, 3]), [0, 0, -1])  # the directions side by side
-            last.append(h)
-        return (op.Transpose(x, perm=[1, 0, 2]) if batch_first else x), op.Concat(*last, axis=0)
-
-    return translation
-
-
-def _parameter_names(module: torch.nn.Module, model: onnx.ModelProto, wanted: Iterable[str] | None) -> list[str]:
-    """The initialisers that hold the wanted parameters; of a shared parameter, the name the exporter chose."""
-    initialisers = {i.name for i in model.graph.initializer}
-    aliases: dict[torch.Tensor, list[str]] = {}
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        aliases.setdefault(parameter, []).append(name)
-    known = {name: names for names in aliases.values() for name in names}
-    found: dict[str, None] = {}
-    for name in known if wanted is None else wanted:
-        present = [alias for alias in known[name] if alias in initialisers]
-        if len(present) > 1:
-            raise ValueError(f"a shared parameter was exported more than once: {present}")
-        if not present:
-            print(f"warning: the output does not read the parameter {name}", file=sys.stderr)
-        found.update(dict.fromkeys(present))
-    return list(found)
 
 
 def _run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np.ndarray:
@@ -328,13 +171,6 @@ def _written(attribute: float) -> float:
     known = (1 / 6, 1.6732632423543772848, 1.0507009873554804934)  # hard sigmoid's, selu's
     exact = [x for x in known if np.float32(x) == np.float32(attribute)]
     return exact[0] if exact else float(str(np.float32(attribute)))
-
-
-def _close(a: np.ndarray, b: np.ndarray) -> bool:
-    tolerance = 1e-8 if b.dtype == np.float64 else 1e-4
-    if a.shape != b.shape or not np.array_equal(np.isfinite(a), np.isfinite(b)):
-        return False
-    return a.size == 0 or bool(np.abs(a - b).max() <= tolerance * np.abs(b).max())
 
 
 def _load(spec: str) -> Any:

@@ -25,6 +25,7 @@ from ._quantities import (
     SingularTriplets,
 )
 from ._results import Estimate, Result
+from ._tasks import Interference
 
 __all__ = [
     "Apply",
@@ -33,6 +34,7 @@ __all__ = [
     "Diagonal",
     "Eigenpairs",
     "Estimate",
+    "Interference",
     "Learnability",
     "Lyapunov",
     "Marginal",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import _kpflow
+from ._any import exported
 from ._arrays import held, is_torch
 from ._modules import describe, is_module
 from ._operators import Operator
@@ -33,8 +34,9 @@ class Model:
     and `warnings` say what it is.
     """
 
-    def __init__(self, model: _kpflow.Model, weights: str) -> None:
+    def __init__(self, model: _kpflow.Model, weights: str, module: Any = None) -> None:
         self._model = model
+        self._module = module
         self._weights = weights
         facts = json.loads(model.facts())
         self.kind: str = facts["kind"]
@@ -117,11 +119,12 @@ def linearize(
 ) -> Model:
     """Run a model on inputs, and linearise it there.
 
-    `model`: a torch module (nn.RNN, nn.GRU, nn.LSTM, their cells, nn.Sequential of linear layers, norms, activations);
-        or, with its `kind`, a checkpoint's path, a state_dict, or a module whose state_dict has it behind `prefix`;
+    `model`: any torch module: nn.RNN, nn.GRU, nn.LSTM, their cells, nn.Sequential of linear layers, norms, activations
+        as native kinds, others through torch's exporter (onnx and onnxscript are needed), parameters under their own
+        names, the state that of recurrent layers and loops, if there are any, else the output; or, with its `kind`, a checkpoint's path, a state_dict, or a module whose state_dict has it behind `prefix`;
         or an ONNX graph, as export of scripts/export_torch.py returns it, or its bytes.
     `inputs`: numpy, torch or a list. For a module as it takes them itself ([T, B, n_in] of an nn.GRU unless its batch
-        comes first; of a cell all steps, [B, T, n_in]), else as the job file has them, the trajectory first; or a file,
+        comes first; of a cell all steps, [B, T, n_in]; of several arguments a tuple, or a dictionary by name), else as the job file has them, the trajectory first; or a file,
         "FILE[:DATASET]"; of a graph perhaps a dictionary by name.
     `initial_state`: as the module takes it ([layers · directions, B, H], or two of it), or [B, numbers].
     `lengths`, `mask`: where trajectories end, as in the job file.
@@ -136,17 +139,19 @@ def linearize(
     """
     section: dict[str, Any] = {"prefix": prefix} if prefix else {}
     files: Files = []
+    outputs: Any = None
     if is_module(model):
-        described = describe(model, kind, prefix)
+        described = describe(model, kind, prefix) or exported(model, inputs, _precision(dtype), keys)
         section |= described.model
-        tensors: Mapping[str, Any] | None = described.tensors
+        called, tensors, graph, outputs = "module", described.tensors, described.graph, described.outputs
         if inputs is not None and not _is_path(inputs):
-            inputs = described.inputs(_numbers(inputs))
+            inputs = described.inputs(inputs if tensors is None else _numbers(inputs))
         if initial_state is not None and not _is_path(initial_state) and not _is_flat(initial_state):
+            if described.initial is None:
+                raise ValueError("an initial state of this module is one of its inputs: inputs=(x, h0)")
             initial_state = described.initial(initial_state)
     else:
-        tensors = model if isinstance(model, Mapping) else None
-    called, graph = "module" if is_module(model) else "state_dict", _graph(model)
+        called, tensors, graph = "state_dict", model if isinstance(model, Mapping) else None, _graph(model)
     if tensors is not None:
         files.append((called, [(name, *held(x)) for name, x in tensors.items()]))
     elif graph is not None:
@@ -165,12 +170,13 @@ def linearize(
         raise ValueError(f"a checkpoint does not say what it is a model of; {hint}")
     section |= {key: value for key, value in keys.items() if value is not None}
 
-    given = {"inputs": inputs, "initial_state": initial_state, "lengths": lengths, "mask": mask}
+    given = {"inputs": inputs, "initial_state": initial_state, "lengths": lengths, "mask": mask, "outputs": outputs}
     data = {name: _given(name, x, files) for name, x in given.items() if x is not None}
     compute: dict[str, Any] = {"seed": seed, "precision": _precision(dtype)} | ({"block": block} if block else {})
     job = json.dumps({"model": section, "data": data, "compute": compute}, default=_plain)
     made = _kpflow.Model(job, None, files, threads)
-    return _told(Model(made, called if _is_path(model) else str(made.place(called))))
+    where = called if _is_path(model) else str(made.place(called))
+    return _told(Model(made, where, model if is_module(model) else None))
 
 
 def load(job: str | os.PathLike[str], *, threads: int | None = None) -> Model:

@@ -14,12 +14,15 @@ Tensors = Mapping[str, Any]
 
 @dataclass
 class Described:
-    """A module as a job has it: keys of [model], tensors by name, and how its inputs and initial state are turned."""
+    """A module as a job has it: keys of [model]; tensors by name, or a graph; how its inputs and initial state are
+    turned; what torch makes of the inputs, which the model is compared with."""
 
     model: dict[str, Any]
-    tensors: Tensors
+    tensors: Tensors | None = None
+    graph: bytes | None = None
     inputs: Callable[[Any], Any] = lambda x: x
-    initial: Callable[[Any], Any] = lambda h: h
+    initial: Callable[[Any], Any] | None = None
+    outputs: Any = None
 
 
 def is_module(x: Any) -> bool:
@@ -28,10 +31,12 @@ def is_module(x: Any) -> bool:
     return torch is not None and isinstance(x, torch.nn.Module)
 
 
-def describe(module: Any, kind: str | None, prefix: str) -> Described:
-    """What a module is, by its type; of a given kind, what its state_dict holds behind the prefix."""
+def describe(module: Any, kind: str | None, prefix: str) -> Described | None:
+    """What a module is, by its type; of a given kind, what its state_dict holds behind the prefix. None where no kind
+    but a graph has it."""
     nn = sys.modules["torch"].nn
     tensors = dict(module.state_dict())
+    found: Described | None
     if kind is not None:
         found = Described({"kind": kind}, tensors)
     elif type(module) in (nn.RNN, nn.GRU, nn.LSTM):
@@ -41,12 +46,9 @@ def describe(module: Any, kind: str | None, prefix: str) -> Described:
     elif type(module) is nn.Sequential:
         found = _sequential(module, tensors)
     else:
-        raise ValueError(
-            f"{type(module).__name__} is no module that is read as it is: nn.RNN, nn.GRU, nn.LSTM, their cells, and "
-            "nn.Sequential of linear layers, norms and activations are. kind= and prefix= read one such part of its "
-            "state_dict (inputs are then that part's own); for the whole, export of scripts/export_torch.py returns a "
-            "graph, which linearize takes in its place"
-        )
+        return None
+    if found is None or (kind is None and _tied(module)):
+        return None
     trained = _trained(module, prefix)
     if trained is not None:
         found.model["parameters"] = trained
@@ -56,14 +58,11 @@ def describe(module: Any, kind: str | None, prefix: str) -> Described:
 def _trained(module: Any, prefix: str) -> list[str] | None:
     """The parameters that have a gradient, where others have none."""
     named = dict(module.named_parameters(remove_duplicate=False))
-    storages: dict[int, str] = {}
-    for name, p in named.items():
-        other = storages.setdefault(id(p), name)
-        if other != name:
-            raise ValueError(
-                f"the parameters {other} and {name} are one tensor, which this kind would take for two; "
-                "export of scripts/export_torch.py returns a graph, in which it is one and which linearize takes"
-            )
+    if _tied(module):
+        raise ValueError(
+            "two parameters of the module are one tensor, which this kind would take for two; without kind= the module "
+            "is read through torch's exporter, and they are one"
+        )
     named = {name: p for name, p in named.items() if name.startswith(prefix)}
     trained = [name for name, p in named.items() if p.requires_grad]
     if named and not trained:
@@ -71,6 +70,11 @@ def _trained(module: Any, prefix: str) -> list[str] | None:
             "no parameter of the module has requires_grad; call module.requires_grad_(), or name parameters="
         )
     return None if len(trained) == len(named) else trained
+
+
+def _tied(module: Any) -> bool:
+    """Whether some parameters are one tensor."""
+    return len(list(module.parameters())) < len(list(module.named_parameters(remove_duplicate=False)))
 
 
 def _kind(module: Any) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def _recurrent(module: Any, tensors: Tensors) -> Described:
             return x[None]
         return x if module.batch_first or x.ndim != 3 else x.swapaxes(0, 1)
 
-    return Described(model, tensors, inputs, _initial)
+    return Described(model, tensors, inputs=inputs, initial=_initial)
 
 
 def _cell(module: Any, tensors: Tensors) -> Described:
@@ -117,7 +121,7 @@ def _initial(h: Any) -> Any:
     return both.transpose(2, 1, 0, 3).reshape(both.shape[2], -1)
 
 
-def _sequential(module: Any, tensors: Tensors) -> Described:
+def _sequential(module: Any, tensors: Tensors) -> Described | None:
     nn = sys.modules["torch"].nn
     plain = {
         nn.Tanh: "tanh", nn.ReLU: "relu", nn.Sigmoid: "sigmoid", nn.SiLU: "silu", nn.Identity: "identity",
@@ -139,10 +143,7 @@ def _sequential(module: Any, tensors: Tensors) -> Described:
         if type(child) is nn.Softplus and (child.beta, child.threshold) == (1, 20):
             word = "softplus"
         if word is None or (word in ("layernorm", "rmsnorm") and len(child.normalized_shape) != 1):
-            raise ValueError(
-                f'module {name} of the nn.Sequential, {child}, is none that kind "mlp" reads; '
-                "export of scripts/export_torch.py returns a graph, which linearize takes in its place"
-            )
+            return None
         if child.training and (word == "batchnorm" or (word == "dropout" and child.p > 0)):
             raise ValueError(f"module {name} of the nn.Sequential, {child}, is in training mode; call module.eval()")
         if word == "batchnorm" and child.running_mean is None:
@@ -153,9 +154,9 @@ def _sequential(module: Any, tensors: Tensors) -> Described:
             eps.add(child.eps)
         modules[name] = word
     if not linear:
-        raise ValueError("the nn.Sequential has no linear layer")
+        return None
     if len(eps) > 1:
-        raise ValueError(f'the norms of the nn.Sequential have different eps, {sorted(eps)}; kind "mlp" has one')
+        return None
     # Where nothing is said between two layers there is nothing.
     model: dict[str, Any] = {"kind": "mlp", "activation": "linear"}
     model |= {"modules": modules} if modules else {}
@@ -164,4 +165,4 @@ def _sequential(module: Any, tensors: Tensors) -> Described:
     def inputs(x: Any) -> Any:
         return x.reshape(x.shape[0], -1) if type(module[0]) is nn.Flatten else x
 
-    return Described(model, tensors, inputs)
+    return Described(model, tensors, inputs=inputs)

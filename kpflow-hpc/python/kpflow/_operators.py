@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from ._arrays import held, is_torch, tensor, to_numpy
-from ._quantities import Found, Quantities
+from ._quantities import Found, Learnability, Quantities
 from ._results import Array, array
+from ._tasks import Interference, interference, signals
 
 if TYPE_CHECKING:
     from ._models import Model
@@ -104,6 +105,37 @@ class Operator(Quantities, LinearOperator):  # type: ignore[misc]
         return Operator(self.model, self.name, self.state_shape, self._symmetric, not self._adjointed)
 
     _transpose = _adjoint
+
+    @overload
+    def learnability(
+        self, signal: Mapping[str, Any], *, readout: Any = None, **keys: Any
+    ) -> dict[str, Learnability]: ...
+    @overload
+    def learnability(self, signal: ArrayLike, *, readout: Any = None, **keys: Any) -> Learnability: ...
+    def learnability(self, signal: Any, *, readout: Any = None, **keys: Any) -> Any:
+        """What gradient descent can do about an error signal e, by the share of it in each mode: eᵀ A e / (‖e‖² λ_max).
+
+        `signal`: e, [B, T, N] or flat; or tasks by name: {name: (target, loss, mask)}, of which e is ∂L/∂z and a result
+            for each name comes back. `target` is as the output, [B, T, n_out], or classes [B, T]; `loss` (its default
+            "mse") "cross_entropy", "next_token", or a function of output and target that torch differentiates; `mask`,
+            where there is one, [B, T]. A task may also be a function of the output alone, or an error signal.
+        `readout`: what makes the output of the state: the name of a linear layer of the module, or a function of torch;
+            the one linear layer that can read it, if there is one, else none.
+        `keys`: those of Quantities.learnability: `count`, `learning_rate`, `rtol`, `max_matvecs`, `method`, `seed` …
+
+        Raises ValueError where a task does not fit the state.
+        """
+        if isinstance(signal, Mapping):
+            errors = signals(self.model, signal, readout)
+            return {name: super(Operator, self).learnability(error, **keys) for name, error in errors.items()}
+        return super().learnability(signal, **keys)
+
+    def interference(self, tasks: Mapping[str, Any], *, readout: Any = None) -> Interference:
+        """e_iᵀ A e_j: how learning task j moves the error of task i. Tasks and `readout` as learnability has them.
+
+        Exact, with one product a task.
+        """
+        return interference(self.name, self.__matmul__, signals(self.model, tasks, readout))
 
     def _analyse(
         self,
