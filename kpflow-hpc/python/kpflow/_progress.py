@@ -81,7 +81,7 @@ class Bars:
 
 def seen() -> bool:
     """Whether somebody sees a bar."""
-    return _on and (in_notebook() or (sys.stderr is not None and sys.stderr.isatty()))
+    return _on and (in_notebook() or bool(getattr(sys.stderr, "isatty", lambda: False)()))
 
 
 def in_notebook() -> bool:
