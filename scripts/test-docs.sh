@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Follows the links of README.md and of the book, and runs their commands, a chapter at a time, each in a scratch copy where ./scripts, ./tests and target/release/kpflow are.
+# Follows the links of README.md and of the book, and runs their commands, a chapter at a time, each in a scratch copy where ./scripts, ./tests, ./docs and target/release/kpflow are.
 #   KPFLOW=/path/to/kpflow PYTHON=/path/to/python scripts/test-docs.sh [FILE.md …]
 # Blocks ```console are run, of each the lines that begin with "$ " (what follows them shows what is printed, and is not compared). Above a block may stand
 #   <!-- not run: WHY -->     it is left out

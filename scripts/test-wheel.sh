@@ -29,7 +29,7 @@ fi
 own=$("$work/env/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 "$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$own/at_hand.pth"
 "$work/env/bin/python" -m pip install --quiet --no-deps "$work"/dist/kpflow-*.whl
-"$work/env/bin/python" -m pip install --quiet mypy ruff pandas xarray
+"$work/env/bin/python" -m pip install --quiet mypy ruff pandas xarray matplotlib nbclient ipykernel tqdm
 cd "$work" # not where the package's source would be imported
 "$work/env/bin/python" -P "$package/generate.py" --check
 "$work/env/bin/python" -m ruff check --quiet --config "$package/pyproject.toml" "$package"

@@ -54,7 +54,7 @@ def links(book: Path) -> None:
 
 def scratch(directory: Path, program: Path) -> dict[str, str]:
     """What a reader has at hand after the build."""
-    for name in ("scripts", "tests", "kpflow-hpc", "kpflow-core"):
+    for name in ("scripts", "tests", "docs", "kpflow-hpc", "kpflow-core"):
         (directory / name).symlink_to(ROOT / name)
     bin = directory / "target/release"
     bin.mkdir(parents=True)

@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
-"""Writes kpflow/_quantities.py of what kpflow-hpc/src/analysis knows: generate.py [--check].
+"""Writes kpflow/_quantities.py of what kpflow-hpc/src/analysis knows, and the reference, API.md: generate.py [--check].
 
 The methods of an operator, their keys and defaults, their docstrings, and the classes of what they find are those
-of the job file. It asks the package that is
-installed: build it first. `--check` writes nothing and fails where the file is another.
+of the job file; the reference has them too, and the docstrings of all the rest. It asks the package that is installed:
+build it first. `--check` writes nothing and fails where a file is another.
 """
 
+import ast
+import inspect
 import json
+import re
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from pathlib import Path
 
+import kpflow
 from kpflow import _kpflow
 
-FILE = Path(__file__).parent / "kpflow/_quantities.py"
+HERE = Path(__file__).parent
 
 HEAD = '''"""The quantities of an operator. Made by generate.py of kpflow-hpc/src/analysis: change it there."""
 
@@ -84,7 +89,8 @@ def result(q: dict) -> str:
     return "\n".join([*lines, *own] + (["    __repr__ = Result.__repr__"] if base == "Estimate" else []))
 
 
-def method(q: dict) -> str:
+def call(q: dict) -> tuple[str, list[str], list[str]]:
+    """A method's line, what it hands over, and what its keys are."""
     first, others, said, notes = "", [], [], []
     for key in q["keys"]:
         name, of = key["name"], TYPES.get(key["kind"])
@@ -102,22 +108,28 @@ def method(q: dict) -> str:
             others.append(f"{name}: {of}{' | None' if default is None else ''} = {default!r}")
             said.append(f'"{name}": {name}')
             about += f' For method="{key["method"]}".' if key["method"] else ""
-        notes.append(wrapped(f"`{name}`: {about}", "        ", "            "))
+        notes.append(f"`{name}`: {about}")
     methods = ", ".join(f'"{m}"' for m in dict.fromkeys(["auto", *q["methods"]]))
     others += [f'method: Literal[{methods}] = "auto"', "seed: int | None = None"]
     said.append('"method": method')
+    notes += [
+        "`method`: how; of this operator, those that JOB.md names.",
+        "`seed`: of the random numbers; the model's.",
+    ]
     star = "" if "*" in first else ", *"
+    return f"{q['name']}(self{first}{star}, {', '.join(others)}) -> {class_of(q)}", said, notes
+
+
+def method(q: dict) -> str:
+    line, said, notes = call(q)
     of = class_of(q)
-    lines = [f"    def {q['name']}(self{first}{star}, {', '.join(others)}) -> {of}:"]
+    lines = [f"    def {line}:"]
     lines += [
         f'        """{q["formula"].replace(chr(92), chr(92) * 2)}',
         "",
         wrapped(q["about"], "        "),
         "",
-        *notes,
-    ]
-    lines += [
-        "        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's."
+        *(wrapped(note, "        ", "            ") for note in notes),
     ]
     lines += [wrapped(f"For {', '.join(q['operators'])}.", "        ")]
     lines += ["", f"        Gives {'an' if of[0] in 'AE' else 'a'} {of}."]
@@ -131,8 +143,7 @@ def method(q: dict) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    quantities = json.loads(_kpflow.quantities())["quantities"]
+def quantities_py(quantities: list[dict]) -> str:
     classes = [result(q) for q in quantities if not is_estimate(q)]
     table = ", ".join(f'"{q["name"]}": {class_of(q)}' for q in quantities)
     made = [
@@ -170,9 +181,108 @@ class Quantities:
         ).stdout
     except subprocess.CalledProcessError as e:
         sys.exit(f"ruff formats it, and is not there or fails: {e.stderr}")
-    if "--check" in sys.argv and FILE.read_text() != text:
-        sys.exit(f"{FILE.name} is not as kpflow-hpc/src/analysis says; generate.py writes it anew")
-    FILE.write_text(text)
+    return text
+
+
+FUNCTIONS = (kpflow.linearize, kpflow.ntk, kpflow.load, kpflow.run, kpflow.open, kpflow.progress)
+PAGE = """# The Python package
+
+<!-- Made by kpflow-hpc/python/generate.py of docstrings and of what kpflow-hpc/src/analysis knows: change it there. -->
+
+Every name of `kpflow`. A is an operator of a model, B, T, N its trajectories, steps and numbers of state.
+
+## Functions
+
+{functions}
+## Models and operators
+
+{objects}
+## Quantities
+
+What can be asked of an operator A. The keys and defaults are those of the job file, of which JOB.md tells more. All
+raise ValueError where this operator or model does not have the quantity, or a key is out of its range; RuntimeError
+where the work fails. Most have these keys:
+
+{keys}
+
+{quantities}
+## Results
+
+{results}"""
+
+
+def reference(quantities: list[dict]) -> str:
+    """API.md."""
+    functions = [f"### {f.__name__}\n\n    kpflow.{signature(f)}\n\n{markdown(f.__doc__)}\n" for f in FUNCTIONS]
+    # What most quantities have is told once.
+    counts = Counter(note for q in quantities for note in call(q)[2])
+    shared = [note for note, count in counts.items() if 2 * count > len(quantities)]
+    objects = [of_class(c) for c in (kpflow.Model, kpflow.Operator)]
+    results = [of_class(c) for c in (kpflow.Result, kpflow.Estimate, kpflow.Results)]
+    return PAGE.format(
+        functions="\n".join(functions),
+        objects="\n".join(objects),
+        keys="\n".join(wrapped(note, "- ", "  ") for note in shared),
+        quantities="\n".join(of_quantity(q, shared) for q in quantities),
+        results="\n".join(results),
+    )
+
+
+def markdown(doc: str) -> str:
+    """A docstring; what says of names what they are becomes a list."""
+    lines = inspect.cleandoc(doc)
+    return re.sub(r"^(`[^`\n]+`(?:, `[^`\n]+`)*: )", r"- \1", lines, flags=re.MULTILINE)
+
+
+def signature(f: object) -> str:
+    """A call, without types and without what is the object's own."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(f))).body
+    return f"{node.name}({arguments(node)})"
+
+
+def arguments(node: ast.FunctionDef) -> str:
+    args = node.args
+    for a in [*args.args, *args.kwonlyargs, *filter(None, [args.vararg, args.kwarg])]:
+        a.annotation = None
+    args.args = [a for a in args.args if a.arg != "self"]
+    return ast.unparse(args)
+
+
+def of_class(c: type) -> str:
+    """A class: what it says, and of its own methods and properties those that say something."""
+    parts = [f"### {c.__name__}", markdown(c.__doc__)]
+    for name, member in vars(c).items():
+        is_property = isinstance(member, property)
+        doc = member.fget.__doc__ if is_property else getattr(member, "__doc__", None)
+        if not name.startswith("_") and doc and (is_property or inspect.isfunction(member)):
+            said = f"`.{name if is_property else signature(member)}`: {markdown(doc)}"
+            parts.append("- " + textwrap.indent(said, "  ")[2:])
+    return "\n\n".join(parts) + "\n"
+
+
+def of_quantity(q: dict, shared: list[str]) -> str:
+    line, _, notes = call(q)
+    (node,) = ast.parse(f"def {line}: pass").body
+    parts = [f"### {q['name']}", f"    A.{q['name']}({arguments(node)})", f"{q['formula']}."]
+    parts += [wrapped(f"{q['about']} For {', '.join(q['operators'])}.", "")]
+    parts += ["\n".join(wrapped(note, "- ", "  ") for note in notes if note not in shared)]
+    if is_estimate(q):
+        parts += ["Gives an `Estimate`."]
+    else:
+        article = "an" if class_of(q)[0] in "AE" else "a"
+        found = "\n".join(wrapped(told(o), "- ", "  ") for o in q["outputs"])
+        parts += [f"Gives {article} `{class_of(q)}`:", found]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def main() -> None:
+    quantities = json.loads(_kpflow.quantities())["quantities"]
+    for name, text in [("kpflow/_quantities.py", quantities_py(quantities)), ("API.md", reference(quantities))]:
+        file = HERE / name
+        if "--check" not in sys.argv:
+            file.write_text(text)
+        elif not file.exists() or file.read_text() != text:
+            sys.exit(f"{name} is not as the package and kpflow-hpc/src/analysis say; generate.py writes it anew")
 
 
 if __name__ == "__main__":

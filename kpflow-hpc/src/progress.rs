@@ -7,6 +7,7 @@ use crate::words::seconds;
 use indicatif::{ProgressBar, ProgressStyle};
 use kpflow_estimate::Z;
 use serde_json::json;
+use std::fmt;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -140,6 +141,11 @@ impl Progress {
         s.count(done as u64);
     }
 
+    /// For those who look from another thread.
+    pub fn watch(&self) -> Watch {
+        Watch(self.shared.clone())
+    }
+
     /// Does something that prints, with the bar out of the way.
     pub fn hidden<R>(&self, f: impl FnOnce() -> R) -> R {
         match &self.bar {
@@ -185,15 +191,53 @@ impl State {
     }
 }
 
+/// Progress as another thread sees it, which asks when it likes.
+#[derive(Clone)]
+pub struct Watch(Arc<Shared>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watch").field(&self.0.name).finish()
+    }
+}
+
+impl Watch {
+    /// How far it is; nothing once it is over.
+    pub fn look(&self) -> Option<Seen> {
+        let mut state = lock(&self.0.state);
+        if state.over {
+            return None;
+        }
+        let now = self.0.moment(&mut state);
+        let total = now.needed.unwrap_or(now.total);
+        Some(Seen { done: now.done, total, unit: now.unit, seconds: now.seconds, words: state.words.clone() })
+    }
+}
+
+/// How far work is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// Units that are done.
+    pub done: u64,
+    /// Those of all of it, as far as one can tell: an estimate may end before; 0 where nobody knows.
+    pub total: u64,
+    /// What is counted.
+    pub unit: &'static str,
+    /// Since it began.
+    pub seconds: f64,
+    /// What is found so far, or nothing.
+    pub words: String,
+}
+
 /// What is said at one moment.
 struct Moment {
     done: u64,
     total: u64,
+    /// How many are needed by the error so far, if that can be told: fewer than the total.
+    needed: Option<u64>,
     unit: &'static str,
     seconds: f64,
     left: Option<f64>,
-    /// Whether `left` is an estimate of the end, not of all that may be spent.
-    about: bool,
 }
 
 impl Shared {
@@ -246,8 +290,8 @@ impl Shared {
             total,
             unit,
             seconds,
+            needed: needed.map(|n| n.ceil() as u64),
             left: Some(left).filter(|l| l.is_finite() && *l >= 0.0),
-            about: needed.is_some(),
         }
     }
 }
@@ -265,7 +309,7 @@ impl Moment {
             (total, unit) => format!("{} of at most {total} {unit}, ", self.done),
         };
         let left = self.left.map_or(String::new(), |left| {
-            let bound = if self.about { "about" } else { "at most" };
+            let bound = if self.needed.is_some() { "about" } else { "at most" };
             format!(", {bound} {} left", seconds(left))
         });
         format!("{count}{}{left}", seconds(self.seconds))
@@ -303,8 +347,21 @@ mod tests {
         lock(&s.state).count(100);
         let now = s.moment(&mut lock(&s.state));
         assert_eq!(now.text(), "100 of at most 1000 products, 20.0 s, about 60.0 s left");
+        let seen = Watch(Arc::new(s)).look().unwrap();
+        assert_eq!((seen.done, seen.total, seen.unit), (100, 400, "products"));
         let now = shared(0, None, 5.0);
         assert_eq!(now.moment(&mut lock(&now.state)).text(), "5.0 s");
+    }
+
+    #[test]
+    fn who_looks_sees_it_until_it_is_over() {
+        let progress = Progress::new("a", 10, false);
+        progress.tell(3, 2.0, 0.5);
+        let watch = progress.watch();
+        let seen = watch.look().unwrap();
+        assert_eq!((seen.done, seen.total, seen.words.as_str()), (3, 10, "2.000000e0 ± 5.0e-1"));
+        drop(progress);
+        assert_eq!(watch.look(), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ never formed:
 from ._files import Results, open, run
 from ._models import Model, linearize, load, ntk
 from ._operators import Operator
+from ._progress import progress
 from ._quantities import (
     Apply,
     Blocks,
@@ -23,6 +24,7 @@ from ._quantities import (
     Marginal,
     Matrix,
     SingularTriplets,
+    Solve,
 )
 from ._results import Estimate, Result
 from ._tasks import Interference
@@ -44,9 +46,11 @@ __all__ = [
     "Result",
     "Results",
     "SingularTriplets",
+    "Solve",
     "linearize",
     "load",
     "ntk",
     "open",
+    "progress",
     "run",
 ]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from . import _kpflow, _quantities
-from ._results import Array, Result, array
+from ._progress import Bars, seen
+from ._results import Array, Result, array, told
 
 # Seconds that a run has to keep what it has when it is interrupted; after that it ends by itself.
 _END = 1.0
@@ -48,6 +49,7 @@ class Results(Mapping[str, Result]):
             fields = json.loads(text)
             later = {name: partial(_tensor, str(self.path), fields["name"], name) for name, _ in fields["tensors"]}
             found = {name: array(shape, data, "f8") for name, shape, data in arrays}
+            fields |= {"shape": self.shape, "variables": list(self.variables.items())}
             self._analyses[fields["name"]] = _quantities.result(fields, found, later)
 
     def __getitem__(self, name: str) -> Result:
@@ -64,6 +66,10 @@ class Results(Mapping[str, Result]):
     def __repr__(self) -> str:
         lines = [f"{self.path.name}: {self.model} with {self.parameters} parameters, state {list(self.shape)}"]
         return "\n".join([*lines, *(f"  {name}: {found!r}" for name, found in self.items())])
+
+    def _repr_html_(self) -> str:
+        """Its numbers and the report's figures, for a notebook."""
+        return _kpflow.results_html(str(self.path))
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame: a row for each analysis; of lists the first number is its value."""
@@ -119,12 +125,11 @@ def run(
     all `stages`.
 
     `resume` goes on where an earlier run ended; `redo` makes again what is of other weights, inputs or keys.
-    Ctrl-C ends
-    it, and what had finished is kept.
+    Ctrl-C ends it, and what had finished is kept.
 
     Raises ValueError where the job or a file is wrong, RuntimeError where the run fails.
     """
-    words = ["run", os.fspath(job), "--log", "json", "--quiet"]
+    words = ["run", os.fspath(job), "--log", "json", *(["--every", "1"] if seen() else ["--quiet"])]
     words += ["--output", os.fspath(output)] if output is not None else []
     words += ["--resume"] if resume else []
     words += ["--redo"] if redo else []
@@ -156,14 +161,21 @@ def _outputs(job: Path, output: Path | None) -> list[Path]:
 
 
 def _program(*words: str) -> None:
-    """Run the program; what it says is raised and warned of."""
+    """Run the program; what it says is raised and warned of, and drawn."""
     command = [sys.executable, "-m", "kpflow", *words]
     # In a session of its own: Ctrl-C is for this process, which tells it in a way that it keeps what it has.
     child = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    said, bars = [], Bars()
     try:
-        _, said = child.communicate()
+        for line in child.stderr or ():
+            event = _event(line)
+            if event["event"] == "progress":
+                value, error = event["value"], event["standard_error"]
+                bars.tell(event, "" if value is None else told(value, 0.0 if error is None else error))
+            said.append(event)
+        child.wait()
     except BaseException:
         child.terminate()
         try:
@@ -171,14 +183,10 @@ def _program(*words: str) -> None:
         except subprocess.TimeoutExpired:
             pass
         raise
+    finally:
+        bars.close()
     error = None
-    for line in said.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            event = {"event": "warning", "message": line.removeprefix("warning: ")}
-            if line.startswith("error: "):
-                event = {"event": "error", "file": None, "message": line.removeprefix("error: ")}
+    for event in said:
         if event["event"] == "warning":
             warnings.warn(event["message"], stacklevel=3)
         elif event["event"] == "error":
@@ -187,3 +195,15 @@ def _program(*words: str) -> None:
         raise ValueError(error)
     if child.returncode != 0:
         raise RuntimeError(error or f"the program ended with status {child.returncode}")
+
+
+def _event(line: str) -> dict[str, Any]:
+    """A line that the program says; what is no event of its own is a warning, or its last word."""
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        line = line.rstrip()
+        if line.startswith("error: "):
+            return {"event": "error", "file": None, "message": line.removeprefix("error: ")}
+        return {"event": "warning", "message": line.removeprefix("warning: ")}
+    return event

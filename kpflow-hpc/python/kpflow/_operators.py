@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from ._arrays import held, is_torch, tensor, to_numpy
+from ._progress import Bar
 from ._quantities import Found, Learnability, Quantities
 from ._results import Array, array
 from ._tasks import Interference, interference, signals
@@ -80,7 +81,8 @@ class Operator(Quantities, LinearOperator):  # type: ignore[misc]
         y = np.empty(x.shape, self.dtype)
         vectors = x.size // n
         if vectors:
-            self.model._model.apply(self.name, adjoint, x, y, vectors, columns)
+            with Bar(repr(self)) as tell:
+                self.model._model.apply(self.name, adjoint, x, y, (vectors, columns), tell)
         return y.T if turned else y
 
     def _as_state(self) -> str:
@@ -159,10 +161,18 @@ class Operator(Quantities, LinearOperator):  # type: ignore[misc]
         elif given is not None:
             x = to_numpy(given) if is_torch(given) else np.asarray(given)
             given_array = ("vectors" if quantity == "apply" else "signal", *held(self._as_states(x)))
-        fields, arrays, warned = self.model._model.analyse(json.dumps(analysis, default=_plain), seed, given_array)
+        asked = json.dumps(analysis, default=_plain)
+        with Bar(f"{quantity} of {self.name}") as tell:
+            fields, arrays, warned = self.model._model.analyse(asked, seed, given_array, tell)
         for message in warned:
             warnings.warn(message, stacklevel=3)
-        return of(json.loads(fields), {name: array(shape, data, numbers) for name, numbers, shape, data in arrays})
+        about = {
+            "options": json.loads(asked),
+            "shape": self.model.shape,
+            "variables": list(self.model.variables.items()),
+        }
+        found = {name: array(shape, data, numbers) for name, numbers, shape, data in arrays}
+        return of(json.loads(fields) | about, found)
 
     def _as_states(self, x: Array) -> Array:
         """Flat vectors as the state is."""

@@ -340,7 +340,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives an Estimate.
@@ -385,7 +386,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator, propagator_gram, core, constraint.
 
         Gives an Estimate.
@@ -429,7 +431,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives an Estimate.
@@ -473,7 +476,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives an Estimate.
@@ -517,7 +521,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives an Estimate.
@@ -564,7 +569,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives an Estimate.
@@ -609,7 +615,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator, propagator_gram, core, constraint.
 
         Gives an Estimate.
@@ -663,7 +670,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives an Eigenpairs.
@@ -715,7 +723,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For propagator, constraint.
 
         Gives a SingularTriplets.
@@ -761,7 +770,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives a Density.
@@ -811,7 +821,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives a Marginal.
@@ -858,7 +869,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives a Matrix.
@@ -902,7 +914,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives a Blocks.
@@ -948,7 +961,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives an Estimate.
@@ -998,7 +1012,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives a Learnability.
@@ -1044,7 +1059,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram, core.
 
         Gives a Lyapunov.
@@ -1088,7 +1104,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator, propagator_gram, core, constraint.
 
         Gives a Diagonal.
@@ -1136,7 +1153,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator, propagator_gram, constraint.
 
         Gives an Apply.
@@ -1186,7 +1204,8 @@ class Quantities:
         `window`: Only these steps of the state, from the first to before the end.
         `units`: Only these units, in this order.
         `average`: The mean over trajectories of the diagonal blocks, an operator on [1, T, N].
-        `method`: how; of this operator, those that JOB.md names. `seed`: of the random numbers; the model's.
+        `method`: how; of this operator, those that JOB.md names.
+        `seed`: of the random numbers; the model's.
         For ntk, parameter, propagator_gram.
 
         Gives a Solve.

@@ -15,6 +15,9 @@ from . import _kpflow
 
 Array = NDArray[Any]
 
+# What has these axes is of the state's size, which no figure needs.
+_LARGE = {"trajectory", "time", "unit"}
+
 
 @cache
 def known() -> dict[str, dict[str, Any]]:
@@ -60,6 +63,10 @@ class Result:
         self.operator, self.quantity, self.method = fields["operator"], fields["quantity"], fields["method"]
         self.converged, self.matvecs = fields["converged"], fields["matvecs"]
         self.seconds, self.status = fields["seconds"], fields["status"]
+        # What it was asked with, and of which state: its figures say it.
+        unsaid: dict[str, Any] = {"options": {}, "shape": (0, 0, 0), "variables": []}
+        self._about = {key: fields.get(key, value) for key, value in unsaid.items()}
+        self._tensors = fields.get("tensors", [])
         self._arrays = dict(arrays)
         self._later = dict(later or {})
         if "interval" in self._arrays:
@@ -113,6 +120,17 @@ class Result:
                 parts.append(f"{name}: {_short(self._arrays.get(name))}")
         how = "" if self.converged else f" ({self.status})"
         return f"{type(self).__name__}({self.quantity} of {self.operator}: {'; '.join(parts)}){how}"
+
+    def _repr_html_(self) -> str:
+        """Its numbers and the report's figures, for a notebook."""
+        said = ("name", "operator", "quantity", "method", "converged", "matvecs", "seconds", "status")
+        fields = {key: getattr(self, key) for key in said} | self._about
+        fields["options"] = json.dumps(fields["options"])
+        large = {o["name"] for o in outputs(self.quantity).values() if _LARGE <= set(o["dimensions"])}
+        here = {name: np.shape(found) for name, found in self._arrays.items() if name in large}
+        fields["tensors"] = list((here | {name: shape for name, shape in self._tensors}).items())
+        small = {name: np.asarray(found, "f8") for name, found in self._arrays.items() if name not in large}
+        return _kpflow.html(fields, [(name, x.shape, x.tobytes()) for name, x in small.items()])
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame: a row for each mode, point or variable; of a number alone, one row with its error."""
@@ -182,7 +200,8 @@ class Estimate(Result):
 
 def told(value: float, error: float) -> str:
     """A number and its error, no more digits than the error leaves: 2.22e5 ± 1e3."""
-    if not (math.isfinite(value) and math.isfinite(error)) or error <= 0.0 or value == 0.0:
+    rounding = error < 1e-12 * abs(value)
+    if not (math.isfinite(value) and math.isfinite(error)) or error <= 0.0 or value == 0.0 or rounding:
         return f"{value:.6g}" if error == 0.0 else f"{value:.3g} ± {error:.1g}"
     size, last = math.floor(math.log10(abs(value))), math.floor(math.log10(error))
     digits = min(max(size - last, 0), 15)

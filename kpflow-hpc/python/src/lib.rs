@@ -6,6 +6,8 @@ mod block;
 mod error;
 mod held;
 mod model;
+mod page;
+mod progress;
 mod results;
 
 use pyo3::prelude::*;
@@ -38,6 +40,8 @@ fn program(py: Python<'_>, words: Vec<OsString>) -> u8 {
 mod _kpflow {
     #[pymodule_export]
     use super::model::Model;
+    #[pymodule_export]
+    use super::page::{html, results_html};
     #[pymodule_export]
     use super::results::{results, results_array};
     #[pymodule_export]

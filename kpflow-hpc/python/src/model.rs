@@ -3,10 +3,12 @@
 use crate::block::{Layout, Numbers};
 use crate::error::{raised, JOB};
 use crate::held::{hold, File, Tensor};
+use crate::progress::Teller;
 use kpflow_hpc::analysis::Operator;
 use kpflow_hpc::engine::Real;
 use kpflow_hpc::held::{directory, Held};
 use kpflow_hpc::journal::bytes;
+use kpflow_hpc::progress::{Seen, Watch};
 use kpflow_hpc::results::Record;
 use kpflow_hpc::run::session::{Answer, Ask, Facts, Pending, Session};
 use pyo3::buffer::Element;
@@ -54,9 +56,9 @@ pub struct Model {
     _held: Vec<Held>,
 }
 
-/// Waits for what a thread sends, with Python free to do other things; where it is interrupted the thread is
-/// asked to `stop`.
-fn wait<R: Send>(py: Python<'_>, from: Receiver<R>, stop: impl Fn()) -> PyResult<R> {
+/// Waits for what a thread sends, with Python free to do other things, and tells how far it is; where it is
+/// interrupted the thread is asked to `stop`.
+fn wait<R: Send>(py: Python<'_>, from: Receiver<R>, stop: impl Fn(), tell: impl Fn() -> PyResult<()>) -> PyResult<R> {
     let (mut from, mut ended) = (from, None::<(PyErr, Instant)>);
     loop {
         let come;
@@ -74,7 +76,7 @@ fn wait<R: Send>(py: Python<'_>, from: Receiver<R>, stop: impl Fn()) -> PyResult
             (Err(RecvTimeoutError::Timeout), None) => {}
         }
         if ended.is_none() {
-            if let Err(e) = py.check_signals() {
+            if let Err(e) = py.check_signals().and_then(|()| tell()) {
                 stop();
                 ended = Some((e, Instant::now()));
             }
@@ -89,13 +91,14 @@ fn closed(why: &str) -> PyErr {
 impl<T: Real + Element> Typed<T> {
     fn begin(py: Python<'_>, path: &Path, job: toml::Table, threads: Option<usize>) -> PyResult<(Self, Facts)> {
         let (session, facts) = Session::begin(path, job, threads).map_err(|e| raised(&e))?;
-        let facts = wait(py, facts, || {})?.map_err(|e| raised(&e))?;
+        let facts = wait(py, facts, || {}, || Ok(()))?.map_err(|e| raised(&e))?;
         Ok((Self { session, spare: Mutex::default() }, facts))
     }
 
-    fn answer(&self, py: Python<'_>, ask: Ask<T>) -> PyResult<Answer<T>> {
-        let Pending { answer, stop } = self.session.ask(ask);
-        wait(py, answer, || stop.ask())?.map_err(|e| raised(&e))
+    fn answer(&self, py: Python<'_>, ask: Ask<T>, teller: &Teller<'_>) -> PyResult<Answer<T>> {
+        let Pending { answer, stop, progress } = self.session.ask(ask);
+        let tell = || teller.tell(progress.get().and_then(Watch::look));
+        wait(py, answer, || stop.ask(), tell)?.map_err(|e| raised(&e))
     }
 
     /// A block of so many numbers: one that was used before, if there is one.
@@ -120,18 +123,27 @@ impl<T: Real + Element> Typed<T> {
         (x, y): (&Bound<'_, PyAny>, &Bound<'_, PyAny>),
         layout: Layout,
         at_once: usize,
+        teller: &Teller<'_>,
     ) -> PyResult<()> {
+        let clock = Instant::now();
         let (py, count) = (x.py(), layout.vectors * layout.trajectories * layout.each);
         let (x, y) = (Numbers::<T>::of(x, count, false)?, Numbers::<T>::of(y, count, true)?);
         for first in (0..layout.vectors).step_by(at_once.max(1)) {
             // Blocks that are done before one looks are looked at here.
             py.check_signals()?;
+            teller.tell(Some(Seen {
+                done: first as u64,
+                total: layout.vectors as u64,
+                unit: "products",
+                seconds: clock.elapsed().as_secs_f64(),
+                words: String::new(),
+            }))?;
             let part = first..(first + at_once).min(layout.vectors);
             let len = part.len() * layout.trajectories * layout.each;
             let mut block = self.block(len);
             layout.read(&x, &part, &mut block);
             let ask = Ask::Apply { operator, adjoint, x: block, y: self.block(len) };
-            if let Answer::Product { y: found, x: block } = self.answer(py, ask)? {
+            if let Answer::Product { y: found, x: block } = self.answer(py, ask, &Teller(None))? {
                 layout.write(&y, &part, &found);
                 self.keep(found);
                 self.keep(block);
@@ -141,8 +153,14 @@ impl<T: Real + Element> Typed<T> {
     }
 
     /// What was found: its fields as JSON, its arrays, what to know of it.
-    fn analyse<'py>(&self, py: Python<'py>, analysis: toml::Table, seed: Option<u64>) -> PyResult<Found<'py>> {
-        let Answer::Found(record, warnings) = self.answer(py, Ask::Analyse(analysis, seed))? else {
+    fn analyse<'py>(
+        &self,
+        py: Python<'py>,
+        analysis: toml::Table,
+        seed: Option<u64>,
+        teller: &Teller<'py>,
+    ) -> PyResult<Found<'py>> {
+        let Answer::Found(record, warnings) = self.answer(py, Ask::Analyse(analysis, seed), teller)? else {
             return Err(closed("it answered something else"));
         };
         let Record { arrays, tensors, history, .. } = &*record;
@@ -177,7 +195,7 @@ impl<T: Real + Element> Typed<T> {
     }
 
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        match self.answer(py, Ask::State)? {
+        match self.answer(py, Ask::State, &Teller(None))? {
             Answer::State(state) => Ok(PyBytes::new(py, bytes(&state))),
             Answer::Product { .. } | Answer::Found(..) => Err(closed("it answered something else")),
         }
@@ -194,7 +212,7 @@ fn of_numbers<T>() -> &'static str {
 }
 
 /// A table of a job, which Python writes as JSON.
-fn table(json: &str) -> PyResult<toml::Table> {
+pub fn table(json: &str) -> PyResult<toml::Table> {
     serde_json::from_str(json).map_err(|e| PyValueError::new_err(e.to_string()))
 }
 
@@ -249,35 +267,41 @@ impl Model {
         self.directory.join(name)
     }
 
-    /// Writes A x, or Aᵀ x, to y: arrays of so many vectors in C order, `[m, n]`, or `[n, m]` of `columns`.
+    /// Writes A x, or Aᵀ x, to y: arrays of so many vectors in C order, `[m, n]`, or `[n, m]` of `columns`. It is
+    /// told how far it is.
+    #[pyo3(signature = (operator, adjoint, x, y, layout, tell))]
     fn apply(
         &self,
         operator: &str,
         adjoint: bool,
         x: &Bound<'_, PyAny>,
         y: &Bound<'_, PyAny>,
-        vectors: usize,
-        columns: bool,
+        layout: (usize, bool),
+        tell: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         self.require_same_process()?;
         let found = self.facts.operators.iter().find(|(known, _)| known.name() == operator);
         let Some(&(operator, [trajectories, steps, units])) = found else {
             return Err(PyValueError::new_err(format!("this model has no operator {operator}")));
         };
+        let ((vectors, columns), teller) = (layout, Teller(tell));
         let layout = Layout { trajectories, each: steps * units, vectors, columns };
         match &self.either {
-            Either::Single(typed) => typed.apply((operator, adjoint), (x, y), layout, self.facts.block),
-            Either::Double(typed) => typed.apply((operator, adjoint), (x, y), layout, self.facts.block),
+            Either::Single(typed) => typed.apply((operator, adjoint), (x, y), layout, self.facts.block, &teller),
+            Either::Double(typed) => typed.apply((operator, adjoint), (x, y), layout, self.facts.block, &teller),
         }
     }
 
-    /// Makes an analysis, a JSON of its keys, perhaps with an array that is held under its name meanwhile.
+    /// Makes an analysis, a JSON of its keys, perhaps with an array that is held under its name meanwhile. It is
+    /// told how far it is.
+    #[pyo3(signature = (analysis, seed, given, tell))]
     fn analyse<'py>(
         &self,
         py: Python<'py>,
         analysis: &str,
         seed: Option<u64>,
         given: Option<Tensor<'py>>,
+        tell: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Found<'py>> {
         self.require_same_process()?;
         let mut analysis = table(analysis)?;
@@ -291,9 +315,10 @@ impl Model {
             }
             None => None,
         };
+        let teller = Teller(tell);
         let found = match &self.either {
-            Either::Single(typed) => typed.analyse(py, analysis, seed),
-            Either::Double(typed) => typed.analyse(py, analysis, seed),
+            Either::Single(typed) => typed.analyse(py, analysis, seed, &teller),
+            Either::Double(typed) => typed.analyse(py, analysis, seed, &teller),
         };
         drop(held);
         found

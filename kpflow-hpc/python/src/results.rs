@@ -34,7 +34,7 @@ pub fn results(py: Python<'_>, path: PathBuf) -> PyResult<(String, Vec<Analysis<
         let fields = json!({
             "name": a.name, "operator": a.operator, "quantity": a.quantity, "method": a.method, "status": a.status,
             "converged": a.converged, "matvecs": a.matvecs, "seconds": a.seconds, "with_stage": a.with_stage,
-            "tensors": tensors,
+            "tensors": tensors, "options": a.options,
         });
         let mut arrays: Vec<Named<'_>> = a.arrays().map(|(name, array)| named(py, name, array)).collect();
         if !a.history.is_empty() {

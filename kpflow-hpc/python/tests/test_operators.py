@@ -386,6 +386,7 @@ def test_numbers_and_their_errors() -> None:
     assert told(0.0, 0.0) == "0" and told(12.5, 0.0) == "12.5"
     assert told(1e-7, 2e-9) == "1.00e-7 ± 2e-9"
     assert told(5.0, math.inf) == "5 ± inf"
+    assert told(0.00446, 5e-19) == "0.00446 ± 5e-19"
     fields = dict(
         quantity="trace", operator="ntk", method="exact", converged=True, matvecs=0, seconds=0.0, status="exact"
     )

@@ -1,4 +1,4 @@
-"""The lines of README.md are run."""
+"""The first lines of Python of both README.md, the package's and the project's, are run: they are the same."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import kpflow
 
 
 def test_the_first_lines() -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    here = Path(__file__).parents
+    code, first = (
+        re.findall(r"^```python\n(.*?)^```$", (directory / "README.md").read_text(), re.MULTILINE | re.DOTALL)[0]
+        for directory in (here[1], here[3])
+    )
+    assert code == first
     *lines, last = code.strip().splitlines()
     names: dict[str, object] = {}
     exec("\n".join(lines), names)

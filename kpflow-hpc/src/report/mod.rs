@@ -7,6 +7,7 @@ mod draw;
 mod figure;
 mod figures;
 mod page;
+mod part;
 mod plot;
 mod raster;
 mod scale;
@@ -14,6 +15,7 @@ mod style;
 mod text;
 
 pub use figures::Stage;
+pub use part::part;
 
 use crate::cli;
 use crate::comm::Comm;

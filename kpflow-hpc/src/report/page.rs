@@ -135,31 +135,25 @@ fn numbers(stages: &[Stage]) -> String {
 
 /// The rows of one analysis.
 fn rows(group: &Group<'_>, stages: &[Stage]) -> Vec<String> {
+    let cell = |(i, text): (usize, &String)| {
+        let found = group.members.iter().find(|m| m.0 == i && !m.2.converged && !text.is_empty());
+        let star = found.map_or("", |_| " <span class=\"not\" title=\"not converged\">*</span>");
+        format!("<td>{}{star}</td>", escape(text))
+    };
+    let row = |(what, texts): (String, Vec<String>)| {
+        let cells: String = texts.iter().enumerate().map(cell).collect();
+        let (what, name) = (escape(&what), escape(group.name));
+        format!("<tr><th scope=\"row\">{what} <span class=\"op\">{name}</span></th>{cells}</tr>\n")
+    };
+    number_rows(group, stages).into_iter().map(row).collect()
+}
+
+/// The numbers of one analysis: what each is, and it as text, a file each; those that no file has are left out.
+pub fn number_rows(group: &Group<'_>, stages: &[Stage]) -> Vec<(String, Vec<String>)> {
     let row = |what: &str, cell: &dyn Fn(&Analysis) -> String| {
-        let cells: Vec<String> = (0..stages.len())
-            .map(|i| {
-                let found = group.members.iter().find(|m| m.0 == i);
-                let star = found
-                    .filter(|m| !m.2.converged)
-                    .map_or("", |_| " <span class=\"not\" title=\"not converged\">*</span>");
-                let text = found.map_or(String::new(), |m| escape(&cell(m.2)));
-                if text.is_empty() {
-                    "<td></td>".into()
-                } else {
-                    format!("<td>{text}{star}</td>")
-                }
-            })
-            .collect();
-        let any = cells.iter().any(|c| c != "<td></td>");
-        let op = format!("{} of {}", what, operator(group.operator));
-        let name = escape(group.name);
-        any.then(|| {
-            format!(
-                "<tr><th scope=\"row\">{} <span class=\"op\">{name}</span></th>{}</tr>\n",
-                escape(&op),
-                cells.concat()
-            )
-        })
+        let of = |i: usize| group.members.iter().find(|m| m.0 == i).map_or(String::new(), |m| cell(m.2));
+        let texts: Vec<String> = (0..stages.len()).map(of).collect();
+        texts.iter().any(|t| !t.is_empty()).then(|| (group.what(what), texts))
     };
     let number = |r: &Row, a: &Analysis| {
         let output = group.output(r.of);

@@ -9,6 +9,7 @@ use crate::engine::{Engine, Real};
 use crate::error::{Error, Result};
 use crate::job::{Analysis, Job, Source};
 use crate::model::{with_weights, Loaded};
+use crate::progress::Progress;
 use crate::results::Record;
 use kpflow_core::model::Linearization;
 use kpflow_estimate::{times_power, Tall};
@@ -16,6 +17,12 @@ use std::cell::Cell;
 
 /// What to write, and this rank's part of the tensors that are to be kept.
 type Recorded<T> = (Record<T>, Vec<Tensor<Tall<T>>>);
+
+/// The progress of an analysis: products, of those that it may spend.
+pub(super) fn progress_of(analysis: &Analysis, speak: bool) -> Progress {
+    let falling = analysis.sampled().then_some(analysis.rtol);
+    Progress::toward(&analysis.name, "products", analysis.max_matvecs, falling, speak)
+}
 
 /// Does one analysis, of products of which so much is `unknown`. Collective. Returns what to write, and this rank's part of the tensors that are to be kept.
 pub(super) fn analyse<T: Real>(

@@ -27,7 +27,7 @@ use crate::progress::{self, Progress};
 use crate::results::{table, Header, Lock, ResultFile, Spent, StageOf};
 use crate::signals::Signals;
 use crate::threads::threads;
-use analyse::analyse;
+use analyse::{analyse, progress_of};
 use kpflow_core::model::Linearization;
 use kpflow_estimate::Tall;
 use made_of::{Making, Weights};
@@ -284,8 +284,7 @@ fn analyses<T: Real>(
             let fields = json!({ "name": analysis.name, "operator": operator, "quantity": quantity, "max_matvecs": analysis.max_matvecs });
             events::emit("analysis_started", fields);
         }
-        let sampled = analysis.sampled().then_some(analysis.rtol);
-        let progress = Progress::toward(&analysis.name, "products", analysis.max_matvecs, sampled, voice.0);
+        let progress = progress_of(analysis, voice.0);
         let tell = |m: usize, v: f64, e: f64| progress.tell(m, v, e);
         let mut again = false;
         let (mut record, tensors) = loop {

@@ -163,6 +163,32 @@ fn drawn(picture: &Picture) -> (Part, Draw) {
 
 /// All figures, by sections; sections without figures are left out.
 pub fn sections(stages: &[Stage]) -> Vec<Section> {
+    let section = |(part, figures): (Part, Vec<Figure>)| {
+        let (title, lead) = part.words();
+        Section { title, lead, figures }
+    };
+    parts(stages).into_iter().filter(|p| !p.1.is_empty()).map(section).collect()
+}
+
+/// All figures in the order in which one who has asked for a single analysis looks at them: what only this quantity
+/// has, its spectrum, how its value came about.
+pub fn of_one(stages: &[Stage]) -> Vec<Figure> {
+    let mut parts: Vec<_> = parts(stages).into_iter().collect();
+    parts.sort_by_key(|(part, _)| match part {
+        Part::Glance
+        | Part::Densities
+        | Part::Marginals
+        | Part::Matrices
+        | Part::Alignment
+        | Part::Learnability
+        | Part::Lyapunov => 0,
+        Part::Spectra => 1,
+        Part::Convergence => 2,
+    });
+    parts.into_iter().flat_map(|p| p.1).collect()
+}
+
+fn parts(stages: &[Stage]) -> BTreeMap<Part, Vec<Figure>> {
     let groups = groups(stages);
     let mut parts: BTreeMap<Part, Vec<Figure>> = BTreeMap::new();
     for (group, picture) in groups.iter().flat_map(|g| g.pictures().iter().map(move |p| (g, p))) {
@@ -174,11 +200,7 @@ pub fn sections(stages: &[Stage]) -> Vec<Section> {
             }
         }
     }
-    let section = |(part, figures): (Part, Vec<Figure>)| {
-        let (title, lead) = part.words();
-        Section { title, lead, figures }
-    };
-    parts.into_iter().filter(|p| !p.1.is_empty()).map(section).collect()
+    parts
 }
 
 impl<'a> Group<'a> {
@@ -214,6 +236,11 @@ impl<'a> Group<'a> {
             return all;
         }
         [0, n / 4, n / 2, 3 * n / 4, n - 1].map(|i| all[i].clone()).to_vec()
+    }
+
+    /// What a number of it is of: "trace of NTK".
+    pub fn what(&self, number: &str) -> String {
+        format!("{number} of {}", text::operator(self.operator))
     }
 
     /// Operator and what is drawn.

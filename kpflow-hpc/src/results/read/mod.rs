@@ -3,6 +3,7 @@
 //! A file whose run still goes on, or was killed, is read as far as it came. Large vectors stay in the file until
 //! they are asked for.
 
+mod given;
 mod reader;
 
 use crate::analysis;

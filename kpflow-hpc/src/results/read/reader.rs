@@ -78,24 +78,8 @@ impl Reader<'_> {
                 arrays.insert(output.name, array);
             }
         }
-        for (a, b) in analysis::outputs().filter_map(|o| Some((o.name, o.like?))) {
-            if let (Some(x), Some(y)) = (arrays.get(a), arrays.get(b)) {
-                if x.shape != y.shape {
-                    let what = format!(
-                        "{}: {a} {:?} and {b} {:?} differ in shape; run the job again",
-                        self.place, x.shape, y.shape
-                    );
-                    return Err(Error::input(self.path, what));
-                }
-            }
-        }
-        let history = arrays.remove("history").unwrap_or_default();
-        if !history.data.is_empty() && history.shape.get(1) != Some(&3) {
-            let what = format!("{}/history is {:?}; it should be [steps, 3]", self.place, history.shape);
-            return Err(Error::input(self.path, what));
-        }
         let tensor = |o: &analysis::Output| Some((o.name, self.group.dataset(o.name).ok()?.shape()));
-        Ok(Analysis {
+        let analysis = Analysis {
             name: name.into(),
             operator: self.text("operator")?,
             quantity: self.text("quantity")?,
@@ -109,10 +93,9 @@ impl Reader<'_> {
             memory: self.number("memory").ok(),
             bytes_sent: self.number("bytes_sent").ok(),
             with_stage: self.text("with_stage").ok(),
-            history: history.data.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect(),
             tensors: analysis::tensors().into_iter().filter_map(tensor).collect(),
-            options: toml::Table::new(),
-            arrays,
-        })
+            ..Analysis::default()
+        };
+        analysis.with_arrays(arrays, self.place).map_err(|what| Error::input(self.path, what))
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A linearisation borrows its network: both live on a thread of their own, which a [`Session`] sends requests to.
 
-use super::analyse::analyse;
+use super::analyse::{analyse, progress_of};
 use super::operators::Memos;
 use super::rounding::Rounding;
 use super::tensors::{collect, tensor_shape};
@@ -18,6 +18,7 @@ use crate::journal::Journal;
 use crate::load::zero_behind;
 use crate::model::Loaded;
 use crate::network::Watched;
+use crate::progress::Watch;
 use crate::results::Record;
 use crate::signals::Signals;
 use crate::threads::threads;
@@ -28,6 +29,7 @@ use kpflow_core::{BlockMut, BlockRef, Shape};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
@@ -104,11 +106,14 @@ pub struct Pending<T> {
     /// Work of one piece (a closed form, a
     /// decomposition) is done to its end.
     pub stop: Signals,
+    /// How far an analysis is, once it has begun.
+    pub progress: Arc<OnceLock<Watch>>,
 }
 
 struct Request<T> {
     ask: Ask<T>,
     signals: Signals,
+    progress: Arc<OnceLock<Watch>>,
     reply: Sender<Result<Answer<T>>>,
 }
 
@@ -149,10 +154,10 @@ impl<T: Real> Session<T> {
     /// Asks for something; requests are answered in their order.
     pub fn ask(&self, ask: Ask<T>) -> Pending<T> {
         let (reply, answer) = channel();
-        let stop = Signals::default();
+        let (stop, progress) = (Signals::default(), Arc::default());
         // A thread that has ended drops the request, and with it the way of the answer.
-        let _ = self.requests.send(Request { ask, signals: stop.clone(), reply });
-        Pending { answer, stop }
+        let _ = self.requests.send(Request { ask, signals: stop.clone(), progress: Arc::clone(&progress), reply });
+        Pending { answer, stop, progress }
     }
 }
 
@@ -196,12 +201,12 @@ fn serve<T: Real>(
         kpflow_estimate::make_ready();
         let heard = ready.send(Ok(facts)).is_ok();
         let mut scratch = Vec::new();
-        for Request { ask, signals, reply } in requests.iter().filter(|_| heard) {
+        for Request { ask, signals, progress, reply } in requests.iter().filter(|_| heard) {
             // Who asked has gone away before it began.
             if signals.received() != [0, 0] {
                 continue;
             }
-            let answer = catch_unwind(AssertUnwindSafe(|| serving.answer(ask, signals, &mut scratch)));
+            let answer = catch_unwind(AssertUnwindSafe(|| serving.answer(ask, (signals, &progress), &mut scratch)));
             let wrong = |_| Err(Error::run("internal: a panic, whose words are on standard error; please report this"));
             let _ = reply.send(answer.unwrap_or_else(wrong));
         }
@@ -238,10 +243,15 @@ impl<T: Real> Serving<'_, T> {
         }
     }
 
-    fn answer(&self, ask: Ask<T>, signals: Signals, scratch: &mut Vec<T>) -> Result<Answer<T>> {
+    fn answer(
+        &self,
+        ask: Ask<T>,
+        (signals, progress): (Signals, &OnceLock<Watch>),
+        scratch: &mut Vec<T>,
+    ) -> Result<Answer<T>> {
         match ask {
             Ask::Apply { operator, adjoint, x, y } => self.apply(operator, adjoint, (x, y), scratch),
-            Ask::Analyse(analysis, seed) => self.analyse(analysis, seed, signals),
+            Ask::Analyse(analysis, seed) => self.analyse(analysis, seed, (signals, progress)),
             Ask::State => Ok(Answer::State(self.loaded.state(self.lin))),
         }
     }
@@ -286,9 +296,17 @@ impl<T: Real> Serving<'_, T> {
         Ok(Answer::Product { y, x })
     }
 
-    fn analyse(&self, analysis: toml::Table, seed: Option<u64>, signals: Signals) -> Result<Answer<T>> {
+    fn analyse(
+        &self,
+        analysis: toml::Table,
+        seed: Option<u64>,
+        (signals, seen): (Signals, &OnceLock<Watch>),
+    ) -> Result<Answer<T>> {
         let Self { loaded, lin, engine, .. } = *self;
         let job = self.model.job(analysis, seed)?;
+        let progress = progress_of(&job.analyses[0], false);
+        // A request is answered once.
+        let _ = seen.set(progress.watch());
         let (found, warnings) = events::keeping(|| -> Result<Record<T>> {
             let clock = Instant::now();
             loaded.require_with(&job)?;
@@ -300,7 +318,9 @@ impl<T: Real> Serving<'_, T> {
             memos.journal.begin(&job.analyses[0].name, false);
             memos.journal.look()?;
             let one = &job.analyses[0];
-            let made = analyse(&job, one, (loaded, lin, engine), (&memos, rounding.of(one)), &|_, _, _| {});
+            let made = analyse(&job, one, (loaded, lin, engine), (&memos, rounding.of(one)), &|m, value, error| {
+                progress.tell(m, value, error);
+            });
             let (mut record, tensors) = made.map_err(|e| self.explained(e))?;
             for Tensor { name, block, single } in &tensors {
                 let shape = tensor_shape(block, engine.grid());

@@ -75,10 +75,12 @@ fn work_ends_where_it_is_asked_to() {
     let analysis = "quantity = \"trace\"\nmethod = \"hutchinson\"\nrtol = 0.0\nmax_matvecs = 100000000";
     let pending = session.ask(Ask::Analyse(analysis.parse().unwrap(), None));
     thread::sleep(std::time::Duration::from_millis(200));
+    let seen = pending.progress.get().unwrap().look().unwrap();
+    assert!(seen.done > 0 && seen.total == 100_000_000 && seen.unit == "products", "{seen:?}");
     let clock = Instant::now();
     pending.stop.ask();
     let ended = pending.answer.recv().unwrap().unwrap_err();
     assert!(matches!(ended.kind, Kind::Halted(_)), "{ended:?}");
-    assert!(clock.elapsed().as_secs_f64() < 1.0);
+    assert!(clock.elapsed().as_secs_f64() < 1.0 && pending.progress.get().unwrap().look().is_none());
     assert!(session.ask(Ask::State).answer.recv().unwrap().is_ok());
 }
