@@ -73,6 +73,9 @@ KPFLOW=$(realpath "$target/kpflow") scripts/test-slurm.sh
 step "the Python scripts"
 KPFLOW=$(realpath "$target/kpflow") scripts/test-python.sh
 
+step "the Python package, without torch"
+scripts/test-package.sh
+
 step "the commands of README and book"
 KPFLOW=$(realpath "$target/kpflow") scripts/test-docs.sh
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import _kpflow
 from ._any import exported
 from ._arrays import held, is_torch
+from ._jacobian import Jacobian
 from ._modules import describe, is_module
 from ._operators import Operator
 from ._results import Array
@@ -94,6 +95,11 @@ class Model:
     def core(self) -> Operator:
         """The Kronecker core Σ U Uᵀ over weight sites, on positions, `[B, T, 1]`."""
         return self.operator("core")
+
+    @property
+    def jacobian(self) -> Jacobian:
+        """dz/dθ, `[n, n_θ]`: how a change of the parameters moves the state. Not square: products only."""
+        return Jacobian(self)
 
     @property
     def state(self) -> Array:

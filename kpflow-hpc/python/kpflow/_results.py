@@ -36,6 +36,15 @@ def array(shape: Any, data: bytes, numbers: str) -> Any:
     return found.copy() if found.ndim else float(found)
 
 
+class Interval(tuple[float, ...]):
+    """The ends of a 95 % interval; `estimate.interval(0.95)` is the same."""
+
+    def __call__(self, level: float = 0.95) -> Interval:
+        if level != 0.95:
+            raise ValueError(f"the interval is one of 95 %, not of {level:g}: other levels were not estimated")
+        return self
+
+
 class Result:
     """What an analysis found; its datasets are attributes, and items too: `result.eigenvalues`,
     `result["eigenvalues"]`.
@@ -70,7 +79,7 @@ class Result:
         self._arrays = dict(arrays)
         self._later = dict(later or {})
         if "interval" in self._arrays:
-            self._arrays["interval"] = tuple(float(x) for x in self._arrays["interval"])
+            self._arrays["interval"] = Interval(float(x) for x in self._arrays["interval"])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -182,7 +191,7 @@ class Estimate(Result):
 
     value: float
     standard_error: float
-    interval: tuple[float, float]
+    interval: Interval
     history: Array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

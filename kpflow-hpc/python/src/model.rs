@@ -7,7 +7,7 @@ use crate::progress::Teller;
 use kpflow_hpc::analysis::Operator;
 use kpflow_hpc::engine::Real;
 use kpflow_hpc::held::{directory, Held};
-use kpflow_hpc::journal::bytes;
+use kpflow_hpc::journal::{bytes, bytes_mut};
 use kpflow_hpc::progress::{Seen, Watch};
 use kpflow_hpc::results::Record;
 use kpflow_hpc::run::session::{Answer, Ask, Facts, Pending, Session};
@@ -194,6 +194,16 @@ impl<T: Real + Element> Typed<T> {
         Ok((fields.to_string(), named, warnings))
     }
 
+    fn jacobian<'py>(&self, py: Python<'py>, adjoint: bool, x: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let size = std::mem::size_of::<T>();
+        let mut numbers = vec![T::zero(); x.len() / size];
+        bytes_mut(&mut numbers).copy_from_slice(&x[..x.len() / size * size]);
+        match self.answer(py, Ask::Jacobian { adjoint, x: numbers }, &Teller(None))? {
+            Answer::State(y) => Ok(PyBytes::new(py, bytes(&y))),
+            Answer::Product { .. } | Answer::Found(..) => Err(closed("it answered something else")),
+        }
+    }
+
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         match self.answer(py, Ask::State, &Teller(None))? {
             Answer::State(state) => Ok(PyBytes::new(py, bytes(&state))),
@@ -322,6 +332,15 @@ impl Model {
         };
         drop(held);
         found
+    }
+
+    /// The bytes of (dz/dθ) w for `[m, n_θ]`, or of its transpose for `[B, m, T, N]`.
+    fn jacobian<'py>(&self, py: Python<'py>, adjoint: bool, x: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        self.require_same_process()?;
+        match &self.either {
+            Either::Single(typed) => typed.jacobian(py, adjoint, x),
+            Either::Double(typed) => typed.jacobian(py, adjoint, x),
+        }
     }
 
     /// The state, `[B, T, N]`, as bytes.

@@ -196,6 +196,24 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+def test_jacobian() -> None:
+    torch.manual_seed(1)
+    for module in (nn.GRU(IN, 4, batch_first=True), Leaky(True)):
+        model = kpflow.linearize(module, torch.randn(BATCH, STEPS, IN))
+        n, theta = model.jacobian.shape
+        j = model.jacobian @ np.eye(theta)
+        close(j @ j.T, model.ntk @ np.eye(n), 1e-12)
+        close(model.jacobian.T @ np.eye(n), j.T, 1e-12)
+        assert isinstance(model.jacobian @ torch.ones(theta), torch.Tensor)
+    gru = nn.GRU(IN, 4, batch_first=True).double()
+    x = torch.randn(BATCH, STEPS, IN).double()
+    right = total(gru, lambda theta: functional_call(gru, theta, (x,))[0])
+    model = kpflow.linearize(gru, x)
+    found = model.jacobian @ np.eye(model.parameters)
+    # Both biases are parameters of their own; the order of θ is the model's.
+    close(np.sort(np.linalg.norm(found, axis=0)), np.sort(torch.linalg.norm(right, dim=0).numpy()), 1e-9)
+
+
 # What people asked for, in their own words of torch.
 
 

@@ -24,8 +24,8 @@ use crate::signals::Signals;
 use crate::threads::threads;
 use kpflow_core::machine::Tasks;
 use kpflow_core::model::Linearization;
-use kpflow_core::ntk::Coupling;
-use kpflow_core::{BlockMut, BlockRef, Shape};
+use kpflow_core::ntk::{Coupling, ParameterJacobian};
+use kpflow_core::{BlockMut, BlockRef, LinearOperator, Shape};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{channel, Receiver, Sender};
@@ -79,6 +79,13 @@ pub enum Ask<T> {
     Analyse(toml::Table, Option<u64>),
     /// The state.
     State,
+    /// (dz/dθ) w of `[vector][n_θ]`, or its transpose of `[trajectory][vector][step, unit]`.
+    Jacobian {
+        /// Whether the transpose.
+        adjoint: bool,
+        /// w, or what the transpose is applied to.
+        x: Vec<T>,
+    },
 }
 
 /// What is answered.
@@ -93,7 +100,7 @@ pub enum Answer<T> {
     },
     /// What was found, and what to know of it.
     Found(Box<Record<T>>, Vec<String>),
-    /// The state `[B, T, N]`.
+    /// The state `[B, T, N]`, or a product with the Jacobian.
     State(Vec<T>),
 }
 
@@ -253,7 +260,26 @@ impl<T: Real> Serving<'_, T> {
             Ask::Apply { operator, adjoint, x, y } => self.apply(operator, adjoint, (x, y), scratch),
             Ask::Analyse(analysis, seed) => self.analyse(analysis, seed, (signals, progress)),
             Ask::State => Ok(Answer::State(self.loaded.state(self.lin))),
+            Ask::Jacobian { adjoint, x } => self.jacobian(adjoint, x).map(Answer::State),
         }
+    }
+
+    fn jacobian(&self, adjoint: bool, mut x: Vec<T>) -> Result<Vec<T>> {
+        let op = ParameterJacobian::total(self.lin, self.engine);
+        let (from, to) = if adjoint { (op.codomain(), op.domain()) } else { (op.domain(), op.codomain()) };
+        let vectors = x.len() / from.len().max(1);
+        if let Some(lengths) = self.loaded.lengths().filter(|_| adjoint) {
+            let each: Vec<usize> = lengths.iter().flat_map(|&length| vec![length; vectors]).collect();
+            zero_behind(&mut x, from.steps, &each);
+        }
+        require_memory(((op.scratch_len(vectors) + vectors * to.len()) * std::mem::size_of::<T>()) as f64)?;
+        let (mut y, mut scratch) = (vec![T::zero(); vectors * to.len()], vec![T::zero(); op.scratch_len(vectors)]);
+        let (input, output) = (fits(BlockRef::new(from, vectors, &x)), fits(BlockMut::new(to, vectors, &mut y)));
+        fits(match adjoint {
+            true => op.apply_adjoint(input, output, &mut scratch),
+            false => op.apply(input, output, &mut scratch),
+        });
+        Ok(y)
     }
 
     fn apply(
