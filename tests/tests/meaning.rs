@@ -108,6 +108,38 @@ fn states_of_loops_are_watched_in_time() {
     assert_all_near("a loop and a scan of the same net", &a, &b, 1e-12);
 }
 
+/// Loops that torch's exporter wrote out, of modules by hand: the traces of their states' NTK, K and P Pᵀ are torch.func's.
+#[test]
+fn states_of_unrolled_loops_are_found() {
+    let text = std::fs::read_to_string(reference("loops/loops.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert!(cases.len() >= 12);
+    for (i, case) in cases.iter().enumerate() {
+        let (name, file) = (case["name"].as_str().unwrap(), case["file"].as_str().unwrap());
+        let graph = reference(&format!("loops/{file}.onnx"));
+        let text = format!(
+            "[model]\nkind = \"onnx\"\nweights = \"{}\"\n[data]\ninputs = \"inputs.h5:/inputs\"\n",
+            graph.display()
+        );
+        let operators = ["ntk", "parameter", "propagator_gram"];
+        let job =
+            operators.into_iter().fold(Job::new(text), |job, operator| job.analysis(operator, operator, "trace", ""));
+        let shape: Vec<usize> = Case::numbers(&case["inputs_shape"]).iter().map(|&d| d as usize).collect();
+        let inputs = ndarray::ArrayD::from_shape_vec(shape, Case::numbers(&case["inputs"])).unwrap();
+        let created = kpflow_tests::create(job.path("inputs.h5"));
+        created.new_dataset_builder().with_data(&inputs).create("inputs").unwrap();
+        created.close().unwrap();
+        let results = job.run(1 + i % 2);
+        let shape: Vec<usize> = Case::numbers(&case["shape"]).iter().map(|&d| d as usize).collect();
+        let [found, right] = [results.shape().iter().product::<i64>(), shape.iter().product::<usize>() as i64];
+        assert_eq!(found, right, "{name}");
+        for operator in operators {
+            let right = case[operator].as_f64().unwrap();
+            assert_near(name, results.value(operator), right, 1e-8, right);
+        }
+    }
+}
+
 /// Where only the output of a net is watched, K and P are not those of its state, and that is said; the states of loops are watched.
 #[test]
 fn k_and_p_of_an_output_are_told_apart() {

@@ -85,9 +85,11 @@ impl Side {
 
     fn flops_of<T: Scalar>(self, graph: &Graph<'_, T>, part: &Coupled, total: usize) -> f64 {
         let reads: usize = uses(graph, part).map(|other| other.positions).sum();
+        // One question a part: of a net of many sites it looks at all of them.
+        let gram = self.gram(graph, part);
         let site = |c: Coupled| {
             let rows = if c.form == Form::Dense { c.len() } else { c.width };
-            match self.gram(graph, part) {
+            match gram {
                 false => 4.0 * (c.positions * rows) as f64,
                 true => 2.0 * (c.positions * c.width) as f64 * (reads * total) as f64,
             }
