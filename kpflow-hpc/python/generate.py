@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from numpy.typing import ArrayLike
 
+from ._hints import known_keywords
 from ._results import Array, Estimate, Result
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def method(q: dict) -> str:
     said.append('"method": method')
     star = "" if "*" in first else ", *"
     of = class_of(q)
-    lines = [f"    def {q['name']}(self{first}{star}, {', '.join(others)}) -> {of}:"]
+    lines = ["    @known_keywords", f"    def {q['name']}(self{first}{star}, {', '.join(others)}) -> {of}:"]
     lines += [
         f'        """{q["formula"].replace(chr(92), chr(92) * 2)}',
         "",

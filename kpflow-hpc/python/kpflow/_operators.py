@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from ._arrays import held, is_torch, tensor, to_numpy
+from ._hints import would_be_right
 from ._quantities import Found, Quantities
-from ._results import Array, array
+from ._results import Array, array, known
 
 if TYPE_CHECKING:
     from ._models import Model
@@ -43,6 +44,11 @@ class Operator(Quantities, LinearOperator):  # type: ignore[misc]
     def __repr__(self) -> str:
         name = f"{self.name}ᵀ" if self._adjointed else self.name
         return f"<{name} of {self.model.kind}, {self.shape[0]} × {self.shape[1]}, {self.dtype}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(f"{type(self).__name__} has no {name}; {would_be_right(name, known())}")
 
     def __matmul__(self, x: Any) -> Any:
         return self.dot(x)
@@ -129,7 +135,7 @@ class Operator(Quantities, LinearOperator):  # type: ignore[misc]
             given_array = ("vectors" if quantity == "apply" else "signal", *held(self._as_states(x)))
         fields, arrays, warned = self.model._model.analyse(json.dumps(analysis, default=_plain), seed, given_array)
         for message in warned:
-            warnings.warn(message, stacklevel=3)
+            warnings.warn(message, stacklevel=4)
         return of(json.loads(fields), {name: array(shape, data, numbers) for name, numbers, shape, data in arrays})
 
     def _as_states(self, x: Array) -> Array:
