@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from numpy.typing import ArrayLike
 
+from ._hints import known_keywords
 from ._results import Array, Estimate, Result
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def call(q: dict) -> tuple[str, list[str], list[str]]:
 def method(q: dict) -> str:
     line, said, notes = call(q)
     of = class_of(q)
-    lines = [f"    def {line}:"]
+    lines = ["    @known_keywords", f"    def {line}:"]
     lines += [
         f'        """{q["formula"].replace(chr(92), chr(92) * 2)}',
         "",

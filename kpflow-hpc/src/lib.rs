@@ -7,6 +7,7 @@
 
 pub mod analysis;
 pub mod blas;
+pub mod brought;
 pub mod check;
 pub mod cli;
 pub mod closed;

@@ -1,5 +1,6 @@
 //! What was meant: the nearest of the words, or of the files, that there are.
 
+use crate::brought;
 use crate::error::{Error, Result};
 use crate::held;
 use std::fs::File;
@@ -26,6 +27,17 @@ pub fn nearest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&
     let half = |d: usize, w: &str| 2 * d < w.len().min(word.len()) || word.starts_with(w) || w.starts_with(word);
     let near = |&(d, w): &(usize, &str)| d <= 1 + w.len() / 3 && !word.is_empty() && half(d, w);
     scored.min().filter(near).map(|(_, w)| w)
+}
+
+/// What would be right in the place of a word: what another library's name is here, the nearest of the words, or all of them.
+pub fn would_be_right(word: &str, words: &[&str]) -> String {
+    let list = || format!("it is one of {}", words.join(", "));
+    match (brought::among(word, words), nearest(word, words.iter().copied()), brought::elsewhere(word)) {
+        (Some(ours), _, _) => format!("here it is \"{ours}\""),
+        (None, Some(near), _) => format!("did you mean \"{near}\"?"),
+        (None, None, Some(there)) => format!("{there}; {}", list()),
+        (None, None, None) => list(),
+    }
 }
 
 /// Opens a file to read it.

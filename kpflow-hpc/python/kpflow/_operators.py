@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from ._arrays import held, is_torch, tensor, to_numpy
+from ._hints import would_be_right
 from ._progress import Bar
 from ._quantities import Found, Learnability, Quantities
-from ._results import Array, array
+from ._results import Array, array, known
 from ._tasks import Interference, interference, signals
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class Operator(Quantities, LinearOperator):  # type: ignore[misc]
     def __repr__(self) -> str:
         name = f"{self.name}ᵀ" if self._adjointed else self.name
         return f"<{name} of {self.model.kind}, {self.shape[0]} × {self.shape[1]}, {self.dtype}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(f"{type(self).__name__} has no {name}; {would_be_right(name, known())}")
 
     def __matmul__(self, x: Any) -> Any:
         return self.dot(x)
@@ -165,7 +171,7 @@ class Operator(Quantities, LinearOperator):  # type: ignore[misc]
         with Bar(f"{quantity} of {self.name}") as tell:
             fields, arrays, warned = self.model._model.analyse(asked, seed, given_array, tell)
         for message in warned:
-            warnings.warn(message, stacklevel=3)
+            warnings.warn(message, stacklevel=4)
         about = {
             "options": json.loads(asked),
             "shape": self.model.shape,

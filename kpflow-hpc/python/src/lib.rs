@@ -25,6 +25,12 @@ fn quantities() -> String {
     kpflow_hpc::analysis::json::all().to_string()
 }
 
+/// What would be right in the place of a word that is none of these.
+#[pyfunction]
+fn would_be_right(word: &str, words: Vec<String>) -> String {
+    kpflow_hpc::spelling::would_be_right(word, &words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
 /// Does what a command line says, the program's name first; gives the status that the process should end with.
 #[pyfunction]
 fn program(py: Python<'_>, words: Vec<OsString>) -> u8 {
@@ -45,5 +51,5 @@ mod _kpflow {
     #[pymodule_export]
     use super::results::{results, results_array};
     #[pymodule_export]
-    use super::{program, quantities};
+    use super::{program, quantities, would_be_right};
 }

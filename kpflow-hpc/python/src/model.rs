@@ -7,6 +7,7 @@ use crate::progress::Teller;
 use kpflow_hpc::analysis::Operator;
 use kpflow_hpc::engine::Real;
 use kpflow_hpc::held::{directory, Held};
+use kpflow_hpc::job::Precision;
 use kpflow_hpc::journal::{bytes, bytes_mut};
 use kpflow_hpc::progress::{Seen, Watch};
 use kpflow_hpc::results::Record;
@@ -243,7 +244,7 @@ impl Model {
         let path = path.unwrap_or_else(|| directory.join(JOB));
         let held = held.iter().map(|(name, file)| hold(&directory, name, file)).collect::<PyResult<Vec<Held>>>()?;
         let precision = job.get("compute").and_then(|c| c.get("precision")).and_then(|p| p.as_str());
-        let (either, facts) = if precision == Some("f32") {
+        let (either, facts) = if precision.and_then(Precision::named) == Some(Precision::F32) {
             let (typed, facts) = Typed::begin(py, &path, job, threads)?;
             (Either::Single(typed), facts)
         } else {

@@ -1,5 +1,7 @@
 //! The keys of `[[analysis]]`: what each is, and which values it takes.
 
+use super::Quantity;
+
 /// A key of the job.
 pub struct Key {
     /// Its name.
@@ -206,6 +208,11 @@ pub const SIDE: Key = Key {
     about: "Error signals back through the model, or changes of the weights forward.",
     ..PLAIN
 };
+
+/// The keys that mean something for a quantity.
+pub fn of(quantity: &'static Quantity) -> impl Iterator<Item = &'static Key> {
+    COMMON.into_iter().chain(quantity.keys.iter().copied())
+}
 
 /// Every key, those of all quantities first.
 pub fn all() -> impl Iterator<Item = &'static Key> {

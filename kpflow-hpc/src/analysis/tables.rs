@@ -2,6 +2,7 @@
 
 use super::keys::{self, Kind, Unsaid};
 use super::{outputs, with_key, Key, Output, ALL};
+use crate::brought::{self, Place};
 
 /// A table of Markdown.
 fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
@@ -62,6 +63,24 @@ fn unsaid(key: &Key) -> String {
     }
 }
 
+/// Names of other libraries.
+pub fn brought() -> String {
+    let row = |b: &brought::Brought| {
+        let (here, place) = match b.place {
+            Place::Analysis => (code(b.ours), "a key of an analysis".into()),
+            Place::Quantity => (format!("`quantity = \"{}\"`", b.ours), "a quantity".into()),
+            Place::Value => (format!("`\"{}\"`", b.ours), "a value".into()),
+            Place::Compute(python) => (code(b.ours), format!("`[compute]`; in Python `{python}` of `linearize`")),
+            Place::CommandLine(python) => {
+                (format!("`{} N`", b.ours), format!("the command line; in Python `{python}` of `linearize`"))
+            }
+            Place::Nowhere => ("none".into(), b.ours.into()),
+        };
+        vec![b.names.iter().map(|name| code(name)).collect::<Vec<_>>().join(", "), here, place]
+    };
+    table(&["elsewhere", "here", "where"], brought::ALL.iter().map(row))
+}
+
 /// The datasets of the result file, those that are alike in one row.
 pub fn datasets() -> String {
     let cells = |o: &Output| {
@@ -115,7 +134,7 @@ mod tests {
     #[test]
     fn documents_have_the_tables() {
         for (file, tables) in [
-            ("JOB.md", vec![("quantities", quantities()), ("keys", all_keys())]),
+            ("JOB.md", vec![("quantities", quantities()), ("keys", all_keys()), ("brought", brought())]),
             ("RESULTS.md", vec![("datasets", datasets())]),
             ("REPORT.md", vec![("figures", figures())]),
         ] {

@@ -140,17 +140,24 @@ pub(super) fn analyses(path: &Path, directory: &Path, root: &Section<'_>) -> Res
 }
 
 fn analysis(path: &Path, directory: &Path, label: &str, table: &toml::Table) -> Result<Analysis> {
-    let mut known = vec!["name", "operator", "quantity", "method"];
-    known.extend(keys::all().flat_map(Key::names));
-    let s = Section::new(path, label, table, &known)?;
+    let s = Section::unchecked(path, label, table);
+    let names: Vec<(&str, &'static Quantity)> = ALL.iter().map(|q| (q.name, *q)).collect();
+    // What would be right depends on the quantity; where there is none, that is said before any other mistake but a key's.
+    let quantity = s.required_choice("quantity", &names);
+    let with = |keys: &mut dyn Iterator<Item = &'static Key>| {
+        let own = ["name", "operator", "quantity", "method"];
+        own.into_iter().chain(keys.flat_map(Key::names)).collect::<Vec<_>>()
+    };
+    let all = with(&mut keys::all());
+    let own = quantity.as_ref().map_or_else(|_| all.clone(), |q| with(&mut keys::of(q)));
+    s.require_known(&all, &own)?;
     let name = s.required_text("name")?;
     let legal = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if name.is_empty() || !name.chars().all(legal) || name.chars().all(|c| c == '.') {
         return Err(s.error(format!("the name \"{name}\" is not legal; a name is letters, digits, _, - and .")));
     }
     let operator = s.choice("operator", Operator::Ntk, Operator::ALL)?;
-    let names: Vec<(&str, &'static Quantity)> = ALL.iter().map(|q| (q.name, *q)).collect();
-    let quantity = s.required_choice("quantity", &names)?;
+    let quantity = quantity?;
     let words: Vec<(&str, Method)> = crate::analysis::methods().into_iter().map(|m| (m.name, m)).collect();
     let method = s.choice("method", Method::AUTO, &words)?;
     check_method(&s, operator, quantity, method)?;

@@ -112,7 +112,7 @@ impl Job {
             lengths: lengths.map(source),
             initial_state: data.text("initial_state")?.map(source),
             outputs: data.text("outputs")?.map(source),
-            precision: compute.choice("precision", Precision::F64, Precision::ALL)?,
+            precision: compute.choice("precision", Precision::F64, Precision::SAID)?,
             seed: compute.integer("seed", 0)?.unwrap_or(0) as u64,
             block: compute.integer_or_auto("block")?,
             grid: grid(&compute)?,

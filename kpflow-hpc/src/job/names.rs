@@ -64,6 +64,17 @@ words! {
     }
 }
 
+impl Precision {
+    /// Every word that it may be said by, and its meaning.
+    pub const SAID: &'static [(&'static str, Precision)] =
+        &[("f32", Self::F32), ("f64", Self::F64), ("float32", Self::F32), ("float64", Self::F64)];
+
+    /// The one of a word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::SAID.iter().find(|said| said.0 == word).map(|said| said.1)
+    }
+}
+
 words! {
     /// An axis of the state.
     Axis {

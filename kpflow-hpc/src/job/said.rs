@@ -2,7 +2,7 @@
 
 use super::section::Section;
 use super::{Axis, Source};
-use crate::analysis::keys::{Kind, Unsaid, COMMON};
+use crate::analysis::keys::{of as keys, Kind, Unsaid};
 use crate::analysis::{with_key, Key, Quantity};
 use crate::error::Result;
 use std::collections::BTreeMap;
@@ -29,11 +29,6 @@ pub enum Value {
     File(Source),
     /// A list of whole numbers.
     Numbers(Vec<usize>),
-}
-
-/// The keys that mean something for a quantity.
-fn keys(quantity: &'static Quantity) -> impl Iterator<Item = &'static Key> {
-    COMMON.into_iter().chain(quantity.keys.iter().copied())
 }
 
 impl Said {

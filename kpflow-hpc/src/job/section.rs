@@ -1,7 +1,7 @@
 //! One table of the job file, read with errors that say what would be right.
 
 use crate::error::{Error, Result};
-use crate::spelling::nearest;
+use crate::spelling::would_be_right;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -18,24 +18,25 @@ pub(super) fn article(kind: &str) -> String {
     format!("{} {kind}", if vowel { "an" } else { "a" })
 }
 
-/// «did you mean …?» where a word is near, or the list of all words.
-fn would_be_right(word: &str, words: &[&str]) -> String {
-    match nearest(word, words.iter().copied()) {
-        Some(w) => format!("did you mean \"{w}\"?"),
-        None => format!("it is one of {}", words.join(", ")),
-    }
-}
-
 impl<'a> Section<'a> {
     /// Checks that a table has no other keys than `keys`.
     pub fn new(path: &'a Path, label: &str, table: &'a Table, keys: &[&str]) -> Result<Self> {
-        let s = Self { path, label: label.into(), table };
-        for key in table.keys() {
-            if !keys.contains(&key.as_str()) {
-                return Err(s.error(format!("unknown key \"{key}\"; {}", would_be_right(key, keys))));
-            }
-        }
+        let s = Self::unchecked(path, label, table);
+        s.require_known(keys, keys)?;
         Ok(s)
+    }
+
+    /// A table whose keys are checked later, by what some of them say.
+    pub fn unchecked(path: &'a Path, label: &str, table: &'a Table) -> Self {
+        Self { path, label: label.into(), table }
+    }
+
+    /// Fails where it has another key than `keys`; of those `own` are what would be right.
+    pub fn require_known(&self, keys: &[&str], own: &[&str]) -> Result<()> {
+        match self.table.keys().find(|key| !keys.contains(&key.as_str())) {
+            Some(key) => Err(self.error(format!("unknown key \"{key}\"; {}", would_be_right(key, own)))),
+            None => Ok(()),
+        }
     }
 
     pub fn error(&self, message: impl std::fmt::Display) -> Error {

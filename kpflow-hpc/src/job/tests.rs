@@ -79,6 +79,20 @@ fn every_mistake_is_named_with_what_would_be_right() {
             "mask and lengths both say where trajectories end; one of them",
         ),
         (GOOD.replace("[[", "length = 'l.npy'\n[["), "did you mean \"lengths\"?"),
+        (GOOD.replace("'trace'", "'eigsh'"), "unknown quantity \"eigsh\"; here it is \"eigenpairs\""),
+        (GOOD.replace("'trace'", "'participation_ratio'"), "here it is \"effective_rank\""),
+        (GOOD.replace("'trace'", "'eigenpairs'\nk = 5"), "unknown key \"k\"; here it is \"count\""),
+        (GOOD.replace("'trace'", "'eigenpairs'\nwhich = 'LM'"), "here it is \"largest\""),
+        (
+            format!("{GOOD}k = 5\n"),
+            "unknown key \"k\"; here it is \"count\", which is not for this; it is one of name, operator, quantity, method, \
+             rtol, max_matvecs, window, units, average, side",
+        ),
+        (format!("{GOOD}foo = 5\n"), "\"foo\"; it is one of name, operator, quantity, method, rtol, max_matvecs, window"),
+        (format!("{GOOD}random_state = 5\n"), "here it is seed of [compute], in Python seed of linearize; it is one"),
+        (format!("{GOOD}[compute]\ndtype = 'float32'\n"), "unknown key \"dtype\"; here it is \"precision\""),
+        (format!("{GOOD}[compute]\ndevice = 'cuda'\n"), "there is no device to choose"),
+        (format!("{GOOD}[compute]\nn_jobs = 2\n"), "here it is --threads N on the command line"),
         (GOOD.replace("'trace'", "'trase'"), "did you mean \"trace\"?"),
         (GOOD.replace("'trace'", "'alignment'"), "with is missing"),
         (GOOD.replace("'trace'", "'trace'\noperator = 'propagator'"), "is for operator = ntk"),
@@ -119,6 +133,14 @@ fn every_mistake_is_named_with_what_would_be_right() {
         let error = parse(&text).unwrap_err();
         assert!(error.starts_with("dir/job.toml: ") && error.contains(expected), "{error}\nlacks {expected}");
         assert!(!error.contains('\n'));
+    }
+}
+
+#[test]
+fn precision_by_the_names_that_numpy_has() {
+    for (word, precision) in crate::job::Precision::SAID {
+        let job = Job::parse(Path::new("dir/job.toml"), format!("{GOOD}[compute]\nprecision = '{word}'\n")).unwrap();
+        assert_eq!(job.precision, *precision);
     }
 }
 

@@ -185,7 +185,7 @@ impl TrainJob {
             clip: positive(&s, "clip")?,
             checkpoints,
             every: count(&s, "every", 1, MOST_STEPS)?,
-            precision: compute.choice("precision", Precision::F32, Precision::ALL)?,
+            precision: compute.choice("precision", Precision::F32, Precision::SAID)?,
             seed,
             directory: directory.join(output.text("directory")?.unwrap_or("training")),
             fingerprint: fingerprint(&table),

@@ -70,7 +70,10 @@ fn every_mistake_is_named_with_what_would_be_right() {
         (format!("{GOOD}batch = 0\n"), "batch = 0 is too small"),
         (format!("{GOOD}clip = 0\n"), "clip = 0 is not a positive number"),
         (format!("{GOOD}checkpoints = [11]\n"), "checkpoints names step 11; they are from 0 to steps = 10"),
-        (format!("{GOOD}[compute]\nprecision = 'f16'\n"), "unknown precision \"f16\"; it is one of f32, f64"),
+        (
+            format!("{GOOD}[compute]\nprecision = 'f16'\n"),
+            "unknown precision \"f16\"; sums of so few digits would tell nothing",
+        ),
         (format!("{GOOD}[compute]\nseed = -1\n"), "seed = -1 is too small"),
         (format!("{GOOD}[output]\ndirectry = 'x'\n"), "did you mean \"directory\"?"),
         (String::new(), "[model] is missing"),
