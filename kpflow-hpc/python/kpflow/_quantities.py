@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from numpy.typing import ArrayLike
 
+from ._hints import known_keywords
 from ._results import Array, Estimate, Result
 
 if TYPE_CHECKING:
@@ -304,6 +305,7 @@ class Quantities:
         given: Operator | ArrayLike | None,
     ) -> Found: ...
 
+    @known_keywords
     def trace(
         self,
         *,
@@ -365,6 +367,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def frobenius(
         self,
         *,
@@ -410,6 +413,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def effective_rank(
         self,
         *,
@@ -455,6 +459,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def stable_rank(
         self,
         *,
@@ -500,6 +505,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def entropy_rank(
         self,
         *,
@@ -545,6 +551,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def log_det(
         self,
         *,
@@ -594,6 +601,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def norm(
         self,
         *,
@@ -639,6 +647,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def eigenpairs(
         self,
         *,
@@ -698,6 +707,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def singular_triplets(
         self,
         *,
@@ -749,6 +759,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def density(
         self,
         *,
@@ -794,6 +805,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def marginal(
         self,
         axes: str | Sequence[str] | None = None,
@@ -848,6 +860,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def matrix(
         self,
         *,
@@ -893,6 +906,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def blocks(
         self,
         *,
@@ -938,6 +952,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def alignment(
         self,
         other: Operator,
@@ -985,6 +1000,7 @@ class Quantities:
             other,
         )
 
+    @known_keywords
     def learnability(
         self,
         signal: ArrayLike,
@@ -1038,6 +1054,7 @@ class Quantities:
             signal,
         )
 
+    @known_keywords
     def lyapunov(
         self,
         *,
@@ -1083,6 +1100,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def diagonal(
         self,
         *,
@@ -1128,6 +1146,7 @@ class Quantities:
             None,
         )
 
+    @known_keywords
     def apply(
         self,
         vectors: ArrayLike,
@@ -1178,6 +1197,7 @@ class Quantities:
             vectors,
         )
 
+    @known_keywords
     def solve(
         self,
         vectors: ArrayLike,
