@@ -87,6 +87,7 @@ fn picture(figure: &Figure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::{EIGENPAIRS, TRACE};
     use crate::results::read::Array;
 
     fn results(analysis: Analysis, arrays: &[(&str, &[usize], &[f64])]) -> Results {
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn an_analysis_has_its_numbers_and_its_figure() {
-        let html = part(results(of("modes", "eigenpairs"), &[("eigenvalues", &[3], &[4.0, 2.0, 1.0])]));
+        let html = part(results(of("modes", EIGENPAIRS.name), &[("eigenvalues", &[3], &[4.0, 2.0, 1.0])]));
         assert!(html.contains("<th scope=\"row\">modes: "), "{html}");
         assert!(html.contains("<td>exact</td>") && html.contains("<code>eigenvalues</code> [3]"), "{html}");
         assert_eq!(html.matches("<img ").count(), 2);
@@ -117,7 +118,7 @@ mod tests {
     #[test]
     fn a_number_has_its_error_and_no_figure() {
         let arrays = [("value", &[][..], &[4.0][..]), ("standard_error", &[], &[0.5]), ("interval", &[2], &[3.0, 5.0])];
-        let html = part(results(of("trace", "trace"), &arrays));
+        let html = part(results(of(TRACE.name, TRACE.name), &arrays));
         assert!(html.contains("<th scope=\"row\">trace of NTK</th><td>4.00 ± 0.50</td>"), "{html}");
         assert!(!html.contains("<img") && !html.contains("<code>"), "{html}");
         assert!(part(Results::default()).contains("<tbody>\n</tbody>"));
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn names_that_a_page_must_not_take() {
-        let html = part(results(of("<script>", "trace"), &[("value", &[], &[4.0])]));
+        let html = part(results(of("<script>", TRACE.name), &[("value", &[], &[4.0])]));
         assert!(html.contains("&lt;script&gt;: trace of NTK") && !html.contains("<script"), "{html}");
     }
 }
