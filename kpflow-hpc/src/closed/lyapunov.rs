@@ -4,10 +4,13 @@ use crate::engine::{Engine, Real};
 use crate::error::{fits, Error, Result};
 use crate::progress;
 use faer::Mat;
-use kpflow_core::machine::Tasks;
+use kpflow_core::machine::{Machine, Tasks};
 use kpflow_core::model::Linearization;
 use kpflow_core::ntk::Constraint;
 use kpflow_core::{BlockMut, BlockRef, LinearOperator};
+
+/// Units whose columns are found at once, where steps are not those of a scan.
+const AT_ONCE: usize = 16;
 
 /// Computes the finite-time Lyapunov exponents of every trajectory of a recurrent model: (1/(T−1)) log|diag R|, QR = A_{T−1} … A_1, A_t = ∂z_t/∂z_{t−1},
 /// T the trajectory's own steps.
@@ -59,10 +62,13 @@ pub fn lyapunov_flops<T: Real>(lin: &Linearization<'_, T>) -> f64 {
 }
 
 /// Bytes that [`lyapunov`] holds: in every lane a step's Jacobian, twice in double precision, and what a QR is made of.
-pub fn lyapunov_len<T: Real>(lin: &Linearization<'_, T>, lanes: usize) -> usize {
-    let (shape, n) = (lin.shape(), lin.shape().units);
+pub fn lyapunov_len<T: Real, M: Machine<T>>(lin: &Linearization<'_, T>, machine: &M) -> usize {
+    let (shape, n, lanes) = (lin.shape(), lin.shape().units, machine.lanes());
     let own = std::mem::size_of::<T>() * (n * n + lin.graph().step_len()) + 8 * 8 * n * n;
-    let steps = if lin.graph().is_single_recurrence() { 0 } else { 2 * size_of::<T>() * n * shape.len() };
+    let block = AT_ONCE.min(n);
+    // The columns, two blocks, and what a sweep needs.
+    let numbers = || (n + 2 * block) * shape.len() + Constraint::new(lin, machine).scratch_len(block);
+    let steps = if lin.graph().is_single_recurrence() { 0 } else { size_of::<T>() * numbers() };
     lanes.min(shape.trajectories) * own + 8 * shape.trajectories * n + steps
 }
 
@@ -99,11 +105,21 @@ fn columns<T: Real>(lin: &Linearization<'_, T>, engine: &Engine) -> Result<Vec<T
             ));
         }
     }
-    let unit = |i: usize| (i / (n * shape.steps) % n == i % n) as u8;
-    let x: Vec<T> = (0..n * of).map(|i| T::of(f64::from(unit(i)))).collect();
-    let mut y = apply(&x, n);
-    y.iter_mut().zip(&x).for_each(|(y, x)| *y = *x - *y);
-    Ok(y)
+    let (per, mut all) = (shape.steps * n, vec![T::zero(); n * of]);
+    for first in (0..n).step_by(AT_ONCE) {
+        let m = AT_ONCE.min(n - first);
+        // One unit at every step, a vector for each unit.
+        let one = |i: usize| if first + i / per % m == i % n { T::one() } else { T::zero() };
+        let x: Vec<T> = (0..m * of).map(one).collect();
+        let y = apply(&x, m);
+        for (v, (x, y)) in x.chunks_exact(per).zip(y.chunks_exact(per)).enumerate() {
+            let (b, j) = (v / m, first + v % m);
+            for ((a, x), y) in all[(b * n + j) * per..][..per].iter_mut().zip(x).zip(y) {
+                *a = *x - *y;
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Fails unless a model has Lyapunov exponents.

@@ -284,7 +284,7 @@ impl<'a, T: Real> Context for Planned<'a, T> {
     fn lyapunov(&self) -> Result<Vec<f64>> {
         let Rank { lin, machine, sizes, .. } = self.rank;
         let (shape, all) = (lin.shape(), sizes.trajectories * lin.shape().units);
-        self.account.pass(closed::lyapunov_len::<T>(lin, machine.lanes) + 8 * all);
+        self.account.pass(closed::lyapunov_len(lin, *machine) + 8 * all);
         let mut books = self.books.borrow_mut();
         books.work(shape.trajectories as f64 * closed::lyapunov_flops(lin));
         books.gather(8 * shape.trajectories * shape.units);
