@@ -299,10 +299,9 @@ impl<'a> Repeats<'a> {
                     let node = block.start + turn * block.period + place;
                     let Some(other) = self.nodes[node].input.get(k) else { return false };
                     let first = matches!(source, Source::Turn { before, .. } if before > turn);
-                    let fits = match self.source(block, node, other) {
-                        Source::Outside if first => true,
-                        here => here == source && (!outside || other == name),
-                    };
+                    let here = self.source(block, node, other);
+                    let begins = first && here == Source::Outside;
+                    let fits = begins || (here == source && (!outside || other == name));
                     if !fits {
                         return false;
                     }
