@@ -147,7 +147,8 @@ impl Repeats<'_> {
         if now.shape != then.shape || now.element != Element::LONG || then.element != Element::LONG {
             return None;
         }
-        let ints: Vec<i64> = now.integers().iter().zip(then.integers()).map(|(now, then)| 2 * now - then).collect();
+        let next = |(now, then): (i64, i64)| now.checked_mul(2)?.checked_sub(then);
+        let ints: Vec<i64> = now.integers().into_iter().zip(then.integers()).map(next).collect::<Option<_>>()?;
         let value = match now.shape[..] {
             [] => {
                 AttributeProto { name: Some("value_int".into()), i: ints.first().copied(), ..AttributeProto::default() }

@@ -18,6 +18,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Periods that are tried: those that occur most often between nodes alike.
 const PERIODS: usize = 64;
+/// The longest period, in nodes.
+const LONGEST: usize = 2048;
+/// The most runs of nodes that are looked at for a loop, and the most loops of a graph.
+const RUNS: usize = 256;
+const LOOPS: usize = 64;
 /// Nodes alike between which a period is looked for.
 const NEIGHBOURS: usize = 16;
 
@@ -134,7 +139,8 @@ impl<'a> Repeats<'a> {
         for (i, node) in nodes.iter().enumerate() {
             let reads = |set: &HashSet<&str>| node.input.iter().any(|name| set.contains(name.as_str()));
             let named: Vec<&str> = node.input.iter().map(|n| if trained(n) { n } else { "" }).collect();
-            let what = format!("{:?} {:?} {:?} {named:?}", node.op_type, node.domain, node.attribute);
+            let given_out: Vec<bool> = node.output.iter().map(|name| name.is_empty()).collect();
+            let what = format!("{:?} {:?} {:?} {named:?} {given_out:?}", node.op_type, node.domain, node.attribute);
             let next = known.len();
             kinds.push(*known.entry(what).or_insert(next));
             let (of_weights, of_inputs) = (reads(&weights), reads(&given));
@@ -156,9 +162,17 @@ impl<'a> Repeats<'a> {
 
     /// The loops among some nodes: the one that most of them are in, then those before and behind it.
     fn search(&self, first: usize, last: usize, found: &mut Vec<Loop>) {
+        // What nobody writes by hand is not looked for: it takes the square of a period, of every run.
+        if found.len() >= LOOPS {
+            return;
+        }
         let mut runs: Vec<Run> = self.periods(first, last).flat_map(|p| self.runs(first, last, p)).collect();
         runs.sort_by_key(|r| (Reverse(r.length - r.length % r.period), r.period, r.start));
-        let Some((block, one)) = runs.into_iter().find_map(|r| self.turned(r)) else { return };
+        let Some((block, one)) =
+            runs.into_iter().filter(|r| r.period <= LONGEST).take(RUNS).find_map(|r| self.turned(r))
+        else {
+            return;
+        };
         found.push(one);
         self.search(first, block.start, found);
         self.search(block.end(), last, found);
@@ -245,7 +259,9 @@ impl<'a> Repeats<'a> {
         let mut links = Vec::new();
         for node in start + length - period..start + length {
             for name in &self.nodes[node].input {
-                if let Some(&(maker, output)) = self.makers.get(name.as_str()).filter(|(maker, _)| *maker >= start) {
+                // What is made later, in a damaged file, is of no turn.
+                let made = self.makers.get(name.as_str()).filter(|(maker, _)| *maker >= start && *maker < node);
+                if let Some(&(maker, output)) = made {
                     let (at, from) = (node - start, maker - start);
                     links.push(Link {
                         made: (from % period, output),
@@ -260,7 +276,7 @@ impl<'a> Repeats<'a> {
 
     fn source(&self, block: Block, node: usize, name: &str) -> Source {
         match self.makers.get(name) {
-            Some(&(maker, output)) if maker >= block.start && maker < block.end() => {
+            Some(&(maker, output)) if maker >= block.start && maker < block.end().min(node) => {
                 let turn = |node: usize| (node - block.start) / block.period;
                 let place = (maker - block.start) % block.period;
                 Source::Turn { before: turn(node) - turn(maker), place, output }
