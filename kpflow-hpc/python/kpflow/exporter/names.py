@@ -11,29 +11,26 @@ import torch
 UNTRAINED = "no parameter of the module has requires_grad; call module.requires_grad_(), or name parameters="
 
 
+def rename(graph: onnx.GraphProto, called: dict[str, str]) -> None:
+    """Tensors under other names, wherever they stand."""
+    for item in (*graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        item.name = called.get(item.name, item.name)
+    for node in graph.node:
+        node.input[:] = [called.get(name, name) for name in node.input]
+        node.output[:] = [called.get(name, name) for name in node.output]
+
+
 def without_prefix(model: onnx.ModelProto, prefix: str) -> None:
     """Initialisers under their names in the module itself."""
-    own = {i.name for i in model.graph.initializer if i.name.startswith(prefix)}
-
-    def called(name: str) -> str:
-        return name.removeprefix(prefix) if name in own else name
-
-    for item in (*model.graph.initializer, *model.graph.value_info, *model.graph.input):
-        item.name = called(item.name)
-    for node in model.graph.node:
-        node.input[:] = [called(name) for name in node.input]
+    own = (i.name for i in model.graph.initializer if i.name.startswith(prefix))
+    rename(model.graph, {name: name.removeprefix(prefix) for name in own})
 
 
 def call_inputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
     """Inputs under the names of forward's arguments."""
     taken = {name for node in graph.node for name in node.output} | {i.name for i in graph.initializer}
-    if len(names) != len(graph.input) or taken & set(names):
-        return
-    called = {i.name: name for i, name in zip(graph.input, names, strict=True)}
-    for i in graph.input:
-        i.name = called[i.name]
-    for node in graph.node:
-        node.input[:] = [called.get(name, name) for name in node.input]
+    if len(names) == len(graph.input) and not taken & set(names):
+        rename(graph, {i.name: name for i, name in zip(graph.input, names, strict=True)})
 
 
 def name_layers(graph: onnx.GraphProto) -> None:
@@ -45,20 +42,15 @@ def name_layers(graph: onnx.GraphProto) -> None:
     taken = set(readers) | {name for node in graph.node for name in node.output}
     called: dict[str, str] = {}
     for weight in (i.name for i in graph.initializer if i.name.endswith(".weight")):
-        layer, name = weight.removesuffix(".weight"), weight
+        layer, name, last = weight.removesuffix(".weight"), weight, "Transpose"
         for kinds in ({"Transpose"}, {"MatMul", "Gemm"}, {"Add"}):
             next_ = readers.get(name, [])
             bias = kinds != {"Add"} or any(f"{layer}.bias" in node.input for node in next_)
             if len(next_) == 1 and next_[0].op_type in kinds and bias:
-                name = next_[0].output[0]
-        last = next((node for node in graph.node if name in node.output), None)
-        if last is not None and last.op_type != "Transpose" and layer not in taken:
+                name, last = next_[0].output[0], next_[0].op_type
+        if last != "Transpose" and layer not in taken:
             called[name] = layer
-    for node in graph.node:
-        node.input[:] = [called.get(name, name) for name in node.input]
-        node.output[:] = [called.get(name, name) for name in node.output]
-    for info in (*graph.output, *graph.value_info):
-        info.name = called.get(info.name, info.name)
+    rename(graph, called)
 
 
 def parameter_names(
