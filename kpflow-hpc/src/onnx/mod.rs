@@ -67,8 +67,9 @@ pub fn build<T: Scalar>(
 ) -> Result<FromFiles<T>> {
     let mut model = file::open(path)?;
     let theta = theta::theta(path, &model, parameters)?;
-    let trained = |name: &str| theta.initialisers.iter().any(|(n, _, role)| n == name && *role != Role::Fixed);
-    let loops = unrolled::loops(&mut model.graph, trained);
+    let trained = theta.initialisers.iter().filter(|(_, _, role)| *role != Role::Fixed);
+    let trained: HashSet<&str> = trained.map(|(name, ..)| name.as_str()).collect();
+    let loops = unrolled::loops(&mut model.graph, |name| trained.contains(name));
     // A parameter that is used in two ways, say as a matrix and squared, is a variable of its own from the beginning.
     let mut free = HashSet::new();
     loop {

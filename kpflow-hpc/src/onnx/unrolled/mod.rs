@@ -117,8 +117,10 @@ pub fn loops(graph: &mut GraphProto, trained: impl Fn(&str) -> bool) -> Vec<Loop
     let mut found = Vec::new();
     repeats.search(0, repeats.nodes.len(), &mut found);
     found.sort_by_key(|one| one.start);
-    let nodes = repeats.with_copies(graph, &mut found);
-    graph.node = nodes;
+    // Nodes may hold large constants: they are not copied for nothing.
+    if found.iter().any(|one| !one.copied.is_empty()) {
+        graph.node = repeats.with_copies(graph, &mut found);
+    }
     found
 }
 
