@@ -5,6 +5,7 @@ use super::error::BuildError;
 use super::graph::Graph;
 use super::link::link;
 use super::node::{Link, Node, Segment, Weight, WeightId, MAX_INPUTS, MAX_OUTPUTS};
+use super::through::read_through;
 use super::variable::{Edge, Operand, Scan, Variable, VariableId, Watch};
 use super::{Cluster, Form, Mixing};
 use crate::Scalar;
@@ -237,6 +238,7 @@ impl<'s, 'a: 's, T: Scalar> GraphBuilder<'s, 'a, T> {
         let (segments, weights) = (&self.segments[..s], &self.weights[..w]);
         check(variables, nodes, segments, weights, steps.saturating_mul(units))?;
         require_memory(variables, self.coefficients)?;
+        read_through(variables, nodes, segments, weights);
         activate(variables, nodes, weights);
         let (kept, running) = link(variables, nodes, segments, weights)?;
         let given = |v: &&Variable| v.edge != Edge::None && v.initial.is_some();

@@ -3,6 +3,7 @@
 use super::error::BuildError;
 use super::flow::Flow;
 use super::node::{Form, Node, Segment, Weight, MAX_INPUTS};
+use super::through::{carried, is_passed};
 use super::variable::{Edge, Scan, Variable, VariableId};
 use crate::Scalar;
 
@@ -116,7 +117,7 @@ fn check_node<T: Scalar>(
             let end = row.saturating_add(first.width);
             let sizes = match form {
                 Form::Dense => [(w.n_in, input.width), (w.n_out.min(end), end), (0, 0)],
-                Form::Gain => [(1, w.n_in), (w.n_out, input.width), (w.n_out, end)],
+                Form::Gain => [(w.n_in.max(1), w.n_in), (w.n_in.saturating_mul(w.n_out), input.width), (w.n_out, end)],
                 Form::Embedding => [(1, input.width), (w.n_in, end), (0, w.bias.map_or(0, <[T]>::len))],
             };
             sizes.into_iter().try_for_each(|(expected, found)| equal(index, expected, found))?;
@@ -169,7 +170,11 @@ pub(super) fn activate<T: Scalar>(variables: &mut [Variable], nodes: &[Node<'_, 
             for node in nodes {
                 let trained = matches!(node, Node::Site { weight, .. } if weights[*weight].parameters() > 0);
                 let source = trained && flow != Flow::State;
-                let reached = source || node.operands().iter().any(|o| flow.carries(&variables[o.variable]));
+                let reads = || carried(nodes, node).iter();
+                let reached = source || reads().any(|o| flow.carries(&variables[o.variable]));
+                if is_passed(variables, node.outputs()) {
+                    continue;
+                }
                 for &o in node.outputs() {
                     if reached && variables[o].active & flow.bit() == 0 {
                         variables[o].active |= flow.bit();

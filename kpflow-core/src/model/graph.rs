@@ -2,6 +2,7 @@
 
 use super::flow::Flow;
 use super::node::{Coupled, Form, Link, Node, Segment, Site, Weight, WeightId};
+use super::through::carried;
 use super::variable::{At, Scan, Variable, VariableId};
 use crate::Scalar;
 
@@ -69,14 +70,15 @@ impl<'a, T: Scalar> Graph<'a, T> {
     }
     /// Flops of one product of NTK with one vector and trajectory: the weight sites' part of it, on the weight side.
     pub fn product_flops(&self) -> f64 {
-        let site = |s: Site| {
+        let site = |(node, s): (&Node<'a, T>, Site)| {
             let w = &self.weights[s.weight];
-            let sweeps = if self.reaches(Flow::Total, s.input.variable) { 4.0 } else { 0.0 };
+            let reached = carried(self.nodes, node).iter().any(|o| self.reaches(Flow::Total, o.variable));
+            let sweeps = if reached { 4.0 } else { 0.0 };
             let core = if w.train_matrix { 4.0 } else { 0.0 };
             let size = if s.form == Form::Embedding { w.n_in } else { w.n_in * self.variables[s.output].width };
             (sweeps + core) * s.positions as f64 * size as f64
         };
-        self.sites().map(site).sum()
+        self.site_nodes().map(site).sum()
     }
     /// Numbers of work memory that a sweep needs for one trajectory and vector.
     pub fn sweep_len(&self, flow: Flow) -> usize {
@@ -112,10 +114,14 @@ impl<'a, T: Scalar> Graph<'a, T> {
     }
     /// All sites whose weight is trained, at least in part.
     pub fn sites(&self) -> impl Iterator<Item = Site> + 'a {
+        self.site_nodes().map(|(_, site)| site)
+    }
+
+    fn site_nodes(&self) -> impl Iterator<Item = (&'a Node<'a, T>, Site)> + 'a {
         let (weights, variables) = (self.weights, self.variables);
         self.nodes.iter().filter_map(move |n| match *n {
             Node::Site { weight, row, form, input, output, .. } if weights[weight].parameters() > 0 => {
-                Some(Site { weight, row, form, input, output, positions: variables[output].positions })
+                Some((n, Site { weight, row, form, input, output, positions: variables[output].positions }))
             }
             Node::Input { .. }
             | Node::Constant { .. }
@@ -145,7 +151,13 @@ impl<'a, T: Scalar> Graph<'a, T> {
     }
     /// What the Kronecker core is made of: every trained site, those that are joined as one.
     pub(crate) fn coupled(&self) -> impl Iterator<Item = Coupled> + Clone + 'a {
-        self.nodes.iter().filter_map(|n| n.link().filter(|l| l.left.is_none())?.coupled.map(|(c, _)| c))
+        self.coupled_from(0)
+    }
+
+    /// The same from a node on.
+    pub(crate) fn coupled_from(&self, node: usize) -> impl Iterator<Item = Coupled> + Clone + 'a {
+        let nodes = self.nodes.get(node..).unwrap_or(&[]);
+        nodes.iter().filter_map(|n| n.link().filter(|l| l.left.is_none())?.coupled.map(|(c, _)| c))
     }
 
     /// The same, each part of δW once: the site of the first use.

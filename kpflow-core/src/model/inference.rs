@@ -4,8 +4,9 @@ use super::graph::Graph;
 use super::mixing::{Rows, RowsMut};
 use super::node::{Form, Node, WeightId, MAX_INPUTS, MAX_OUTPUTS};
 use super::rest::split;
+use super::through::gains;
 use super::variable::{At, Edge, Operand, Variable, VariableId};
-use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
+use crate::machine::{Gemm, Kernel, MatMut, MatRef};
 use crate::Scalar;
 use core::ops::Range;
 
@@ -171,13 +172,7 @@ impl<T: Scalar, M: Kernel<T>> Forward<'_, '_, T, M> {
                 let m = MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
                 self.machine.gemm(T::one(), Gemm::of(u, m.t(), MatMut::of(out, rows, width, out_ld)), T::one());
             }
-            Form::Gain => self.machine.combine(Diagonals::of(
-                &[Term { c: w.matrix, x: u.data, stride: ld }],
-                out,
-                out_ld,
-                rows,
-                true,
-            )),
+            Form::Gain => gains(self.machine, w.matrix, (u.data, ld), (out, out_ld), (rows, width), true),
             Form::Embedding => {
                 for (r, row) in out.chunks_mut(out_ld).enumerate() {
                     match w.row(u.data[r * ld]) {

@@ -3,8 +3,9 @@
 
 use super::error::BuildError;
 use super::flow::Flow;
-use super::node::{Coupled, Form, Link, Node, Segment, Weight};
+use super::node::{Coupled, Form, Link, Node, Part, Segment, Weight};
 use super::panel::lay_out;
+use super::through::carried as carried_by;
 use super::variable::{Operand, Scan, Variable};
 use crate::Scalar;
 
@@ -45,6 +46,7 @@ fn alone<T: Scalar>(variables: &[Variable], node: &Node<'_, T>, weights: &[Weigh
         place: 0,
         units: w.n_out,
         adds: false,
+        part: Part::default(),
     };
     let bias = w.bias_parameters() > 0;
     Some(match form {
@@ -100,10 +102,11 @@ fn couple<T: Scalar>(
             shares = shares.or(Some(k).filter(|&k| k < n));
         }
         if let Node::Site { link, .. } = &mut nodes[n] {
-            *link = Link { coupled: Some((own, 0)), once, shares, ..Link::NONE };
+            *link = Link { coupled: Some((own, 0)), once, shares, ..*link };
         }
     }
     join(variables, nodes);
+    gather_parts(nodes);
     Ok(())
 }
 
@@ -151,13 +154,39 @@ fn join<T: Scalar>(variables: &[Variable], nodes: &mut [Node<'_, T>]) {
     }
 }
 
+/// Tells every use of a part of δW what all of them are together.
+fn gather_parts<T: Scalar>(nodes: &mut [Node<'_, T>]) {
+    let site = |node: &Node<'_, T>| node.link().and_then(|l| Some((l.coupled?.0, l.left, l.shares)));
+    for head in 0..nodes.len() {
+        let Some((first, None, None)) = site(&nodes[head]) else { continue };
+        let mut part = Part { head, has_gram: true, ..Part::default() };
+        for (c, left, _) in nodes[head..].iter().filter_map(site).filter(|(c, ..)| c.place == first.place) {
+            if left.is_none() {
+                part = part.with(&c);
+                part.has_gram &= c.form == first.form && c.form != Form::Gain;
+            }
+        }
+        for node in &mut nodes[head..] {
+            match node {
+                Node::Site { link: Link { coupled: Some((c, _)), .. }, .. } if c.place == first.place => c.part = part,
+                Node::Site { .. }
+                | Node::Input { .. }
+                | Node::Constant { .. }
+                | Node::Cluster { .. }
+                | Node::Mixing { .. } => {}
+            }
+        }
+    }
+}
+
 /// Which site is the first to write each sum of a sweep forward: the first one that the flow passes, or the first at all.
 fn open<T: Scalar>(variables: &[Variable], nodes: &mut [Node<'_, T>], flow: Flow) {
     for n in 0..nodes.len() {
         let Node::Site { output, .. } = nodes[n] else { continue };
         let of_output = |node: &Node<'_, T>, carried: bool| match *node {
             Node::Site { input, output: o, .. } => {
-                o == output && (!carried || flow.carries(&variables[input.variable]))
+                let from = carried_by(nodes, node).first().unwrap_or(&input);
+                o == output && (!carried || flow.carries(&variables[from.variable]))
             }
             Node::Input { .. } | Node::Constant { .. } | Node::Cluster { .. } | Node::Mixing { .. } => false,
         };
@@ -181,11 +210,12 @@ fn first<T: Scalar>(variables: &mut [Variable], nodes: &mut [Node<'_, T>], segme
             for n in segment.nodes.clone().rev() {
                 let passed = nodes[n].outputs().iter().any(|&o| variables[o].active & flow.bit() != 0);
                 for i in 0..if passed { nodes[n].operands().len() } else { 0 } {
-                    let o = nodes[n].operands()[i];
+                    let o = carried_by(nodes, &nodes[n])[i];
                     if o.delayed != *delayed || !flow.carries(&variables[o.variable]) {
                         continue;
                     }
-                    let first = cover(&mut variables[o.variable], &o, matches!(nodes[n], Node::Mixing { .. }), flow);
+                    let adds = nodes[n].adds_to_operands();
+                    let first = cover(&mut variables[o.variable], &o, adds, flow);
                     match &mut nodes[n] {
                         Node::Site { link, .. } if first => link.first |= flow.bit(),
                         Node::Cluster { first: firsts, .. } if first => firsts[i] |= flow.bit(),

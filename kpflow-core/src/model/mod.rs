@@ -66,6 +66,7 @@ mod rest;
 mod site;
 mod step;
 mod sweep;
+mod through;
 mod tile;
 mod transposed;
 mod variable;

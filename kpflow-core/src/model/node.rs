@@ -79,7 +79,8 @@ impl<T: Scalar> Weight<'_, T> {
 pub enum Form {
     /// `s = W u (+ b)`: u is n_in wide, s n_out. A convolution is one over the patches of its input. With n_in = 0 the bias alone: s = b.
     Dense,
-    /// `s = w ⊙ u (+ b)`: W is `[n_out, 1]`; u and s are n_out wide.
+    /// `s = Σ_k w_k ⊙ u_k (+ b)`: W has n_in rows w_k of n_out numbers and lies so, `[n_in, n_out]`; u is n_in rows u_k, side by side, s n_out wide.
+    /// With n_in = 1 a gain; over the patches of a map, with a row a place, a depthwise convolution.
     Gain,
     /// `s = W[u]`: row number u (one column of fixed data) of W, n_in wide.
     Embedding,
@@ -127,6 +128,43 @@ pub struct Coupled {
     pub units: usize,
     /// Whether others have written s before it.
     pub adds: bool,
+    /// What all uses of its part of δW are together.
+    pub part: Part,
+}
+
+/// The sums over all uses of a part of δW, by which it is chosen how K goes through it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Part {
+    /// The node of the first use.
+    pub head: usize,
+    /// How many uses there are.
+    pub uses: usize,
+    /// Their positions.
+    pub positions: usize,
+    /// Numbers that they write.
+    pub outputs: usize,
+    /// Numbers that they read and write.
+    pub rows: usize,
+    /// Products of a number with one of δW, in one of the two halves of K.
+    pub products: usize,
+    /// Whether all are dense, or all embeddings: G is then a matrix times I.
+    pub has_gram: bool,
+}
+
+impl Part {
+    /// The sums with one use more.
+    pub(super) fn with(self, c: &Coupled) -> Self {
+        let times = |numbers: usize| c.positions.saturating_mul(numbers);
+        let products = if c.form == Form::Dense { c.len() } else { c.width };
+        Self {
+            uses: self.uses + 1,
+            positions: self.positions.saturating_add(c.positions),
+            outputs: self.outputs.saturating_add(times(c.width)),
+            rows: self.rows.saturating_add(times(c.input.width.saturating_add(c.width))),
+            products: self.products.saturating_add(times(products)),
+            ..self
+        }
+    }
 }
 
 impl Coupled {
@@ -151,6 +189,8 @@ pub struct Link {
     pub(super) shares: Option<usize>,
     /// The site that it is joined to, on its left.
     pub(super) left: Option<usize>,
+    /// The block of patches through which its perturbations come from a map.
+    pub(super) through: Option<usize>,
     /// Whether an inference finds nothing in s yet.
     pub(super) opens_values: bool,
     /// Whether some site of the same sum is trained.
@@ -181,6 +221,7 @@ impl Link {
         once: false,
         shares: None,
         left: None,
+        through: None,
         opens_values: false,
         injected: false,
     };
@@ -262,6 +303,15 @@ impl<T: Scalar> Node<'_, T> {
             | Node::Site { output, .. }
             | Node::Mixing { output, .. } => core::slice::from_ref(output),
             Node::Cluster { function, outputs, .. } => &outputs[..function.outputs()],
+        }
+    }
+
+    /// Whether a sweep back adds to the cotangents of what it reads, row by row, and never overwrites them.
+    pub(super) fn adds_to_operands(&self) -> bool {
+        match self {
+            Node::Mixing { .. } => true,
+            Node::Site { link, .. } => link.through.is_some(),
+            Node::Input { .. } | Node::Constant { .. } | Node::Cluster { .. } => false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::node::{Form, Node, MAX_INPUTS, MAX_OUTPUTS};
 use super::rest::split;
+use super::through::gains;
 use super::variable::{Operand, VariableId};
 use super::Sweep;
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
@@ -26,6 +27,9 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         let rows = range.len() * self.rows();
         let start = self.place(output, range.start, false);
         let add = (self.injected() && link.sum_is_injected()) || !link.opens(self.flow());
+        if self.through_tangent(&graph.nodes[node], add, work) {
+            return;
+        }
         if !self.carries(input) || (range.len() == 1 && self.initial(input, range.start)) {
             if !add {
                 work[start..start + rows * width].fill(T::zero());
@@ -37,13 +41,7 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         let ld = graph.variables[input.variable].width;
         let dx = &rest.from(from)[input.offset..];
         if *form == Form::Gain {
-            return self.kernel.combine(Diagonals::of(
-                &[Term { c: w.matrix, x: dx, stride: ld }],
-                out,
-                width,
-                rows,
-                add,
-            ));
+            return gains(self.kernel, w.matrix, (dx, ld), (out, width), (rows, width), add);
         }
         let matrix = self.right_factor(node, MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in));
         let beta = if add { T::one() } else { T::zero() };
@@ -93,7 +91,10 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         work: &mut [T],
     ) {
         let Node::Site { weight, row, form, link, .. } = node else { return };
-        if !self.active(output) || !self.carries(input) || (range.len() == 1 && self.initial(input, range.start)) {
+        if !self.active(output) || self.through_cotangent(node, work) {
+            return;
+        }
+        if !self.carries(input) || (range.len() == 1 && self.initial(input, range.start)) {
             return;
         }
         let graph = &self.tile.graph;
@@ -105,7 +106,11 @@ impl<T: Scalar, K: Kernel<T>> Sweep<'_, '_, T, K> {
         let (rest, q) = split(work, start..start + rows * ld);
         let (s, q, add) = (rest.from(from), &mut q[input.offset..], !link.first(self.flow()));
         if *form == Form::Gain {
-            return self.kernel.combine(Diagonals::of(&[Term { c: w.matrix, x: s, stride: width }], q, ld, rows, add));
+            for (k, c) in w.matrix.chunks_exact(width.max(1)).enumerate() {
+                let term = Term { c, x: s, stride: width };
+                self.kernel.combine(Diagonals::of(&[term], &mut q[k * width..], ld, rows, add));
+            }
+            return;
         }
         let matrix = MatRef::of(&w.matrix[row * w.n_in..], width, w.n_in, w.n_in);
         let beta = if add { T::one() } else { T::zero() };

@@ -58,7 +58,8 @@ impl<'t, 'a, T: Scalar, K: Kernel<T>> Sweep<'t, 'a, T, K> {
 
     /// The numbers of work memory for `trajectories` trajectories.
     pub fn work_len(graph: &Graph<'_, T>, flow: Flow, vectors: usize, trajectories: usize) -> usize {
-        graph.sweep_len(flow).saturating_mul(vectors.saturating_mul(trajectories))
+        let rows = vectors.saturating_mul(trajectories);
+        graph.sweep_len(flow).saturating_mul(rows).saturating_add(graph.strip_len(flow, rows))
     }
 
     /// Rows of work memory at one position: trajectories × vectors.

@@ -58,6 +58,8 @@ pub struct Variable {
     pub(super) active: u8,
     /// Which sweeps back have to clear its cotangents, since no pass is the first to write all of them: bit i for flow i.
     pub(super) cleared: u8,
+    /// Whether sweeps carry nothing of it, since all sites that read it read through it.
+    pub(super) passed: bool,
     /// While that is found out: the columns that are written.
     pub(super) covered: (usize, usize),
     /// Its place in a trajectory's memory: `[0]` among the values, `[1 + flow]` among that flow's tangents.
@@ -76,6 +78,7 @@ impl Variable {
         initial: None,
         active: 0,
         cleared: 0,
+        passed: false,
         covered: (0, 0),
         place: [0; 4],
         panel: Panel::ALONE,

@@ -40,6 +40,7 @@
 mod build;
 mod direct;
 mod finite;
+mod mirror;
 mod owned;
 mod state;
 mod weight;
@@ -49,6 +50,7 @@ pub use owned::{OwnedGraph, OwnedLinearization};
 pub use state::{State, WatchError};
 pub use weight::{Numbers, OwnedWeight};
 
+use self::mirror::Mirror;
 use crate::model::functions::Arithmetic;
 use crate::model::mixing::Run;
 use crate::model::{
@@ -118,6 +120,14 @@ impl<T> OwnedNode<T> {
             OwnedNode::Cluster { reads, .. } | OwnedNode::Mixing { reads, .. } => reads,
         }
     }
+    fn reads_mut(&mut self) -> &mut [Operand] {
+        match self {
+            OwnedNode::Input { .. } | OwnedNode::Constant { .. } => &mut [],
+            OwnedNode::Site { input, .. } => core::slice::from_mut(input),
+            OwnedNode::Sum { reads, .. } => reads,
+            OwnedNode::Cluster { reads, .. } | OwnedNode::Mixing { reads, .. } => reads,
+        }
+    }
     fn writes(&self) -> &[VariableId] {
         match self {
             OwnedNode::Input { output, .. }
@@ -160,6 +170,8 @@ pub struct Network<T> {
     turns: Option<usize>,
     /// The first variable of each node of the graph that this was read from, and what the node is called.
     labels: Vec<(VariableId, String)>,
+    /// Variables that lie transposed.
+    mirrors: Vec<Mirror>,
 }
 
 impl<T> Default for Network<T> {
@@ -179,6 +191,7 @@ impl<T> Default for Network<T> {
             turns_of_default: None,
             turns: None,
             labels: Vec::new(),
+            mirrors: Vec::new(),
         }
     }
 }

@@ -69,6 +69,7 @@ impl<T: Scalar> Network<T> {
         if all.is_empty() {
             return Err(WatchError::Nothing);
         }
+        self.read_by_mirrors(&all);
         self.turns = self.turns_of_default.filter(|_| state == State::Default);
         match self.turns {
             Some(turns) => self.lay_out_turns(&all, turns),
@@ -114,6 +115,7 @@ impl<T: Scalar> Network<T> {
         for node in self.nodes.iter().filter(|n| !matches!(n, OwnedNode::Input { .. } | OwnedNode::Constant { .. })) {
             node.writes().iter().for_each(|&v| computed[v.0] = !self.variables[v].name.is_empty());
         }
+        self.mirrors.iter().for_each(|m| computed[m.mirror.0] = !self.variables[m.mirror].name.is_empty());
         computed
     }
 
@@ -157,6 +159,9 @@ impl<T: Scalar> Network<T> {
         from.iter().for_each(|&v| live[v.0] = true);
         loop {
             let mut changed = false;
+            for m in self.mirrors.iter().filter(|m| live[m.mirror.0]).map(|m| m.of).collect::<Vec<_>>() {
+                changed |= !core::mem::replace(&mut live[m.0], true);
+            }
             for node in self.nodes.iter().rev() {
                 if node.writes().iter().any(|&o| live[o.0]) {
                     let reads = node.reads().iter().map(|o| o.variable);

@@ -1,6 +1,6 @@
 //! The Kronecker core between the sweeps: from the site outputs' cotangents S to G S, on the weight side or the Gram side.
 
-use super::forms::{chunks, gram_block, has_gram, pull, push, uses};
+use super::forms::{chunks, gram_block, pull, push, uses};
 use super::side::Side;
 use crate::machine::{Gemm, Kernel, Machine, MatMut, MatRef};
 use crate::model::{Coupled, Flow, Form, Graph, Linearization, Tile};
@@ -34,7 +34,7 @@ pub(super) fn accumulate<T: Scalar, M: Machine<T>>(
     if chunk_numbers == 0 {
         return;
     }
-    let parts = || graph.parts().filter(|part| part.len() > 0 && !side.gram(graph, part));
+    let parts = || graph.parts().filter(|part| part.len() > 0 && !side.gram(part));
     let vectors = |i: usize| i * chunk..((i + 1) * chunk).min(m);
     let all = |i: usize, dw: &mut [T]| {
         let mut rest = dw;
@@ -100,8 +100,7 @@ pub(super) fn inject<T: Scalar, K: Kernel<T>>(
 ) {
     let graph = tile.graph();
     let all = side.weights(graph, 1);
-    for c in graph.coupled().filter(|c| !side.gram(graph, c)) {
-        let place = side.place(graph, &c);
+    for (c, place) in side.placed(graph) {
         for vectors in chunks(m, chunk) {
             let dw = &dw[vectors.start * all + vectors.len() * place..][..vectors.len() * c.len()];
             let (columns, u) = (m * c.width, tile.reads(c.input));
@@ -130,7 +129,7 @@ pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> u
     }
     let need = |part: Coupled| {
         let most = uses(graph, &part).map(|c| c.positions).max().unwrap_or(0);
-        match gram_within_trajectory(graph, &part) {
+        match gram_within_trajectory(&part) {
             false => m.saturating_mul(part.len()),
             true => {
                 let rows: usize = uses(graph, &part).map(|c| c.positions * c.width).sum();
@@ -142,10 +141,9 @@ pub(super) fn per_trajectory_len<T: Scalar>(graph: &Graph<'_, T>, m: usize) -> u
 }
 
 /// Whether a part of θ takes the Gram side within one trajectory.
-fn gram_within_trajectory<T: Scalar>(graph: &Graph<'_, T>, part: &Coupled) -> bool {
-    let positions = uses(graph, part).map(|c| c.positions).sum::<usize>();
-    let embedding = uses(graph, part).all(|c| c.form == Form::Embedding);
-    has_gram(graph, part) && (embedding || positions < 2 * part.rows)
+fn gram_within_trajectory(part: &Coupled) -> bool {
+    let embedding = part.form == Form::Embedding;
+    part.part.has_gram && (embedding || part.part.positions < 2 * part.rows)
 }
 
 /// Replaces S by G S within every trajectory of a tile, in its work memory.
@@ -171,7 +169,7 @@ pub(super) fn per_trajectory<T: Scalar, K: Kernel<T>>(
         }
         for part in graph.parts() {
             let own = own(part, b);
-            match gram_within_trajectory(graph, &part) {
+            match gram_within_trajectory(&part) {
                 false => {
                     own.pull(work, scratch, kernel);
                     uses(graph, &part).for_each(|c| own.push(&c, work, scratch, kernel));

@@ -3,10 +3,13 @@
 //! δW lies in memory as `[chunk of vectors][part of θ][column of u (and bias)][vector][unit]`: both halves of K are then products whose long side is
 //! contiguous, and chunks are what lanes share. The chunks depend on the block alone, not on the machine: processes sum δW as it lies.
 
-use crate::machine::{Gemm, Kernel, MatMut, MatRef};
+use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
 use crate::model::{Coupled, Form, Graph, Weight};
 use crate::Scalar;
 use core::ops::Range;
+
+/// Rows that a gain adds at a time.
+const GAINS: usize = 5;
 
 /// Chunks that a block is cut into, at most.
 pub(super) const CHUNKS: usize = 8;
@@ -23,14 +26,8 @@ pub(super) fn chunks(m: usize, chunk: usize) -> impl Iterator<Item = Range<usize
 
 /// The uses of the same part of θ.
 pub(super) fn uses<'g, T: Scalar>(graph: &'g Graph<'_, T>, part: &Coupled) -> impl Iterator<Item = Coupled> + 'g {
-    let place = part.place;
-    graph.coupled().filter(move |c| c.place == place)
-}
-
-/// Whether all that a part of θ does is of one form whose G is a small matrix times I, so that the Gram side exists.
-pub(super) fn has_gram<T: Scalar>(graph: &Graph<'_, T>, part: &Coupled) -> bool {
-    let all = |form| uses(graph, part).all(|c| c.form == form);
-    all(Form::Dense) || all(Form::Embedding)
+    let (place, of) = (part.place, part.part);
+    graph.coupled_from(of.head).filter(move |c| c.place == place).take(of.uses)
 }
 
 /// Adds Sᵀ U of some positions to some rows of δW of a chunk of vectors (all of them where the form is not dense): `s` has a row a position and m · width
@@ -55,10 +52,15 @@ pub(super) fn pull<T: Scalar, K: Kernel<T>>(
         }
         Form::Dense => {}
         Form::Gain => {
-            for r in 0..if c.rows > 0 { s.rows } else { 0 } {
-                let u = &u.data[r * u.ld..][..c.width];
-                for (j, (dw, s)) in dw.iter_mut().zip(&s.data[r * s.ld..][..s.cols]).enumerate() {
-                    *dw += *s * u[j % c.width];
+            for (k, dw) in dw.chunks_mut(columns.max(1)).enumerate().take(c.rows) {
+                for first in (0..s.rows).step_by(GAINS) {
+                    let mut terms = [Term::EMPTY; GAINS];
+                    let some = GAINS.min(s.rows - first);
+                    for (r, term) in terms.iter_mut().enumerate().take(some) {
+                        let u = &u.data[(first + r) * u.ld + k * c.width..][..c.width];
+                        *term = Term { c: u, x: &s.data[(first + r) * s.ld..], stride: c.width };
+                    }
+                    kernel.combine(Diagonals::of(&terms[..some], dw, c.width, count, true));
                 }
             }
         }
@@ -114,10 +116,15 @@ pub(super) fn push<T: Scalar, K: Kernel<T>>(
         }
         Form::Dense => {}
         Form::Gain => {
-            for (r, s) in s.chunks_mut(ld).take(if c.rows > 0 { rows } else { 0 }).enumerate() {
-                let u = &u.data[r * u.ld..][..c.width];
-                for (j, (s, dw)) in s[..columns].iter_mut().zip(dw).enumerate() {
-                    *s += *dw * u[j % c.width];
+            for (r, s) in s.chunks_mut(ld).take(rows).enumerate() {
+                for first in (0..c.rows).step_by(GAINS) {
+                    let mut terms = [Term::EMPTY; GAINS];
+                    let some = GAINS.min(c.rows - first);
+                    for (k, term) in (first..first + some).zip(&mut terms) {
+                        let u = &u.data[r * u.ld + k * c.width..][..c.width];
+                        *term = Term { c: u, x: &dw[k * per_row..], stride: c.width };
+                    }
+                    kernel.combine(Diagonals::of(&terms[..some], s, c.width, vectors.len(), true));
                 }
             }
         }

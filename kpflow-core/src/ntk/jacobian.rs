@@ -5,14 +5,14 @@ use super::forms::{chunk_len, chunks};
 use super::side::Side;
 use super::waves::{run_wave, wave_len, waves};
 use crate::machine::{Machine, Slab};
-use crate::model::{Linearization, Mode, Sweep};
+use crate::model::{Form, Linearization, Mode, Sweep};
 use crate::operator::display::{expression, Binds};
 use crate::operator::{check, Properties};
 use crate::{BlockMut, BlockRef, Error, LinearOperator, Scalar, Shape};
 
 /// The parameter Jacobian: `J = ∂F/∂θ` (immediate) or `P J = dz/dθ` (total).
 ///
-/// **Shapes**: `[1, 1, n_θ]` to `[B, T, N]`. θ is every weight in the graph's order, its matrix row by row and then its bias.
+/// **Shapes**: `[1, 1, n_θ]` to `[B, T, N]`. θ is every weight in the graph's order, its matrix as it lies (row by row) and then its bias.
 /// On several processes θ is replicated and the adjoint is summed. **Cost**: one injection and one sweep.
 #[derive(Clone, Copy)]
 pub struct ParameterJacobian<'a, T, M> {
@@ -50,7 +50,8 @@ impl<'a, T: Scalar, M: Machine<T>> ParameterJacobian<'a, T, M> {
                     let theta = v * n + before;
                     for r in 0..c.units {
                         for k in 0..columns {
-                            f(theta + (row + r) * columns + k, dw + (at + k) * per_row + r);
+                            let here = if c.form == Form::Gain { k * c.units + r } else { (row + r) * columns + k };
+                            f(theta + here, dw + (at + k) * per_row + r);
                         }
                         if weight.bias_parameters() > 0 {
                             f(theta + matrix + row + r, dw + (at + columns) * per_row + r);

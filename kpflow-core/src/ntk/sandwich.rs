@@ -41,7 +41,7 @@ impl<'a, T: Scalar, M: Machine<T>> Sandwich<'a, T, M> {
     /// The sites on the Gram side.
     fn grams(&self) -> impl Iterator<Item = Coupled> + '_ {
         let graph = self.lin.graph();
-        graph.coupled().filter(|c| self.side.gram(graph, c))
+        graph.coupled().filter(|c| self.side.gram(c))
     }
 
     fn work_len(&self, m: usize) -> usize {

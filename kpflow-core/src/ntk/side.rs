@@ -1,7 +1,6 @@
 //! Which of two equal ways the Kronecker core takes at each part of θ, and what processes send for it.
 
-use super::forms::{has_gram, uses};
-use crate::model::{Coupled, Form, Graph};
+use crate::model::{Coupled, Graph};
 use crate::Scalar;
 
 /// Which of the two equal ways the Kronecker core takes.
@@ -36,15 +35,22 @@ impl Costs {
     }
 
     /// Whether a part of θ costs less on the Gram side. That side moves more memory, so it has to be better by half.
-    fn gram<T: Scalar>(&self, graph: &Graph<'_, T>, part: &Coupled) -> bool {
+    fn gram(&self, c: &Coupled) -> bool {
         let (total, processes) = (self.trajectories as f64, self.processes.max(1) as f64);
         let others = (processes - 1.0) / processes;
         let steps = if self.processes > 1 { 2.0 * self.message } else { 0.0 };
-        let gathered: f64 = uses(graph, part).map(|c| (c.positions * gram_row(&c, 1)) as f64).sum();
-        let flops = |side: Side| total / processes * side.flops_of(graph, part, self.trajectories);
-        let weight = flops(Side::Weight) + self.number * 2.0 * others * part.len() as f64 + steps;
-        let gram = 1.5 * flops(Side::Gram) + self.number * others * total * gathered + steps;
+        let flops = |gram: bool| total / processes * flops_of(c, gram, self.trajectories);
+        let weight = flops(false) + self.number * 2.0 * others * c.len() as f64 + steps;
+        let gram = 1.5 * flops(true) + self.number * others * total * c.part.rows as f64 + steps;
         gram < weight
+    }
+}
+
+/// Flops of the Kronecker core at all uses of a part of θ, a trajectory and vector, where there are `total` trajectories.
+fn flops_of(c: &Coupled, gram: bool, total: usize) -> f64 {
+    match gram {
+        false => 4.0 * c.part.products as f64,
+        true => 2.0 * c.part.outputs as f64 * c.part.positions as f64 * total as f64,
     }
 }
 
@@ -55,11 +61,11 @@ impl Side {
     }
 
     /// Whether a part of θ takes the Gram side.
-    pub(super) fn gram<T: Scalar>(self, graph: &Graph<'_, T>, part: &Coupled) -> bool {
+    pub(super) fn gram(self, part: &Coupled) -> bool {
         match self {
             Side::Weight => false,
-            Side::Gram => has_gram(graph, part),
-            Side::Cheaper(costs) => has_gram(graph, part) && costs.gram(graph, part),
+            Side::Gram => part.part.has_gram,
+            Side::Cheaper(costs) => part.part.has_gram && costs.gram(part),
         }
     }
 
@@ -75,31 +81,17 @@ impl Side {
 
     /// How many parts of θ take the Gram side, and how many there are. (A part is a weight, or several that are read as one.)
     pub fn parts<T: Scalar>(self, graph: &Graph<'_, T>) -> (usize, usize) {
-        (graph.parts().filter(|part| self.gram(graph, part)).count(), graph.parts().count())
+        (graph.parts().filter(|part| self.gram(part)).count(), graph.parts().count())
     }
 
     /// Flops of the Kronecker core, a trajectory and vector, where there are `total` trajectories.
     pub fn flops<T: Scalar>(self, graph: &Graph<'_, T>, total: usize) -> f64 {
-        graph.parts().map(|part| self.flops_of(graph, &part, total)).sum()
-    }
-
-    fn flops_of<T: Scalar>(self, graph: &Graph<'_, T>, part: &Coupled, total: usize) -> f64 {
-        let reads: usize = uses(graph, part).map(|other| other.positions).sum();
-        // One question a part: of a net of many sites it looks at all of them.
-        let gram = self.gram(graph, part);
-        let site = |c: Coupled| {
-            let rows = if c.form == Form::Dense { c.len() } else { c.width };
-            match gram {
-                false => 4.0 * (c.positions * rows) as f64,
-                true => 2.0 * (c.positions * c.width) as f64 * (reads * total) as f64,
-            }
-        };
-        uses(graph, part).map(site).sum()
+        graph.parts().map(|part| flops_of(&part, self.gram(&part), total)).sum()
     }
 
     /// What a product with `vectors` vectors of the operator that couples all trajectories sends.
     pub fn exchange<T: Scalar>(self, graph: &Graph<'_, T>, vectors: usize) -> Exchange {
-        let gathers = || graph.coupled().filter(|c| self.gram(graph, c));
+        let gathers = || graph.coupled().filter(|c| self.gram(c));
         Exchange {
             summed: self.weights(graph, vectors),
             pieces: shares(vectors),
@@ -110,16 +102,31 @@ impl Side {
 
     /// Numbers of δW of m vectors, of the parts on the weight side.
     pub(super) fn weights<T: Scalar>(self, graph: &Graph<'_, T>, m: usize) -> usize {
-        let len: usize = graph.parts().filter(|part| !self.gram(graph, part)).map(|part| part.len()).sum();
+        let len: usize = graph.parts().filter(|part| !self.gram(part)).map(|part| part.len()).sum();
         m.saturating_mul(len)
     }
 
-    /// Where δW of a part on the weight side begins, among the numbers of one vector.
-    pub(super) fn place<T: Scalar>(self, graph: &Graph<'_, T>, part: &Coupled) -> usize {
-        if self == Side::Weight {
-            return part.place;
-        }
-        graph.parts().filter(|p| p.place < part.place && !self.gram(graph, p)).map(|p| p.len()).sum()
+    /// Every site on the weight side, and where its part of δW begins among the numbers of one vector.
+    pub(super) fn placed<'g, T: Scalar>(self, graph: &'g Graph<'_, T>) -> impl Iterator<Item = (Coupled, usize)> + 'g {
+        // Parts stand in the order of their first uses: the numbers of all before, and those of them that are on the Gram side.
+        let (mut before, mut grams) = (0, 0);
+        graph.coupled().filter_map(move |c| {
+            let (first, gram) = (c.place == before && c.part.uses > 0, self.gram(&c));
+            if first {
+                before += c.len();
+                grams += if gram { c.len() } else { 0 };
+            }
+            if gram {
+                return None;
+            }
+            Some((c, if first { c.place - grams } else { self.place(graph, &c) }))
+        })
+    }
+
+    /// Where δW of a part on the weight side begins.
+    fn place<T: Scalar>(self, graph: &Graph<'_, T>, part: &Coupled) -> usize {
+        let before = graph.parts().take_while(|p| p.place < part.place);
+        part.place - before.filter(|p| self.gram(p)).map(|p| p.len()).sum::<usize>()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::job::{Layer, Window};
 use crate::network::{Network, OwnedWeight};
 use kpflow_core::model::functions::{Arithmetic, MaxOf, MultiplyAdd};
-use kpflow_core::model::mixing::Run;
+use kpflow_core::model::mixing::{Patches, Run, Windows};
 use kpflow_core::model::{Form, Operand, Scan, VariableId, WeightId};
 use kpflow_core::Scalar;
 
@@ -28,8 +28,8 @@ pub struct Map {
     pub width: usize,
 }
 
-/// For every output pixel and place in the window, the input pixel there, or `None` in the padding. Returns (H', W', pixels).
-pub fn windows(map: Map, w: &Window) -> Option<(usize, usize, Vec<Option<usize>>)> {
+/// For every output pixel and place in the window, the input pixel there, or that there is padding. Returns (H', W', pixels).
+pub fn windows(map: Map, w: &Window) -> Option<(usize, usize, Vec<u32>)> {
     let out = |n: usize, i: usize| {
         let span = w.dilation[i].checked_mul(w.size[i].checked_sub(1)?)?.checked_add(1)?;
         let padded = n.checked_add(w.padding[i])?.checked_add(w.padding_end[i])?.checked_add(w.overhang[i])?;
@@ -37,7 +37,7 @@ pub fn windows(map: Map, w: &Window) -> Option<(usize, usize, Vec<Option<usize>>
     };
     let (oh, ow) = (out(map.height, 0)?, out(map.width, 1)?);
     let numbers = [oh, ow, w.size[0], w.size[1], map.channels].iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
-    if numbers > MOST {
+    if numbers > MOST || map.height.checked_mul(map.width)? > MOST {
         return None;
     }
     let at = |o: usize, k: usize, i: usize, n: usize| {
@@ -47,32 +47,38 @@ pub fn windows(map: Map, w: &Window) -> Option<(usize, usize, Vec<Option<usize>>
     for (y, x) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
         for (ky, kx) in (0..w.size[0]).flat_map(|y| (0..w.size[1]).map(move |x| (y, x))) {
             let pixel = at(y, ky, 0, map.height).zip(at(x, kx, 1, map.width));
-            pixels.push(pixel.map(|(y, x)| y * map.width + x));
+            pixels.push(pixel.map_or(Windows::PADDING, |(y, x)| (y * map.width + x) as u32));
         }
     }
     Some((oh, ow, pixels))
 }
 
-/// What a convolution reads at every pixel of its output: columns `[group][place][channel]`, runs of a group's channels.
+/// A pixel that windows name, if it is none of the padding.
+fn pixel(pixel: &u32) -> Option<usize> {
+    Some(*pixel as usize).filter(|_| *pixel != Windows::PADDING)
+}
+
+/// What a convolution reads at every pixel of its output: columns `[group][place][channel]`.
 pub fn patches<T: Scalar>(network: &mut Network<T>, map: Map, window: &Window, groups: usize) -> Option<Map> {
     let (height, width, pixels) = windows(map, window)?;
-    let (places, per) = (window.size[0] * window.size[1], map.channels / groups);
-    let mut runs = Vec::new();
-    for (i, pixel) in pixels.iter().enumerate() {
-        let (p, place) = (i / places, i % places);
-        let Some(pixel) = *pixel else { continue };
-        for g in 0..groups {
-            let to = (p, (g * places + place) * per);
-            runs.push(Run { input: 0, from: (pixel, g * per), to, len: per, scale: T::one() });
-        }
-    }
-    let input = network.read(map.variable);
-    let plain = places == 1 && pixels.iter().enumerate().all(|(i, p)| *p == Some(i));
+    let places = window.size[0] * window.size[1];
+    let plain = places == 1 && pixels.iter().enumerate().all(|(i, p)| pixel(p) == Some(i));
     let variable = match plain && pixels.len() == map.height * map.width {
         true => map.variable,
-        false => network.sparse(runs, &[input], (height * width, places * map.channels)),
+        false => network.mixing(Patches { rows: pixels, places, groups }, &[network.read(map.variable)])?,
     };
     Some(Map { variable, height, width, ..map })
+}
+
+/// Whether each channel has a weight of its own, which writes one channel: a gain for every place.
+pub fn is_depthwise(channels: usize, groups: usize, n_out: usize) -> bool {
+    groups > 1 && groups == channels && n_out == channels
+}
+
+/// A depthwise convolution, its weight `[places, channels]`, on patches of one group.
+pub fn depthwise<T: Scalar>(network: &mut Network<T>, patches: Map, weight: WeightId) -> Map {
+    let input = network.read(patches.variable);
+    Map { variable: network.site(Form::Gain, weight, input), ..patches }
 }
 
 /// The sites of a convolution on its patches, one weight a group, and their outputs side by side.
@@ -92,6 +98,13 @@ pub fn convolved<T: Scalar>(network: &mut Network<T>, patches: Map, weights: &[W
         _ => network.concat(&outputs),
     };
     Map { variable, channels: network.size(variable).1, ..patches }
+}
+
+/// The weight of a depthwise convolution, from `[C, 1, kh, kw]` to rows of channels, one a place.
+fn by_place<T: Scalar>(weight: OwnedWeight<T>) -> OwnedWeight<T> {
+    let (channels, places) = (weight.n_out, weight.n_in);
+    let matrix: Vec<T> = (0..channels * places).map(|i| weight.matrix[i % channels * places + i / channels]).collect();
+    OwnedWeight { matrix: matrix.into(), ..weight }
 }
 
 /// The weights of the groups of a convolution, from `[C_out, C_in / groups, kh, kw]` to the columns of a patch.
@@ -115,9 +128,9 @@ pub fn max_pool<T: Scalar>(network: &mut Network<T>, map: Map, window: &Window) 
     let (places, c) = (window.size[0] * window.size[1], map.channels);
     let mut runs = Vec::new();
     for (p, window) in pixels.chunks_exact(places).enumerate() {
-        let any = window.iter().flatten().next().copied()?;
-        for (k, pixel) in window.iter().enumerate() {
-            let from = (pixel.unwrap_or(any), 0);
+        let any = window.iter().find_map(pixel)?;
+        for (k, place) in window.iter().enumerate() {
+            let from = (pixel(place).unwrap_or(any), 0);
             runs.push(Run { input: 0, from, to: (p, k * c), len: c, scale: T::one() });
         }
     }
@@ -164,11 +177,11 @@ pub fn mean_pool<T: Scalar>(network: &mut Network<T>, map: Map, w: &Window, coun
         };
         let count = match count_padding {
             true => within(p / ow, 0, map.height) * within(p % ow, 1, map.width),
-            false => window.iter().flatten().count(),
+            false => window.iter().filter_map(pixel).count(),
         };
-        for pixel in window.iter().flatten() {
+        for pixel in window.iter().filter_map(pixel) {
             let scale = T::of(1.0 / count as f64);
-            runs.push(Run { input: 0, from: (*pixel, 0), to: (p, 0), len: c, scale });
+            runs.push(Run { input: 0, from: (pixel, 0), to: (p, 0), len: c, scale });
         }
     }
     let input = network.read(map.variable);
@@ -233,9 +246,16 @@ pub fn build<T: Scalar>(source: &Source<'_>) -> Result<Network<T>> {
                 let matrix = source.tensor::<T>(&tensor, &[n_out, per, window.size[0], window.size[1]])?;
                 let weight = OwnedWeight::new(matrix.name, matrix.data, n_out, per * window.size[0] * window.size[1]);
                 let weight = source.with_bias(weight, &format!("{name}.bias"))?;
-                let patches = patches(&mut network, map, &window, groups).ok_or_else(|| small(map))?;
-                let weights = grouped(&mut network, weight, window.size[0] * window.size[1], groups);
-                map = convolved(&mut network, patches, &weights);
+                let alone = is_depthwise(map.channels, groups, n_out);
+                let cut = if alone { 1 } else { groups };
+                let patches = patches(&mut network, map, &window, cut).ok_or_else(|| small(map))?;
+                map = if alone {
+                    let weight = network.weight(by_place(weight));
+                    depthwise(&mut network, patches, weight)
+                } else {
+                    let weights = grouped(&mut network, weight, window.size[0] * window.size[1], groups);
+                    convolved(&mut network, patches, &weights)
+                };
             }
             Layer::MaxPool { window } => map = max_pool(&mut network, map, window).ok_or_else(|| small(map))?,
             Layer::AvgPool { window } => map = mean_pool(&mut network, map, window, true).ok_or_else(|| small(map))?,

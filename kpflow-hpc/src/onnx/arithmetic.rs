@@ -5,7 +5,8 @@ use super::file::{count, Array};
 use super::reader::{key, Op, Reader};
 use super::value::{broadcast, Value};
 use kpflow_core::model::functions::Arithmetic;
-use kpflow_core::model::{Activation, Form, Operand, Real, UnitWise};
+use kpflow_core::model::mixing::Run;
+use kpflow_core::model::{Activation, Form, Operand, Real, UnitWise, VariableId};
 use kpflow_core::Scalar;
 
 /// What no derivative passes: whole quotients and powers.
@@ -75,9 +76,14 @@ impl<T: Scalar> Reader<T> {
 
     /// Applies a unit-wise function of one number that has no constant form.
     pub fn unit<F: UnitWise<1, 1> + Send + 'static>(&mut self, f: F, value: &Value) -> Op<Value> {
-        let input = self.variable(value)?;
+        // As it lies: every number has its own.
+        let (input, flipped) = match value {
+            Value::Computed(c) => (c.variable, c.flipped),
+            Value::Known(_) | Value::Parameter(_) | Value::Sequence(_) => (self.variable(value)?, false),
+        };
         let y = self.network.cluster(f, [self.network.read(input)]);
-        Ok(self.computed(value.shape().to_vec(), y))
+        let shape = value.shape().to_vec();
+        Ok(if flipped { self.flipped(shape, y) } else { self.computed(shape, y) })
     }
 
     /// √x; of a sum of squares it is a norm.
@@ -108,12 +114,47 @@ impl<T: Scalar> Reader<T> {
         let shape = self.broadcast(&values)?;
         let width = shape.last().copied().unwrap_or(1).max(1);
         let mut reads = [Operand::default(); I];
+        if let Some(pixels) = self.pixels(&values, &shape) {
+            for (read, value) in reads.iter_mut().zip(values) {
+                let variable = self.pixelwise(value, &shape, pixels)?;
+                *read = self.network.read(variable);
+            }
+            let y = self.network.cluster(f, reads);
+            return Ok(self.flipped(shape, y));
+        }
         for (read, value) in reads.iter_mut().zip(values) {
             let value = self.expanded(value, &shape)?;
             *read = self.rows(&value, width)?;
         }
         let y = self.network.cluster(f, reads);
         Ok(self.computed(shape, y))
+    }
+
+    /// The pixels of a map `[1, C, …]`, if some of these tensors is one that lies as pixels of channels.
+    fn pixels(&self, values: &[&Value], shape: &[usize]) -> Option<usize> {
+        let is_map = |v: &&&Value| {
+            let Value::Computed(c) = v else { return false };
+            let size = self.network.size(c.variable);
+            c.flipped && c.shape == shape && shape.len() > 2 && shape[0] == 1 && shape[1] == size.1
+        };
+        values.iter().find(is_map).map(|_| shape[2..].iter().product())
+    }
+
+    /// A tensor, broadcast to a map's shape, as pixels of channels.
+    fn pixelwise(&mut self, value: &Value, shape: &[usize], pixels: usize) -> Op<VariableId> {
+        let (channels, own) = (shape[1], value.shape());
+        let rank = own.len();
+        let by_channel = rank + 1 >= shape.len()
+            && own[rank + 1 - shape.len()..].first() == Some(&channels)
+            && own.iter().product::<usize>() == channels;
+        if by_channel && value.shape() != shape {
+            // One row, again and again.
+            let input = self.rows(value, channels)?;
+            let run = |p| Run { input: 0, from: (0, 0), to: (p, 0), len: channels, scale: T::one() };
+            return Ok(self.network.sparse((0..pixels).map(run).collect(), &[input], (pixels, channels)));
+        }
+        let value = self.expanded(value, shape)?;
+        self.columns(&value, pixels)
     }
 
     /// Applies a unit-wise function of two tensors, known or computed; the result has this element type.

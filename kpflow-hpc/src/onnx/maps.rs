@@ -1,11 +1,11 @@
 //! Convolutions, pooling and BatchNormalization: on maps `[1, C, (H,) W]`, inside as pixels of channels.
 
-use super::products::{matmul, permuted, swapped};
+use super::products::{matmul, permuted};
 use super::reader::{Op, Reader};
 use super::value::{self, Value};
 use super::Node;
 use crate::job::Window;
-use crate::kinds::conv::{batch_norm, convolved, max_pool, mean_pool, patches, Map};
+use crate::kinds::conv::{batch_norm, convolved, depthwise, is_depthwise, max_pool, mean_pool, patches, Map};
 use kpflow_core::model::functions::Arithmetic;
 use kpflow_core::model::{Form, VariableId};
 use kpflow_core::Scalar;
@@ -20,20 +20,56 @@ fn to_map<T: Scalar>(reader: &mut Reader<T>, x: &Value) -> Op<Map> {
     if x.shape().contains(&0) {
         return Err(format!("reads a map of shape {:?}", x.shape()));
     }
-    let flat = x.clone().reshaped(vec![channels, height * width]);
-    let pixels = swapped(reader, &flat)?;
-    let input = reader.rows(&pixels, channels)?;
-    Ok(Map { variable: input.variable, channels, height, width })
+    Ok(Map { variable: reader.columns(x, height * width)?, channels, height, width })
 }
 
 /// A map as the tensor that it is in the graph.
-fn from_map<T: Scalar>(reader: &mut Reader<T>, map: Map, rank: usize) -> Op<Value> {
-    let pixels = reader.computed(vec![map.height * map.width, map.channels], map.variable);
-    let flat = swapped(reader, &pixels)?;
-    Ok(flat.reshaped(match rank {
+fn from_map<T: Scalar>(reader: &Reader<T>, map: Map, rank: usize) -> Value {
+    let shape = match rank {
         3 => vec![1, map.channels, map.width],
         _ => vec![1, map.channels, map.height, map.width],
-    }))
+    };
+    reader.flipped(shape, map.variable)
+}
+
+/// A map with its channels first or last, if this only says the other way what its variable is: pixels of channels.
+pub(super) fn turned<T: Scalar>(reader: &Reader<T>, x: &Value, order: &[usize]) -> Option<Value> {
+    let Value::Computed(c) = x else { return None };
+    let (shape, rank) = (&c.shape, c.shape.len());
+    let axes = order.iter().copied();
+    if rank < 3 || shape[0] != 1 {
+        return None;
+    }
+    let to = order.iter().map(|&a| shape[a]).collect();
+    let (last, width) = (shape[rank - 1], reader.network.size(c.variable).1);
+    if c.flipped && shape[1] == width && axes.clone().eq((0..1).chain(2..rank).chain(1..2)) {
+        return Some(reader.computed(to, c.variable).typed(c.element));
+    }
+    let first = !c.flipped && last == width && axes.eq((0..1).chain(rank - 1..rank).chain(1..rank - 1));
+    first.then(|| reader.flipped(to, c.variable).typed(c.element))
+}
+
+/// Maps side by side, channels behind channels, if one of them lies as pixels of channels.
+pub(super) fn joined<T: Scalar>(reader: &mut Reader<T>, maps: &[Value], axis: usize) -> Op<Option<Value>> {
+    let Some(first) = maps.first().filter(|v| axis == 1 && v.shape().len() > 2 && v.shape()[0] == 1) else {
+        return Ok(None);
+    };
+    let (behind, element) = (first.shape()[2..].to_vec(), first.element());
+    let alike = |v: &Value| v.shape().len() == behind.len() + 2 && v.shape()[0] == 1 && v.shape()[2..] == behind;
+    let flipped = |v: &Value| matches!(v, Value::Computed(c) if c.flipped);
+    let fixed = |v: &Value| matches!(v, Value::Sequence(_));
+    if maps.len() < 2 || !maps.iter().all(alike) || !maps.iter().any(flipped) || maps.iter().any(fixed) {
+        return Ok(None);
+    }
+    let (mut reads, mut channels) = (Vec::new(), 0);
+    for map in maps {
+        let variable = reader.columns(map, behind.iter().product())?;
+        reads.push(reader.network.read(variable));
+        channels += map.shape()[1];
+    }
+    let variable = reader.network.concat(&reads);
+    let shape = [&[1, channels], &behind[..]].concat();
+    Ok(Some(reader.flipped(shape, variable).typed(element)))
 }
 
 /// The window that a node's attributes describe.
@@ -117,13 +153,22 @@ pub(super) fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
     }
     let window = window(n, &w.shape()[2..], &x.shape()[2..])?;
     let places = window.size[0] * window.size[1];
-    // Each group is a weight of its own, its columns in the order of a patch: [place][channel].
+    let is_computed = [Some(w), b].into_iter().flatten().any(|v| matches!(v, Value::Computed(_)));
+    let alone = !is_computed && is_depthwise(map.channels, groups, n_out);
+    let cut = if alone { 1 } else { groups };
     let (reads, parts) =
-        (patches(&mut reader.network, map, &window, groups).ok_or("has a window larger than its map")?, n_out / groups);
-    if [Some(w), b].into_iter().flatten().any(|v| matches!(v, Value::Computed(_))) {
-        let map = computed(reader, (w, b), reads, (groups, parts, per, places))?;
-        return from_map(reader, map, rank);
+        (patches(&mut reader.network, map, &window, cut).ok_or("has a window larger than its map")?, n_out / groups);
+    if alone {
+        let matrix = permuted(reader, &w.clone().reshaped(vec![n_out, places]), &[1, 0])?;
+        let weight = reader.weight(&matrix, b, n_out, places)?;
+        let map = depthwise(&mut reader.network, reads, weight);
+        return Ok(from_map(reader, map, rank));
     }
+    if is_computed {
+        let map = computed(reader, (w, b), reads, (groups, parts, per, places))?;
+        return Ok(from_map(reader, map, rank));
+    }
+    // Each group is a weight of its own, its columns in the order of a patch: [place][channel].
     let mut weights = Vec::new();
     for g in 0..groups {
         let part = |reader: &mut Reader<T>, v: &Value| {
@@ -137,7 +182,7 @@ pub(super) fn conv<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
         weights.push(reader.weight(&matrix, bias.as_ref(), parts, per * places)?);
     }
     let map = convolved(&mut reader.network, reads, &weights);
-    from_map(reader, map, rank)
+    Ok(from_map(reader, map, rank))
 }
 
 /// A convolution whose weights are computed (weight_norm, say): products of patches, `[pixels, group · place · channel]`, with them.
@@ -190,7 +235,7 @@ pub(super) fn pool<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value>
         "MaxPool" | "GlobalMaxPool" => max_pool(&mut reader.network, map, &window),
         _ => mean_pool(&mut reader.network, map, &window, n.integer("count_include_pad", 0) != 0),
     };
-    from_map(reader, map.ok_or("has a window larger than its map")?, rank)
+    Ok(from_map(reader, map.ok_or("has a window larger than its map")?, rank))
 }
 
 pub(super) fn batch<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value> {
@@ -227,5 +272,5 @@ pub(super) fn batch<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Value
     }
     let map = to_map(reader, x)?;
     let variable = gained(reader, map.variable)?;
-    from_map(reader, Map { variable, ..map }, x.shape().len())
+    Ok(from_map(reader, Map { variable, ..map }, x.shape().len()))
 }

@@ -186,12 +186,13 @@ fn outputs<T: Scalar>(
     for output in &graph.output {
         let name = output.name.clone().unwrap_or_default();
         match scope.get(&name) {
-            Some(Value::Computed(c)) if !reader.network.is_data(c.variable) => {
-                if !outputs.contains(&c.variable) {
-                    outputs.push(c.variable);
+            Some(value @ Value::Computed(c)) if !reader.network.is_data(c.variable) => {
+                let variable = reader.variable(value).map_err(wrong)?;
+                if !outputs.contains(&variable) {
+                    outputs.push(variable);
                 }
-                if reader.network.name_of(c.variable).is_empty() {
-                    reader.network.name(c.variable, name);
+                if reader.network.name_of(variable).is_empty() {
+                    reader.network.name(variable, name);
                 }
             }
             Some(_) => {}
@@ -304,7 +305,8 @@ fn run<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, nodes: &[NodePr
                 // The states of a recurrent node have names of their own.
                 let own = reader.network.name_of(c.variable).starts_with(&format!("{name}."));
                 if c.variable >= known && !own {
-                    reader.network.name(c.variable, name);
+                    let variable = if c.flipped { reader.network.mirror(c.variable) } else { c.variable };
+                    reader.network.name(variable, name);
                 }
             }
             scope.insert(name.clone(), value);

@@ -29,7 +29,16 @@ pub(super) type Key = (usize, u64, u64);
 pub(super) fn key(places: &[Place]) -> Key {
     let hash = |salt: u64| {
         let mut hasher = DefaultHasher::new();
-        (salt, places).hash(&mut hasher);
+        salt.hash(&mut hasher);
+        // Many at a time: a parameter has millions.
+        let mut bytes = [0; 512];
+        for some in places.chunks(bytes.len() / 8) {
+            for (to, &(p, i)) in bytes.chunks_exact_mut(8).zip(some) {
+                to[..4].copy_from_slice(&p.to_le_bytes());
+                to[4..].copy_from_slice(&i.to_le_bytes());
+            }
+            hasher.write(&bytes[..8 * some.len()]);
+        }
         hasher.finish()
     };
     (places.len(), hash(0), hash(1))
@@ -98,9 +107,10 @@ impl<T: Scalar> Reader<T> {
     /// Whether no number occurs twice.
     fn distinct(&self, places: &[Place]) -> bool {
         let mut seen: HashMap<u32, Vec<bool>> = HashMap::new();
-        places.iter().all(|&(p, i)| {
+        places.chunk_by(|a, b| a.0 == b.0).all(|run| {
+            let p = run[0].0;
             let seen = seen.entry(p).or_insert_with(|| vec![false; self.parameters[p as usize].data.len()]);
-            !std::mem::replace(&mut seen[i as usize], true)
+            run.iter().all(|&(_, i)| !std::mem::replace(&mut seen[i as usize], true))
         })
     }
 
@@ -176,6 +186,7 @@ impl<T: Scalar> Reader<T> {
         let width = value.shape().last().copied().unwrap_or(1).max(1);
         let positions = value.shape().iter().product::<usize>() / width;
         match value {
+            Value::Computed(c) if c.flipped => Ok(self.network.transposed(c.variable)),
             Value::Computed(c) => Ok(c.variable),
             Value::Sequence(_) => Err("reads a sequence of tensors".into()),
             Value::Known(a) => Ok(self.network.constant(a.data.iter().map(|&x| T::of(x)).collect(), positions, width)),
@@ -213,7 +224,31 @@ impl<T: Scalar> Reader<T> {
 
     /// A computed tensor of this shape that is a variable, of floating-point numbers.
     pub fn computed(&self, shape: Vec<usize>, variable: VariableId) -> Value {
-        Value::Computed(Computed { shape, variable, element: Element::Float })
+        Value::Computed(Computed { shape, variable, element: Element::Float, flipped: false })
+    }
+
+    /// The same of the numbers of a variable column after column.
+    pub fn flipped(&self, shape: Vec<usize>, variable: VariableId) -> Value {
+        let (positions, width) = self.network.size(variable);
+        let flipped = positions > 1 && width > 1;
+        Value::Computed(Computed { shape, variable, element: Element::Float, flipped })
+    }
+
+    /// A variable whose columns, `[n]` numbers each, one behind the other are a tensor.
+    pub fn columns(&mut self, value: &Value, n: usize) -> Op<VariableId> {
+        match value {
+            Value::Computed(c) if c.flipped && self.network.size(c.variable).0 == n => Ok(c.variable),
+            Value::Known(_) | Value::Parameter(_) | Value::Computed(_) | Value::Sequence(_) => {
+                let rows = self.rows(value, n)?;
+                match self.network.size(rows.variable) {
+                    (1, _) | (_, 1) => {
+                        let count = self.network.size(rows.variable).0;
+                        Ok(self.rows(value, count)?.variable)
+                    }
+                    _ => Ok(self.network.transposed(rows.variable)),
+                }
+            }
+        }
     }
 
     /// A sparse map that moves single numbers, put together to runs.

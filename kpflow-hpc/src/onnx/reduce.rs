@@ -10,7 +10,7 @@ use super::Node;
 use crate::kinds::conv::largest;
 use kpflow_core::model::functions::{Activation, Arithmetic};
 use kpflow_core::model::mixing::{LogSumExp, Run};
-use kpflow_core::model::Operand;
+use kpflow_core::model::{Operand, VariableId};
 use kpflow_core::Scalar;
 
 /// What is to be reduced as a matrix: a row for each number that is left, the numbers it is made of in its columns. And the shape that is left.
@@ -51,6 +51,14 @@ pub(super) fn reduce<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Valu
     };
     axes.sort_unstable();
     axes.dedup();
+    if let Some(row) = over_pixels(reader, n.kind(), x, &axes) {
+        let shape: Vec<usize> = if n.integer("keepdims", 1) == 0 {
+            shape[..2].to_vec()
+        } else {
+            (0..rank).map(|a| if a < 2 { shape[a] } else { 1 }).collect()
+        };
+        return Ok(reader.computed(shape, row).typed(x.element()));
+    }
     let (x, kept) = gathered(reader, x, &axes)?;
     let (rows, count) = (x.shape()[0], x.shape()[1]);
     let out: Vec<usize> = match n.integer("keepdims", 1) {
@@ -120,6 +128,25 @@ pub(super) fn reduce<T: Scalar>(reader: &mut Reader<T>, n: &Node<'_>) -> Op<Valu
         _ => y,
     };
     whole(reader, y)
+}
+
+/// The sum or mean over all pixels of a map that lies as pixels of channels: row upon row.
+fn over_pixels<T: Scalar>(reader: &mut Reader<T>, kind: &str, x: &Value, axes: &[usize]) -> Option<VariableId> {
+    let Value::Computed(c) = x else { return None };
+    let (pixels, channels) = reader.network.size(c.variable);
+    let spatial = x.shape().len() > 2 && axes.iter().copied().eq(2..x.shape().len());
+    let scale = match kind {
+        "ReduceMean" => 1.0 / pixels as f64,
+        "ReduceSum" => 1.0,
+        _ => return None,
+    };
+    let fits = c.flipped && spatial && x.shape()[..2] == [1, channels] && x.element().is_float();
+    if !fits || reader.is_square(x) {
+        return None;
+    }
+    let run = |p| Run { input: 0, from: (p, 0), to: (0, 0), len: channels, scale: T::of(scale) };
+    let input = reader.network.read(c.variable);
+    Some(reader.network.sparse((0..pixels).map(run).collect(), &[input], (1, channels)))
 }
 
 /// A reduction of numbers that are known.

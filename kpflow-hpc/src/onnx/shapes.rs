@@ -4,6 +4,7 @@ use super::cast::cast;
 use super::element::Element;
 use super::file::{count, Array, MOST};
 use super::gather::impossible;
+use super::maps;
 use super::products::{last, matmul};
 use super::reader::{Op, Reader};
 use super::value::{self, each_index, Moves, Origin, Range, Value};
@@ -104,6 +105,9 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n:
             let shapes: Vec<&[usize]> = inputs.iter().map(Value::shape).collect();
             let rank = shapes.first().map_or(0, |s| s.len());
             let axis = n.axis(if n.opset < 4 { 1 } else { 0 }, rank)?;
+            if let Some(joined) = maps::joined(reader, &inputs, axis)? {
+                return one(joined);
+            }
             let moves =
                 value::concat(&shapes, axis).ok_or_else(|| format!("joins shapes {shapes:?}, which it cannot"))?;
             one(reader.moved(&inputs, moves)?)

@@ -11,7 +11,8 @@ impl<T: Scalar> Reader<T> {
     /// The variable of a tensor that can be a state: floating-point numbers that are computed.
     pub fn state(&self, value: &Value) -> Option<VariableId> {
         let Value::Computed(c) = value else { return None };
-        (c.element.is_float() && !self.network.is_data(c.variable)).then_some(c.variable)
+        let variable = if c.flipped { self.network.mirror_of(c.variable)? } else { c.variable };
+        (c.element.is_float() && !self.network.is_data(c.variable)).then_some(variable)
     }
 
     /// Remembers the states of a loop: those that are computed anew at every turn, each of one size, and changed by weights.

@@ -20,7 +20,7 @@ pub struct View {
     pub places: Vec<Place>,
 }
 
-/// A tensor that is computed: a variable whose numbers, row after row, are the tensor's in C order.
+/// A tensor that is computed: a variable whose numbers, row after row, are the tensor's in C order; or column after column.
 #[derive(Clone, Debug)]
 pub struct Computed {
     /// Its shape.
@@ -29,6 +29,8 @@ pub struct Computed {
     pub variable: VariableId,
     /// The type of its numbers.
     pub element: Element,
+    /// Whether it is the transpose of the variable: then the tensor's numbers in C order are the variable's column after column.
+    pub flipped: bool,
 }
 
 /// A tensor.

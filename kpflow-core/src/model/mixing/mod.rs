@@ -8,24 +8,28 @@
 //! | block | made of |
 //! |---|---|
 //! | attention with heads and masks | [`Product`] (q kᵀ, heads [`Along::Columns`]), [`Softmax`] with its mask, [`Product`] |
-//! | convolution | [`Sparse`] (patches), a dense site over pixels |
+//! | convolution | [`Patches`], a dense site over pixels; depthwise, a gain |
 //! | LayerNorm, RMSNorm | [`Normalize`], a [gain](super::Form::Gain) |
 //! | BatchNorm in inference | [`MultiplyAdd`](super::functions::MultiplyAdd) with constants, a gain |
-//! | mean pooling, concatenation, slices, transposes | [`Sparse`] |
+//! | mean pooling, concatenation, slices | [`Sparse`] |
 //! | max pooling | [`Sparse`] (windows), [`MaxOf`](super::functions::MaxOf) |
 //! | residual sum | [`Arithmetic::Add`](super::functions::Arithmetic) |
 
 mod log_softmax;
 mod normalize;
+mod patches;
 mod product;
 mod softmax;
 mod sparse;
+mod transpose;
 
 pub use log_softmax::{LogSoftmax, LogSumExp};
 pub use normalize::Normalize;
+pub use patches::{Patches, Windows};
 pub use product::{Along, Product};
 pub use softmax::Softmax;
 pub use sparse::{Run, Sparse};
+pub use transpose::Transpose;
 
 use crate::error::below;
 use crate::machine::Kernel;
@@ -158,6 +162,11 @@ pub trait Mixing<T: Scalar>: Sync {
 
     /// The (positions, width) of the output for inputs of these sizes; `None` where they do not fit.
     fn size(&self, inputs: &[(usize, usize)]) -> Option<(usize, usize)>;
+
+    /// Where it only gathers rows of its input, those: then sites can read through it.
+    fn windows(&self) -> Option<Windows<'_>> {
+        None
+    }
 
     /// Computes the output.
     fn forward(&self, inputs: &[Rows<'_, T>], output: RowsMut<'_, T>, kernel: &dyn Kernel<T>);

@@ -165,8 +165,13 @@ impl<T: Real> Tile<'_, '_, T> {
                         let at = self.row(b, first + i, piece);
                         for (row, out) in rows.clone().zip(features[at..at + piece.at.len()].chunks_mut(units.max(1))) {
                             let bias = size.bias && row + 1 == size.rows;
-                            let pairs = out.iter_mut().zip(s).zip(u);
-                            pairs.for_each(|((x, s), u)| *x += if bias { s.f64() } else { s.f64() * u });
+                            match bias {
+                                true => out.iter_mut().zip(s).for_each(|(x, s)| *x += s.f64()),
+                                false => {
+                                    let pairs = out.iter_mut().zip(s).zip(&u[row * units..]);
+                                    pairs.for_each(|((x, s), u)| *x += s.f64() * u);
+                                }
+                            }
                         }
                     }
                 }),
