@@ -78,7 +78,8 @@ fn network<S: Scalar>(made: bool, frozen: bool, watched: usize) -> (Network<S>, 
     if frozen {
         n.train(|name| !matches!(name, "dense" | "gain" | "c"));
     }
-    let states: [&[VariableId]; 3] = [&[c], &[a, b, c], &[a, second, c]];
+    let mirrors = [n.mirror(a, MAP.1), n.mirror(b, 1)];
+    let states: [&[VariableId]; 5] = [&[c], &[a, b, c], &[a, second, c], &[a, b], &[mirrors[0], mirrors[1]]];
     n.watch(State::Variables(states[watched])).unwrap();
     let parameters = n.parameters();
     (n, parameters)
@@ -130,12 +131,35 @@ fn reading_through_windows_is_reading_patches() {
 #[test]
 fn convolutions_pass_the_contract() {
     for tile in [1, 3] {
-        for watched in 0..3 {
+        for watched in 0..5 {
             let (network, _) = network::<f64>(false, false, watched);
             operators(&network, tile, |name, op| assert_contract(&format!("{name}, tile {tile}"), op, 1e-11));
         }
         let (network, _) = network::<f32>(false, true, 1);
         operators(&network, tile, |name, op| assert_contract(&format!("{name}, tile {tile}"), op, 2e-3));
+    }
+}
+
+/// A state that lies transposed is the same state in another order.
+#[test]
+fn mirrors_are_the_state_in_another_order() {
+    let norms = [3, 4].map(|watched| {
+        let (network, _) = network::<f64>(false, false, watched);
+        let mut all = Vec::new();
+        operators(&network, 2, |name, op| {
+            let n = op.domain().len();
+            let units: Vec<f64> = (0..n * n).map(|i| if i / n == i % n { 1.0 } else { 0.0 }).collect();
+            let shape = op.domain();
+            let per = shape.per_trajectory();
+            // A block lies [trajectory][vector][number].
+            let block: Vec<f64> =
+                (0..n * n).map(|i| units[(i / per % n) * n + i / (per * n) * per + i % per]).collect();
+            all.push((name.to_string(), norm(&product(op, n, &block))));
+        });
+        all
+    });
+    for ((name, a), (_, b)) in norms[0].iter().zip(&norms[1]) {
+        assert!((a - b).abs() <= 1e-12 * a, "{name}: {a} and {b}");
     }
 }
 

@@ -18,29 +18,39 @@ pub(super) struct Mirror {
 }
 
 impl<T: Scalar> Network<T> {
-    /// The transpose of a variable, of which nothing is made yet: it can have a name and be watched.
-    pub fn mirror(&mut self, of: VariableId) -> VariableId {
+    /// The columns of a variable one behind the other, in rows of `width`, of which nothing is made yet: it can have a name and be watched. Where there is
+    /// one already, that one.
+    pub fn mirror(&mut self, of: VariableId, width: usize) -> VariableId {
         if let Some(mirror) = self.mirror_of(of) {
             return mirror;
         }
-        let (positions, width) = self.size(of);
-        let mirror = self.variable(width, positions);
+        let (positions, columns) = self.size(of);
+        let numbers = positions * columns;
+        let width = if width > 0 && numbers % width == 0 { width } else { positions };
+        let mirror = self.variable(numbers / width.max(1), width);
         self.mirrors.push(Mirror { of, mirror });
         mirror
     }
 
-    /// The transpose of a variable, if there is one.
+    /// The mirror of a variable, if there is one.
     pub fn mirror_of(&self, of: VariableId) -> Option<VariableId> {
         self.mirrors.iter().find(|m| m.of == of).map(|m| m.mirror)
     }
 
     /// The same as a variable that others can read.
-    pub fn transposed(&mut self, of: VariableId) -> VariableId {
-        let mirror = self.mirror(of);
+    pub fn mirrored(&mut self, of: VariableId, width: usize) -> VariableId {
+        let mirror = self.mirror(of, width);
         if !self.is_written(mirror) {
-            self.nodes.push(transpose(of, self.read(of).width, mirror));
+            let node = self.transpose(of, self.size(of).0, mirror);
+            self.nodes.push(node);
         }
         mirror
+    }
+
+    /// The node that transposes a variable, taken for `rows` rows.
+    fn transpose(&self, of: VariableId, rows: usize, output: VariableId) -> OwnedNode<T> {
+        let function = Arc::new(Transpose { rows, width: self.size(output).1 });
+        OwnedNode::Mixing { function, reads: vec![self.read(of)], output }
     }
 
     fn is_written(&self, variable: VariableId) -> bool {
@@ -60,14 +70,9 @@ impl<T: Scalar> Network<T> {
             for node in &mut self.nodes[n + 1..] {
                 node.reads_mut().iter_mut().filter(|o| o.variable == of).for_each(|o| o.variable = back);
             }
-            let two = [transpose(of, width, mirror), transpose(mirror, positions, back)];
+            let two = [self.transpose(of, positions, mirror), self.transpose(mirror, width, back)];
             self.nodes.splice(n + 1..n + 1, two);
             self.segments.iter_mut().filter(|(start, _)| *start > n).for_each(|(start, _)| *start += 2);
         }
     }
-}
-
-fn transpose<T: Scalar>(of: VariableId, width: usize, output: VariableId) -> OwnedNode<T> {
-    let read = crate::model::Operand { variable: of, offset: 0, width, delayed: false };
-    OwnedNode::Mixing { function: Arc::new(Transpose), reads: vec![read], output }
 }

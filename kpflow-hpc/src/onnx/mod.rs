@@ -305,7 +305,8 @@ fn run<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, nodes: &[NodePr
                 // The states of a recurrent node have names of their own.
                 let own = reader.network.name_of(c.variable).starts_with(&format!("{name}."));
                 if c.variable >= known && !own {
-                    let variable = if c.flipped { reader.network.mirror(c.variable) } else { c.variable };
+                    let width = c.shape.last().copied().unwrap_or(1);
+                    let variable = if c.flipped { reader.network.mirror(c.variable, width) } else { c.variable };
                     reader.network.name(variable, name);
                 }
             }

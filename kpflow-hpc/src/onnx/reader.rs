@@ -4,7 +4,7 @@ use super::element::Element;
 use super::file::Array;
 use super::value::{expand, Computed, Moves, Origin, Place, Value, View};
 use crate::network::{Network, OwnedWeight};
-use kpflow_core::model::mixing::Run;
+use kpflow_core::model::mixing::{Run, Transpose};
 use kpflow_core::model::{Mixing, Operand, VariableId, WeightId, MAX_INPUTS};
 use kpflow_core::Scalar;
 use std::collections::{HashMap, HashSet};
@@ -186,7 +186,7 @@ impl<T: Scalar> Reader<T> {
         let width = value.shape().last().copied().unwrap_or(1).max(1);
         let positions = value.shape().iter().product::<usize>() / width;
         match value {
-            Value::Computed(c) if c.flipped => Ok(self.network.transposed(c.variable)),
+            Value::Computed(c) if c.flipped => Ok(self.network.mirrored(c.variable, width)),
             Value::Computed(c) => Ok(c.variable),
             Value::Sequence(_) => Err("reads a sequence of tensors".into()),
             Value::Known(a) => Ok(self.network.constant(a.data.iter().map(|&x| T::of(x)).collect(), positions, width)),
@@ -245,7 +245,10 @@ impl<T: Scalar> Reader<T> {
                         let count = self.network.size(rows.variable).0;
                         Ok(self.rows(value, count)?.variable)
                     }
-                    _ => Ok(self.network.transposed(rows.variable)),
+                    (count, _) => self
+                        .network
+                        .mixing(Transpose { rows: count, width: count }, &[rows])
+                        .ok_or_else(|| "has inputs that do not fit".into()),
                 }
             }
         }

@@ -4,19 +4,30 @@ use super::{Mixing, Point, Rows, RowsMut};
 use crate::machine::Kernel;
 use crate::Scalar;
 
-/// `y[j][p] = x[p][j]`: positions and columns exchanged.
+/// The numbers of x, row after row, taken for a matrix of `rows` rows and transposed; its numbers, row after row, in rows of `width`.
 ///
 /// **Cost**: a read and a write a number.
 #[derive(Clone, Copy, Debug)]
-pub struct Transpose;
+pub struct Transpose {
+    /// Rows of the matrix: those of x, or others of as many numbers in all.
+    pub rows: usize,
+    /// Columns of the output: the rows of the matrix, or others.
+    pub width: usize,
+}
 
-/// Calls `f(p, j)` for all numbers of a matrix, square by square, so that both sides stay in the cache.
-fn each((positions, width): (usize, usize), mut f: impl FnMut(usize, usize)) {
-    const SIDE: usize = 16;
-    for first in (0..positions).step_by(SIDE) {
-        for column in (0..width).step_by(SIDE) {
-            for j in column..(column + SIDE).min(width) {
-                (first..(first + SIDE).min(positions)).for_each(|p| f(p, j));
+impl Transpose {
+    /// Calls `f((row, column) in x, (row, column) in y)` for all numbers, square by square, so that both sides stay in the cache.
+    fn each(&self, (positions, width): (usize, usize), mut f: impl FnMut((usize, usize), (usize, usize))) {
+        const SIDE: usize = 16;
+        let columns = positions * width / self.rows;
+        for first in (0..self.rows).step_by(SIDE) {
+            for column in (0..columns).step_by(SIDE) {
+                for j in column..(column + SIDE).min(columns) {
+                    for i in first..(first + SIDE).min(self.rows) {
+                        let (x, y) = (i * columns + j, j * self.rows + i);
+                        f((x / width, x % width), (y / self.width, y % self.width));
+                    }
+                }
             }
         }
     }
@@ -27,21 +38,23 @@ impl<T: Scalar> Mixing<T> for Transpose {
         1
     }
     fn size(&self, inputs: &[(usize, usize)]) -> Option<(usize, usize)> {
-        inputs.first().map(|&(positions, width)| (width, positions))
+        let numbers = inputs.first()?.0.checked_mul(inputs[0].1)?;
+        let fits = self.width > 0 && self.rows > 0 && numbers % self.width == 0 && numbers % self.rows == 0;
+        fits.then(|| (numbers / self.width, self.width))
     }
     fn forward(&self, inputs: &[Rows<'_, T>], mut output: RowsMut<'_, T>, _kernel: &dyn Kernel<T>) {
         let x = &inputs[0];
-        each((x.positions, x.width), |p, j| output.row(j, 0)[p] = x.row(p, 0)[j]);
+        self.each((x.positions, x.width), |(p, j), (q, k)| output.row(q, 0)[k] = x.row(p, 0)[j]);
     }
     fn tangent(&self, _: &Point<'_, T>, dx: &[Option<Rows<'_, T>>], mut dy: RowsMut<'_, T>, _kernel: &dyn Kernel<T>) {
         let Some(dx) = &dx[0] else { return dy.clear() };
         for v in 0..dx.vectors {
-            each((dx.positions, dx.width), |p, j| dy.row(j, v)[p] = dx.row(p, v)[j]);
+            self.each((dx.positions, dx.width), |(p, j), (q, k)| dy.row(q, v)[k] = dx.row(p, v)[j]);
         }
     }
     fn cotangent(&self, _: &Point<'_, T>, _: usize, dy: Rows<'_, T>, mut dx: RowsMut<'_, T>, _kernel: &dyn Kernel<T>) {
         for v in 0..dy.vectors {
-            each((dy.positions, dy.width), |j, p| dx.row(p, v)[j] += dy.row(j, v)[p]);
+            self.each((dx.positions, dx.width), |(p, j), (q, k)| dx.row(p, v)[j] += dy.row(q, v)[k]);
         }
     }
 }
