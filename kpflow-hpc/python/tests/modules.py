@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from convolutional import Separable, TemporalConvolution, TinyResNet
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
@@ -304,20 +305,6 @@ class MessagePassing(nn.Module):
         return self.graph @ self.second(torch.tanh(self.graph @ self.first(x)))
 
 
-class TemporalConvolution(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = weight_norm(nn.Conv1d(IN, HIDDEN, 2))
-        self.second = weight_norm(nn.Conv1d(HIDDEN, HIDDEN, 2, dilation=2))
-        self.beside, self.out = nn.Conv1d(IN, HIDDEN, 1), nn.Linear(HIDDEN, OUT)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.transpose(1, 2)
-        y = torch.relu(self.first(functional.pad(x, (1, 0))))
-        y = torch.relu(self.second(functional.pad(y, (2, 0))))
-        return self.out(torch.relu(y + self.beside(x)).transpose(1, 2))
-
-
 class Block(nn.Module):
     """Of a transformer with causal attention."""
 
@@ -364,23 +351,6 @@ class TinyViT(nn.Module):
         return self.head(self.blocks(x)[:, 0])
 
 
-class TinyResNet(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.norm_1 = nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3)
-        self.conv_1, self.norm_2, self.conv_2 = (
-            nn.Conv2d(3, 3, 3, padding=1),
-            nn.BatchNorm2d(3),
-            nn.Conv2d(3, 3, 3, padding=1),
-        )
-        self.fc = nn.Linear(3, OUT)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.norm_1(self.stem(images)))
-        x = torch.relu(x + self.conv_2(torch.relu(self.norm_2(self.conv_1(x)))))
-        return self.fc(functional.adaptive_avg_pool2d(x, 1).flatten(1))
-
-
 def sequence() -> torch.Tensor:
     return torch.randn(BATCH, STEPS, IN)
 
@@ -413,4 +383,5 @@ CASES: dict[str, Case] = {
     "GPT, tied": (TinyGpt, lambda: torch.randint(0, 7, (2, STEPS))),
     "ViT": (TinyViT, lambda: torch.randn(2, 1, 4, 4)),
     "ResNet": (lambda: TinyResNet().eval(), lambda: torch.randn(BATCH, 1, 5, 5)),
+    "separable convolutions": (lambda: Separable().eval(), lambda: torch.randn(2, 2, 6, 5)),
 }
