@@ -7,7 +7,7 @@ mod sample;
 mod with;
 
 pub use content::Content;
-pub(crate) use sample::Sample;
+pub(crate) use sample::{of_all, on_one};
 pub(crate) use with::{with_other_inputs, with_weights};
 
 use crate::comm::{shard, Grid};

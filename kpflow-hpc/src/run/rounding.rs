@@ -10,7 +10,8 @@ use crate::comm::Comm;
 use crate::engine::{is_single, Engine, Real};
 use crate::error::Result;
 use crate::job::{Analysis, Job};
-use crate::model::{Loaded, Sample};
+use crate::model::{of_all, on_one, Loaded};
+use crate::network::FromFiles;
 use kpflow_core::machine::Tasks;
 use kpflow_core::ntk::Coupling;
 use kpflow_core::probe::{Distribution, Probe};
@@ -67,13 +68,16 @@ impl Rounding {
         let samples = trajectories.min(if loaded.sizes().weights > LARGE { 1 } else { SAMPLES });
         let mut squares = vec![0.0; 3 * analyses.len()];
         let mut own = || -> Result<()> {
-            for i in (0..samples).filter(|i| i % world.size() == world.rank()) {
+            let mine = || (0..samples).filter(|i| i % world.size() == world.rank());
+            let known = if mine().count() > 0 { of_all::<f64>(job)? } else { None };
+            for i in mine() {
                 let alone = Engine::within(Comm::alone(), engine.lanes())?;
                 let trajectory = i * trajectories / samples;
-                let double = products::<f64>(job, &analyses, trajectory, &vec![0; analyses.len()], &alone)?;
+                let no_powers = vec![0; analyses.len()];
+                let double = products(job, &analyses, trajectory, &no_powers, known.as_ref(), &alone)?;
                 let size = |y: &Vec<f64>| y.iter().fold(0.0, |m: f64, y| m.max(y.abs()));
                 let powers: Vec<i32> = double.iter().map(|y| power_of(size(y), MILD)).collect();
-                let single = products::<T>(job, &analyses, trajectory, &powers, &alone)?;
+                let single = products(job, &analyses, trajectory, &powers, Some(loaded.network()), &alone)?;
                 for (sums, (y, z)) in squares.chunks_exact_mut(3).zip(single.iter().zip(&double)) {
                     sums[0] += y.iter().zip(z).map(|(y, z)| (y - z).powi(2)).sum::<f64>();
                     sums[1] += y.iter().map(|y| y * y).sum::<f64>();
@@ -113,10 +117,11 @@ fn products<T: Real>(
     analyses: &[&Analysis],
     trajectory: usize,
     powers: &[i32],
+    known: Option<&FromFiles<T>>,
     engine: &Engine,
 ) -> Result<Vec<Vec<f64>>> {
     let probe = Probe { seed: job.seed, stream: STREAM, distribution: Distribution::Rademacher };
-    Sample::<T>::read(job, trajectory)?.linearized(engine, |lin| {
+    on_one::<T, _>(job, trajectory, known, engine, |lin| {
         let one = |(a, &k): (&&Analysis, &i32)| -> Result<Vec<f64>> {
             // A mean over trajectories is of one trajectory's block here.
             let part = Part { average: false, ..a.part.clone() };
