@@ -3,7 +3,8 @@
 mod help;
 
 use crate::error::{Error, Result};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use crate::versions;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -249,7 +250,9 @@ pub fn asks_for_json(words: &[OsString]) -> bool {
 ///
 /// **Errors**: wrong usage, in one line.
 pub fn parse(words: &[OsString], speak: bool) -> Result<Option<Command>> {
-    match Arguments::try_parse_from(words) {
+    // Of the description, which pages of the manual are made of, it is no part: it is of this machine.
+    let told = Arguments::command().long_version(versions::long());
+    match told.try_get_matches_from(words).and_then(|m| Arguments::from_arg_matches(&m)) {
         Ok(arguments) => Ok(Some(arguments.command)),
         // Help goes to standard output and ends with 0. Every rank then returns: leaving here would skip MPI_Finalize.
         Err(e) if !e.use_stderr() => {

@@ -44,4 +44,5 @@ pub mod tasks;
 pub mod threads;
 pub mod tiling;
 pub mod train;
+pub mod versions;
 pub mod words;

@@ -42,6 +42,10 @@ fn no_closed_form_and_more_ranks_than_trajectories() {
 fn one_rank_speaks() {
     let help = kpflow(2, &["--help"]).success();
     assert_eq!(help.matches("Print version").count(), 1, "{help}");
-    let version = kpflow(1, &["--version"]).success();
-    assert_eq!(version.trim(), concat!("kpflow ", env!("CARGO_PKG_VERSION")));
+    let version = concat!("kpflow ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(kpflow(1, &["-V"]).success().trim(), version);
+    // A bug report has the libraries with it.
+    let long = kpflow(2, &["--version"]).success();
+    let words: Vec<&str> = long.lines().map(|line| line.split(' ').next().unwrap_or_default()).collect();
+    assert_eq!((long.lines().next(), &words[..]), (Some(version), &["kpflow", "MPI", "BLAS", "HDF5"][..]), "{long}");
 }

@@ -96,8 +96,10 @@ class Results(Mapping[str, Result]):
         return pandas.DataFrame(rows)
 
     def to_xarray(self) -> dict[str, Any]:
-        """An xarray Dataset of each analysis, by name."""
-        return {name: found.to_xarray() for name, found in self.items()}
+        """An xarray Dataset of each analysis, by name; of a training run with the coordinate `stage`, a number."""
+        number = self.attributes["stage_number"]
+        stage = {} if number is None else {"stage": number}
+        return {name: found.to_xarray().assign_coords(stage) for name, found in self.items()}
 
     def report(self, page: str | os.PathLike[str] = "report.html") -> Path:
         """Write a page of figures, of all stages of a training run, and return its path."""

@@ -145,11 +145,12 @@ class Result:
         """A pandas DataFrame: a row for each mode, point or variable; of a number alone, one row with its error."""
         import pandas
 
-        dimensions = {name: o["dimensions"] for name, o in outputs(self.quantity).items()}
-        first = next((d[0] for n, d in dimensions.items() if n in self and len(d) == 1 and d != ["end"]), None)
+        dimensions = self._axes()["datasets"]
+        first = next((d[0] for n, d in dimensions.items() if len(d) == 1 and d != ["end"]), None)
         if first is not None:
             columns = [n for n in self.keys() if dimensions.get(n) == [first]]
-            return pandas.DataFrame({n: self[n] for n in columns}).rename_axis(first)
+            frame = pandas.DataFrame({n: self[n] for n in columns})
+            return frame.set_index(first) if first in columns else frame.rename_axis(first)
         row: dict[str, Any] = {
             "analysis": self.name,
             "operator": self.operator,
@@ -162,25 +163,31 @@ class Result:
         return pandas.DataFrame([row | {"seconds": self.seconds, "status": self.status}])
 
     def to_xarray(self) -> Any:
-        """An xarray Dataset of all that was found, with named dimensions."""
+        """An xarray Dataset of all that was found, its axes named and counted as in the result file."""
         import xarray
 
-        variables = {}
+        variables, named = {}, self._axes()
         for name in self.keys():
-            known = outputs(self.quantity).get(name, {"dimensions": [], "unit": "", "meaning": ""})
+            known = outputs(self.quantity).get(name, {"unit": "", "meaning": ""})
             value = np.asarray(self[name])
-            # A matrix has one axis twice, which xarray does not.
-            axes = [f"{d}_{i}" if d in known["dimensions"][:i] else d for i, d in enumerate(known["dimensions"])]
-            axes = (
-                axes[len(axes) - value.ndim :]
-                if len(axes) >= value.ndim
-                else [f"{name}_{i}" for i in range(value.ndim)]
-            )
+            axes = named["datasets"].get(name, [f"{name}_{i}" for i in range(value.ndim)])
             variables[name] = (axes, value, {"units": known["unit"], "long_name": known["meaning"]})
         about = ("operator", "quantity", "method", "matvecs", "seconds", "status")
         return xarray.Dataset(
-            variables, attrs={key: getattr(self, key) for key in about} | {"converged": int(self.converged)}
+            variables,
+            coords={name: tuple(found) for name, found in named["coordinates"].items()},
+            attrs={key: getattr(self, key) for key in about} | {"converged": int(self.converged)},
         )
+
+    def _axes(self) -> dict[str, Any]:
+        """What the axes of its datasets are called, as in a file, and what they are counted by."""
+        shapes = dict(self._tensors) | {name: np.shape(found) for name, found in self._arrays.items()}
+        variables = [name for name, _ in self._about["variables"]]
+        options = json.dumps(self._about["options"])
+        named: dict[str, Any] = json.loads(
+            _kpflow.axes(self.quantity, options, self._about["shape"], variables, list(shapes.items()))
+        )
+        return named
 
 
 class Estimate(Result):

@@ -49,7 +49,7 @@ mod _kpflow {
     #[pymodule_export]
     use super::page::{html, results_html};
     #[pymodule_export]
-    use super::results::{results, results_array};
+    use super::results::{axes, results, results_array};
     #[pymodule_export]
     use super::{program, quantities, would_be_right};
 }

@@ -125,7 +125,7 @@ def test_tables_and_datasets(model: kpflow.Model) -> None:
     assert list(table.columns) == ["eigenvalues", "residuals"] and len(table) == 4 and table.index.name == "mode"
     data = pairs.to_xarray()
     assert data["eigenvectors"].dims == ("mode", "trajectory", "time", "unit")
-    assert model.ntk.marginal("time").to_xarray()["matrix"].dims == ("kept", "kept_1")
+    assert model.ntk.marginal("time").to_xarray()["matrix"].dims == ("time", "time_2")
     assert model.ntk.trace().to_pandas()["value"][0] == float(model.ntk.trace())
 
 

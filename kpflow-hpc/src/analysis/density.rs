@@ -1,6 +1,6 @@
 //! The spectral density.
 
-use super::outputs::Dimension::Point;
+use super::outputs::Dimension::{Grid, LogGrid};
 use super::outputs::{
     Compared, Degree, Output, Rounds, HISTORY, INTERVAL, INTERVAL_OF_A, PLAIN, STANDARD_ERROR_OF_A, VALUE_OF_A,
 };
@@ -13,7 +13,7 @@ use kpflow_estimate::{self as estimate, Density, Small, Space, StopReason, Wante
 /// The points of the curve.
 pub const GRID: Output = Output {
     name: "grid",
-    dimensions: &[Point],
+    dimensions: &[Grid],
     unit: "A",
     degree: Degree::Power(1),
     meaning: "Where the density is told, over λ.",
@@ -44,6 +44,7 @@ pub const CURVE_ERRORS: Output = Output {
 /// The points of the curve over decades.
 pub const LOG_GRID: Output = Output {
     name: "log10_grid",
+    dimensions: &[LogGrid],
     unit: "log₁₀ A",
     degree: Degree::Log10,
     meaning: "Where the density is told, over log₁₀ λ.",
@@ -57,7 +58,7 @@ pub const LOG_CURVE: Output = Output {
     like: Some(LOG_GRID.name),
     degree: Degree::Power(0),
     meaning: "The same density over log₁₀ λ: the share of eigenvalues for each decade.",
-    ..GRID
+    ..LOG_GRID
 };
 
 /// How many eigenvalues are 0.

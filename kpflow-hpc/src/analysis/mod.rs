@@ -177,6 +177,15 @@ pub enum History {
 }
 
 impl History {
+    /// What its columns are.
+    pub fn columns(self) -> [&'static str; 3] {
+        match self {
+            Self::Estimate { .. } => ["matvecs", "value", "standard_error"],
+            Self::Residuals | Self::Solve => ["matvecs", "value", "residual"],
+            Self::Bound => ["matvecs", "value", "bound"],
+        }
+    }
+
     /// An estimate of this degree by every method.
     const fn of_degree(degree: i32) -> Self {
         Self::Estimate { degree, sampled: degree }

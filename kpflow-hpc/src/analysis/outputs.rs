@@ -40,8 +40,10 @@ pub enum Dimension {
     Unit,
     /// Eigenvalues or singular values, the largest first.
     Mode,
-    /// Points of a curve.
-    Point,
+    /// Points of a curve, which the dataset of this name has.
+    Grid,
+    /// Points of a curve over decades, which the dataset of this name has.
+    LogGrid,
     /// Vectors that were given.
     Vector,
     /// Variables of the state.
@@ -53,7 +55,7 @@ pub enum Dimension {
     /// Steps of an estimate.
     Step,
     /// What a step of an estimate tells: matvecs, value, error.
-    Told,
+    Column,
     /// The ends of an interval.
     End,
 }
@@ -119,13 +121,14 @@ impl Dimension {
             Self::Time => "time",
             Self::Unit => "unit",
             Self::Mode => "mode",
-            Self::Point => "point",
+            Self::Grid => "grid",
+            Self::LogGrid => "log10_grid",
             Self::Vector => "vector",
             Self::Variable => "variable",
             Self::Kept => "kept",
             Self::State => "state",
             Self::Step => "step",
-            Self::Told => "told",
+            Self::Column => "column",
             Self::End => "end",
         }
     }
@@ -139,13 +142,13 @@ impl Dimension {
             Self::Time => "T",
             Self::Unit => "N",
             Self::Mode => "k",
-            Self::Point => "points",
+            Self::Grid | Self::LogGrid => "points",
             Self::Vector => "m",
             Self::Variable => "V",
             Self::Kept => "d",
             Self::State => "n",
             Self::Step => "steps",
-            Self::Told => "3",
+            Self::Column => "3",
             Self::End => "2",
         }
     }
@@ -214,7 +217,7 @@ pub(super) const STANDARD_ERROR_OF_A: Output = Output { unit: "A", degree: Degre
 /// How the estimate came to it. Its degree is [`History`](super::History)'s.
 pub(super) const HISTORY: Output = Output {
     name: "history",
-    dimensions: &[Step, Dimension::Told],
+    dimensions: &[Step, Dimension::Column],
     meaning: "matvecs, value and standard error as the estimate converged.",
     ..PLAIN
 };

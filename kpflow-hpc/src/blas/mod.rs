@@ -34,6 +34,11 @@ pub fn name() -> String {
     pure::name()
 }
 
+/// The library and its version.
+pub fn version() -> String {
+    pure::version()
+}
+
 /// Whether products with a B of inner × cols are faster where B is stored so than where its transpose is: where small products read their factors in place, and
 /// then are as fast as large ones. Up to the largest B that was measured, that of an LSTM of 256 units.
 pub fn prefers_plain(inner: usize, cols: usize) -> bool {

@@ -31,6 +31,7 @@ extern "C" {
     );
     fn openblas_set_num_threads(threads: c_int);
     fn openblas_get_corename() -> *const c_char;
+    fn openblas_get_config() -> *const c_char;
 }
 
 /// The processor whose kernels the library has chosen.
@@ -44,6 +45,14 @@ pub fn reads_in_place() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     const WITH: [&str; 3] = ["SkylakeX", "Cooperlake", "SapphireRapids"];
     *HAS.get_or_init(|| WITH.iter().any(|k| k.eq_ignore_ascii_case(&core())))
+}
+
+/// Of all that the library says of itself its name and version; and the kernels.
+pub fn version() -> String {
+    // SAFETY: as of the processor's name.
+    let said = unsafe { CStr::from_ptr(openblas_get_config()) }.to_string_lossy().into_owned();
+    let version: Vec<&str> = said.split_whitespace().take(2).collect();
+    format!("{} ({} kernels)", version.join(" "), core())
 }
 
 pub fn name() -> String {

@@ -9,6 +9,10 @@ pub fn name() -> String {
     "faer".into()
 }
 
+pub fn version() -> String {
+    "none (faer's kernels, in Rust)".into()
+}
+
 pub fn initialize() {}
 
 pub fn reads_in_place() -> bool {

@@ -53,6 +53,11 @@ impl World {
     }
 }
 
+/// The MPI that this program was built with; "none" of one that is without.
+pub fn version() -> String {
+    world::version()
+}
+
 /// Whether MPI was started in this process.
 pub fn is_connected() -> bool {
     world::is_connected()

@@ -40,6 +40,13 @@ impl Drop for Guard {
 const SETTINGS: [(&str, &str); 2] =
     [("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "ring"), ("OMPI_MCA_btl_tcp_eager_limit", "524288")];
 
+/// The library and its version, of all that it says of itself (`MPI_Get_library_version`, MPI-4.1 § 9.1.1; before MPI is started, too).
+pub fn version() -> String {
+    let said = mpi::environment::library_version().unwrap_or_default();
+    let first = said.split(['\n', ',']).next().unwrap_or_default();
+    first.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Starts MPI if a launcher started this process. A process that was started by hand is alone: MPI would start a daemon for it, a third of a second that may outlive it.
 pub fn initialize() -> Result<Guard, String> {
     if !launcher::is_there() {

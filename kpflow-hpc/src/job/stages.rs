@@ -158,6 +158,30 @@ fn natural(a: &str, b: &str) -> Ordering {
     x.len().cmp(&y.len()).then(a.cmp(b))
 }
 
+/// The one number of each name that is not the same in all; none where names differ by more.
+fn numbers(names: &[&str]) -> Option<Vec<i64>> {
+    let parts = |name: &&str| {
+        let mut parts = vec![String::new()];
+        for c in name.chars() {
+            let digits = |part: &String| part.ends_with(|c: char| c.is_ascii_digit());
+            match parts.last_mut() {
+                Some(part) if part.is_empty() || digits(part) == c.is_ascii_digit() => part.push(c),
+                _ => parts.push(c.into()),
+            }
+        }
+        parts
+    };
+    let all: Vec<Vec<String>> = names.iter().map(parts).collect();
+    let first = all.first()?;
+    if all.iter().any(|parts| parts.len() != first.len()) {
+        return None;
+    }
+    let differs = |&i: &usize| all.iter().any(|parts| parts[i] != first[i]);
+    let differing: Vec<usize> = (0..first.len()).filter(differs).collect();
+    let [one] = differing[..] else { return None };
+    all.iter().map(|parts| parts[one].parse().ok()).collect()
+}
+
 /// Takes a number from the front of a text, without the zeros before it.
 fn number<'t>(text: &mut &'t [u8]) -> &'t [u8] {
     let digits = text.iter().take_while(|c| c.is_ascii_digit()).count();
@@ -208,6 +232,12 @@ impl Job {
     /// How many runs this job is: its stages, or one.
     pub fn runs(&self) -> usize {
         self.stages.len().max(1)
+    }
+
+    /// Where each stage is on the axis of the training: the one number by which all names differ, or else its index.
+    pub fn stage_numbers(&self) -> Vec<i64> {
+        let names: Vec<&str> = self.stages.iter().map(|s| s.name.as_str()).collect();
+        numbers(&names).unwrap_or_else(|| (0..names.len() as i64).collect())
     }
 
     /// The job of one stage, with its alignments to others; a job of one checkpoint is its own.
@@ -298,6 +328,15 @@ mod tests {
         assert_eq!(of(&["a/x.init.safetensors", "a/step 2.safetensors"]), ["x.init", "step_2"]);
         assert_eq!(of(&["run/c-5/model.st", "run/c-10/model.st"]), ["c-5.model", "c-10.model"]);
         assert_eq!(of(&["a b.st", "a_b.st"]), ["a_b.0", "a_b.1"]);
+    }
+
+    #[test]
+    fn numbers_of_stages() {
+        assert_eq!(numbers(&["step_0005", "step_10", "step_100"]), Some(vec![5, 10, 100]));
+        assert_eq!(numbers(&["5.model_2", "10.model_2"]), Some(vec![5, 10]));
+        for none in [&["init", "step_1"][..], &["e1_b2", "e2_b3"], &["a", "b"], &["step_1"], &[]] {
+            assert_eq!(numbers(none), None, "{none:?}");
+        }
     }
 
     #[test]

@@ -27,6 +27,11 @@ impl MadeOf {
         self.say(name, format!("{HASH}{hash:016x}"));
     }
 
+    /// What a name says.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// This and more.
     pub fn and(&self, more: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         let mut all = self.clone();

@@ -3,6 +3,10 @@
 //! A run that is killed at any moment leaves a file that opens and holds every analysis that had finished: each change is made
 //! on a copy beside the file, which then takes its place.
 
+pub mod axes;
+mod fixed;
+mod header;
+mod labels;
 mod lock;
 pub mod made_of;
 pub mod parts;
@@ -12,90 +16,24 @@ pub mod read;
 mod state;
 pub mod table;
 
+pub use header::{Header, StageOf};
 pub use lock::Lock;
 pub use made_of::MadeOf;
 pub use parts::Parts;
 pub use past::Past;
 pub use place::{is_result, replaceable};
 
+use crate::analysis::Part;
 use crate::error::{Kind, Result};
-use crate::network::Watched;
+use crate::job::Axis;
 use crate::replace::settle;
-use crate::words::utc;
+use axes::Axes;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Group, H5Type};
 use ndarray::{ArrayD, IxDyn};
 use place::{unwritable, writable};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
-/// What the root's attributes say.
-#[derive(Clone, Debug)]
-pub struct Header {
-    /// The job's text.
-    pub job: String,
-    /// The kind of model.
-    pub model: String,
-    /// n_θ.
-    pub parameters: usize,
-    /// [B, T, N].
-    pub shape: [usize; 3],
-    /// The seed.
-    pub seed: u64,
-    /// f32 or f64.
-    pub precision: String,
-    /// Ranks.
-    pub ranks: usize,
-    /// How they were divided: trajectories × probes.
-    pub grid: [usize; 2],
-    /// Threads a rank.
-    pub threads: usize,
-    /// When the run began.
-    pub started: SystemTime,
-    /// The steps of each trajectory, where they differ.
-    pub lengths: Option<Vec<usize>>,
-    /// The variables that are the state, in their order.
-    pub variables: Vec<Watched>,
-    /// The stage, of a training run.
-    pub stage: Option<StageOf>,
-    /// What all its analyses are made of: the model, its weights, its inputs.
-    pub made_of: MadeOf,
-    /// What the user should know before trusting a number of the file.
-    pub warnings: Vec<String>,
-}
-
-impl Header {
-    /// Writes the warnings as they are today: a file of an earlier version has none.
-    fn write_warnings(&self, f: &hdf5::File) -> hdf5::Result<()> {
-        if f.attr("warnings").is_ok() {
-            f.delete_attr("warnings")?;
-        }
-        if self.warnings.is_empty() {
-            return Ok(());
-        }
-        let sentences = self.warnings.iter().map(|w| w.replace('\0', "").parse::<VarLenUnicode>().unwrap_or_default());
-        f.new_attr_builder().with_data(&sentences.collect::<Vec<_>>()).create("warnings").map(drop)
-    }
-}
-
-/// Which stage of a training run a file is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StageOf {
-    /// Its name.
-    pub name: String,
-    /// Its number, from 0.
-    pub index: usize,
-    /// How many there are.
-    pub count: usize,
-}
-
-impl StageOf {
-    fn write(&self, f: &hdf5::File) -> hdf5::Result<()> {
-        text(f, "stage", &self.name)?;
-        number(f, "stage_index", self.index as i64)?;
-        number(f, "stages", self.count as i64)
-    }
-}
+use std::time::Duration;
 
 /// One analysis.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +54,10 @@ pub struct Record<T> {
     pub status: String,
     /// What it was made of.
     pub made_of: MadeOf,
+    /// The part of the state that it is of.
+    pub part: Part,
+    /// The axes that a marginal is onto.
+    pub axes: Vec<Axis>,
     /// The stage that this one is aligned with.
     pub with_stage: Option<String>,
     /// The value.
@@ -164,6 +106,8 @@ pub struct Spent {
 pub struct ResultFile {
     path: PathBuf,
     shape: [usize; 3],
+    variables: Vec<String>,
+    stage: Option<i64>,
 }
 
 fn text(group: &Group, name: &str, value: &str) -> hdf5::Result<()> {
@@ -193,30 +137,24 @@ fn scalar(group: &Group, name: &str, value: f64) -> hdf5::Result<()> {
 }
 
 impl ResultFile {
+    fn of(path: &Path, header: &Header) -> Self {
+        Self {
+            path: resolved(path),
+            shape: header.shape,
+            variables: header.variables.iter().map(|v| v.name.clone()).collect(),
+            stage: header.stage.as_ref().map(|s| s.number),
+        }
+    }
+
     /// Begins a new file, in place of any result file that was there.
     ///
     /// **Errors**: the place cannot be written, or holds a file that is not a result file.
     pub fn create(path: &Path, header: &Header) -> Result<Self> {
         hdf5::silence_errors(true);
-        let file = Self { path: resolved(path), shape: header.shape };
+        let file = Self::of(path, header);
         replaceable(path)?;
         file.change(false, |f| {
-            text(f, "format", "kpflow-results")?;
-            number(f, "format_version", 1i64)?;
-            text(f, "kpflow_version", env!("CARGO_PKG_VERSION"))?;
-            file.describe(f, header)?;
-            text(f, "made_of", &header.made_of.to_json())?;
-            text(f, "model", &header.model)?;
-            number(f, "parameters", header.parameters as i64)?;
-            f.new_attr_builder().with_data(&header.shape.map(|d| d as i64)).create("shape")?;
-            number(f, "seed", header.seed)?;
-            text(f, "precision", &header.precision)?;
-            number(f, "ranks", header.ranks as i64)?;
-            f.new_attr_builder().with_data(&header.grid.map(|d| d as i64)).create("grid")?;
-            number(f, "threads", header.threads as i64)?;
-            text(f, "started", &utc(header.started))?;
-            number(f, "wall_seconds", 0.0)?;
-            text(f, "status", "running")?;
+            header.write(f)?;
             state::write(f, header)?;
             f.create_group("analysis").map(drop)
         })?;
@@ -259,11 +197,11 @@ impl ResultFile {
             // Nothing that is there is of use, the state neither.
             return Ok((Self::create(path, header)?, Vec::new()));
         }
-        let result = Self { path: resolved(path), shape: header.shape };
+        let result = Self::of(path, header);
         result.change(true, |f| {
             let group = f.group("analysis")?;
             past.stale.iter().try_for_each(|(name, _)| group.unlink(name))?;
-            result.describe(f, header)?;
+            header.describe(f)?;
             text(f, "status", "running")
         })?;
         past.stale.iter().for_each(|(name, _)| parts::remove_of(path, name));
@@ -280,17 +218,10 @@ impl ResultFile {
             return Ok(false);
         }
         if past.job != header.job || past.stage != header.stage {
-            let file = Self { path: resolved(path), shape: header.shape };
-            file.change(true, |f| file.describe(f, header))?;
+            let file = Self::of(path, header);
+            file.change(true, |f| header.describe(f))?;
         }
         Ok(true)
-    }
-
-    /// Writes what may be other in a job that goes on with a file.
-    fn describe(&self, f: &hdf5::File, header: &Header) -> hdf5::Result<()> {
-        text(f, "job", &header.job)?;
-        header.write_warnings(f)?;
-        header.stage.as_ref().map_or(Ok(()), |s| s.write(f))
     }
 
     /// Adds the state itself, [B, T, N].
@@ -300,7 +231,8 @@ impl ResultFile {
             if group.link_exists("values") {
                 return Ok(());
             }
-            array(&group, "values", &self.shape, state)
+            array(&group, "values", &self.shape, state)?;
+            labels::state(&group)
         })
     }
 
@@ -341,7 +273,9 @@ impl ResultFile {
             for (name, shape, data) in r.arrays {
                 array(&g, name, &shape, data)?;
             }
-            Ok(())
+            let Self { shape, stage, ref variables, .. } = *self;
+            let axes = Axes { quantity: &r.quantity, part: &r.part, onto: &r.axes, shape, variables };
+            labels::analysis(&g, &axes, stage)
         })
     }
 

@@ -42,7 +42,8 @@ impl Past {
         let number = |name: &str| file.attr(name).and_then(|a| a.read_scalar::<i64>()).ok();
         let stage = || {
             let (name, index, count) = (attr("stage")?, number("stage_index")?, number("stages")?);
-            Some(StageOf { name, index: index as usize, count: count as usize })
+            let number = number("stage_number").unwrap_or(index);
+            Some(StageOf { name, index: index as usize, count: count as usize, number })
         };
         let mut past = Self {
             same: attr("made_of").and_then(|t| MadeOf::from_json(&t)).as_ref() == Some(made_of),

@@ -1,17 +1,15 @@
 //! What the file says of the state: its variables, and where its trajectories end.
 
-use super::{array, Header};
-use hdf5::types::VarLenUnicode;
+use super::{array, fixed, labels, Header};
 
 /// Writes the group `/state`, without the state's numbers.
 pub(super) fn write(f: &hdf5::File, header: &Header) -> hdf5::Result<()> {
     let state = f.create_group("state")?;
-    let names = header.variables.iter().map(|v| v.name.parse::<VarLenUnicode>().unwrap_or_default()).collect();
-    array(&state, "variables", &[header.variables.len()], names)?;
+    fixed::dataset(&state, "variables", &header.variables.iter().map(|v| v.name.clone()).collect::<Vec<_>>())?;
     let layout = header.variables.iter().flat_map(|v| [v.offset, v.stride, v.positions, v.width].map(|x| x as i64));
     array(&state, "layout", &[header.variables.len(), 4], layout.collect())?;
     if let Some(lengths) = &header.lengths {
         array(&state, "lengths", &[lengths.len()], lengths.iter().map(|&length| length as i64).collect())?;
     }
-    Ok(())
+    labels::state(&state)
 }

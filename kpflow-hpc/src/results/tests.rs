@@ -1,4 +1,5 @@
 use super::*;
+use crate::network::Watched;
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
@@ -22,6 +23,7 @@ fn header() -> Header {
         stage: None,
         warnings: vec!["one".into(), "two".into()],
         made_of: MadeOf::default(),
+        files: "[]".into(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::journal::bytes;
 use crate::load::config_beside;
 use crate::model::Loaded;
 use crate::results::MadeOf;
+use serde_json::json;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,21 @@ impl Making {
         let mut all = text.lines().map(|line| MadeOf::from_json(line).unwrap_or_default());
         let common = all.next().unwrap_or_default();
         Ok(Self { common, analyses: job.analyses.iter().map(|a| a.name.clone()).zip(all).collect() })
+    }
+
+    /// The files that a run reads, as JSON: what each is, where, and the hash of its numbers, in the precision of the run.
+    pub fn files(&self, job: &Job) -> String {
+        let model = Source { path: job.model.weights.clone(), dataset: None };
+        let all = [("weights", &model)].into_iter().chain(job.inputs.iter().map(|(_, source)| ("inputs", source)));
+        let all = all.chain(job.other_inputs.iter().map(|(_, source)| ("other_inputs", source)));
+        let all = all.chain(job.initial_state.iter().map(|source| ("initial_state", source)));
+        let all = all.chain([&job.mask, &job.lengths].into_iter().flatten().map(|source| ("mask", source)));
+        let one = |(what, source): (&str, &Source)| {
+            let path = source.path.canonicalize().unwrap_or_else(|_| source.path.clone());
+            let path = path.to_string_lossy();
+            json!({ "what": what, "path": path, "dataset": source.dataset, "hash": self.common.get(what) })
+        };
+        serde_json::Value::Array(all.map(one).collect()).to_string()
     }
 
     /// What an analysis is made of.

@@ -90,7 +90,12 @@ fn run_in<T: Real>(job: &Job, options: &cli::Run, engine: &Engine) -> Result<()>
     let weights = Weights::default();
     for i in 0..job.runs() {
         let this = job.at(i);
-        let stage = job.stages.get(i).map(|s| StageOf { name: s.name.clone(), index: i, count: job.runs() });
+        let stage = job.stages.get(i).map(|s| StageOf {
+            name: s.name.clone(),
+            index: i,
+            count: job.runs(),
+            number: job.stage_numbers()[i],
+        });
         let reading = Progress::of("reading the files", "bytes", 0, voice.0);
         let loaded = match inputs {
             None => Loaded::load(&this, engine),
@@ -243,6 +248,7 @@ fn header_of<T: Real>(
         variables: loaded.network().watched(),
         stage,
         made_of: making.common.clone(),
+        files: making.files(job),
         warnings: loaded.warnings(),
     }
 }
@@ -320,6 +326,8 @@ fn analyses<T: Real>(
         record.made_of = made_of;
         record.operator = analysis.operator.name().into();
         record.quantity = analysis.quantity.name.into();
+        record.part.clone_from(&analysis.part);
+        record.axes.clone_from(&analysis.axes);
         record.with_stage.clone_from(&analysis.with_stage);
         record.seconds = clock.elapsed().as_secs_f64();
         let used = [(memory::peak() - held) as u64, grid.traffic().bytes - sent.bytes];

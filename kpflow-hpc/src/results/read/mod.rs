@@ -6,10 +6,10 @@
 mod given;
 mod reader;
 
-use crate::analysis;
+use super::fixed;
+use crate::analysis::{self, outputs::Dimension};
 use crate::error::{Error, Result};
 use crate::hdf5_file::{self, Hdf5File};
-use hdf5::types::VarLenUnicode;
 use reader::{Reader, MOST};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -112,6 +112,8 @@ pub struct Results {
     pub stage: Option<String>,
     /// Which one in the order of the training.
     pub stage_index: Option<i64>,
+    /// Where it is on the axis of the training: the number in its name, or its index; older files have none.
+    pub stage_number: Option<i64>,
     /// What the user should know before trusting a number of the file.
     pub warnings: Vec<String>,
     /// The variables of the state.
@@ -211,6 +213,7 @@ impl Results {
             messages: root.number("messages").ok(),
             stage: root.text("stage").ok(),
             stage_index: root.number("stage_index").ok(),
+            stage_number: root.number("stage_number").ok(),
             warnings: root.texts("warnings"),
             variables: variables(&file).unwrap_or_default(),
             has_state: file.link_exists("state/values"),
@@ -246,7 +249,10 @@ impl Results {
         let place = format!("/analysis/{analysis}");
         let wrong = || Error::input(&self.path, format!("has no {place}/{name}; ask for it with vectors = true"));
         let group = file.group(&place).map_err(|_| wrong())?;
-        let axes = analysis::tensors().iter().find(|o| o.name == name).ok_or_else(wrong)?.dimensions.len();
+        let dimensions = analysis::tensors().iter().find(|o| o.name == name).ok_or_else(wrong)?.dimensions;
+        // Of one vector that was given there is one, of its shape.
+        let single = dimensions[0] == Dimension::Vector && group.dataset(name).is_ok_and(|d| d.ndim() == 3);
+        let axes = dimensions.len() - usize::from(single);
         Reader { group: &group, place: &place, path: &self.path }.array(name, axes)?.ok_or_else(wrong)
     }
 
@@ -297,10 +303,7 @@ fn variables(file: &hdf5::File) -> Option<Vec<Variable>> {
     if names.size() > MOST || layout.size() != 4 * names.size() {
         return None;
     }
-    let (names, layout) = (names.read_raw::<VarLenUnicode>().ok()?, layout.read_raw::<u64>().ok()?);
-    let one = |(n, l): (&VarLenUnicode, &[u64])| Variable {
-        name: hdf5_file::text(n),
-        layout: [l[0], l[1], l[2], l[3]].map(|x| x as usize),
-    };
-    Some(names.iter().zip(layout.chunks_exact(4)).map(one).collect())
+    let (names, layout) = (fixed::read(&names).ok()?, layout.read_raw::<u64>().ok()?);
+    let one = |(name, l): (String, &[u64])| Variable { name, layout: [l[0], l[1], l[2], l[3]].map(|x| x as usize) };
+    Some(names.into_iter().zip(layout.chunks_exact(4)).map(one).collect())
 }
