@@ -2,11 +2,12 @@
 
 use super::products::{matmul, permuted};
 use super::reader::{Op, Reader};
-use super::value::{self, Value};
+use super::value::{self, Origin, Value};
 use super::Node;
 use crate::job::Window;
 use crate::kinds::conv::{batch_norm, convolved, depthwise, is_depthwise, max_pool, mean_pool, patches, Map};
 use kpflow_core::model::functions::Arithmetic;
+use kpflow_core::model::mixing::Run;
 use kpflow_core::model::{Form, VariableId};
 use kpflow_core::Scalar;
 
@@ -47,6 +48,31 @@ pub(super) fn turned<T: Scalar>(reader: &Reader<T>, x: &Value, order: &[usize]) 
     }
     let first = !c.flipped && last == width && axes.eq((0..1).chain(rank - 1..rank).chain(1..rank - 1));
     first.then(|| reader.flipped(to, c.variable).typed(c.element))
+}
+
+/// A map of which numbers are moved, `from` in the order of the tensors, if every channel does what the first one does: runs of channels, from pixel to
+/// pixel (slices, padding, parts of the channels).
+pub(super) fn by_rows<T: Scalar>(reader: &mut Reader<T>, x: &Value, shape: &[usize], from: &[Origin]) -> Option<Value> {
+    let (Value::Computed(c), [1, channels, behind @ ..]) = (x, shape) else { return None };
+    let (pixels, width) = reader.network.size(c.variable);
+    let count: usize = behind.iter().product();
+    if !c.flipped || count == 0 || from.len() != channels * count {
+        return None;
+    }
+    let mut runs = Vec::new();
+    for (p, first) in from[..count].iter().enumerate() {
+        let place = first.get().map(|(_, i)| i);
+        let alike = |j: usize| from[j * count + p].get().map(|(_, i)| i) == place.map(|i| i + j * pixels);
+        if place.is_some_and(|i| i / pixels + channels > width) || !(1..*channels).all(alike) {
+            return None;
+        }
+        let run =
+            |i: usize| Run { input: 0, from: (i % pixels, i / pixels), to: (p, 0), len: *channels, scale: T::one() };
+        runs.extend(place.map(run));
+    }
+    let input = reader.network.read(c.variable);
+    let y = reader.network.sparse(runs, &[input], (count, *channels));
+    Some(reader.flipped(shape.to_vec(), y).typed(c.element))
 }
 
 /// Maps side by side, channels behind channels, if one of them lies as pixels of channels.

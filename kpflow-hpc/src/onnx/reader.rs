@@ -2,6 +2,7 @@
 
 use super::element::Element;
 use super::file::Array;
+use super::maps;
 use super::value::{expand, Computed, Moves, Origin, Place, Value, View};
 use crate::network::{Network, OwnedWeight};
 use kpflow_core::model::mixing::{Run, Transpose};
@@ -304,6 +305,9 @@ impl<T: Scalar> Reader<T> {
         if let [only] = inputs {
             if same(only.shape().iter().product()) {
                 return Ok(only.clone().reshaped(shape));
+            }
+            if let Some(map) = maps::by_rows(self, only, &shape, &from) {
+                return Ok(map);
             }
         }
         let known: Option<Vec<&Array>> =

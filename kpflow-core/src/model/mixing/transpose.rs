@@ -24,8 +24,12 @@ impl Transpose {
             for column in (0..columns).step_by(SIDE) {
                 for j in column..(column + SIDE).min(columns) {
                     for i in first..(first + SIDE).min(self.rows) {
-                        let (x, y) = (i * columns + j, j * self.rows + i);
-                        f((x / width, x % width), (y / self.width, y % self.width));
+                        // Most often the matrix is x itself, and its transpose y.
+                        let split = |row, column, columns, width| match columns == width {
+                            true => (row, column),
+                            false => ((row * columns + column) / width, (row * columns + column) % width),
+                        };
+                        f(split(i, j, columns, width), split(j, i, self.rows, self.width));
                     }
                 }
             }
