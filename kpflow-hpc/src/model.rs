@@ -63,6 +63,8 @@ pub struct Sizes {
     pub bytes: usize,
     /// Numbers of the weights.
     pub weights: usize,
+    /// Bytes that reading them takes beside them.
+    pub reading: usize,
     /// Groups that share the vectors of a block.
     pub groups: usize,
 }
@@ -222,7 +224,8 @@ impl<T: Real> Opened<T> {
         let initial = if self.given.initial.is_some() { self.network.initial_width() } else { 0 };
         let weights = held(&self.network);
         let bytes = (weights + (inputs + initial) * local) * std::mem::size_of::<T>();
-        Sizes { block, trajectories: self.trajectories, steps: self.steps(), bytes, weights, groups: 1 }
+        let reading = self.network.reading;
+        Sizes { block, trajectories: self.trajectories, steps: self.steps(), bytes, weights, reading, groups: 1 }
     }
 }
 
@@ -337,9 +340,17 @@ impl<T: Real> Loaded<T> {
     /// The sizes that tell what a run needs.
     pub fn sizes(&self) -> Sizes {
         let inputs: usize = self.inputs.slots.iter().chain(&self.inputs.initial).map(Vec::len).sum();
-        let (weights, groups) = (held(&self.network), self.groups);
+        let (weights, reading, groups) = (held(&self.network), self.network.reading, self.groups);
         let bytes = (weights + inputs) * std::mem::size_of::<T>();
-        Sizes { block: self.block, trajectories: self.trajectories, steps: self.steps(), bytes, weights, groups }
+        Sizes {
+            block: self.block,
+            trajectories: self.trajectories,
+            steps: self.steps(),
+            bytes,
+            weights,
+            reading,
+            groups,
+        }
     }
 
     /// The model's weights.

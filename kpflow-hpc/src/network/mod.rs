@@ -40,13 +40,15 @@ pub struct FromFiles<T> {
     pub tokens: Option<Vec<usize>>,
     /// The input that is made of the tokens, if there is one.
     pub counted: Option<Counted>,
+    /// Bytes that reading it took, at most, beside its weights.
+    pub reading: usize,
     /// What the user should know before trusting a number of this model.
     warnings: Vec<String>,
 }
 
 impl<T> From<Network<T>> for FromFiles<T> {
     fn from(network: Network<T>) -> Self {
-        Self { network, tokens: None, counted: None, warnings: Vec::new() }
+        Self { network, tokens: None, counted: None, reading: 0, warnings: Vec::new() }
     }
 }
 

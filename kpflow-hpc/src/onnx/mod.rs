@@ -81,11 +81,24 @@ pub fn build<T: Scalar>(
             },
             Ok(warning) => {
                 let mut network = FromFiles::from(reader.network);
+                network.reading = bytes(path, &theta);
                 warning.into_iter().for_each(|sentence| network.warn(sentence));
                 return Ok(network);
             }
         }
     }
+}
+
+/// Bytes that reading takes beside the weights: the file and what it says, the numbers in double precision twice, of each number its place and whether it is taken, and
+/// of the largest tensor where every number comes from, as it is moved (twice each).
+fn bytes(path: &Path, theta: &Theta) -> usize {
+    let file = std::fs::metadata(path).map_or(0, |m| m.len() as usize);
+    let (all, largest) = theta
+        .initialisers
+        .iter()
+        .map(|(_, array, _)| array.data.len())
+        .fold((0, 0), |(all, most), n| (all + n, most.max(n)));
+    2 * file + (2 * 8 + 8 + 1) * all + 2 * (8 + 8) * largest
 }
 
 /// Reads all of a model into `reader`; returns what the user should know of θ.

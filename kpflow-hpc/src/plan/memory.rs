@@ -130,7 +130,9 @@ impl<T: Real> Going<'_, T> {
         let journal = self.job.checkpoint.map_or(0, |_| BUFFER.min(written.ceil() as usize));
         let mpi = if self.grid[0] * self.grid[1] > 1 && !crate::comm::is_connected() { MPI } else { 0 };
         let program = crate::engine::bytes_at_start() + mpi + LATER;
-        let first = running.max(state).max(self.rounding()) as f64;
+        // Before a run begins its model was read, when there was nothing else.
+        let read = (self.sizes.reading + self.sizes.bytes).saturating_sub(self.model());
+        let first = running.max(state).max(self.rounding()).max(read) as f64;
         let most = analyses.iter().map(|a| a.before + a.memory).fold(first, f64::max);
         let threads = self.machine.lanes * THREAD.min(self.model() + most as usize);
         most + (program + threads + self.model() + self.kept(&products) + journal) as f64
@@ -154,8 +156,9 @@ impl<T: Real> Going<'_, T> {
             Some(op.scratch_len(VECTORS) + 2 * VECTORS * op.domain().len())
         };
         let kept = self.job.analyses.len() * VECTORS * lin.shape().len();
-        std::mem::size_of::<f64>()
-            * (model + 2 * kept + self.job.analyses.iter().filter_map(product).max().unwrap_or(0))
+        let product = self.job.analyses.iter().filter_map(product).max().unwrap_or(0);
+        let read = std::mem::size_of::<f64>() * self.sizes.weights + self.sizes.reading;
+        read.max(std::mem::size_of::<f64>() * (model + 2 * kept + product))
     }
 
     /// Bytes of products that analyses keep for each other.
