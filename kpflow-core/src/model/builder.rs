@@ -5,7 +5,7 @@ use super::error::BuildError;
 use super::graph::Graph;
 use super::link::link;
 use super::node::{Link, Node, Segment, Weight, WeightId, MAX_INPUTS, MAX_OUTPUTS};
-use super::through::read_through;
+use super::passed::read_through;
 use super::variable::{Edge, Operand, Scan, Variable, VariableId, Watch};
 use super::{Cluster, Form, Mixing};
 use crate::Scalar;

@@ -3,7 +3,7 @@
 use super::error::BuildError;
 use super::flow::Flow;
 use super::node::{Form, Node, Segment, Weight, MAX_INPUTS};
-use super::through::{carried, is_passed};
+use super::passed::{carried, is_passed};
 use super::variable::{Edge, Scan, Variable, VariableId};
 use crate::Scalar;
 

@@ -2,7 +2,7 @@
 
 use super::flow::Flow;
 use super::node::{Coupled, Form, Link, Node, Segment, Site, Weight, WeightId};
-use super::through::carried;
+use super::passed::carried;
 use super::variable::{At, Scan, Variable, VariableId};
 use crate::Scalar;
 

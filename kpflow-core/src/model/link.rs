@@ -5,7 +5,7 @@ use super::error::BuildError;
 use super::flow::Flow;
 use super::node::{Coupled, Form, Link, Node, Part, Segment, Weight};
 use super::panel::lay_out;
-use super::through::carried as carried_by;
+use super::passed::carried as carried_by;
 use super::variable::{Operand, Scan, Variable};
 use crate::Scalar;
 

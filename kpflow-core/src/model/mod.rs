@@ -60,6 +60,7 @@ pub mod mixing;
 mod node;
 mod panel;
 mod pass;
+mod passed;
 mod real;
 mod recurrent;
 mod rest;

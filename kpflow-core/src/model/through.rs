@@ -4,9 +4,9 @@
 //! at a time: of a dense site as a product with patches that stay in the cache, of a gain place by place.
 
 use super::mixing::Windows;
-use super::node::{Form, Node, Segment, Weight};
+use super::node::{Form, Node};
 use super::rest::split;
-use super::variable::{Operand, Scan, Variable, VariableId};
+use super::variable::Operand;
 use super::{Flow, Graph, Sweep};
 use crate::machine::{Diagonals, Gemm, Kernel, MatMut, MatRef, Term};
 use crate::Scalar;
@@ -14,59 +14,10 @@ use crate::Scalar;
 /// Rows of patches that are worked on at a time, at least: enough for a product to be at the machine's rate.
 const STRIP: usize = 256;
 
-/// Marks the patches that only sites read, and lets these read the map itself.
-pub(super) fn read_through<T: Scalar>(
-    variables: &mut [Variable],
-    nodes: &mut [Node<'_, T>],
-    segments: &[Segment],
-    weights: &[Weight<'_, T>],
-) {
-    let parallel =
-        |n: usize| segments.iter().any(|s| s.scan == Scan::Parallel && s.nodes.start <= n && n < s.nodes.end);
-    for n in 0..nodes.len() {
-        let Node::Mixing { function, inputs, output } = nodes[n] else { continue };
-        let Some(windows) = function.windows().filter(|_| parallel(n) && variables[output].watch.is_none()) else {
-            continue;
-        };
-        let group = inputs[0].width / windows.groups * windows.places;
-        let reads = |node: &Node<'_, T>| node.operands().iter().any(|o| o.variable == output);
-        let fits = |node: &Node<'_, T>| match node {
-            Node::Site { form, input, weight, .. } if !input.delayed => match form {
-                Form::Dense => input.width == group && input.offset % group.max(1) == 0,
-                Form::Gain => windows.groups == 1 && weights[*weight].n_in == windows.places,
-                Form::Embedding => false,
-            },
-            Node::Site { .. }
-            | Node::Input { .. }
-            | Node::Constant { .. }
-            | Node::Cluster { .. }
-            | Node::Mixing { .. } => false,
-        };
-        let readers = || nodes.iter().enumerate().filter(|(_, node)| reads(node));
-        if inputs[0].delayed || group == 0 || !readers().all(|(k, node)| parallel(k) && fits(node)) {
-            continue;
-        }
-        variables[output].passed = true;
-        for node in nodes.iter_mut() {
-            if let Node::Site { input: Operand { variable, .. }, link, .. } = node {
-                link.through = if *variable == output { Some(n) } else { link.through };
-            }
-        }
-    }
-}
-
 /// The window of a site, and the columns of the map that it reads.
 struct Through<'a> {
     windows: Windows<'a>,
     source: Operand,
-}
-
-/// What perturbations of a node's output come from: what it reads or, through windows, the map.
-pub(super) fn carried<'n, T: Scalar>(nodes: &'n [Node<'_, T>], node: &'n Node<'_, T>) -> &'n [Operand] {
-    match node {
-        Node::Site { link, .. } => link.through.map_or(node.operands(), |n| nodes[n].operands()),
-        Node::Input { .. } | Node::Constant { .. } | Node::Cluster { .. } | Node::Mixing { .. } => node.operands(),
-    }
 }
 
 impl<'a, T: Scalar> Graph<'a, T> {
@@ -234,9 +185,4 @@ pub(super) fn gains<T: Scalar, K: Kernel<T> + ?Sized>(
         kernel.combine(Diagonals::of(&terms[..count], y, y_stride, rows, add));
         add = true;
     }
-}
-
-/// A variable that sweeps carry nothing of, since all that read it read through it.
-pub(super) fn is_passed(variables: &[Variable], outputs: &[VariableId]) -> bool {
-    outputs.iter().any(|&o| variables[o].passed)
 }

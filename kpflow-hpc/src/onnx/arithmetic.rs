@@ -5,8 +5,7 @@ use super::file::{count, Array};
 use super::reader::{key, Op, Reader};
 use super::value::{broadcast, Value};
 use kpflow_core::model::functions::Arithmetic;
-use kpflow_core::model::mixing::Run;
-use kpflow_core::model::{Activation, Form, Operand, Real, UnitWise, VariableId};
+use kpflow_core::model::{Activation, Form, Operand, Real, UnitWise};
 use kpflow_core::Scalar;
 
 /// What no derivative passes: whole quotients and powers.
@@ -128,33 +127,6 @@ impl<T: Scalar> Reader<T> {
         }
         let y = self.network.cluster(f, reads);
         Ok(self.computed(shape, y))
-    }
-
-    /// The pixels of a map `[1, C, …]`, if some of these tensors is one that lies as pixels of channels.
-    fn pixels(&self, values: &[&Value], shape: &[usize]) -> Option<usize> {
-        let is_map = |v: &&&Value| {
-            let Value::Computed(c) = v else { return false };
-            let size = self.network.size(c.variable);
-            c.flipped && c.shape == shape && shape.len() > 2 && shape[0] == 1 && shape[1] == size.1
-        };
-        values.iter().find(is_map).map(|_| shape[2..].iter().product())
-    }
-
-    /// A tensor, broadcast to a map's shape, as pixels of channels.
-    fn pixelwise(&mut self, value: &Value, shape: &[usize], pixels: usize) -> Op<VariableId> {
-        let (channels, own) = (shape[1], value.shape());
-        let rank = own.len();
-        let by_channel = rank + 1 >= shape.len()
-            && own[rank + 1 - shape.len()..].first() == Some(&channels)
-            && own.iter().product::<usize>() == channels;
-        if by_channel && value.shape() != shape {
-            // One row, again and again.
-            let input = self.rows(value, channels)?;
-            let run = |p| Run { input: 0, from: (0, 0), to: (p, 0), len: channels, scale: T::one() };
-            return Ok(self.network.sparse((0..pixels).map(run).collect(), &[input], (pixels, channels)));
-        }
-        let value = self.expanded(value, shape)?;
-        self.columns(&value, pixels)
     }
 
     /// Applies a unit-wise function of two tensors, known or computed; the result has this element type.

@@ -2,12 +2,11 @@
 
 use super::products::{matmul, permuted};
 use super::reader::{Op, Reader};
-use super::value::{self, Origin, Value};
+use super::value::{self, Value};
 use super::Node;
 use crate::job::Window;
 use crate::kinds::conv::{batch_norm, convolved, depthwise, is_depthwise, max_pool, mean_pool, patches, Map};
 use kpflow_core::model::functions::Arithmetic;
-use kpflow_core::model::mixing::Run;
 use kpflow_core::model::{Form, VariableId};
 use kpflow_core::Scalar;
 
@@ -31,71 +30,6 @@ fn from_map<T: Scalar>(reader: &Reader<T>, map: Map, rank: usize) -> Value {
         _ => vec![1, map.channels, map.height, map.width],
     };
     reader.flipped(shape, map.variable)
-}
-
-/// A map with its channels first or last, if this only says the other way what its variable is: pixels of channels.
-pub(super) fn turned<T: Scalar>(reader: &Reader<T>, x: &Value, order: &[usize]) -> Option<Value> {
-    let Value::Computed(c) = x else { return None };
-    let (shape, rank) = (&c.shape, c.shape.len());
-    let axes = order.iter().copied();
-    if rank < 3 || shape[0] != 1 {
-        return None;
-    }
-    let to = order.iter().map(|&a| shape[a]).collect();
-    let (last, width) = (shape[rank - 1], reader.network.size(c.variable).1);
-    if c.flipped && shape[1] == width && axes.clone().eq((0..1).chain(2..rank).chain(1..2)) {
-        return Some(reader.computed(to, c.variable).typed(c.element));
-    }
-    let first = !c.flipped && last == width && axes.eq((0..1).chain(rank - 1..rank).chain(1..rank - 1));
-    first.then(|| reader.flipped(to, c.variable).typed(c.element))
-}
-
-/// A map of which numbers are moved, `from` in the order of the tensors, if every channel does what the first one does: runs of channels, from pixel to
-/// pixel (slices, padding, parts of the channels).
-pub(super) fn by_rows<T: Scalar>(reader: &mut Reader<T>, x: &Value, shape: &[usize], from: &[Origin]) -> Option<Value> {
-    let (Value::Computed(c), [1, channels, behind @ ..]) = (x, shape) else { return None };
-    let (pixels, width) = reader.network.size(c.variable);
-    let count: usize = behind.iter().product();
-    if !c.flipped || count == 0 || from.len() != channels * count {
-        return None;
-    }
-    let mut runs = Vec::new();
-    for (p, first) in from[..count].iter().enumerate() {
-        let place = first.get().map(|(_, i)| i);
-        let alike = |j: usize| from[j * count + p].get().map(|(_, i)| i) == place.map(|i| i + j * pixels);
-        if place.is_some_and(|i| i / pixels + channels > width) || !(1..*channels).all(alike) {
-            return None;
-        }
-        let run =
-            |i: usize| Run { input: 0, from: (i % pixels, i / pixels), to: (p, 0), len: *channels, scale: T::one() };
-        runs.extend(place.map(run));
-    }
-    let input = reader.network.read(c.variable);
-    let y = reader.network.sparse(runs, &[input], (count, *channels));
-    Some(reader.flipped(shape.to_vec(), y).typed(c.element))
-}
-
-/// Maps side by side, channels behind channels, if one of them lies as pixels of channels.
-pub(super) fn joined<T: Scalar>(reader: &mut Reader<T>, maps: &[Value], axis: usize) -> Op<Option<Value>> {
-    let Some(first) = maps.first().filter(|v| axis == 1 && v.shape().len() > 2 && v.shape()[0] == 1) else {
-        return Ok(None);
-    };
-    let (behind, element) = (first.shape()[2..].to_vec(), first.element());
-    let alike = |v: &Value| v.shape().len() == behind.len() + 2 && v.shape()[0] == 1 && v.shape()[2..] == behind;
-    let flipped = |v: &Value| matches!(v, Value::Computed(c) if c.flipped);
-    let fixed = |v: &Value| matches!(v, Value::Sequence(_));
-    if maps.len() < 2 || !maps.iter().all(alike) || !maps.iter().any(flipped) || maps.iter().any(fixed) {
-        return Ok(None);
-    }
-    let (mut reads, mut channels) = (Vec::new(), 0);
-    for map in maps {
-        let variable = reader.columns(map, behind.iter().product())?;
-        reads.push(reader.network.read(variable));
-        channels += map.shape()[1];
-    }
-    let variable = reader.network.concat(&reads);
-    let shape = [&[1, channels], &behind[..]].concat();
-    Ok(Some(reader.flipped(shape, variable).typed(element)))
 }
 
 /// The window that a node's attributes describe.

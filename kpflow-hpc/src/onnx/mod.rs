@@ -16,6 +16,7 @@ mod logic;
 mod maps;
 mod node;
 mod operators;
+mod pixels;
 mod products;
 mod reader;
 mod recurrent;

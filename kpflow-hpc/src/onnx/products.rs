@@ -1,6 +1,5 @@
 //! Products of matrices, and the orders of axes that they need.
 
-use super::maps;
 use super::reader::{Op, Reader};
 use super::value::{self, Array, Value};
 use kpflow_core::model::mixing::{Along, Product};
@@ -28,7 +27,7 @@ pub(super) fn last<T: Scalar>(
 
 /// A tensor with its axes in another order.
 pub(super) fn permuted<T: Scalar>(reader: &mut Reader<T>, x: &Value, order: &[usize]) -> Op<Value> {
-    if let Some(y) = maps::turned(reader, x, order) {
+    if let Some(y) = reader.turned(x, order) {
         return Ok(y);
     }
     let moves = value::transpose(x.shape(), order).ok_or("permutes axes, which it cannot")?;

@@ -2,10 +2,9 @@
 
 use super::element::Element;
 use super::file::Array;
-use super::maps;
 use super::value::{expand, Computed, Moves, Origin, Place, Value, View};
 use crate::network::{Network, OwnedWeight};
-use kpflow_core::model::mixing::{Run, Transpose};
+use kpflow_core::model::mixing::Run;
 use kpflow_core::model::{Mixing, Operand, VariableId, WeightId, MAX_INPUTS};
 use kpflow_core::Scalar;
 use std::collections::{HashMap, HashSet};
@@ -235,26 +234,6 @@ impl<T: Scalar> Reader<T> {
         Value::Computed(Computed { shape, variable, element: Element::Float, flipped })
     }
 
-    /// A variable whose columns, `[n]` numbers each, one behind the other are a tensor.
-    pub fn columns(&mut self, value: &Value, n: usize) -> Op<VariableId> {
-        match value {
-            Value::Computed(c) if c.flipped && self.network.size(c.variable).0 == n => Ok(c.variable),
-            Value::Known(_) | Value::Parameter(_) | Value::Computed(_) | Value::Sequence(_) => {
-                let rows = self.rows(value, n)?;
-                match self.network.size(rows.variable) {
-                    (1, _) | (_, 1) => {
-                        let count = self.network.size(rows.variable).0;
-                        Ok(self.rows(value, count)?.variable)
-                    }
-                    (count, _) => self
-                        .network
-                        .mixing(Transpose { rows: count, width: count }, &[rows])
-                        .ok_or_else(|| "has inputs that do not fit".into()),
-                }
-            }
-        }
-    }
-
     /// A sparse map that moves single numbers, put together to runs.
     pub(super) fn sparse(&mut self, inputs: &[VariableId], from: &[Origin], size: (usize, usize)) -> VariableId {
         let widths: Vec<usize> = inputs.iter().map(|&v| self.network.size(v).1.max(1)).collect();
@@ -306,7 +285,7 @@ impl<T: Scalar> Reader<T> {
             if same(only.shape().iter().product()) {
                 return Ok(only.clone().reshaped(shape));
             }
-            if let Some(map) = maps::by_rows(self, only, &shape, &from) {
+            if let Some(map) = self.by_rows(only, &shape, &from) {
                 return Ok(map);
             }
         }

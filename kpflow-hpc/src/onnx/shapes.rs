@@ -4,7 +4,6 @@ use super::cast::cast;
 use super::element::Element;
 use super::file::{count, Array, MOST};
 use super::gather::impossible;
-use super::maps;
 use super::products::{last, matmul};
 use super::reader::{Op, Reader};
 use super::value::{self, each_index, Moves, Origin, Range, Value};
@@ -105,7 +104,7 @@ pub(super) fn apply<T: Scalar>(reader: &mut Reader<T>, context: &Context<'_>, n:
             let shapes: Vec<&[usize]> = inputs.iter().map(Value::shape).collect();
             let rank = shapes.first().map_or(0, |s| s.len());
             let axis = n.axis(if n.opset < 4 { 1 } else { 0 }, rank)?;
-            if let Some(joined) = maps::joined(reader, &inputs, axis)? {
+            if let Some(joined) = reader.side_by_side(&inputs, axis)? {
                 return one(joined);
             }
             let moves =
