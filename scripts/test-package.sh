@@ -26,7 +26,7 @@ fi
 export PYTHONPATH=$work
 cd "$work" # not where the package's source would be imported
 "$env/bin/python" -P "$package/generate.py" --check
-"$env/bin/python" -m ruff check --quiet --config "$package/pyproject.toml" "$package" kpflow-bench/kinds
-"$env/bin/python" -m ruff format --quiet --check --config "$package/pyproject.toml" "$package" kpflow-bench/kinds
+"$env/bin/python" -m ruff check --quiet --config "$package/pyproject.toml" "$package" "$root/kpflow-bench/kinds"
+"$env/bin/python" -m ruff format --quiet --check --config "$package/pyproject.toml" "$package" "$root/kpflow-bench/kinds"
 "$env/bin/python" -m mypy --no-error-summary --config-file "$package/pyproject.toml" "$package/kpflow"
 "$env/bin/python" -m pytest -q -p no:cacheprovider --confcutdir "$package/tests/plain" --rootdir "$root" --cov kpflow "$package/tests/plain" "$@"
