@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Loops that torch's exporter unrolled: graphs of modules of the Python package's tests, their inputs, and by torch.func the traces of NTK, K and P Pᵀ.
+"""Loops that torch's exporter unrolled, and convolutions: graphs of modules of the Python package's tests, their inputs, and by torch.func the traces of NTK, K and P Pᵀ.
 
     PYTHONPATH=the/built/package python3 tests/reference/make_loops.py
 
@@ -22,7 +22,7 @@ from test_modules import dense  # noqa: E402
 NAMES = [
     "leaky, nonlinearity outside", "low rank, factors in turn", "Dale by |W|", "trained h0", "minimal gated",
     "linear recurrent unit", "two areas", "short-term plasticity", "Runge-Kutta", "LSTM cells", "nn.GRU from a trained h0",
-    "TCN with weight_norm",
+    "TCN with weight_norm", "separable convolutions",
 ]  # fmt: skip
 
 

@@ -140,6 +140,37 @@ fn states_of_unrolled_loops_are_found() {
     }
 }
 
+/// Maps that the user watches by name are read through the state, however they lie: traces of NTK, K and P Pᵀ, as found when every map was transposed.
+#[test]
+fn watched_maps_are_read_through_the_state() {
+    let text = std::fs::read_to_string(reference("loops/loops.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let case = cases.iter().find(|c| c["file"] == "separable_convolutions").unwrap();
+    let graph = reference("loops/separable_convolutions.onnx");
+    let shape: Vec<usize> = Case::numbers(&case["inputs_shape"]).iter().map(|&d| d as usize).collect();
+    for (i, (state, right)) in [
+        (r#"["*tanh*"]"#, [3767.2582948011454, 676.3361101153204, 3736.336827661105]),
+        (r#"["*swish*", "*tanh*"]"#, [3894.2087538112532, 759.4780769125034, 4264.197839326632]),
+        (r#"["conv2d*"]"#, [1911.5954433260936, 1256.1328825242454, 1027.94256776307]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let model = format!("[model]\nkind = \"onnx\"\nweights = \"{}\"\nstate = {state}\n", graph.display());
+        let operators = ["ntk", "parameter", "propagator_gram"];
+        let job = Job::new(format!("{model}[data]\ninputs = \"inputs.h5:/inputs\"\n"));
+        let job = operators.into_iter().fold(job, |job, operator| job.analysis(operator, operator, "trace", ""));
+        let inputs = ndarray::ArrayD::from_shape_vec(shape.clone(), Case::numbers(&case["inputs"])).unwrap();
+        let created = kpflow_tests::create(job.path("inputs.h5"));
+        created.new_dataset_builder().with_data(&inputs).create("inputs").unwrap();
+        created.close().unwrap();
+        let results = job.run(1 + i % 2);
+        for (operator, right) in operators.into_iter().zip(right) {
+            assert_near(state, results.value(operator), right, 1e-10, right);
+        }
+    }
+}
+
 /// Where only the output of a net is watched, K and P are not those of its state, and that is said; the states of loops are watched.
 #[test]
 fn k_and_p_of_an_output_are_told_apart() {
