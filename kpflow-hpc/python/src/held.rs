@@ -10,15 +10,15 @@ use std::path::Path;
 /// An array: its name, the type of its numbers as safetensors call it, its shape, its bytes.
 pub type Tensor<'py> = (String, String, Vec<usize>, Bound<'py, PyBytes>);
 
-/// A file: of arrays, or as it is.
+/// A file: as it is, or of arrays. Bytes come first: as a list they would be asked for memory for a tensor a byte.
 #[derive(FromPyObject)]
 pub enum File<'py> {
-    /// Arrays.
-    #[pyo3(transparent)]
-    Tensors(Vec<Tensor<'py>>),
     /// Bytes.
     #[pyo3(transparent)]
     Bytes(Bound<'py, PyBytes>),
+    /// Arrays.
+    #[pyo3(transparent)]
+    Tensors(Vec<Tensor<'py>>),
 }
 
 /// Holds a file under a name.
