@@ -121,7 +121,10 @@ fn walk(case: &str, model: &str) {
 fn written(results: &Path, name: &str, quantity: &Quantity) {
     let file = hdf5::File::open(results).unwrap();
     let group = file.group(&format!("analysis/{name}")).unwrap();
-    let there = group.member_names().unwrap();
+    // Scales name axes; some are the quantity's own.
+    let scale = |dataset: &String| group.dataset(dataset).unwrap().attr("CLASS").is_ok();
+    let own = |dataset: &String| !scale(dataset) || quantity.output(dataset).is_some();
+    let there: Vec<String> = group.member_names().unwrap().into_iter().filter(own).collect();
     for dataset in &there {
         let output =
             quantity.output(dataset).unwrap_or_else(|| panic!("{name} has {dataset}, unknown to its quantity"));

@@ -29,6 +29,7 @@ fn header() -> Header {
 
 #[test]
 fn written_read_and_resumed() {
+    let _alone = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.h5");
     let file = ResultFile::create(&path, &header()).unwrap();
